@@ -1,0 +1,49 @@
+"""Metadata, dependencies and extras; tool settings are in pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="va_jax",
+    version="0.1.0",
+    description="Valence and arousal, frame by frame, from the face in a video: train, evaluate, use",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["va_jax*", "tfds_builders*"]),
+    package_data={"tfds_builders": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py",
+        "array_record",
+        "av",
+        "etils",
+        "flatbuffers",
+        "flax",
+        "grain",
+        "importlib_resources",  # tensorflow-datasets uses it undeclared
+        "jax>=0.10",
+        "jaxtyping",
+        "matplotlib",
+        "ml-collections",
+        "mtcnn",  # only the weight files in its wheel are read
+        "numpy",
+        "opencv-python-headless<5",
+        "optax",
+        "orbax-checkpoint",
+        "simplejpeg",
+        "tensorboardX",
+        "tensorflow-datasets>=4.9.10",
+        "tqdm",
+    ],
+    extras_require={
+        "build": ["tensorflow-cpu", "dill"],  # for the `tfds build` command line only
+        "cuda": ["jax[cuda13]"],
+        "tpu": ["jax[tpu]"],
+        "test": [
+            "beartype",
+            "pytest",
+            "ruff",
+            "torch==2.13.0; python_version < '3.12'",  # parity tests; they skip without it
+        ],
+    },
+)
