@@ -1,0 +1,36 @@
+"""Four simulated CPU devices, strict types and shapes, and the real clips where they are."""
+
+import os
+import pathlib
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+MEDIA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "media"
+
+hook = install_import_hook("va_jax", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def media() -> pathlib.Path:
+    """Folder of the annotated real clips; tests that need it skip where it is absent."""
+    if not MEDIA.is_dir():
+        pytest.skip(f"real clips not found at {MEDIA}")
+    return MEDIA
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> pathlib.Path:
+    """Data folder that holds `synthetic_faces/tiny`, built once."""
+    from va_jax.data import sources
+
+    folder = tmp_path_factory.mktemp("data")
+    sources.build(str(folder), "synthetic_faces/tiny")
+    return folder

@@ -1,0 +1,61 @@
+"""Masked losses over the global batch: concordance, squared error, and their weighted sum."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+EPSILON = 1e-8
+"""Keeps the concordance of two constant signals at 0; ours: 1e-6 erases traces of sd 1e-3."""
+
+
+def ccc_loss(
+    pred: Float[Array, "batch time dims"],
+    target: Float[Array, "batch time dims"],
+    mask: Bool[Array, "batch time"],
+) -> Float[Array, " dims"]:
+    """1 - CCC per dimension, over all frames of the batch flattened, population moments.
+
+    This is the loss of tzirakis2021 and kollias2017. Frames outside `mask` are replaced before
+    any arithmetic, so whatever stands there, NaN included, changes neither loss nor gradient.
+    A batch whose labels and predictions are both constant, or that has no valid frame, gives 1
+    and a zero gradient.
+    """
+    pred, target, count = _masked(pred, target, mask)
+    mean_pred, mean_target = pred.sum((0, 1)) / count, target.sum((0, 1)) / count
+    dev_pred = jnp.where(mask[..., None], pred - mean_pred[None, None], 0)
+    dev_target = jnp.where(mask[..., None], target - mean_target[None, None], 0)
+    covariance = (dev_pred * dev_target).sum((0, 1)) / count
+    spread = ((dev_pred**2).sum((0, 1)) + (dev_target**2).sum((0, 1))) / count
+    return 1 - 2 * covariance / (spread + (mean_pred - mean_target) ** 2 + EPSILON)
+
+
+def mse_loss(
+    pred: Float[Array, "batch time dims"],
+    target: Float[Array, "batch time dims"],
+    mask: Bool[Array, "batch time"],
+) -> Float[Array, " dims"]:
+    """Mean squared error per dimension over the valid frames of the batch; 0 where none is."""
+    pred, target, count = _masked(pred, target, mask)
+    return ((pred - target) ** 2).sum((0, 1)) / count
+
+
+def weighted_loss(
+    pred: Float[Array, "batch time dims"],
+    target: Float[Array, "batch time dims"],
+    mask: Bool[Array, "batch time"],
+    weights: Mapping[str, float],
+) -> Float[Array, ""]:
+    """`weights['ccc']` x (1 - CCC) + `weights['mse']` x MSE, each averaged over the dimensions."""
+    return (
+        weights["ccc"] * ccc_loss(pred, target, mask).mean()
+        + weights["mse"] * mse_loss(pred, target, mask).mean()
+    )
+
+
+def _masked(pred: Array, target: Array, mask: Array) -> tuple[Array, Array, Array]:
+    """Float32 signals that are 0 outside the mask, and the number of valid frames, at least 1."""
+    where = mask[..., None]
+    pred = jnp.where(where, pred.astype(jnp.float32), 0)
+    target = jnp.where(where, target.astype(jnp.float32), 0)
+    return pred, target, jnp.maximum(mask.sum().astype(jnp.float32), 1)
