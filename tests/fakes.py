@@ -1,0 +1,35 @@
+"""A data set in memory, for tests that need tracks but no builder."""
+
+import numpy as np
+import simplejpeg
+
+from va_jax.data.sources import Source
+from va_jax.schema import CLIP_FRAMES, Track
+
+
+def source(lengths=(70, 45, 33), size=16, seed=0, unlabelled=(), faceless=()) -> Source:
+    """Tracks of random frames whose first red pixel block encodes (track, frame).
+
+    `unlabelled` and `faceless` are (track, frame) pairs.
+    """
+    rng = np.random.default_rng(seed)
+    tracks, records = [], []
+    for index, frames in enumerate(lengths):
+        tracks.append(Track(f"t{index}", f"v{index}", f"s{index}", "", 25.0, frames, len(records)))
+        for first in range(0, frames, CLIP_FRAMES):
+            numbers = np.arange(first, min(first + CLIP_FRAMES, frames))
+            target = rng.uniform(-1, 1, (len(numbers), 2)).astype(np.float32)
+            target[[(index, n) in unlabelled for n in numbers]] = np.nan
+            images = np.zeros((len(numbers), size, size, 3), np.uint8)
+            images[..., 0], images[..., 1] = 40 * index, 2 * numbers[:, None, None]
+            images[..., 2] = rng.integers(0, 255, (len(numbers), 1, 1))
+            jpegs = [simplejpeg.encode_jpeg(np.ascontiguousarray(x), quality=98) for x in images]
+            records.append(
+                {
+                    "frames": np.array(jpegs, dtype=object),
+                    "target": target,
+                    "face": np.array([(index, n) not in faceless for n in numbers]),
+                    "time_s": (numbers / 25).astype(np.float32),
+                }
+            )
+    return Source(records, tracks, ("valence", "arousal"), size)
