@@ -1,0 +1,54 @@
+"""A network that learns valence and arousal from rendered faces, in minutes on a 2-core CPU.
+
+`configs/quickstart.py` trains the CNN-GRU, `configs/quickstart.py:frame` the same CNN without its
+temporal part, `:tiny` a run of seconds for tests. No data set is needed: the faces are rendered on
+the first run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config(variant: str = "gru") -> ConfigDict:
+    config = default.get_config()
+    config.data.name = "synthetic_faces/quickstart"
+    config.data.build_missing = True
+    config.window.hop = 16
+    config.augment.brightness = 0.1
+    config.augment.contrast = 0.1
+    config.model.backbone = "resnet"
+    config.model.stage_sizes = (1, 1, 1, 1)
+    config.model.width = 16
+    config.model.recurrent = "gru"
+    config.model.layers = 1
+    config.model.units = 64
+    config.loss.mse = 0.1
+    config.optim.learning_rate = 2e-3
+    config.optim.schedule = "cosine"
+    config.optim.warmup_steps = 20
+    config.optim.weight_decay = 1e-2
+    config.optim.clip_norm = 1.0
+    config.train.steps = 400
+    config.eval.every_steps = 100
+    config.checkpoint.every_steps = 100
+    if variant == "frame":
+        config.model.recurrent = "none"
+    elif variant == "tiny":
+        config.data.name = "synthetic_faces/tiny"
+        config.model.stage_sizes = (1, 1)
+        config.model.width = 8
+        config.model.units = 8
+        config.window.length = 16
+        config.window.hop = 16
+        config.train.steps = 2
+        config.train.batch_size = 4
+        config.train.log_every_steps = 1
+        config.eval.every_steps = 1
+        config.eval.batch_size = 4
+        config.eval.length = 16
+        config.eval.hop = 16
+        config.checkpoint.every_steps = 1
+    elif variant != "gru":
+        raise ValueError(f"configs/quickstart.py:{variant}: variants are gru, frame, tiny")
+    return config

@@ -1,0 +1,147 @@
+"""The resolved configuration of a run: checked at the border, kept in the workdir, compared."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from va_jax.schema import InputError
+
+CHOICES = {
+    "window.remainder": ("pad", "drop", "shift"),
+    "model.backbone": ("resnet18", "resnet34", "resnet50", "resnet"),
+    "model.recurrent": ("lstm", "gru", "none"),
+    "model.compute_dtype": ("float32", "bfloat16"),
+    "optim.name": ("adam", "adamw", "sgd"),
+    "optim.schedule": ("constant", "cosine"),
+    "eval.state": ("carry", "window"),
+    "eval.fusion": ("mean", "median", "extremum"),
+}
+
+RANGES = {  # lowest, highest; both legal
+    "data.size": (0, None),
+    "data.threads": (1, None),
+    "window.length": (1, None),
+    "window.hop": (1, None),
+    "window.stride": (1, None),
+    "augment.crop": (0.01, 1),
+    "augment.rotation_deg": (0, 180),
+    "augment.brightness": (0, 0.99),
+    "augment.contrast": (0, 0.99),
+    "augment.saturation": (0, 0.99),
+    "augment.hue": (0, 0.5),
+    "model.width": (1, None),
+    "model.layers": (1, None),
+    "model.units": (1, None),
+    "model.dropout": (0, 0.99),
+    "loss.ccc": (0, None),
+    "loss.mse": (0, None),
+    "optim.learning_rate": (1e-12, None),
+    "optim.warmup_steps": (0, None),
+    "optim.weight_decay": (0, None),
+    "optim.clip_norm": (0, None),
+    "optim.rates.backbone": (0, None),
+    "optim.rates.recurrent": (0, None),
+    "optim.rates.heads": (0, None),
+    "train.steps": (1, None),
+    "train.batch_size": (1, None),
+    "train.accumulate": (1, None),
+    "train.log_every_steps": (1, None),
+    "eval.every_steps": (1, None),
+    "eval.batch_size": (1, None),
+    "eval.length": (1, None),
+    "eval.hop": (1, None),
+    "checkpoint.every_steps": (1, None),
+    "checkpoint.keep": (1, None),
+}
+
+MAY_DIFFER = ("data.dir", "data.build_missing", "data.threads", "log", "checkpoint.keep")
+"""Keys that change no number a run produces, so a resumed run may change them."""
+
+
+def check(config: ConfigDict) -> None:
+    """Raise an InputError that names the first illegal key, its value and the legal ones."""
+    for key, legal in CHOICES.items():
+        if _get(config, key) not in legal:
+            raise InputError(f"{key}={_get(config, key)!r} is not one of {', '.join(legal)}")
+    for key, (low, high) in RANGES.items():
+        value = _get(config, key)
+        if not value >= low or (high is not None and value > high):
+            limits = f">= {low}" if high is None else f"from {low} to {high}"
+            raise InputError(f"{key}={value} is out of range; it must be {limits}")
+    if not config.data.name:
+        raise InputError("data.name is empty; name a built data set, such as 'video_folder/112'")
+    if config.loss.ccc == config.loss.mse == 0:
+        raise InputError("loss.ccc=0 and loss.mse=0 leave nothing to learn; set one above 0")
+    if config.eval.hop > config.eval.length:
+        raise InputError(
+            f"eval.hop={config.eval.hop} is above eval.length={config.eval.length} and would "
+            "leave frames without a prediction; lower it"
+        )
+    for period, base in (
+        ("train.batch_size", "train.accumulate"),
+        ("eval.every_steps", "checkpoint.every_steps"),
+    ):
+        if _get(config, period) % _get(config, base):
+            raise InputError(
+                f"{period}={_get(config, period)} is not a multiple of {base}={_get(config, base)}"
+            )
+
+
+def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Write `config` to `workdir`, or check that the config there is the same.
+
+    Raises an InputError that lists the keys that differ, except those of `MAY_DIFFER`.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        there, here = _flat(load(workdir).to_dict()), _flat(_plain(config))
+        differing = [
+            f"{key} ({there.get(key)!r} there, {here.get(key)!r} here)"
+            for key in sorted(there.keys() | here.keys())
+            if there.get(key) != here.get(key) and not key.startswith(MAY_DIFFER)
+        ]
+        if differing:
+            raise InputError(
+                f"{path}: the workdir holds a run with another config: {', '.join(differing)}; "
+                "choose another --workdir"
+            )
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(_plain(config), indent=1) + "\n")
+
+
+def load(workdir: pathlib.Path) -> ConfigDict:
+    """The config of the run in `workdir`."""
+    path = workdir / "config.json"
+    if not path.exists():
+        raise InputError(f"{path}: not found; is {str(workdir)!r} the workdir of a run?")
+    return ConfigDict(json.loads(path.read_text())).lock()
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Write a text file so that a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _plain(config: ConfigDict) -> dict[str, Any]:
+    """What `config` becomes by a round trip through JSON: tuples are lists."""
+    return json.loads(config.to_json())
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _get(config: ConfigDict, key: str) -> Any:
+    for part in key.split("."):
+        config = config[part]
+    return config
