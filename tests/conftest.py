@@ -13,7 +13,9 @@ from jaxtyping import install_import_hook
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-MEDIA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "media"
+MEDIA = pathlib.Path(
+    os.environ.get("VA_JAX_MEDIA", pathlib.Path(__file__).resolve().parents[2] / "shared/media")
+)
 
 hook = install_import_hook("va_jax", "beartype.beartype")
 

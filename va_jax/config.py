@@ -11,9 +11,6 @@ from va_jax.schema import InputError
 
 CHOICES = {
     "window.remainder": ("pad", "drop", "shift"),
-    "model.backbone": ("resnet18", "resnet34", "resnet50", "resnet"),
-    "model.recurrent": ("lstm", "gru", "none"),
-    "model.compute_dtype": ("float32", "bfloat16"),
     "optim.name": ("adam", "adamw", "sgd"),
     "optim.schedule": ("constant", "cosine"),
     "eval.state": ("carry", "window"),
@@ -32,10 +29,6 @@ RANGES = {  # lowest, highest; both legal
     "augment.contrast": (0, 0.99),
     "augment.saturation": (0, 0.99),
     "augment.hue": (0, 0.5),
-    "model.width": (1, None),
-    "model.layers": (1, None),
-    "model.units": (1, None),
-    "model.dropout": (0, 0.99),
     "loss.ccc": (0, None),
     "loss.mse": (0, None),
     "optim.learning_rate": (1e-12, None),
@@ -62,7 +55,10 @@ MAY_DIFFER = ("data.dir", "data.build_missing", "data.threads", "log", "checkpoi
 
 
 def check(config: ConfigDict) -> None:
-    """Raise an InputError that names the first illegal key, its value and the legal ones."""
+    """Raise an InputError that names the first illegal key, its value and the legal ones.
+
+    The `model` section is left to `models.regressor.build`, which checks what it builds.
+    """
     for key, legal in CHOICES.items():
         if _get(config, key) not in legal:
             raise InputError(f"{key}={_get(config, key)!r} is not one of {', '.join(legal)}")
