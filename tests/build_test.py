@@ -1,0 +1,148 @@
+"""The command that builds a set: what it prints, refuses, keeps and replaces."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import simplejpeg
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.read_only_builder import builder_from_files
+
+from tfds_builders.build import build, builder_class, main
+from va_jax.schema import InputError
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Two subjects with a folder of crops each, one of them labelled."""
+    folder = tmp_path / "in"
+    for number, name in enumerate(("anna", "bert")):
+        (folder / name).mkdir(parents=True)
+        for frame in range(1, 5):
+            image = np.full((112, 112, 3), 50 * number + frame, np.uint8)
+            (folder / name / f"{frame}.jpg").write_bytes(simplejpeg.encode_jpeg(image))
+    (folder / "anna.csv").write_text("0;.1;.2\n.04;.1;.2\n.08;.1;.2\n.12;.1;.2\n")
+    (folder / "videos.csv").write_text("video,labels,split\nanna,anna.csv,train\nbert,,test\n")
+    return folder
+
+
+def run(tmp_path, *arguments):
+    return main([*arguments, f"--data_dir={tmp_path / 'data'}", f"--manual_dir={tmp_path / 'in'}"])
+
+
+def test_the_command_builds_says_what_and_does_nothing_twice(tmp_path, source, capsys):
+    assert run(tmp_path, "video_folder/112") == 0
+    directory = tmp_path / "data" / "video_folder" / "112" / "1.0.0"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"built: {directory}"
+    assert lines[1] == "valence, arousal at 25 fps, crops 112 px"
+    table = [" ".join(line.split()) for line in lines[2:]]
+    assert table == [
+        "train 1 tracks 4 frames, 100% with a face, 100% labelled",
+        "test 1 tracks 4 frames, 100% with a face, 0% labelled",
+    ]
+    for name in ("video_folder/112", "video_folder"):
+        assert (
+            pathlib.Path(builder_from_files(name, data_dir=tmp_path / "data").data_dir) == directory
+        )
+    stamps = {path: path.stat().st_mtime_ns for path in directory.iterdir()}
+    assert run(tmp_path, "video_folder") == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"already built: {directory}"
+    assert stamps == {path: path.stat().st_mtime_ns for path in directory.iterdir()}
+
+
+def test_errors_are_one_line_and_exit_code_1(tmp_path, source, capsys):
+    assert run(tmp_path, "video_folders") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: no builder 'video_folders'; known: ")
+    assert "video_folder" in error
+    assert error.count("\n") == 1
+    assert run(tmp_path, "video_folder/12") == 1
+    assert "no config '12'; known: 112, 96, 224" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("siz=96", "option 'siz=96': write key=value, key one of size, dims"),
+        ("size", "option 'size': write key=value"),
+        ("size=big", "option size='big' is no int"),
+    ],
+)
+def test_bad_options_are_refused(tmp_path, source, option, message):
+    with pytest.raises(InputError, match=message):
+        build("video_folder", tmp_path, source, options=[option])
+
+
+def test_missing_folders_and_jobs_below_one_are_refused(tmp_path, source):
+    with pytest.raises(InputError, match="video_folder needs --manual_dir: A folder with videos"):
+        build("video_folder", tmp_path / "data")
+    with pytest.raises(InputError, match="nowhere does not exist or is empty; it must"):
+        build("video_folder", tmp_path / "data", tmp_path / "nowhere")
+    with pytest.raises(InputError, match="jobs=0 must be at least 1"):
+        build("video_folder", tmp_path / "data", source, jobs=0)
+
+
+def test_other_options_than_those_built_need_overwrite(tmp_path, source):
+    data = tmp_path / "data"
+    directory, new = build("video_folder", data, source)
+    assert new
+    with pytest.raises(InputError, match=r"was built with fps=25.0; give the same options or --ov"):
+        build("video_folder", data, source, options=["fps=5"])
+    again, new = build("video_folder", data, source, overwrite=True, options=["fps=5"])
+    assert (again, new) == (directory, True)
+    assert tfds.builder_from_directory(directory).info.metadata["fps"] == 5
+    assert build("video_folder", data, source, options=["fps=5"]) == (directory, False)
+    assert sorted(path.name for path in data.iterdir()) == ["downloads", "video_folder"]
+
+
+def test_a_failed_overwrite_leaves_the_old_set_alone(tmp_path, source):
+    data = tmp_path / "data"
+    directory, _ = build("video_folder", data, source)
+    before = {path: path.read_bytes() for path in directory.iterdir()}
+    (source / "bert" / "2.jpg").write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"2\.jpg: is no readable JPEG"):
+        build("video_folder", data, source, overwrite=True)
+    assert before == {path: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_several_targets_are_an_option(tmp_path, source):
+    header = "time,joy,valence,arousal\n"
+    (source / "anna.csv").write_text(header + "0,.5,.1,.2\n1,.5,.1,.2\n")
+    options = ["dims=valence,arousal,joy"]
+    directory, _ = build("video_folder/112", tmp_path / "data", source, options=options)
+    reader = tfds.builder_from_directory(directory)
+    assert reader.info.metadata["dims"] == ["valence", "arousal", "joy"]
+    assert set(reader.info.metadata["train_mean"]) == {"valence", "arousal", "joy"}
+    np.testing.assert_allclose(reader.as_data_source("train")[0]["target"][0], [0.1, 0.2, 0.5])
+
+
+def test_the_module_runs_as_a_command_without_tensorflow(tmp_path, source):
+    code = (
+        "import sys; from tfds_builders.build import main; code = main(sys.argv[1:]); "
+        "assert 'tensorflow' not in sys.modules; sys.exit(code)"
+    )
+    arguments = ["video_folder", f"--data_dir={tmp_path / 'data'}", f"--manual_dir={source}"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=pathlib.Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("built: ")
+
+
+def test_every_builder_has_its_papers_in_order():
+    """Each package says what it is, whom to cite and what it holds."""
+    root = pathlib.Path(__file__).resolve().parents[1] / "tfds_builders"
+    packages = [path.parent for path in root.glob("*/*_dataset_builder.py")]
+    assert packages
+    for package in packages:
+        for name in ("README.md", "CITATIONS.bib", "TAGS.txt"):
+            assert (package / name).read_text().strip(), f"{package.name}/{name}"
+        assert builder_class(package.name).name == package.name

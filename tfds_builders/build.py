@@ -1,0 +1,160 @@
+"""Build a data set: `python -m tfds_builders.build NAME[/CONFIG] --data_dir=DIR`."""
+
+import argparse
+import contextlib
+import importlib
+import importlib.util
+import io
+import json
+import pathlib
+import pkgutil
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+import tfds_builders
+from tfds_builders import common
+from va_jax.schema import InputError
+
+
+def builder_class(name: str) -> type[common.TrackBuilder]:
+    """The class Builder of the package tfds_builders/<name>."""
+    packages = [each.name for each in pkgutil.iter_modules(tfds_builders.__path__) if each.ispkg]
+    modules = {each: f"tfds_builders.{each}.{each}_dataset_builder" for each in packages}
+    known = [each for each in packages if importlib.util.find_spec(modules[each])]
+    if name not in known:
+        raise InputError(f"no builder {name!r}; known: {', '.join(known)}")
+    return importlib.import_module(modules[name]).Builder
+
+
+def parse_options(texts: Sequence[str], config: Any) -> dict[str, Any]:
+    """`key=value` texts as values of the config's types; a tuple is written `a,b`."""
+    known = common.options_of(config)
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or key not in known:
+            raise InputError(f"option {text!r}: write key=value, key one of {', '.join(known)}")
+        kind = type(known[key])
+        try:
+            if kind is bool:
+                options[key] = {"true": True, "false": False}[value.lower()]
+            else:
+                options[key] = tuple(value.split(",")) if kind is tuple else kind(value)
+        except (ValueError, KeyError) as error:
+            raise InputError(f"option {key}={value!r} is no {kind.__name__}") from error
+    return options
+
+
+def build(
+    name: str,
+    data_dir: pathlib.Path,
+    manual_dir: pathlib.Path | None = None,
+    jobs: int = 1,
+    overwrite: bool = False,
+    options: Sequence[str] = (),
+) -> tuple[pathlib.Path, bool]:
+    """Builds the set `name` ("set" or "set/config"); returns its directory and if it is new.
+
+    A set that is there already is left alone; `overwrite` replaces it once the new one is whole.
+    Raises InputError also where the one that is there was built with other options.
+    """
+    if jobs < 1:
+        raise InputError(f"jobs={jobs} must be at least 1")
+    data_dir = data_dir.expanduser()
+    manual_dir = manual_dir and manual_dir.expanduser()
+    set_name, _, config_name = name.partition("/")
+    builder_cls = builder_class(set_name)
+    known = {config.name: config for config in builder_cls.BUILDER_CONFIGS}
+    if config_name and config_name not in known:
+        raise InputError(f"{set_name} has no config {config_name!r}; known: {', '.join(known)}")
+    chosen = known.get(config_name) or next(iter(known.values()), None)
+    if builder_cls.MANUAL_DOWNLOAD_INSTRUCTIONS and manual_dir is None:
+        raise InputError(
+            f"{set_name} needs --manual_dir: {builder_cls.MANUAL_DOWNLOAD_INSTRUCTIONS}"
+        )
+    settings = {
+        "config": config_name or None,
+        "options": parse_options(options, chosen),
+        "jobs": jobs,
+    }
+    builder = builder_cls(data_dir=data_dir, **settings)
+    final = pathlib.Path(builder.data_dir)
+    replacing = final.exists()
+    if replacing and not overwrite:
+        _refuse_other_options(final, builder)
+        return final, False
+    staging = data_dir / f"{set_name}.overwrite"
+    if replacing:
+        builder = builder_cls(data_dir=staging, **settings)
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads of unknown size
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        )
+    if replacing:
+        old = final.with_name(f"{final.name}.old")
+        final.rename(old)
+        pathlib.Path(builder.data_dir).rename(final)
+        shutil.rmtree(old)
+        shutil.rmtree(staging)
+    return final, True
+
+
+def _refuse_other_options(final: pathlib.Path, builder: common.TrackBuilder) -> None:
+    asked = json.loads(json.dumps(common.options_of(builder.builder_config)))
+    built = json.loads((final / "metadata.json").read_text())["options"]
+    other = [f"{key}={built.get(key)}" for key in asked if asked[key] != built.get(key)]
+    if other:
+        raise InputError(
+            f"{final} was built with {', '.join(other)}; give the same options or --overwrite"
+        )
+
+
+def describe(directory: pathlib.Path) -> str:
+    """A line about the set and one for each split."""
+    facts = tfds.builder_from_directory(directory).info.metadata
+    lines = [
+        f"{', '.join(facts['dims'])} at {facts['fps']:g} fps, crops {facts['crop']['size']} px"
+    ]
+    for split, count in facts["counts"].items():
+        face, labelled = (count[key] / count["frames"] for key in ("face", "labelled"))
+        lines.append(
+            f"{split:5} {count['tracks']:6} tracks {count['frames']:9} frames, "
+            f"{face:4.0%} with a face, {labelled:4.0%} labelled"
+        )
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tfds_builders.build", description=__doc__)
+    parser.add_argument("name", metavar="NAME[/CONFIG]")
+    parser.add_argument("--data_dir", type=pathlib.Path, required=True, help="where sets are kept")
+    parser.add_argument("--manual_dir", type=pathlib.Path, help="folder of the source material")
+    parser.add_argument("--jobs", type=int, default=1, help="processes to extract with")
+    parser.add_argument("--overwrite", action="store_true", help="build anew and replace")
+    parser.add_argument(
+        "--config_options", nargs="*", default=[], metavar="KEY=VALUE", help="see the set's README"
+    )
+    args = parser.parse_args(argv)
+    try:
+        directory, new = build(
+            args.name,
+            args.data_dir,
+            args.manual_dir,
+            args.jobs,
+            args.overwrite,
+            args.config_options,
+        )
+        print(f"{'built' if new else 'already built'}: {directory}")
+        print(describe(directory))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

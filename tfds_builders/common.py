@@ -1,0 +1,238 @@
+"""What every builder shares: frames become clips, and TFDS builds the set from them.
+
+A builder names its recordings and a function that extracts one (see `writer.Extract`); this file
+does the rest: parallel extraction, restart, shards, and the facts beside the records.
+"""
+
+import abc
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import hashlib
+import itertools
+import json
+import pathlib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import simplejpeg
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+
+from tfds_builders import writer
+from tfds_builders.writer import Recording
+from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError, Track
+
+SHARD_BYTES = 256 * 2**20
+"""Target size of a shard (ours); also what writing holds in memory, as TFDS keeps one shard."""
+
+JPEG_QUALITY = 90
+
+
+class Frame(NamedTuple):
+    """One frame of a track, as `clips` takes it."""
+
+    jpeg: bytes  # square RGB crop
+    target: np.ndarray  # float32 [dims], NaN where unlabelled
+    face: bool  # the crop shows the face
+    time_s: float
+    landmarks: np.ndarray | None = None  # float32 [points, 2] in units of the crop's side
+
+
+def encode_jpeg(image: UInt8[np.ndarray, "side side 3"], quality: int = JPEG_QUALITY) -> bytes:
+    """The RGB crop as a JPEG file with 4:2:0 colour."""
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(image), quality, colorspace="RGB", colorsubsampling="420"
+    )
+
+
+def clips(frames: Iterable[Frame]) -> Iterator[Clip]:
+    """Cuts a stream of frames into clips of CLIP_FRAMES, the last one shorter."""
+    stream = iter(frames)
+    while chunk := list(itertools.islice(stream, CLIP_FRAMES)):
+        jpegs, target, face, time_s, landmarks = zip(*chunk, strict=True)
+        yield Clip(
+            list(jpegs),
+            np.asarray(target, np.float32).reshape(len(chunk), -1),
+            np.asarray(face, bool),
+            np.asarray(time_s, np.float32),
+            None if landmarks[0] is None else np.asarray(landmarks, np.float32),
+        )
+
+
+class TrackBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+    """A TFDS builder whose examples are the clips of tracks, in order.
+
+    A builder sets `extract` (a staticmethod, see `writer.Extract`) and defines `crop` and
+    `recordings`; it overrides `dims`, `points`, `accept` and `extras` where it needs to. Its
+    options are the fields of its BuilderConfig dataclass; `options` replaces some for this build.
+
+    Args:
+      jobs: processes that extract recordings side by side.
+      options: {field of the builder config: value}.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    extract: ClassVar[writer.Extract]
+    dims: tuple[str, ...] = DIMS
+    points: int = 0  # landmarks per frame
+    late_options: tuple[str, ...] = ()  # those that `extract` does not look at
+
+    def __init__(self, *, jobs: int = 1, options: Mapping[str, Any] | None = None, **kwargs):
+        self._jobs, self._options = jobs, dict(options or {})
+        super().__init__(**{"file_format": "array_record", **kwargs})
+        self._final = pathlib.Path(self.data_dir)  # TFDS swaps data_dir while it builds
+        self.parts_dir = self._final.with_name(f"{self._final.name}.parts")
+
+    def _create_builder_config(self, config, version):
+        chosen = super()._create_builder_config(config, version)
+        return dataclasses.replace(chosen, **self._options) if self._options else chosen
+
+    @property
+    @abc.abstractmethod
+    def crop(self) -> dict[str, Any]:
+        """Facts about the crops: size (px), source, margin, alignment, jpeg_quality."""
+
+    @abc.abstractmethod
+    def recordings(self, manual_dir: pathlib.Path | None) -> dict[str, list[Recording]]:
+        """{split: its tracks in order}; all checks that need no decoding belong here."""
+
+    def accept(self, tracks: Sequence[tuple[Recording, Mapping[str, Any]]]) -> None:
+        """Raises InputError for what only extraction could tell; gets `writer.extract_all` rows.
+
+        Parts are kept, so a restart under another late option costs nothing.
+        """
+        return
+
+    def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
+        """More keys for the metadata, as JSON values."""
+        return {}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=writer.features(self.dims, self.points), metadata=tfds.core.MetadataDict()
+        )
+
+    def _download_and_prepare(self, dl_manager, download_config=None):
+        with _locked(self.parts_dir):
+            super()._download_and_prepare(dl_manager, download_config)
+
+    def _shard_iterators_per_split(self, dl_manager):
+        recordings = self.recordings(self._manual_dir(dl_manager))
+        recordings = {split: recordings[split] for split in SPLITS if recordings.get(split)}
+        _refuse_repeated_tracks(recordings)
+        for stale in self._final.parent.glob(f"incomplete.*_{self._final.name}"):
+            if stale != pathlib.Path(self.data_dir):  # left by a killed build
+                shutil.rmtree(stale)
+        everything = [each for tracks in recordings.values() for each in tracks]
+        rows = writer.extract_all(everything, self._plan(), self.parts_dir, self._jobs)
+        self.accept(list(zip(everything, rows, strict=True)))
+        stream = iter(rows)
+        by_split = {
+            split: list(itertools.islice(stream, len(recordings[split]))) for split in recordings
+        }
+        self.info.metadata.update(self._facts(by_split), **self.extras(recordings))
+        return {split: _shards(each, self.info.features) for split, each in by_split.items()}
+
+    def _plan(self) -> writer.Plan:
+        config = self.builder_config
+        early = {k: v for k, v in options_of(config).items() if k not in self.late_options}
+        extract = type(self).extract
+        return writer.Plan(extract, config, early, str(self.version), self.dims, self.points)
+
+    def _facts(self, rows: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+        tracks = {split: _track_table(each) for split, each in rows.items()}
+        ids = {split: sorted(track.track_id for track in tracks[split]) for split in tracks}
+        all_rows = [row for each in rows.values() for row in each]
+        all_fps = [row["track"]["fps"] for row in all_rows]
+        counts = {
+            split: {
+                "tracks": len(each),
+                "frames": sum(row["track"]["frames"] for row in each),
+                **{key: sum(row[key] for row in each) for key in ("face", "labelled", "used")},
+            }
+            for split, each in rows.items()
+        }
+        used = counts.get("train", {}).get("used", 0)
+        sums = np.sum([row["target_sum"] for row in rows.get("train", [])], axis=0)
+        return {
+            "dims": list(self.dims),
+            "crop": self.crop,
+            "fps": float(np.median(all_fps)),
+            "tracks": {split: [track.to_json() for track in tracks[split]] for split in tracks},
+            "split_hash": hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()[:16],
+            "train_mean": dict(zip(self.dims, (sums / used).tolist(), strict=True)) if used else {},
+            "counts": counts,
+            "options": options_of(self.builder_config),
+        }
+
+    def _manual_dir(self, dl_manager) -> pathlib.Path | None:
+        if not self.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            return None
+        try:
+            return pathlib.Path(dl_manager.manual_dir)
+        except AssertionError as error:  # several lines long
+            problem = str(error).split(". ")[0]
+            raise InputError(f"{problem}; it must hold the data of {self.name}") from error
+
+    def _post_download_and_prepare_hook(self) -> None:
+        shutil.rmtree(self.parts_dir)
+
+
+def options_of(config: Any) -> dict[str, Any]:
+    """The builder's own fields of its config, without the ones TFDS gives every config."""
+    if config is None:
+        return {}
+    tfds_fields = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
+    return {key: v for key, v in dataclasses.asdict(config).items() if key not in tfds_fields}
+
+
+def _track_table(rows: Sequence[Mapping[str, Any]]) -> list[Track]:
+    firsts = itertools.accumulate((row["records"] for row in rows), initial=0)
+    return [
+        Track(**row["track"], first_record=first) for row, first in zip(rows, firsts, strict=False)
+    ]
+
+
+def _shards(rows: Sequence[Mapping[str, Any]], layout: tfds.features.FeaturesDict) -> list:
+    """One generator function a shard: equal runs of the split's records, in order."""
+    records = sum(row["records"] for row in rows)
+    count = min(records, -(-sum(row["bytes"] for row in rows) // SHARD_BYTES))
+    edges = [records * index // count for index in range(count + 1)]
+    return [functools.partial(_shard, rows, layout, *edge) for edge in itertools.pairwise(edges)]
+
+
+def _shard(rows, layout, start: int, stop: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    first = 0
+    for row in rows:
+        records = row["records"]
+        low, high = max(start - first, 0), min(stop - first, records)
+        if low < high:
+            for index, example in enumerate(writer.read_part(row, layout, low, high), low):
+                yield f"{row['track']['track_id']}/{index}", example
+        first += records
+
+
+def _refuse_repeated_tracks(recordings: Mapping[str, Sequence[Recording]]) -> None:
+    if not recordings:
+        raise InputError("no recordings to build from")
+    seen: set[str] = set()
+    for each in itertools.chain(*recordings.values()):
+        if each.track_id in seen:
+            raise InputError(f"track {each.track_id!r} appears twice; track names must differ")
+        seen.add(each.track_id)
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    """Holds the parts folder for one process; the lock dies with it, even when killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder} is in use by another build; wait for it") from error
+        yield

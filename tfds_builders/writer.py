@@ -1,0 +1,237 @@
+"""Extract every recording once, in parallel, into a part file that survives a restart.
+
+A part is an ArrayRecord file of finished records and a JSON row about them. Both are written under
+a temporary name and renamed, the row last, so a row that exists vouches for its part.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+from array_record.python import array_record_module
+
+from va_jax.schema import CLIP_FRAMES, LABEL_RANGE, Clip, InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One track still to be extracted: who is in it, and the files it is made of."""
+
+    track_id: str
+    video_id: str
+    subject_id: str
+    sources: tuple[str, ...] = ()  # files and folders it is read from; a change redoes the part
+    group: str = ""
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # JSON values
+
+
+Extract = Callable[[Recording, Any], tuple[float, Iterator[Clip]]]
+"""`extract(recording, builder_config) -> (frames per second, its clips in order)`.
+
+A function at the top of a module, so that worker processes can import it. Clips are drawn one by
+one: memory must not grow with the length of the video.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What all recordings of one build share."""
+
+    extract: Extract
+    config: Any  # the builder config
+    options: Mapping[str, Any]  # what of it a part depends on
+    version: str
+    dims: tuple[str, ...]
+    points: int  # landmarks per frame
+
+
+def features(dims: Sequence[str], points: int) -> tfds.features.FeaturesDict:
+    """Features of one stored clip; `landmarks` only where `points` > 0."""
+    layout = {
+        "frames": tfds.features.Tensor(shape=(None,), dtype=np.object_),  # JPEG bytes
+        "target": tfds.features.Tensor(shape=(None, len(dims)), dtype=np.float32),
+        "face": tfds.features.Tensor(shape=(None,), dtype=np.bool_),
+        "time_s": tfds.features.Tensor(shape=(None,), dtype=np.float32),
+        "first_frame": tfds.features.Scalar(dtype=np.int32),
+        "track_id": tfds.features.Text(),
+        "video_id": tfds.features.Text(),
+        "subject_id": tfds.features.Text(),
+    }
+    if points:
+        layout["landmarks"] = tfds.features.Tensor(shape=(None, points, 2), dtype=np.float32)
+    return tfds.features.FeaturesDict(layout)
+
+
+def fingerprint(recording: Recording, plan: Plan) -> str:
+    """Name of the part: changes with the recording, the builder's options and the source files.
+
+    A file is identified by its path, size and modification time, a folder by those of its files.
+    """
+    files = []
+    for source in map(pathlib.Path, recording.sources):
+        if not source.exists():
+            raise InputError(f"{source} of track {recording.track_id!r} does not exist")
+        members = sorted(source.rglob("*")) if source.is_dir() else [source]
+        stats = ((member, member.stat()) for member in members)
+        files += [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    plan_facts = [dict(plan.options), plan.version, plan.dims, plan.points]
+    text = json.dumps([dataclasses.asdict(recording), plan_facts, files], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def extract_all(
+    recordings: Sequence[Recording], plan: Plan, folder: pathlib.Path, jobs: int
+) -> list[dict[str, Any]]:
+    """Extracts into `folder` what is not there yet; returns the rows in the recordings' order.
+
+    A row holds `track` (a schema.Track without its first record), `part` (the file's path),
+    `records`, `bytes`, the counts `face`, `labelled` and `used` (both) of its frames, and
+    `target_sum`, the sum of the targets over the used frames. `jobs` processes share the work; 1
+    stays in this process. The first failure stops the build; finished parts stay for the restart.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [folder / f"{fingerprint(each, plan)}.array_record" for each in recordings]
+    rows = {
+        part: json.loads(part.with_suffix(".json").read_text())
+        for part in parts
+        if part.with_suffix(".json").exists()
+    }
+    tasks = [task for task in zip(recordings, parts, strict=True) if task[1] not in rows]
+    frames = 0
+    with tqdm.tqdm(
+        desc="extract", unit="recording", total=len(parts), initial=len(rows), smoothing=0
+    ) as bar:
+        for part, row in _run(functools.partial(_extract_part, plan=plan), tasks, jobs):
+            rows[part] = row
+            frames += row["track"]["frames"]
+            elapsed_s = max(bar.format_dict["elapsed"], 1e-6)
+            bar.set_postfix_str(f"{frames / elapsed_s:.0f} frames/s", refresh=False)
+            bar.update()
+    return [{**rows[part], "part": str(part)} for part in parts]
+
+
+def _run(
+    work: Callable[[Recording, pathlib.Path], dict[str, Any]],
+    tasks: Sequence[tuple[Recording, pathlib.Path]],
+    jobs: int,
+) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
+    """(part, row) of each task as it is done; those running when one fails are finished first."""
+    if jobs == 1:
+        for task in tasks:
+            yield task[1], work(*task)
+        return
+    spawn = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
+    pool = concurrent.futures.ProcessPoolExecutor(jobs, spawn, _prepare_worker)
+    try:
+        futures = {pool.submit(work, *task): task[1] for task in tasks}
+        for future in concurrent.futures.as_completed(futures):
+            yield futures[future], future.result()
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise InputError(
+            f"a worker process died, out of memory perhaps; lower jobs={jobs}"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    """Lets several workers share one accelerator: none of them reserves its whole memory."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def _extract_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[str, Any]:
+    try:
+        row = _write_part(recording, part, plan)
+    except Exception as error:
+        if not isinstance(error, InputError):
+            error.add_note(f"while extracting track {recording.track_id!r}, {recording.sources}")
+        raise
+    temporary = part.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(row))
+    temporary.rename(part.with_suffix(".json"))
+    return row
+
+
+def _write_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[str, Any]:
+    layout = features(plan.dims, plan.points)
+    temporary = part.with_suffix(".tmp")
+    count = face = labelled = used = records = 0
+    target_sum = np.zeros(len(plan.dims))
+    last_s = -np.inf
+    ids = {key: getattr(recording, key) for key in ("track_id", "video_id", "subject_id")}
+    writer = array_record_module.ArrayRecordWriter(str(temporary), "group_size:1")
+    try:
+        fps, clips = plan.extract(recording, plan.config)
+        for clip in clips:
+            if count % CLIP_FRAMES:
+                raise ValueError(f"clip {records} follows one of fewer than {CLIP_FRAMES} frames")
+            _check(clip, plan, last_s)
+            example = {**clip._asdict(), **ids, "first_frame": count}
+            if not plan.points:
+                del example["landmarks"]
+            writer.write(layout.serialize_example(example))
+            both = clip.face & np.isfinite(clip.target).all(1)
+            count += len(clip.frames)
+            records += 1
+            face += int(clip.face.sum())
+            labelled += int(np.isfinite(clip.target).all(1).sum())
+            used += int(both.sum())
+            target_sum += clip.target[both].sum(0, dtype=np.float64)
+            last_s = clip.time_s[-1]
+        if not count:
+            source = ", ".join(recording.sources) or recording.track_id
+            raise InputError(f"{source}: no frames for track {recording.track_id!r}; remove it")
+    except BaseException:
+        writer.close()
+        temporary.unlink(missing_ok=True)
+        raise
+    writer.close()
+    temporary.rename(part)
+    track = {**ids, "group": recording.group, "fps": float(fps), "frames": count}
+    return {
+        "track": track,
+        "records": records,
+        "bytes": part.stat().st_size,
+        "face": face,
+        "labelled": labelled,
+        "used": used,
+        "target_sum": target_sum.tolist(),
+    }
+
+
+def _check(clip: Clip, plan: Plan, last_s: float) -> None:
+    """Raises ValueError where a clip breaks the promises of `schema.Clip`: a fault in a builder."""
+    n = len(clip.frames)
+    if not 0 < n <= CLIP_FRAMES:
+        raise ValueError(f"a clip holds 1 to {CLIP_FRAMES} frames, got {n}")
+    points = (n, plan.points, 2) if plan.points else None
+    wanted = (("target", (n, len(plan.dims))), ("face", (n,)), ("time_s", (n,)))
+    for name, shape in (*wanted, ("landmarks", points)):
+        value = getattr(clip, name)
+        if (None if value is None else value.shape) != shape:
+            raise ValueError(f"clip.{name}: expected {shape}, got {value}")
+    low, high = LABEL_RANGE
+    if np.any((clip.target < low) | (clip.target > high)):
+        raise ValueError(f"clip.target leaves [{low}, {high}]: {clip.target}")
+    if not np.all(np.diff(clip.time_s, prepend=np.float32(last_s)) >= 0):
+        raise ValueError(f"clip.time_s goes back after {last_s}: {clip.time_s}")
+
+
+def read_part(
+    row: Mapping[str, Any], layout: tfds.features.FeaturesDict, start: int, stop: int
+) -> Iterator[dict[str, Any]]:
+    """Records `start` to `stop` of a part, as examples ready to be written again."""
+    reader = array_record_module.ArrayRecordReader(row["part"])
+    for index in range(start, stop):
+        yield layout.deserialize_example_np(reader.read([index])[0])
+    reader.close()
