@@ -1,0 +1,126 @@
+"""The three nets of MTCNN as functions of their weights, on images or on the crops of boxes.
+
+Images are RGB [n, height, width, 3], normalised as (x - 127.5) / 128. Every net returns box
+corrections first and the logits of (no face, face) last.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+EXACT = jax.lax.Precision.HIGHEST  # the nets are small, and their scores meet thresholds
+
+
+def pnet(weights: Any, x: Array) -> tuple[Array, Array]:
+    """The proposal net: [n, rows, columns, 4] and [n, rows, columns, 2], a window each 2 pixels."""
+    x, (kernel, bias, *rest) = _trunk(weights, x, [(2, "SAME"), None, None])
+    return _conv(x, kernel, bias), _conv(x, *rest)
+
+
+def rnet(weights: Any, x: Array) -> tuple[Array, ...]:
+    """The refining net: [n, 4] and [n, 2] of crops [n, 24, 24, 3]."""
+    x, heads = _trunk(weights, x, [(3, "SAME"), (3, "VALID"), None])
+    return _heads(heads, x)
+
+
+def onet(weights: Any, x: Array) -> tuple[Array, ...]:
+    """The output net: [n, 4], landmarks [n, 10] (all x, then all y), [n, 2] of 48-pixel crops."""
+    x, heads = _trunk(weights, x, [(3, "SAME"), (3, "VALID"), (2, "SAME"), None])
+    return _heads(heads, x)
+
+
+def on_crops(
+    net: Any,
+    weights: Any,
+    image: Array,
+    boxes: Float[Array, "n 4"],
+    valid: Array,
+    size: int,
+    at_once: int,
+) -> Any:
+    """The net's outputs for the crops of `boxes`, of which the valid ones come first.
+
+    The loop ends with the last valid box: generous caps cost nothing where faces are few.
+    """
+    slots = -(-boxes.shape[0] // at_once) * at_once
+    padded = jnp.pad(boxes, ((0, slots - boxes.shape[0]), (0, 0)))
+
+    def chunk(start: Array) -> Any:
+        return net(
+            weights, _crops(image, jax.lax.dynamic_slice_in_dim(padded, start, at_once), size)
+        )
+
+    def step(i: Array, outputs: Any) -> Any:
+        return jax.tree.map(
+            lambda out, new: jax.lax.dynamic_update_slice_in_dim(out, new, i * at_once, 0),
+            outputs,
+            chunk(i * at_once),
+        )
+
+    shapes = jax.eval_shape(chunk, jnp.int32(0))
+    empty = jax.tree.map(lambda s: jnp.zeros((slots, *s.shape[1:]), s.dtype), shapes)
+    outputs = jax.lax.fori_loop(0, -(-valid.sum() // at_once), step, empty)
+    return jax.tree.map(lambda out: out[: boxes.shape[0]], outputs)
+
+
+def _crops(image: Array, boxes: Float[Array, "n 4"], size: int) -> Float[Array, "n size size 3"]:
+    """Corner-aligned bilinear crops, normalised, zero outside the image.
+
+    The factor (side - 1) / side is the convention the weights are used with elsewhere.
+    """
+    height, width = image.shape[:2]
+    steps = jnp.linspace(0, 1, size)[None]
+
+    def taps(low: Array, high: Array, side: int) -> tuple[Array, Array, Array, Array]:
+        at = (low[:, None] + (high - low)[:, None] * steps) * ((side - 1) / side)
+        before = jnp.floor(at)
+        first = jnp.clip(before.astype(jnp.int32), 0, side - 1)
+        return first, jnp.minimum(first + 1, side - 1), at - before, (at >= 0) & (at <= side - 1)
+
+    top, bottom, down, inside_y = taps(boxes[:, 1], boxes[:, 3], height)
+    left, right, along, inside_x = taps(boxes[:, 0], boxes[:, 2], width)
+
+    def row(y: Array) -> Array:
+        a, b = (image[y[:, :, None], x[:, None]].astype(jnp.float32) for x in (left, right))
+        return a + (b - a) * along[:, None, :, None]
+
+    upper, lower = row(top), row(bottom)
+    crop = upper + (lower - upper) * down[:, :, None, None]
+    inside = (inside_y[:, :, None] & inside_x[:, None])[..., None]
+    return jnp.where(inside, (crop - 127.5) / 128, 0)
+
+
+def _trunk(weights: Any, x: Array, pools: list[tuple[int, str] | None]) -> tuple[Array, Any]:
+    """Convolution, PReLU and pool for each entry of `pools`; returns the unused weights too."""
+    for pool in pools:
+        kernel, bias, slope, *weights = weights
+        x = _prelu(_conv(x, kernel, bias), slope)
+        if pool:
+            window = (1, pool[0], pool[0], 1)
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, (1, 2, 2, 1), pool[1])
+    return x, weights
+
+
+def _heads(weights: Any, x: Array) -> tuple[Array, ...]:
+    kernel, bias, slope, *heads = weights
+    x = x.swapaxes(1, 2).reshape(x.shape[0], -1)  # the weights count columns before rows
+    x = _prelu(_dense(x, kernel, bias), slope)
+    return tuple(_dense(x, k, b) for k, b in zip(heads[::2], heads[1::2], strict=True))
+
+
+def _conv(x: Array, kernel: Array, bias: Array) -> Array:
+    dims = ("NHWC", "HWIO", "NHWC")
+    out = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "VALID", dimension_numbers=dims, precision=EXACT
+    )
+    return out + bias.reshape(1, 1, 1, -1)
+
+
+def _dense(x: Array, kernel: Array, bias: Array) -> Array:
+    return jnp.dot(x, kernel, precision=EXACT) + bias[None]
+
+
+def _prelu(x: Array, slope: Array) -> Array:
+    return jnp.where(x > 0, x, slope.reshape((1,) * (x.ndim - 1) + (-1,)) * x)
