@@ -1,0 +1,52 @@
+"""What raters say of a recording: late and smoothed, with a gain, bias and drift of their own."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from tfds_builders.synthetic_faces.behaviour import (
+    Behaviour,
+    Latent,
+    filtered,
+    gamma_kernel,
+    smooth_noise,
+)
+
+
+class Panel(NamedTuple):
+    """The raters of a whole data set; their wandering differs from recording to recording."""
+
+    gain: np.ndarray  # float64 [raters, 2]
+    bias: np.ndarray  # float64 [raters, 2]
+
+
+def hire(rng: np.random.Generator, constants: Behaviour) -> Panel:
+    shape = (constants.raters, 2)
+    return Panel(
+        gain=np.exp(constants.rater_gain * rng.standard_normal(shape)),
+        bias=constants.rater_bias * rng.standard_normal(shape),
+    )
+
+
+def perceived(latent: Latent, constants: Behaviour) -> Float[np.ndarray, "frames 2"]:
+    """The noise-free signal of the raters: the latent, `lag_s` late, through their response.
+
+    The response is a gamma kernel t/tau^2 exp(-t/tau), tau = response_s / 2, whose mean delay is
+    response_s; the whole delay is therefore lag_s + response_s.
+    """
+    lag = round(constants.lag_s / latent.step_s)
+    kernel = np.pad(gamma_kernel(constants.response_s / 2, latent.step_s), (lag, 0))
+    return latent.at_frames(filtered(latent.values, kernel / kernel.sum()))
+
+
+def rate(
+    rng: np.random.Generator, latent: Latent, panel: Panel, constants: Behaviour
+) -> Float[np.ndarray, "raters frames 2"]:
+    """Each rater's own trace, not yet fused: gain * perceived + bias + wandering."""
+    steps = len(latent.values)
+    channels = 2 * constants.raters
+    drift = smooth_noise(rng, steps, channels, constants.drift_s, latent.step_s)
+    drift = latent.at_frames(drift).reshape(latent.frames, constants.raters, 2).swapaxes(0, 1)
+    signal = perceived(latent, constants)
+    return panel.gain[:, None] * signal + panel.bias[:, None] + constants.rater_drift * drift

@@ -1,0 +1,234 @@
+"""Build a set of drawn faces whose hidden state, raters and best possible score are known."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfds_builders import common
+from tfds_builders.labels import fuse_raters
+from tfds_builders.synthetic_faces import behaviour, identity, raters, render
+from tfds_builders.writer import Recording
+from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
+
+SUBJECT, PLAY, RATING, CAMERA, PANEL = range(5)  # random streams of one seed
+BATCH_FRAMES = 4 * CLIP_FRAMES  # drawn at once; bounds memory for long recordings
+
+
+@dataclasses.dataclass
+class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
+    """Options of this builder, those of `Behaviour` among them; `--config_options key=value`."""
+
+    size: int = 48  # side of the crops, pixels
+    fps: float = 10.0
+    train: int = 200  # subjects
+    dev: int = 30
+    test: int = 40
+    recordings: int = 1  # per subject
+    lengths: tuple[int, ...] = (320,)  # frames of the recordings, taken in turn
+    seed: int = 0
+    jpeg_quality: int = common.JPEG_QUALITY
+
+    def __post_init__(self):
+        try:
+            self.lengths = tuple(int(length) for length in self.lengths)
+        except ValueError as error:
+            raise InputError(f"lengths={self.lengths} must be whole numbers of frames") from error
+        if not self.lengths or min(self.lengths) < 2:
+            raise InputError(f"lengths={self.lengths} must hold frame counts of at least 2")
+        for name in ("fps", "train", "recordings", "raters", "latent_s", "tremor_s", "drift_s"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}={getattr(self, name)} must be above 0")
+        if self.size < 16:
+            raise InputError(f"size={self.size} is too small to draw a face; 16 or more")
+        delay_s = self.lag_s + 4 * self.response_s
+        if self.lag_s < 0 or self.response_s <= 0 or delay_s > behaviour.WARM_UP_S:
+            raise InputError(
+                f"lag_s={self.lag_s}, response_s={self.response_s}: lag_s must be at least 0, "
+                f"response_s above 0, lag_s + 4 response_s at most {behaviour.WARM_UP_S:g}"
+            )
+
+
+class Script(NamedTuple):
+    """All that happens in one recording, before anything is drawn."""
+
+    who: identity.Identity
+    motion: behaviour.Motion
+    perceived: np.ndarray  # float64 [frames, 2], what raters without noise would say
+    target: np.ndarray  # float32 [frames, 2], the raters' fused labels
+    face: np.ndarray  # bool [frames]
+
+
+def script(recording: Recording, config: SyntheticFacesConfig) -> Script:
+    """A function of the seed, the config and the recording's number alone."""
+    subject, number, frames = (recording.details[key] for key in ("subject", "number", "frames"))
+    who = _subject(config, subject)
+    play = _stream(config, PLAY, number)
+    latent = behaviour.simulate(play, frames, config.fps, config)
+    motion = behaviour.perform(play, latent, who.neutral, config)
+    ratings = raters.rate(_stream(config, RATING, number), latent, panel(config), config)
+    target = np.stack([fuse_raters(ratings[..., d]) for d in range(len(DIMS))], -1)
+    return Script(
+        who,
+        motion,
+        raters.perceived(latent, config),
+        target.astype(np.float32),
+        behaviour.face_shown(motion),
+    )
+
+
+def panel(config: SyntheticFacesConfig) -> raters.Panel:
+    """The raters, the same for all recordings of a set."""
+    return raters.hire(_stream(config, PANEL), config)
+
+
+def extract(recording: Recording, config: SyntheticFacesConfig) -> tuple[float, Iterator[Clip]]:
+    """Frames per second and clips of one recording."""
+    return config.fps, _clips(script(recording, config), recording, config)
+
+
+def _clips(scene: Script, recording: Recording, config: SyntheticFacesConfig) -> Iterator[Clip]:
+    points = render.landmarks(scene.who, scene.motion).astype(np.float32)
+    time_s = (np.arange(len(scene.face)) / config.fps).astype(np.float32)
+    camera = _stream(config, CAMERA, recording.details["number"])
+    for start in range(0, len(scene.face), BATCH_FRAMES):
+        motion = scene.motion.cut(start, start + BATCH_FRAMES)
+        pixels = render.render(scene.who, motion, config.size, camera)
+        for first in range(0, len(pixels), CLIP_FRAMES):
+            at = slice(start + first, start + min(first + CLIP_FRAMES, len(pixels)))
+            crops = pixels[first : first + CLIP_FRAMES]
+            jpegs = [common.encode_jpeg(crop, config.jpeg_quality) for crop in crops]
+            yield Clip(jpegs, scene.target[at], scene.face[at], time_s[at], points[at])
+
+
+class Observer(NamedTuple):
+    """Whoever knows what noise-free raters would say, and fits two constants on train.
+
+    The constants give its answer the mean and the spread of the labels, which is what maximises
+    the CCC of a signal of given correlation.
+    """
+
+    scale: np.ndarray  # float64 [2]
+    offset: np.ndarray  # float64 [2]
+
+    @classmethod
+    def fit(cls, scripts: Sequence[Script]) -> "Observer":
+        perceived, target = _used(scripts)
+        scale = target.std(0) / perceived.std(0)
+        return cls(scale, target.mean(0) - scale * perceived.mean(0))
+
+    def ccc(self, scripts: Sequence[Script]) -> dict[str, float]:
+        """Pooled over the frames that show the face; population moments."""
+        perceived, target = _used(scripts)
+        said = self.scale * perceived + self.offset
+        covariance = ((said - said.mean(0)) * (target - target.mean(0))).mean(0)
+        gap = (said.mean(0) - target.mean(0)) ** 2
+        ccc = 2 * covariance / (said.var(0) + target.var(0) + gap)
+        return dict(zip(DIMS, ccc.tolist(), strict=True))
+
+
+class Builder(common.TrackBuilder):
+    """Drawn faces; see README.md beside this file for what is drawn and how it is labelled."""
+
+    BUILDER_CONFIGS: ClassVar = [
+        SyntheticFacesConfig(
+            name="quickstart",
+            description="270 subjects, 2.4 hours at 48 px and 10 frames per second.",
+        ),
+        SyntheticFacesConfig(
+            name="tiny",
+            description="For tests: 8 subjects, tracks of 70 and 45 frames at 32 px.",
+            size=32,
+            train=4,
+            dev=2,
+            test=2,
+            recordings=2,
+            lengths=(70, 45),
+            missing_hz=0.15,
+            hand_hz=0.15,
+        ),
+        SyntheticFacesConfig(
+            name="large",
+            description="340 subjects, 28 hours at 112 px and 25 frames per second.",
+            size=112,
+            fps=25.0,
+            train=240,
+            dev=40,
+            test=60,
+            lengths=(7500,),
+        ),
+    ]
+    extract = staticmethod(extract)
+    points = len(render.LANDMARKS)
+
+    @property
+    def crop(self) -> dict[str, Any]:
+        return {
+            "size": self.builder_config.size,
+            "source": "drawn",
+            "margin": 0.0,
+            "alignment": "none",
+            "jpeg_quality": self.builder_config.jpeg_quality,
+        }
+
+    def recordings(self, manual_dir=None) -> dict[str, list[Recording]]:
+        """Subjects are numbered through the splits, so no two splits share one."""
+        config, first, result = self.builder_config, 0, {}
+        for split in SPLITS:
+            subjects = range(first, first + getattr(config, split))
+            numbers = range(config.recordings)
+            result[split] = [_recording(config, s, n) for s in subjects for n in numbers]
+            first = subjects.stop
+        return result
+
+    def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
+        config = self.builder_config
+        scripts = {
+            split: [script(each, config) for each in tracks] for split, tracks in recordings.items()
+        }
+        observer, chosen = Observer.fit(scripts["train"]), panel(config)
+        truth = {
+            "lag_s": config.lag_s,
+            "response_s": config.response_s,
+            "delay_s": config.lag_s + config.response_s,
+            "raters": config.raters,
+            "rater_gain": chosen.gain.tolist(),
+            "rater_bias": chosen.bias.tolist(),
+            "rater_drift": config.rater_drift,
+            "observer_scale": dict(zip(DIMS, observer.scale.tolist(), strict=True)),
+            "observer_offset": dict(zip(DIMS, observer.offset.tolist(), strict=True)),
+        }
+        return {
+            "ceiling": {split: observer.ccc(each) for split, each in scripts.items()},
+            "truth": truth,
+        }
+
+
+def _used(scripts: Sequence[Script]) -> tuple[np.ndarray, np.ndarray]:
+    """What is perceived and what is labelled, [frames, 2], over all frames that show the face."""
+    perceived = np.concatenate([each.perceived[each.face] for each in scripts])
+    target = np.concatenate([each.target[each.face] for each in scripts])
+    return perceived, target.astype(np.float64)
+
+
+def _recording(config: SyntheticFacesConfig, subject: int, repeat: int) -> Recording:
+    number = subject * config.recordings + repeat
+    name = f"s{subject:04d}"
+    frames = config.lengths[number % len(config.lengths)]
+    return Recording(
+        track_id=f"{name}_{repeat}",
+        video_id=f"{name}_{repeat}",
+        subject_id=name,
+        group="glasses" if _subject(config, subject).glasses else "no_glasses",
+        details={"subject": subject, "number": number, "frames": frames},
+    )
+
+
+def _subject(config: SyntheticFacesConfig, subject: int) -> identity.Identity:
+    return identity.identity(_stream(config, SUBJECT, subject))
+
+
+def _stream(config: SyntheticFacesConfig, purpose: int, number: int = 0) -> np.random.Generator:
+    return np.random.default_rng([config.seed, purpose, number])
