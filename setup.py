@@ -1,12 +1,14 @@
 """Metadata, dependencies and extras; tool settings are in pyproject.toml."""
 
+import pathlib
+
 from setuptools import find_packages, setup
 
 setup(
     name="va_jax",
     version="0.1.0",
-    description="Valence and arousal, frame by frame, from the face in a video: train, evaluate, use",
-    long_description=open("README.md", encoding="utf-8").read(),
+    description="Valence and arousal, frame by frame, from the face in a video",
+    long_description=pathlib.Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["va_jax*", "tfds_builders*"]),
@@ -30,6 +32,7 @@ setup(
         "opencv-python-headless<5",
         "optax",
         "orbax-checkpoint",
+        "scipy",
         "simplejpeg",
         "tensorboardX",
         "tensorflow-datasets>=4.9.10",

@@ -1,0 +1,157 @@
+"""Whole runs as a user starts them: device and process counts, and kills at random moments."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from tests.train_test import assert_identical, parameters, tiny
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+STEPS = 6
+
+
+def start(workdir, data_dir, devices=1, *flags):
+    command = [
+        sys.executable, "-m", "va_jax.main", "--config=configs/quickstart.py:tiny",
+        f"--workdir={workdir}", f"--config.data.dir={data_dir}", "--config.log.progress=False",
+        f"--config.train.steps={STEPS}", *flags,
+    ]  # fmt: skip
+    env = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    }
+    return subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(process):
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output[-3000:]
+    return output
+
+
+def losses(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+    return [line["loss"] for line in lines if line["kind"] == "train"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, tiny_data):
+    """An uninterrupted run on one device."""
+    workdir = tmp_path_factory.mktemp("whole")
+    output = finish(start(workdir, tiny_data))
+    assert "pooled" in output
+    return workdir
+
+
+def config_of(tiny_data):
+    return tiny(tiny_data, **{"train.steps": STEPS})
+
+
+def assert_close_runs(workdir, whole, tiny_data):
+    np.testing.assert_allclose(losses(workdir), losses(whole), rtol=2e-3)
+    config = config_of(tiny_data)
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, atol=5e-3),
+        parameters(workdir, config)["params"],
+        parameters(whole, config)["params"],
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 4])
+def test_a_run_on_several_devices_follows_the_run_on_one(tmp_path, tiny_data, whole, devices):
+    finish(start(tmp_path, tiny_data, devices))
+    assert_close_runs(tmp_path, whole, tiny_data)
+
+
+@pytest.mark.slow
+def test_two_processes_follow_the_run_of_one(tmp_path, tiny_data, whole):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = [
+        start(
+            tmp_path, tiny_data, 2,
+            f"--coordinator=127.0.0.1:{port}", f"--process={i}", "--processes=2",
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    outputs = [finish(process) for process in job]
+    assert "pooled" in outputs[0]
+    assert "pooled" not in outputs[1]
+    assert_close_runs(tmp_path, whole, tiny_data)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_four_devices_resumes_on_one(tmp_path, tiny_data, whole):
+    process = start(tmp_path, tiny_data, 4)
+    wait_for(process, lambda: (tmp_path / "checkpoints" / "2").exists())
+    kill(process)
+    finish(start(tmp_path, tiny_data, 1))
+    assert_close_runs(tmp_path, whole, tiny_data)
+
+
+def wait_for(process, condition, limit_s=120):
+    end = time.monotonic() + limit_s
+    while process.poll() is None and time.monotonic() < end and not condition():
+        time.sleep(0.002)
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_a_run_killed_again_and_again_ends_bit_identical(tmp_path, tiny_data, whole, seed):
+    draw = random.Random(seed)
+    moments = {
+        "start-up": lambda: True,
+        "compile": (tmp_path / "config.json").exists,
+        "step": lambda: (tmp_path / "checkpoints" / "2").exists(),
+        "save": lambda: any((tmp_path / "checkpoints").glob("*tmp*")),
+        "eval": (tmp_path / "traces" / "dev").exists,
+    }
+    for moment, reached in moments.items():
+        process = start(tmp_path, tiny_data)
+        wait_for(process, reached)
+        time.sleep(draw.random() * (2.0 if moment in ("start-up", "compile") else 0.05))
+        kill(process)
+    finish(start(tmp_path, tiny_data))
+    config = config_of(tiny_data)
+    assert_identical(parameters(tmp_path, config), parameters(whole, config))
+    assert (tmp_path / "metrics.json").read_text() == (whole / "metrics.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config.model.unit=3", "unit"),
+        ("--config.window.length=0", "window.length=0 is out of range; it must be >= 1"),
+        ("--config.data.name=no_such_set", "data.name='no_such_set'"),
+        ("--config.eval.batch_size=6", None),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_one(tmp_path, tiny_data, flag, message):
+    devices = 4 if message is None else 1
+    process = start(tmp_path / "run", tiny_data, devices, "--config.data.build_missing=False", flag)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 1, output
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, output
+    assert "Traceback" not in output
+    assert (message or "eval.batch_size=6 is not a multiple of the 4 devices; take 8") in errors[0]
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,103 @@
+"""Checkpoints of a run: the newest few and the best by dev CCC; the one importer of Orbax."""
+
+import json
+import pathlib
+from typing import Any
+
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+
+from va_jax.train_state import TrainState
+
+BEST = "dev_ccc"
+"""The score kept beside a checkpoint that was evaluated: mean CCC over the dimensions, pooled."""
+
+
+class Checkpoints:
+    """Saves in the background and restores; use as a context manager, or the last save is lost.
+
+    A save is complete or absent: what a killed process was writing is ignored.
+    """
+
+    def __init__(self, workdir: pathlib.Path, newest: int = 1):
+        self._manager = ocp.CheckpointManager(
+            (workdir / "checkpoints").absolute(),
+            options=ocp.CheckpointManagerOptions(
+                best_fn=_score,
+                preservation_policy=keep.AnyPreservationPolicy(
+                    [
+                        keep.LatestN(newest),
+                        keep.BestN(
+                            get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
+                        ),
+                    ]
+                ),
+                enable_async_checkpointing=True,
+            ),
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.close()
+
+    def save(self, state: TrainState, config: ConfigDict, dev_ccc: float | None) -> None:
+        """Start saving `state` as its step; `dev_ccc` makes it a candidate for the best.
+
+        The number of batches drawn, which is the step, and the config are kept beside it.
+        """
+        step = int(state.step)
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                data=ocp.args.JsonSave({"next_batch": step}),
+                config=ocp.args.JsonSave(json.loads(config.to_json())),
+            ),
+            metrics=None if dev_ccc is None else {BEST: dev_ccc},
+            force=True,
+        )
+
+    def wait(self) -> None:
+        """Return when the running save is complete."""
+        self._manager.wait_until_finished()
+
+    def latest_step(self) -> int | None:
+        """The newest complete checkpoint; None where there is none."""
+        return self._manager.latest_step()
+
+    def best_step(self) -> int | None:
+        """The checkpoint of the highest dev CCC, of equals the newest; None where none has one."""
+        scored = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
+        scores = [(metrics[BEST], step) for step, metrics in scored.items() if metrics]
+        return max(scores)[1] if scores else None
+
+    def restore(self, step: int, target: TrainState) -> tuple[TrainState, int]:
+        """The state of `step` in the layout of the abstract `target`, and its next batch."""
+        restored: Any = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore()
+            ),
+        )
+        return restored.state, restored.data["next_batch"]
+
+    def restore_variables(self, step: int, target: Any) -> Any:
+        """Only the `params` and `batch_stats` of `step`, in the layout of the abstract `target`."""
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.PyTreeRestore(
+                    target,
+                    restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+                    partial_restore=True,
+                )
+            ),
+        )
+        return restored.state
+
+
+def _score(metrics: dict[str, float]) -> float:
+    return metrics[BEST]

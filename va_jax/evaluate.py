@@ -1,0 +1,146 @@
+"""Predict every frame of a split once, stitch the pieces into traces, and score the traces."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from va_jax import card, report, sharding
+from va_jax.card import Trace
+from va_jax.checkpoints import Checkpoints
+from va_jax.config import write_atomically
+from va_jax.data import pipeline, sources, windows
+from va_jax.data.sources import Source
+from va_jax.models import regressor
+from va_jax.postprocess import stitch
+from va_jax.schema import InputError
+from va_jax.train_state import abstract_variables
+
+Predict = Callable[[Any, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
+
+
+def evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Score the best checkpoint in `workdir` (by dev CCC) on the dev and the test split.
+
+    Writes traces/SPLIT/TRACK.csv, traces_SPLIT.png, metrics.json and metrics.txt there, and prints
+    the latter. A split without labels is predicted and not scored.
+    """
+    sharding.check_batch("eval.batch_size", config.eval.batch_size)
+    facts = sources.metadata(config.data.dir, config.data.name)
+    splits = {
+        split: sources.open_split(config.data.dir, config.data.name, split)
+        for split in dict.fromkeys((config.data.dev, config.data.test))
+        if split
+    }
+    size = config.data.size or facts["crop"]["size"]
+    mesh = sharding.make_mesh()
+    model = regressor.build(config.model, tuple(facts["dims"]))
+    with Checkpoints(workdir) as saved:
+        step = saved.best_step()
+        if step is None:
+            raise InputError(f"{workdir}: no evaluated checkpoint; train there first")
+        variables = saved.restore_variables(
+            step, abstract_variables(model, size, sharding.replicated(mesh))
+        )
+    predict = make_predict(model, mesh)
+    result = {
+        "data": config.data.name,
+        "split_hash": facts["split_hash"],
+        "checkpoint_step": step,
+        "formula": "population",
+        "splits": {},
+    }
+    text = f"{config.data.name}, checkpoint of step {step} (best dev CCC)\n\n"
+    for split, source in splits.items():
+        traces = predict_split(config, predict, variables, source, mesh)
+        scored = card.metric_card(traces, source.dims, facts["train_mean"])
+        ceiling = facts.get("ceiling", {}).get(split, {})
+        result["splits"][split] = scored | {"ceiling": ceiling}
+        text += card.table(split, scored, ceiling) + "\n"
+        if jax.process_index() == 0:
+            report.write_traces(workdir / "traces" / split, traces, source.dims)
+            report.plot_traces(workdir / f"traces_{split}.png", traces, source.dims)
+    if jax.process_index() == 0:
+        write_atomically(workdir / "metrics.json", json.dumps(result, indent=1) + "\n")
+        write_atomically(workdir / "metrics.txt", text)
+        print(f"\n{text}{workdir}/metrics.json, traces/ and traces_*.png hold the details.")
+
+
+def dev_ccc(
+    config: ConfigDict, predict: Predict, variables: Any, source: Source, mesh: Mesh
+) -> dict[str, float]:
+    """Pooled CCC of every dimension on `source`; 0 where nothing is labelled."""
+    traces = predict_split(config, predict, variables, source, mesh)
+    scored = card.scores(traces, [trace.pred for trace in traces], source.dims)
+    return {dim: scored[dim]["pooled"]["ccc"] if scored[dim] else 0.0 for dim in source.dims}
+
+
+def make_predict(model: Any, mesh: Mesh) -> Predict:
+    """The jitted forward pass: variables, frames, face, state -> pred (everywhere), state."""
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+
+    def predict(variables: Any, frames: Any, face: Any, state: Any) -> tuple[Any, Any]:
+        return model.apply(variables, frames, face, state, train=False)
+
+    compiled = jax.jit(predict, out_shardings=(sharding.replicated(mesh), rows))
+
+    def with_state(variables: Any, frames: Any, face: Any, state: Any) -> tuple[Any, Any]:
+        if state is None:
+            local = len(face) // jax.process_count()
+            zeros = jax.tree.map(np.asarray, model.initial_state(local))
+            state = sharding.shard_batch(mesh, zeros)
+        return compiled(variables, frames, face, state)
+
+    return with_state
+
+
+def predict_split(
+    config: ConfigDict, predict: Predict, variables: Any, source: Source, mesh: Mesh
+) -> list[Trace]:
+    """A trace for every track of `source`, in its order, on every process.
+
+    Numbers depend neither on the batch size nor on the number of devices. Memory holds a few
+    batches of frames and the traces.
+    """
+    length, stride = config.eval.length, config.window.stride
+    plan = list(
+        windows.evaluation_plan(
+            source.tracks,
+            config.eval.batch_size,
+            length,
+            config.eval.hop,
+            stride,
+            carry=config.eval.state == "carry",
+        )
+    )
+    batches = pipeline.evaluation_batches(
+        source,
+        plan,
+        length,
+        stride,
+        config.data.size or source.size,
+        config.data.threads,
+        jax.process_index(),
+        jax.process_count(),
+    )
+    pieces: list[list[np.ndarray]] = [[] for _ in source.tracks]
+    positions: list[list[np.ndarray]] = [[] for _ in source.tracks]
+    state = None
+    for (fresh, items), batch in zip(plan, batches, strict=True):
+        inputs = sharding.shard_batch(mesh, {key: batch[key] for key in ("frames", "face")})
+        pred, state = predict(variables, inputs["frames"], inputs["face"], None if fresh else state)
+        for window, values in zip(items, np.asarray(pred), strict=True):
+            if window.track >= 0:
+                pieces[window.track].append(values)
+                positions[window.track].append(windows.numbers(window, length, stride))
+    traces = []
+    for index, track in enumerate(source.tracks):
+        labels = source.labels(index)
+        trace = stitch(pieces[index], positions[index], track.frames, config.eval.fusion)
+        traces.append(Trace(track, trace, labels.target, labels.face, labels.time_s))
+    return traces

@@ -1,0 +1,58 @@
+"""Train or evaluate a network: `python -m va_jax.main --config=FILE --workdir=DIR`."""
+
+import pathlib
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from va_jax import config as configuration
+from va_jax import sharding
+from va_jax.evaluate import evaluate
+from va_jax.schema import InputError
+from va_jax.train import train
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "configuration file, FILE.py or FILE.py:VARIANT; not needed to evaluate"
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run", required=True)
+MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "eval"], "train to the end and evaluate, or evaluate only"
+)
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", 'several processes: HOST:PORT of process 0, or "auto" on a TPU pod or SLURM'
+)
+PROCESS = flags.DEFINE_integer("process", 0, "number of this process")
+PROCESSES = flags.DEFINE_integer("processes", 1, "number of processes")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Read the flags; a mistake in them, or in the config file they name, is one line."""
+    try:
+        rest = flags.FLAGS(argv)
+        if CONFIG.value is not None:
+            _ = CONFIG.value.seed  # a file that could not be loaded says so only when it is used
+    except (KeyError, AttributeError) as error:
+        cause = error.args[0].args[0] if isinstance(error.args[0], KeyError) else error.args[0]
+        sys.exit(f"error: unknown config key {' '.join(str(cause).splitlines())}")
+    except (flags.Error, OSError) as error:
+        sys.exit(f"error: {str(error).strip().splitlines()[-1].strip()}")
+    return rest
+
+
+def main(_: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes
+    sharding.start_processes(COORDINATOR.value, PROCESS.value, PROCESSES.value)
+    workdir = pathlib.Path(WORKDIR.value)
+    try:
+        if MODE.value == "train":
+            if CONFIG.value is None:
+                raise InputError("--config is missing; name a file, such as configs/quickstart.py")
+            train(CONFIG.value, workdir)
+        evaluate(configuration.load(workdir), workdir)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)

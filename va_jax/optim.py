@@ -1,0 +1,66 @@
+"""The optimiser of a run: schedule, clipping, weight decay, and a learning rate per part."""
+
+from typing import Any
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+
+def make_schedule(config: ConfigDict, steps: int) -> optax.Schedule:
+    """Learning rate by step: linear warm-up from 0, then constant or a cosine to 0 at `steps`."""
+    peak, warmup = config.learning_rate, config.warmup_steps
+    after = (
+        optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
+        if config.schedule == "cosine"
+        else optax.constant_schedule(peak)
+    )
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, max(warmup, 1)), after], [warmup])
+
+
+def make_tx(config: ConfigDict, steps: int) -> optax.GradientTransformation:
+    """Optax transform for the parameter tree of a `Regressor`.
+
+    The gradient norm that is clipped is that of the parts that train; a part whose rate is 0 gets
+    no update and keeps no optimiser state. Weight decay touches kernels only, neither biases nor
+    batch-norm scales (ours; the papers do not say).
+    """
+    decay = optax.add_decayed_weights(config.weight_decay, mask=is_kernel)
+    direction = {
+        "adam": [optax.scale_by_adam()],
+        "adamw": [optax.scale_by_adam(), decay],
+        "sgd": [optax.trace(decay=0.9, nesterov=True), decay],
+    }[config.name]
+    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    schedule = make_schedule(config, steps)
+    parts = {
+        part: optax.chain(
+            *direction, optax.scale_by_learning_rate(lambda s, f=rate: f * schedule(s))
+        )
+        if rate
+        else optax.set_to_zero()
+        for part, rate in config.rates.items()
+    }
+    frozen = {part for part, rate in config.rates.items() if not rate}
+    return optax.chain(
+        optax.masked(
+            optax.set_to_zero(), lambda tree: jax.tree.map(lambda p: p in frozen, part_of(tree))
+        ),
+        *clip,
+        optax.multi_transform(parts, part_of),
+    )
+
+
+def part_of(params: Any) -> Any:
+    """For every parameter the part it belongs to: backbone, recurrent or heads."""
+
+    def part(path: tuple[Any, ...], _: Any) -> str:
+        top = path[0].key
+        return "heads" if top.startswith("head_") else top
+
+    return jax.tree_util.tree_map_with_path(part, params)
+
+
+def is_kernel(params: Any) -> Any:
+    """For every parameter whether it is a kernel, that is, of two axes or more."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)

@@ -1,0 +1,56 @@
+"""Data parallelism: one mesh of all devices of all processes, and arrays laid out on it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from va_jax.schema import InputError
+
+
+def start_processes(coordinator: str, process: int, processes: int) -> None:
+    """Join the processes of a job, before any other use of JAX.
+
+    `coordinator` is "" (a single process), "auto" (TPU pods, SLURM and others that JAX recognises)
+    or the "host:port" of process 0, with this process's number and their count.
+    """
+    if coordinator == "auto":
+        jax.distributed.initialize()
+    elif coordinator:
+        jax.distributed.initialize(coordinator, num_processes=processes, process_id=process)
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A one-dimensional mesh, axis "data", of all devices, or of some for a test."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
+
+
+def check_batch(key: str, batch: int) -> None:
+    """Raise an InputError where a batch cannot be cut into equal parts, one a device."""
+    if batch % jax.device_count():
+        raise InputError(
+            f"{key}={batch} is not a multiple of the {jax.device_count()} devices; "
+            f"take {-(-batch // jax.device_count()) * jax.device_count()}"
+        )
+
+
+def shard_batch(mesh: Mesh, local: Any) -> Any:
+    """A tree of global arrays, cut along axis 0, from this process's rows as numpy arrays."""
+    layout = NamedSharding(mesh, PartitionSpec("data"))
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(layout, x), local)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The layout that keeps a whole copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def replicate(mesh: Mesh, tree: Any) -> Any:
+    """A tree with a whole copy of every array on every device; all processes pass the same."""
+    layout = replicated(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(layout, np.asarray(x), np.shape(x)), tree
+    )
