@@ -45,8 +45,9 @@ class Tally:
 
     @classmethod
     def zero(cls) -> "Tally":
-        zero = jnp.zeros((), jnp.float32)
-        return cls(steps=zero, loss=zero, grad_norm=zero, bad_step=jnp.full((), -1, jnp.int32))
+        """Nothing counted; no two fields share a buffer, for a step donates them."""
+        steps, loss, grad_norm = (jnp.zeros((), jnp.float32) for _ in range(3))
+        return cls(steps=steps, loss=loss, grad_norm=grad_norm, bad_step=jnp.full((), -1, jnp.int32))
 
 
 def abstract(state: TrainState, layout: jax.sharding.Sharding) -> TrainState:

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from va_jax.models.pooling import max_pool
+
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9  # the share the running statistics keep; torch calls the rest momentum
 
@@ -181,7 +183,7 @@ class ResNet(nn.Module):
         """Global average of the last stage, float32; frames outside `mask` influence no other."""
         x = Conv(self.width, 7, 2, self.dtype, name="conv1")(x)
         x = nn.relu(BatchNorm(self.dtype, name="bn1")(x, mask, train=train))
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pads with -inf
+        x = max_pool(x)
         block_class = BottleneckBlock if self.bottleneck else BasicBlock
         for stage, size in enumerate(self.stage_sizes):
             for index in range(size):
