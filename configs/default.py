@@ -37,6 +37,9 @@ def get_config() -> ConfigDict:
     config.augment.saturation = 0.0
     config.augment.hue = 0.0  # half-range in turns, [0, 0.5]
 
+    config.init = ConfigDict()
+    config.init.from_workdir = ""  # run whose best parameters to start from; "": random ones
+
     config.model = ConfigDict()
     config.model.backbone = "resnet50"  # resnet18, resnet34, resnet50, resnet (own stage_sizes)
     config.model.width = 64  # channels of the first stage; 64 is the published networks'

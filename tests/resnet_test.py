@@ -2,11 +2,13 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from va_jax.models.pooling import max_pool
 from va_jax.models.regressor import parameter_count
 from va_jax.models.resnet import BatchNorm, ResNet
 
@@ -228,3 +230,17 @@ def test_every_stage_scales_with_width():
     net = ResNet((1, 1, 1), bottleneck=True, width=8)
     params = abstract_variables(net)["params"]
     assert [params[f"layer{i}_0"]["conv3"]["kernel"].shape[-1] for i in (1, 2, 3)] == [32, 64, 128]
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 7, 10, 2), (1, 1, 1, 1)])
+def test_the_max_pool_and_its_gradient_are_those_of_flax_also_for_ties(shape):
+    x = jnp.round(2 * jax.random.normal(jax.random.key(0), shape))
+
+    def library(x):
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+    def loss(pool):
+        return lambda x: (pool(x) ** 3).sum()
+
+    np.testing.assert_array_equal(max_pool(x), library(x))
+    np.testing.assert_array_equal(jax.grad(loss(max_pool))(x), jax.grad(loss(library))(x))

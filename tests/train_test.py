@@ -18,7 +18,7 @@ from va_jax.evaluate import evaluate
 from va_jax.models import regressor
 from va_jax.schema import InputError
 from va_jax.train import initial_state, train
-from va_jax.train_state import Tally, abstract_variables
+from va_jax.train_state import Tally, abstract
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +35,16 @@ def tiny(data_dir: pathlib.Path, **overrides):
     return config
 
 
-def parameters(workdir, config, best=False):
+def parameters(workdir, config):
     mesh = sharding.make_mesh()
     facts = sources.metadata(config.data.dir, config.data.name)
     model = regressor.build(config.model, tuple(facts["dims"]))
-    target = abstract_variables(model, facts["crop"]["size"], sharding.replicated(mesh))
+    tx = optim.make_tx(config.optim, config.train.steps)
+    state = initial_state(config, model, tx, facts["crop"]["size"])
+    target = abstract(state, sharding.replicated(mesh))
     with Checkpoints(workdir) as saved:
-        number = saved.best_step() if best else saved.latest_step()
-        return jax.tree.map(np.asarray, saved.restore_variables(number, target))
+        state, _ = saved.restore(saved.latest_step(), target)
+    return jax.tree.map(np.asarray, state.variables)
 
 
 def assert_identical(first, second):
@@ -168,6 +170,28 @@ def test_a_step_that_is_not_finite_stops_the_run_with_its_number_and_tracks(tmp_
     with pytest.raises(InputError, match=r"step [23]: loss or gradient is not finite.*tracks \S+"):
         train(config, tmp_path / "run")
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(parameters(tmp_path / "run", config)))
+
+
+def test_a_run_starts_from_the_best_parameters_of_another(tmp_path, tiny_data):
+    given = tiny(tiny_data, **{"train.steps": 1})
+    train(given, tmp_path / "first")
+    config = tiny(tiny_data, **{"train.steps": 1, "optim.learning_rate": 1e-12})
+    config.init.from_workdir = str(tmp_path / "first")
+    train(config, tmp_path / "second")
+    first = parameters(tmp_path / "first", given)["params"]
+    second = parameters(tmp_path / "second", config)["params"]
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), first, second)
+
+
+def test_starting_from_another_network_is_refused_with_the_arrays_that_differ(tmp_path, tiny_data):
+    train(tiny(tiny_data), tmp_path / "first")
+    config = tiny(tiny_data, **{"model.units": 9})
+    config.init.from_workdir = str(tmp_path / "first")
+    with pytest.raises(InputError, match=r"another network: .*\(8, 1\) there, \(9, 1\) here"):
+        train(config, tmp_path / "second")
+    config.init.from_workdir = str(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"nowhere/config.json: not found"):
+        train(config, tmp_path / "third")
 
 
 def test_a_missing_set_and_a_missing_split_are_refused_and_leave_no_workdir(tmp_path, tiny_data):

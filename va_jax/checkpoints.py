@@ -4,10 +4,12 @@ import json
 import pathlib
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
+from va_jax.schema import InputError
 from va_jax.train_state import TrainState
 
 BEST = "dev_ccc"
@@ -23,6 +25,11 @@ class Checkpoints:
     def __init__(self, workdir: pathlib.Path, newest: int = 1):
         self._manager = ocp.CheckpointManager(
             (workdir / "checkpoints").absolute(),
+            item_handlers={
+                "state": ocp.PyTreeCheckpointHandler(),
+                "data": ocp.JsonCheckpointHandler(),
+                "config": ocp.JsonCheckpointHandler(),
+            },
             options=ocp.CheckpointManagerOptions(
                 best_fn=_score,
                 preservation_policy=keep.AnyPreservationPolicy(
@@ -52,7 +59,7 @@ class Checkpoints:
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
+                state=ocp.args.PyTreeSave(state),
                 data=ocp.args.JsonSave({"next_batch": step}),
                 config=ocp.args.JsonSave(json.loads(config.to_json())),
             ),
@@ -79,24 +86,52 @@ class Checkpoints:
         restored: Any = self._manager.restore(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore()
+                state=ocp.args.PyTreeRestore(
+                    target, restore_args=ocp.checkpoint_utils.construct_restore_args(target)
+                ),
+                data=ocp.args.JsonRestore(),
             ),
         )
         return restored.state, restored.data["next_batch"]
 
-    def restore_variables(self, step: int, target: Any) -> Any:
-        """Only the `params` and `batch_stats` of `step`, in the layout of the abstract `target`."""
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.PyTreeRestore(
-                    target,
-                    restore_args=ocp.checkpoint_utils.construct_restore_args(target),
-                    partial_restore=True,
-                )
-            ),
+
+def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
+    """The `params` and `batch_stats` of the best checkpoint in `workdir`, and its step.
+
+    `target` is the abstract tree of both, with the layout they are to have. Raises an InputError
+    where there is no evaluated checkpoint, or where it holds another network: it names the first
+    five arrays that the two do not share.
+    """
+    with Checkpoints(workdir) as saved:
+        step = saved.best_step()
+        if step is None:
+            raise InputError(f"{workdir}: no evaluated checkpoint; train there first")
+        stored = saved._manager.item_metadata(step).state
+        there = _shapes({key: stored[key] for key in target})
+        here = _shapes(target)
+        differing = [
+            f"{name} ({there.get(name, 'absent')} there, {here.get(name, 'absent')} here)"
+            for name in sorted(there.keys() | here.keys())
+            if there.get(name) != here.get(name)
+        ]
+        if differing:
+            raise InputError(
+                f"{workdir} holds another network: {', '.join(differing[:5])}; "
+                "set model.* as in its config.json"
+            )
+        args = ocp.args.PyTreeRestore(
+            target,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+            partial_restore=True,
         )
-        return restored.state
+        return saved._manager.restore(step, args=ocp.args.Composite(state=args)).state, step
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def _score(metrics: dict[str, float]) -> float:

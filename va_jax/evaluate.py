@@ -12,13 +12,12 @@ from ml_collections import ConfigDict
 
 from va_jax import card, report, sharding
 from va_jax.card import Trace
-from va_jax.checkpoints import Checkpoints
+from va_jax.checkpoints import restore_best
 from va_jax.config import write_atomically
 from va_jax.data import pipeline, sources, windows
 from va_jax.data.sources import Source
 from va_jax.models import regressor
 from va_jax.postprocess import stitch
-from va_jax.schema import InputError
 from va_jax.train_state import abstract_variables
 
 Predict = Callable[[Any, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
@@ -40,13 +39,8 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
     size = config.data.size or facts["crop"]["size"]
     mesh = sharding.make_mesh()
     model = regressor.build(config.model, tuple(facts["dims"]))
-    with Checkpoints(workdir) as saved:
-        step = saved.best_step()
-        if step is None:
-            raise InputError(f"{workdir}: no evaluated checkpoint; train there first")
-        variables = saved.restore_variables(
-            step, abstract_variables(model, size, sharding.replicated(mesh))
-        )
+    target = abstract_variables(model, size, sharding.replicated(mesh))
+    variables, step = restore_best(workdir, target)
     predict = make_predict(model, mesh)
     result = {
         "data": config.data.name,

@@ -60,6 +60,11 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
         start = saved.latest_step() or 0
         if start:
             state, start = saved.restore(start, abstract(state, sharding.replicated(mesh)))
+        elif config.init.from_workdir:
+            given = pathlib.Path(config.init.from_workdir)
+            configuration.load(given)
+            target = abstract(state.variables, sharding.replicated(mesh))
+            state = state.replace(**checkpoints.restore_best(given, target)[0])
         if start >= last:
             return
         tally = sharding.replicate(mesh, Tally.zero())

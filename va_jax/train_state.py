@@ -46,13 +46,12 @@ class Tally:
     @classmethod
     def zero(cls) -> "Tally":
         """Nothing counted; no two fields share a buffer, for a step donates them."""
-        steps, loss, grad_norm = (jnp.zeros((), jnp.float32) for _ in range(3))
-        return cls(steps=steps, loss=loss, grad_norm=grad_norm, bad_step=jnp.full((), -1, jnp.int32))
+        return cls(*(jnp.zeros(()) for _ in range(3)), bad_step=jnp.full((), -1, jnp.int32))
 
 
-def abstract(state: TrainState, layout: jax.sharding.Sharding) -> TrainState:
-    """Shapes, dtypes and target layout of a state, for restoring onto any number of devices."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout), state)
+def abstract(tree: Any, layout: jax.sharding.Sharding) -> Any:
+    """Shapes, dtypes and target layout of a tree, for restoring onto any number of devices."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout), tree)
 
 
 def abstract_variables(model: Any, size: int, layout: jax.sharding.Sharding) -> dict[str, Any]:
@@ -63,6 +62,4 @@ def abstract_variables(model: Any, size: int, layout: jax.sharding.Sharding) -> 
         return model.init(jax.random.key(0), frames, face, train=False)
 
     variables = {"batch_stats": {}} | dict(jax.eval_shape(create))
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout), variables
-    )
+    return abstract(variables, layout)

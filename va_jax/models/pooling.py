@@ -37,12 +37,9 @@ def _taps(x: Array) -> list[Array]:
     """For each place in the 3x3 window the inputs that stand there, one for every output."""
     edges = ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0))
     padded = jnp.pad(x, edges, constant_values=-jnp.inf)
-    height, width = ((n + 2 * PADDING - SIDE) // STRIDE + 1 for n in x.shape[1:3])
-    return [
-        padded[:, i : i + STRIDE * (height - 1) + 1 : STRIDE, j : j + STRIDE * (width - 1) + 1 : STRIDE]
-        for i in range(SIDE)
-        for j in range(SIDE)
-    ]
+    height, width = (STRIDE * ((n + 2 * PADDING - SIDE) // STRIDE) + 1 for n in x.shape[1:3])
+    places = [(i, j) for i in range(SIDE) for j in range(SIDE)]
+    return [padded[:, i : i + height : STRIDE, j : j + width : STRIDE] for i, j in places]
 
 
 max_pool.defvjp(_forward, _backward)
