@@ -89,4 +89,4 @@ def test_a_split_without_labels_says_so():
     ]
     card = metric_card(blank, DIMS, {"valence": 0.1, "arousal": -0.2})
     assert card["scores"] == {"valence": {}, "arousal": {}}
-    assert "no labels" in table("test", card, {})
+    assert "predictions only" in table("test", card, {})

@@ -120,7 +120,7 @@ def table(split: str, card: Mapping[str, Any], ceiling: Mapping[str, float]) -> 
         f"{card['frames_that_count']} of them count"
     )
     if not card["scores"][dims[0]]:
-        return f"{head}; no labels, so predictions only\n"
+        return f"{head}; predictions only, for no frame has face and label\n"
     columns = "".join(f"{name:>8}" for name in ("CCC", "PCC", "RMSE", "SAGR", "n"))
     lines = [head, " " * 26 + "".join(f"| {dim:<39}" for dim in dims)]
     lines.append(" " * 26 + "".join(f"|{columns}" for _ in dims))

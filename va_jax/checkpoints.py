@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import statistics
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -50,8 +52,10 @@ class Checkpoints:
     def __exit__(self, *_: object) -> None:
         self._manager.close()
 
-    def save(self, state: TrainState, config: ConfigDict, dev_ccc: float | None) -> None:
-        """Start saving `state` as its step; `dev_ccc` makes it a candidate for the best.
+    def save(
+        self, state: TrainState, config: ConfigDict, dev_ccc: Mapping[str, float] | None
+    ) -> None:
+        """Start saving `state` as its step; `dev_ccc` by dimension makes it a candidate for best.
 
         The number of batches drawn, which is the step, and the config are kept beside it.
         """
@@ -63,7 +67,7 @@ class Checkpoints:
                 data=ocp.args.JsonSave({"next_batch": step}),
                 config=ocp.args.JsonSave(json.loads(config.to_json())),
             ),
-            metrics=None if dev_ccc is None else {BEST: dev_ccc},
+            metrics=None if dev_ccc is None else {BEST: statistics.fmean(dev_ccc.values())},
             force=True,
         )
 

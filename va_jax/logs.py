@@ -1,10 +1,12 @@
 """What a run says while it trains: metrics.jsonl, TensorBoard events and a progress bar."""
 
+import contextlib
 import json
 import pathlib
 import time
-from typing import Any
+from collections.abc import Iterator
 
+from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
@@ -12,20 +14,16 @@ from va_jax.config import write_atomically
 
 
 class Logs:
-    """Writes on process 0 only; use as a context manager."""
+    """Writes on process 0 only (`active`); use as a context manager.
+
+    Every line of metrics.jsonl is {"step", "kind": "train" or "dev", values...}.
+    """
 
     def __init__(
-        self,
-        workdir: pathlib.Path,
-        start: int,
-        steps: int,
-        tensorboard: bool,
-        progress: bool,
-        active: bool,
+        self, workdir: pathlib.Path, start: int, steps: int, settings: ConfigDict, active: bool
     ):
-        self._active = active
         self._bar = tqdm(
-            total=steps, initial=start, unit="step", disable=not (active and progress),
+            total=steps, initial=start, unit="step", disable=not (active and settings.progress),
             dynamic_ncols=True, smoothing=0.1,
         )  # fmt: skip
         self._file, self._events = None, None
@@ -33,10 +31,9 @@ class Logs:
             path = workdir / "metrics.jsonl"
             rewind(path, start)
             self._file = path.open("a", buffering=1)
-            if tensorboard:
-                self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=start)
-        self._since = time.monotonic()
-        self._waited_s = 0.0
+            if settings.tensorboard:
+                self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
+        self._restart_clock()
 
     def __enter__(self) -> "Logs":
         return self
@@ -48,42 +45,48 @@ class Logs:
         if self._events:
             self._events.close()
 
-    def waited(self, seconds: float) -> None:
-        """Count time the loop spent waiting for input."""
-        self._waited_s += seconds
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time inside as time spent waiting for input."""
+        before = time.monotonic()
+        yield
+        self._waited_s += time.monotonic() - before
 
     def advance(self) -> None:
         """Move the progress bar by one step."""
         self._bar.update()
 
-    def restart_clock(self) -> None:
-        """Leave the time since the last line out of the speed, as after an evaluation."""
+    def train(
+        self, step: int, frames_per_step: int, means: dict[str, float], learning_rate: float
+    ) -> None:
+        """A line of training values and of the speed since the last line."""
+        elapsed = max(time.monotonic() - self._since, 1e-9)
+        speed = means.pop("steps") * frames_per_step / elapsed
+        wait = self._waited_s / elapsed
+        shares = {"frames_per_s": speed, "input_wait": wait}
+        self._write(step, "train", means | {"learning_rate": learning_rate} | shares)
+        self._bar.set_postfix_str(
+            f"loss {means['loss']:.3f}, {speed:.0f} frames/s, input wait {wait:.0%}"
+        )
+        self._restart_clock()
+
+    def dev(self, step: int, ccc: dict[str, float]) -> None:
+        """A line of dev CCC by dimension; its evaluation does not count into the speed."""
+        self._write(step, "dev", {f"ccc_{dim}": value for dim, value in ccc.items()})
+        if self._file:
+            told = ", ".join(f"{dim} {value:.3f}" for dim, value in ccc.items())
+            self._bar.write(f"step {step}: dev CCC {told}")
+        self._restart_clock()
+
+    def _restart_clock(self) -> None:
         self._since, self._waited_s = time.monotonic(), 0.0
 
-    def train(self, step: int, frames: int, values: dict[str, float]) -> None:
-        """One line of training values, with the speed over `frames` frames since the last line."""
-        elapsed = max(time.monotonic() - self._since, 1e-9)
-        speed = {"frames_per_s": frames / elapsed, "input_wait": self._waited_s / elapsed}
-        self.write(step, "train", values | speed)
-        self._bar.set_postfix_str(
-            f"loss {values['loss']:.3f}, {speed['frames_per_s']:.0f} frames/s, "
-            f"input wait {speed['input_wait']:.0%}"
-        )
-        self.restart_clock()
-
-    def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
-        """One line {"step", "kind", **values} in metrics.jsonl, and TensorBoard scalars."""
-        if not self._active:
-            return
-        self._file.write(json.dumps({"step": step, "kind": kind} | values) + "\n")
+    def _write(self, step: int, kind: str, values: dict[str, float]) -> None:
+        if self._file:
+            self._file.write(json.dumps({"step": step, "kind": kind} | values) + "\n")
         if self._events:
             for name, value in values.items():
                 self._events.add_scalar(f"{kind}/{name}", value, step)
-
-    def say(self, text: str) -> None:
-        """Print a line of text without breaking the progress bar."""
-        if self._active:
-            self._bar.write(text)
 
 
 def rewind(path: pathlib.Path, step: int) -> None:

@@ -28,12 +28,14 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
 
 
-def check_batch(key: str, batch: int) -> None:
-    """Raise an InputError where a batch cannot be cut into equal parts, one a device."""
-    if batch % jax.device_count():
+def check_batch(key: str, batch: int, pieces: int = 1) -> None:
+    """Raise an InputError where a batch cannot be cut into `pieces`, equally over the devices."""
+    parts = jax.device_count() * pieces
+    if batch % parts:
+        cut = "" if pieces == 1 else f" x {pieces} pieces"
         raise InputError(
-            f"{key}={batch} is not a multiple of the {jax.device_count()} devices; "
-            f"take {-(-batch // jax.device_count()) * jax.device_count()}"
+            f"{key}={batch} is not a multiple of the {jax.device_count()} devices{cut}; "
+            f"take {-(-batch // parts) * parts}"
         )
 
 

@@ -1,19 +1,21 @@
 """The training loop: draw a batch, take a step, and at intervals log, evaluate and save."""
 
 import pathlib
-import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from va_jax import checkpoints, evaluate, optim, sharding
 from va_jax import config as configuration
+from va_jax import evaluate, optim, sharding
+from va_jax.checkpoints import Checkpoints, restore_best
 from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
+from va_jax.data.sources import Source
 from va_jax.logs import Logs
 from va_jax.models import regressor
 from va_jax.schema import InputError
@@ -27,17 +29,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
     A run that was killed and started again ends with the parameters of one that was not: the state,
     the order of the data and every random draw follow from the seed and the step.
     """
-    configuration.check(config)
-    for key in ("train.batch_size", "eval.batch_size"):
-        pieces = config.train.accumulate if key.startswith("train") else 1
-        sharding.check_batch(key, config[key.split(".")[0]].batch_size // pieces)
-    if config.data.build_missing:
-        if jax.process_index() == 0:
-            sources.build(config.data.dir, config.data.name)
-        multihost_utils.sync_global_devices("data set built")
-    source = sources.open_split(config.data.dir, config.data.name, config.data.train)
-    dev = sources.open_split(config.data.dir, config.data.name, config.data.dev)
-    mesh = sharding.make_mesh()
+    source, dev = open_data(config)
     data = TrainingData(
         source,
         config.window.to_dict(),
@@ -50,64 +42,67 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
     )
     model = regressor.build(config.model, source.dims)
     configuration.claim(workdir, config)
+    mesh = sharding.make_mesh()
     tx = optim.make_tx(config.optim, config.train.steps)
-    state = sharding.replicate(mesh, initial_state(config, model, tx, source.size))
+    schedule = optim.make_schedule(config.optim, config.train.steps)
     step = make_step(config, model, tx)
     predict = evaluate.make_predict(model, mesh)
-    schedule = optim.make_schedule(config.optim, config.train.steps)
+    state = sharding.replicate(mesh, initial_state(config, model, tx, source.size))
+    tally = sharding.replicate(mesh, Tally.zero())
     last = config.train.steps
-    with checkpoints.Checkpoints(workdir, config.checkpoint.keep) as saved:
-        start = saved.latest_step() or 0
-        if start:
-            state, start = saved.restore(start, abstract(state, sharding.replicated(mesh)))
-        elif config.init.from_workdir:
-            given = pathlib.Path(config.init.from_workdir)
-            configuration.load(given)
-            target = abstract(state.variables, sharding.replicated(mesh))
-            state = state.replace(**checkpoints.restore_best(given, target)[0])
-        if start >= last:
+    with Checkpoints(workdir, config.checkpoint.keep) as saved:
+        state, start = resume(config, saved, state, mesh)
+        if start == last:
             return
-        tally = sharding.replicate(mesh, Tally.zero())
         batches = data.batches(start, config.data.threads)
-        with Logs(
-            workdir,
-            start,
-            last,
-            config.log.tensorboard,
-            config.log.progress,
-            active=jax.process_index() == 0,
-        ) as logs:
+        with Logs(workdir, start, last, config.log, active=jax.process_index() == 0) as logs:
             for number in range(start + 1, last + 1):
-                before = time.monotonic()
-                batch = next(batches)
-                logs.waited(time.monotonic() - before)
+                with logs.waiting():
+                    batch = next(batches)
                 state, tally = step(state, tally, sharding.shard_batch(mesh, batch))
                 logs.advance()
-                logging = number % config.train.log_every_steps == 0 or number == last
-                saving = number % config.checkpoint.every_steps == 0 or number == last
-                if not (logging or saving):
-                    continue
-                check_finite(tally, data)
-                if logging:
-                    steps = float(tally.steps)
-                    means = {
-                        "loss": float(tally.loss) / steps,
-                        "grad_norm": float(tally.grad_norm) / steps,
-                        "learning_rate": float(schedule(number - 1)),
-                    }
-                    frames = steps * config.train.batch_size * config.window.length
-                    logs.train(number, int(frames), means)
+                ends = number == last
+                if ends or number % config.train.log_every_steps == 0:
+                    check_finite(tally, data)
+                    frames = config.train.batch_size * config.window.length
+                    logs.train(number, frames, tally.means(), float(schedule(number - 1)))
                     tally = sharding.replicate(mesh, Tally.zero())
-                if saving:
+                if ends or number % config.checkpoint.every_steps == 0:
+                    check_finite(tally, data)
                     scores = None
-                    if number % config.eval.every_steps == 0 or number == last:
+                    if ends or number % config.eval.every_steps == 0:
                         scores = evaluate.dev_ccc(config, predict, state.variables, dev, mesh)
-                        logs.write(number, "dev", {f"ccc_{dim}": c for dim, c in scores.items()})
-                        told = ", ".join(f"{dim} {c:.3f}" for dim, c in scores.items())
-                        logs.say(f"step {number}: dev CCC {told}")
-                    mean = None if scores is None else sum(scores.values()) / len(scores)
-                    saved.save(state, config, mean)
-                    logs.restart_clock()
+                        logs.dev(number, scores)
+                    saved.save(state, config, scores)
+
+
+def open_data(config: ConfigDict) -> tuple[Source, Source]:
+    """The train and dev splits, built first where asked; InputError on what cannot work."""
+    configuration.check(config)
+    sharding.check_batch("eval.batch_size", config.eval.batch_size)
+    sharding.check_batch("train.batch_size", config.train.batch_size, config.train.accumulate)
+    data = config.data
+    if data.build_missing:
+        if jax.process_index() == 0:
+            sources.build(data.dir, data.name)
+        multihost_utils.sync_global_devices("data set built")
+    return tuple(sources.open_split(data.dir, data.name, split) for split in (data.train, data.dev))
+
+
+def resume(
+    config: ConfigDict, saved: Checkpoints, state: TrainState, mesh: Mesh
+) -> tuple[TrainState, int]:
+    """The newest state of this run and its step; else that of `init`, else `state`, and 0."""
+    layout = sharding.replicated(mesh)
+    newest = saved.latest_step()
+    if newest is not None:
+        return saved.restore(newest, abstract(state, layout))
+    if config.init.from_workdir:
+        given = pathlib.Path(config.init.from_workdir)
+        configuration.load(given)
+        variables, _ = restore_best(given, abstract(state.variables, layout))
+        state = state.replace(**variables)
+    return state, 0
 
 
 def initial_state(

@@ -48,6 +48,15 @@ class Tally:
         """Nothing counted; no two fields share a buffer, for a step donates them."""
         return cls(*(jnp.zeros(()) for _ in range(3)), bad_step=jnp.full((), -1, jnp.int32))
 
+    def means(self) -> dict[str, float]:
+        """Steps counted, and the means over them; waits for the device."""
+        steps = float(self.steps)
+        return {
+            "steps": steps,
+            "loss": float(self.loss) / steps,
+            "grad_norm": float(self.grad_norm) / steps,
+        }
+
 
 def abstract(tree: Any, layout: jax.sharding.Sharding) -> Any:
     """Shapes, dtypes and target layout of a tree, for restoring onto any number of devices."""
