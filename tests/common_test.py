@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -276,6 +277,18 @@ def test_two_builds_of_one_set_do_not_meet(tmp_path):
     with common._locked(parts), pytest.raises(InputError, match="in use by another build"):
         build_toy(tmp_path)
     build_toy(tmp_path)
+
+
+def test_waiting_ends_with_the_other_build(tmp_path):
+    parts = tmp_path / "1.0.0.parts"
+    common.wait_for_other_build(parts)  # none: at once
+    waiter = threading.Thread(target=common.wait_for_other_build, args=(parts,))
+    with common._locked(parts):
+        waiter.start()
+        waiter.join(0.2)
+        assert waiter.is_alive()
+    waiter.join(10)
+    assert not waiter.is_alive()
 
 
 def test_a_missing_source_and_a_repeated_track_are_refused(tmp_path, monkeypatch):

@@ -56,10 +56,12 @@ def build(
     jobs: int = 1,
     overwrite: bool = False,
     options: Sequence[str] = (),
+    wait: bool = False,
 ) -> tuple[pathlib.Path, bool]:
     """Builds the set `name` ("set" or "set/config"); returns its directory and if it is new.
 
     A set that is there already is left alone; `overwrite` replaces it once the new one is whole.
+    Another build of the same set is refused, or with `wait` waited for.
     Raises InputError also where the one that is there was built with other options.
     """
     if jobs < 1:
@@ -82,6 +84,8 @@ def build(
         "jobs": jobs,
     }
     builder = builder_cls(data_dir=data_dir, **settings)
+    if wait:
+        common.wait_for_other_build(builder.parts_dir)
     final = pathlib.Path(builder.data_dir)
     replacing = final.exists()
     if replacing and not overwrite:
@@ -135,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--manual_dir", type=pathlib.Path, help="folder of the source material")
     parser.add_argument("--jobs", type=int, default=1, help="processes to extract with")
     parser.add_argument("--overwrite", action="store_true", help="build anew and replace")
+    parser.add_argument("--wait", action="store_true", help="for another build of the set to end")
     parser.add_argument(
         "--config_options", nargs="*", default=[], metavar="KEY=VALUE", help="see the set's README"
     )
@@ -147,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.jobs,
             args.overwrite,
             args.config_options,
+            args.wait,
         )
         print(f"{'built' if new else 'already built'}: {directory}")
         print(describe(directory))

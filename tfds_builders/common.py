@@ -226,6 +226,13 @@ def _refuse_repeated_tracks(recordings: Mapping[str, Sequence[Recording]]) -> No
         seen.add(each.track_id)
 
 
+def wait_for_other_build(folder: pathlib.Path) -> None:
+    """Returns when no process holds the parts folder `folder` (any more)."""
+    if (folder / "lock").exists():
+        with (folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> Iterator[None]:
     """Holds the parts folder for one process; the lock dies with it, even when killed."""

@@ -123,6 +123,7 @@ def build(data_dir: str, name: str) -> None:
     if list(pathlib.Path(data_dir).expanduser().glob(f"{name}/*/dataset_info.json")):
         return
     command = [sys.executable, "-m", "tfds_builders.build", name, f"--data_dir={data_dir}"]
+    command += ["--wait"]  # a killed run may have left its build running
     done = subprocess.run([*command, f"--jobs={os.cpu_count()}"], check=False)
     if done.returncode:
         raise InputError(f"data.name={name!r}: building it failed, see above: {' '.join(command)}")
