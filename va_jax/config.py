@@ -119,7 +119,7 @@ def load(workdir: pathlib.Path) -> ConfigDict:
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
     """Write a text file so that a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # several may write the same
     temporary.write_text(text)
     os.replace(temporary, path)
 
