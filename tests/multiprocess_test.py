@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ def start(workdir, data_dir, devices=1, *flags):
     command = [
         sys.executable, "-m", "va_jax.main", "--config=configs/quickstart.py:tiny",
         f"--workdir={workdir}", f"--config.data.dir={data_dir}", "--config.log.progress=False",
-        f"--config.train.steps={STEPS}", *flags,
+        f"--config.train.steps={STEPS}", "--config.optim.name=sgd", *flags,
     ]  # fmt: skip
     env = os.environ | {
         "JAX_PLATFORMS": "cpu",
@@ -56,14 +57,15 @@ def whole(tmp_path_factory, tiny_data):
 
 
 def config_of(tiny_data):
-    return tiny(tiny_data, **{"train.steps": STEPS})
+    return tiny(tiny_data, **{"train.steps": STEPS, "optim.name": "sgd"})
 
 
 def assert_close_runs(workdir, whole, tiny_data):
-    np.testing.assert_allclose(losses(workdir), losses(whole), rtol=2e-3)
+    # SGD: Adam would blow up the rounding of gradients near 0 to whole steps.
+    np.testing.assert_allclose(losses(workdir), losses(whole), rtol=1e-5)
     config = config_of(tiny_data)
     jax.tree.map(
-        lambda x, y: np.testing.assert_allclose(x, y, atol=5e-3),
+        lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5),
         parameters(workdir, config)["params"],
         parameters(whole, config)["params"],
     )
@@ -101,6 +103,19 @@ def test_a_checkpoint_of_four_devices_resumes_on_one(tmp_path, tiny_data, whole)
     kill(process)
     finish(start(tmp_path, tiny_data, 1))
     assert_close_runs(tmp_path, whole, tiny_data)
+
+
+@pytest.mark.slow
+def test_evaluating_again_gives_the_same_numbers_from_the_workdir_alone(tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    command = [sys.executable, "-m", "va_jax.main", "--mode=eval", f"--workdir={tmp_path}/run"]
+    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"JAX_PLATFORMS": "cpu"})
+    again = (tmp_path / "run" / "metrics.json").read_text()
+    first = json.loads((whole / "metrics.json").read_text())["splits"]
+    for split, card in json.loads(again)["splits"].items():
+        for dim, rows in card["scores"].items():
+            assert rows["pooled"] == pytest.approx(first[split]["scores"][dim]["pooled"], rel=1e-4)
 
 
 def wait_for(process, condition, limit_s=120):
