@@ -36,7 +36,7 @@ def jpegs_of(source: sources.Source, window: windows.Window, length: int) -> lis
     """The stored frames of one window that lies within its track."""
     first = source.tracks[window.track].first_record
     numbers = windows.numbers(window, length, 1)
-    records = {n: source._records[first + int(n)]["frames"] for n in np.unique(numbers // 32)}
+    records = {n: source._record(first + int(n))["frames"] for n in np.unique(numbers // 32)}
     return [records[n // 32][n % 32] for n in numbers]
 
 

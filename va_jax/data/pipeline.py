@@ -1,6 +1,6 @@
 """Batches for training, in an order fixed by seed and step, and for evaluation, in a fixed plan."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -41,22 +41,22 @@ class TrainingData:
         self.source = source
         self.windows = windows.training_windows(source.tracks, **window)
         length, stride = window["length"], window["stride"]
+        local = batch // processes
 
-        def load(index: int) -> Batch:
-            return read_window(source, self.windows[index], length, stride)
+        def load(index: int, chosen: np.ndarray) -> Batch:
+            first = (index * processes + process) * local  # place in the global order
 
-        def transform(item: Batch, rng: np.random.Generator) -> Batch:
-            return item | {"frames": transforms.augment(item["frames"], rng, augment, size)}
+            def change(row: int, frames: np.ndarray) -> np.ndarray:
+                rng = np.random.default_rng([seed, first + row])
+                return transforms.augment(frames, rng, augment, size)
+
+            items = [self.windows[window] for window in chosen]
+            return read_batch(source, items, length, stride, size, change)
 
         self._batch = batch
         epochs = 1 + ENDLESS // len(self.windows)
         self._order = grain.MapDataset.range(len(self.windows)).seed(seed).shuffle().repeat(epochs)
-        batches = self._order.map(load).random_map(transform).batch(batch // processes)
-        self._local = batches[process::processes]
-
-    def __len__(self) -> int:
-        """Batches in an epoch, the last one counted if begun."""
-        return -(-len(self.windows) // self._batch)
+        self._local = self._order.batch(local)[process::processes].map_with_index(load)
 
     def batches(self, start: int, threads: int) -> Iterator[Batch]:
         """Endless iterator over this process's part of batches `start`, `start` + 1, ..."""
@@ -84,35 +84,51 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """This process's part of each batch of an evaluation plan, in the plan's order."""
     local = len(plan[0][1]) // processes
-    items = [
-        window
-        for _, batch in plan
-        for window in batch[process * local : (process + 1) * local]
-    ]  # fmt: skip
 
     def load(index: int) -> Batch:
-        item = read_window(source, items[index], length, stride)
-        return item | {"frames": transforms.warp(item["frames"], size)}
+        items = plan[index][1][process * local : (process + 1) * local]
+        return read_batch(
+            source, items, length, stride, size, lambda _, frames: transforms.warp(frames, size)
+        )
 
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
-    return iter(grain.MapDataset.range(len(items)).map(load).batch(local).to_iter_dataset(options))
+    return iter(grain.MapDataset.range(len(plan)).map(load).to_iter_dataset(options))
 
 
-def read_window(source: Source, window: Window, length: int, stride: int) -> Batch:
-    """One window, without the batch axis; frames past the track's end are black and masked."""
-    numbers = windows.numbers(window, length, stride)
-    real = numbers < source.tracks[window.track].frames if window.track >= 0 else numbers < 0
-    item = {
-        "frames": np.zeros((length, source.size, source.size, 3), np.uint8),
-        "target": np.zeros((length, len(source.dims)), np.float32),
-        "mask": np.zeros(length, bool),
-        "face": np.zeros(length, bool),
+def read_batch(
+    source: Source,
+    items: Sequence[Window],
+    length: int,
+    stride: int,
+    size: int,
+    change: Callable[[int, np.ndarray], np.ndarray],
+) -> Batch:
+    """Windows as a batch; what lies past a track's end is black and masked.
+
+    `change(row, frames)` gives the frames of a row at the side `size`; they are decoded into their
+    place in the batch where no other size is asked for, and copied only where it changes them.
+    """
+    shape = (len(items), length)
+    batch = {
+        "frames": np.empty((*shape, size, size, 3), np.uint8),
+        "target": np.zeros((*shape, len(source.dims)), np.float32),
+        "mask": np.zeros(shape, bool),
+        "face": np.zeros(shape, bool),
     }
-    if real.any():
-        read = source.read(window.track, numbers[real])
-        labelled = np.isfinite(read.target).all(-1)
-        item["frames"][real] = read.frames
-        item["target"][real] = np.where(labelled[:, None], read.target, 0)
-        item["face"][real] = read.face
-        item["mask"][real] = read.face & labelled
-    return item
+    for row, window in enumerate(items):
+        place = batch["frames"][row]
+        stored = (length, source.size, source.size, 3)
+        frames = place if place.shape == stored else np.empty(stored, np.uint8)
+        numbers = windows.numbers(window, length, stride)
+        real = windows.real_frames(source.tracks, window, numbers)
+        frames[real:] = 0
+        if real:
+            labels = source.read(window.track, numbers[:real], frames[:real])
+            labelled = np.isfinite(labels.target).all(-1)
+            batch["target"][row, :real] = np.where(labelled[:, None], labels.target, 0)
+            batch["face"][row, :real] = labels.face
+            batch["mask"][row, :real] = labels.face & labelled
+        changed = change(row, frames)
+        if changed is not place:
+            place[:] = changed
+    return batch

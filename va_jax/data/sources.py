@@ -5,20 +5,23 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.decode import DeserializeMethod
 
 from va_jax.schema import CLIP_FRAMES, InputError, Track
 
+Record = dict[str, np.ndarray]
+"""A stored clip: `frames`, object [n], of JPEG bytes, and the fields of `Labels`."""
 
-class Frames(NamedTuple):
-    """Frames of one track, in the order they were asked for."""
 
-    frames: np.ndarray  # uint8 RGB [time, height, width, 3]; black where nothing was stored
+class Labels(NamedTuple):
+    """What is known of some frames of one track, in the order they were asked for."""
+
     target: np.ndarray  # float32 [time, dims]; NaN where unlabelled
     face: np.ndarray  # bool [time]
     time_s: np.ndarray  # float32 [time]
@@ -32,7 +35,7 @@ class Source:
 
     def __init__(
         self,
-        records: Sequence[dict[str, Any]],
+        record: Callable[[int], Record],
         tracks: list[Track],
         dims: tuple[str, ...],
         size: int,
@@ -40,40 +43,38 @@ class Source:
         self.tracks = tracks
         self.dims = dims  # names, in the order of the target's columns
         self.size = size  # side of the stored crops, pixels
-        self._records = records
+        self._record = record
 
-    def read(self, track: int, numbers: np.ndarray) -> Frames:
-        """The frames of track `track` whose numbers are given, ascending, all within the track."""
+    def read(self, track: int, numbers: np.ndarray, images: np.ndarray) -> Labels:
+        """Decode the frames of track `track` whose numbers are given into `images`.
+
+        `numbers` ascend and lie within the track; `images` is uint8 [len(numbers), size, size, 3].
+        It is written in place, for a copy of the frames costs a tenth of their decoding.
+        """
         first = self.tracks[track].first_record
         clips = numbers // CLIP_FRAMES
-        parts = []
+        parts, done = [], 0
         for clip in np.unique(clips):
-            record = self._records[first + int(clip)]
+            record = self._record(first + int(clip))
             inside = numbers[clips == clip] - clip * CLIP_FRAMES
-            images = [self._decode(record["frames"][i]) for i in inside]
-            parts.append(
-                (images, record["target"][inside], record["face"][inside], record["time_s"][inside])
-            )
-        images, target, face, time_s = zip(*parts, strict=True)
-        return Frames(
-            np.stack([image for part in images for image in part]),
-            *(np.concatenate(part) for part in (target, face, time_s)),
-        )
+            for i in inside:
+                self._decode(record["frames"][i], images[done])
+                done += 1
+            parts.append([record[key][inside] for key in Labels._fields])
+        return Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def labels(self, track: int) -> Frames:
-        """Everything of a whole track but its images, which are left empty."""
+    def labels(self, track: int) -> Labels:
+        """What is known of every frame of a whole track."""
         row = self.tracks[track]
-        records = [self._records[row.first_record + i] for i in range(row.records)]
-        target, face, time_s = (
-            np.concatenate([record[key] for record in records])
-            for key in ("target", "face", "time_s")
-        )
-        return Frames(np.zeros((0, self.size, self.size, 3), np.uint8), target, face, time_s)
+        records = [self._record(row.first_record + i) for i in range(row.records)]
+        columns = ([record[key] for record in records] for key in Labels._fields)
+        return Labels(*(np.concatenate(column) for column in columns))
 
-    def _decode(self, jpeg: bytes) -> np.ndarray:
-        if not jpeg:
-            return np.zeros((self.size, self.size, 3), np.uint8)
-        return simplejpeg.decode_jpeg(jpeg, colorspace="RGB")
+    def _decode(self, jpeg: bytes, image: np.ndarray) -> None:
+        if jpeg:
+            simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=image)
+        else:
+            image[:] = 0
 
 
 def directory(data_dir: str, name: str) -> pathlib.Path:
@@ -113,9 +114,14 @@ def open_split(data_dir: str, name: str, split: str) -> Source:
             f"it has {', '.join(sorted(facts['tracks']))}"
         )
     tracks = [Track(**row) for row in facts["tracks"][split]]
-    return Source(
-        builder.as_data_source(split), tracks, tuple(facts["dims"]), facts["crop"]["size"]
-    )
+    records = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
+    needed = ("frames", *Labels._fields)  # the rest would cost half a millisecond a window
+    features = tfds.features.FeaturesDict({key: builder.info.features[key] for key in needed})
+
+    def record(index: int) -> Record:
+        return features.deserialize_example_np(records[index])
+
+    return Source(record, tracks, tuple(facts["dims"]), facts["crop"]["size"])
 
 
 def build(data_dir: str, name: str) -> None:

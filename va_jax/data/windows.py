@@ -22,6 +22,11 @@ def numbers(window: Window, length: int, stride: int) -> np.ndarray:
     return window.first + stride * np.arange(length)
 
 
+def real_frames(tracks: Sequence[Track], window: Window, numbers: np.ndarray) -> int:
+    """How many of a window's frame numbers, from the first on, lie within its track."""
+    return 0 if window.track < 0 else int((numbers < tracks[window.track].frames).sum())
+
+
 def training_windows(
     tracks: Sequence[Track], length: int, hop: int, stride: int, remainder: str
 ) -> list[Window]:
