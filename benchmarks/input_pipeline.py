@@ -25,6 +25,7 @@ import simplejpeg
 
 from va_jax.data import sources, windows
 from va_jax.data.pipeline import TrainingData
+from va_jax.schema import CLIP_FRAMES
 
 PLAIN = {
     "flip": False, "crop": 1.0, "rotation_deg": 0.0,
@@ -36,8 +37,10 @@ def jpegs_of(source: sources.Source, window: windows.Window, length: int) -> lis
     """The stored frames of one window that lies within its track."""
     first = source.tracks[window.track].first_record
     numbers = windows.numbers(window, length, 1)
-    records = {n: source._record(first + int(n))["frames"] for n in np.unique(numbers // 32)}
-    return [records[n // 32][n % 32] for n in numbers]
+    clips = np.unique(numbers // CLIP_FRAMES)
+    records = source._records((first + clips).tolist())
+    frames = {clip: record["frames"] for clip, record in zip(clips, records, strict=True)}
+    return [frames[n // CLIP_FRAMES][n % CLIP_FRAMES] for n in numbers]
 
 
 def decoder(material: list[list[bytes]], batch: int, threads: int) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """Time of the LSTM's gradient against flax's `nn.RNN` and torch: ratios from one run.
 
-    python benchmarks/recurrent_gradient.py --threads 2 --rounds 15 --json lstm.json
+    python -m benchmarks.recurrent_gradient --threads 2 --rounds 15 --json lstm.json
 
 Two layers of 256 units over a batch of 8 x 80 x 2048, float32; gradient of the parameters and of
 the input. The variants take turns, so that a busy machine slows all alike; medians are compared.

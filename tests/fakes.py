@@ -32,4 +32,6 @@ def source(lengths=(70, 45, 33), size=16, seed=0, unlabelled=(), faceless=()) ->
                     "time_s": (numbers / 25).astype(np.float32),
                 }
             )
-    return Source(records.__getitem__, tracks, ("valence", "arousal"), size)
+    return Source(
+        lambda numbers: [records[n] for n in numbers], tracks, ("valence", "arousal"), size
+    )

@@ -5,7 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ class Source:
 
     def __init__(
         self,
-        record: Callable[[int], Record],
+        records: Callable[[Sequence[int]], list[Record]],
         tracks: list[Track],
         dims: tuple[str, ...],
         size: int,
@@ -43,7 +43,7 @@ class Source:
         self.tracks = tracks
         self.dims = dims  # names, in the order of the target's columns
         self.size = size  # side of the stored crops, pixels
-        self._record = record
+        self._records = records
 
     def read(self, track: int, numbers: np.ndarray, images: np.ndarray) -> Labels:
         """Decode the frames of track `track` whose numbers are given into `images`.
@@ -54,8 +54,8 @@ class Source:
         first = self.tracks[track].first_record
         clips = numbers // CLIP_FRAMES
         parts, done = [], 0
-        for clip in np.unique(clips):
-            record = self._record(first + int(clip))
+        touched = np.unique(clips)
+        for clip, record in zip(touched, self._records((first + touched).tolist()), strict=True):
             inside = numbers[clips == clip] - clip * CLIP_FRAMES
             for i in inside:
                 self._decode(record["frames"][i], images[done])
@@ -66,7 +66,7 @@ class Source:
     def labels(self, track: int) -> Labels:
         """What is known of every frame of a whole track."""
         row = self.tracks[track]
-        records = [self._record(row.first_record + i) for i in range(row.records)]
+        records = self._records(range(row.first_record, row.first_record + row.records))
         columns = ([record[key] for record in records] for key in Labels._fields)
         return Labels(*(np.concatenate(column) for column in columns))
 
@@ -114,14 +114,14 @@ def open_split(data_dir: str, name: str, split: str) -> Source:
             f"it has {', '.join(sorted(facts['tracks']))}"
         )
     tracks = [Track(**row) for row in facts["tracks"][split]]
-    records = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
+    stored = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
     needed = ("frames", *Labels._fields)  # the rest would cost half a millisecond a window
     features = tfds.features.FeaturesDict({key: builder.info.features[key] for key in needed})
 
-    def record(index: int) -> Record:
-        return features.deserialize_example_np(records[index])
+    def read(numbers: Sequence[int]) -> list[Record]:
+        return [features.deserialize_example_np(stored[n]) for n in numbers]
 
-    return Source(record, tracks, tuple(facts["dims"]), facts["crop"]["size"])
+    return Source(read, tracks, tuple(facts["dims"]), facts["crop"]["size"])
 
 
 def build(data_dir: str, name: str) -> None:
