@@ -199,12 +199,38 @@ def test_a_missing_set_and_a_missing_split_are_refused_and_leave_no_workdir(tmp_
     with pytest.raises(InputError, match=r"not found in data.dir.*tfds_builders.build"):
         train(config, tmp_path / "run")
     config = tiny(tiny_data, **{"data.dev": "validation"})
-    with pytest.raises(InputError, match=r"no such split; it has dev, test, train"):
+    with pytest.raises(InputError, match=r"no split 'validation', it has dev, test, train; set"):
+        train(config, tmp_path / "run")
+    config = tiny(tiny_data, **{"data.test": "private"})
+    with pytest.raises(InputError, match=r"no split 'private'"):
         train(config, tmp_path / "run")
     config = tiny(tiny_data, **{"window.length": 4000, "window.remainder": "drop"})
     with pytest.raises(InputError, match=r"window.length=4000 .* is longer than track"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_set_without_labels_is_refused(tmp_path, tiny_data, monkeypatch):
+    monkeypatch.setattr(sources, "metadata", lambda *_: {"train_mean": {}})
+    with pytest.raises(InputError, match="nothing to learn"):
+        train(tiny(tiny_data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("fusion", ["mean", "median", "extremum"])
+def test_overlapping_windows_of_a_frame_network_fuse_to_what_one_pass_gives(
+    tmp_path, tiny_data, fusion
+):
+    config = tiny(tiny_data, **{"model.recurrent": "none", "train.steps": 1})
+    train(config, tmp_path)
+    cards = []
+    for state, hop in (("carry", 16), ("window", 5)):
+        config.eval.state, config.eval.hop, config.eval.fusion = state, hop, fusion
+        evaluate(config, tmp_path)
+        cards.append(json.loads((tmp_path / "metrics.json").read_text())["splits"]["test"])
+    for dim in ("valence", "arousal"):
+        one_pass, fused = (card["scores"][dim]["pooled"] for card in cards)
+        assert fused == pytest.approx(one_pass, rel=1e-4, abs=1e-6)
 
 
 def test_a_workdir_of_another_config_is_left_as_it_is(tmp_path, tiny_data):

@@ -69,6 +69,9 @@ def check(config: ConfigDict) -> None:
             raise InputError(f"{key}={value} is out of range; it must be {limits}")
     if not config.data.name:
         raise InputError("data.name is empty; name a built data set, such as 'video_folder/112'")
+    for key in ("data.train", "data.dev"):
+        if not _get(config, key):
+            raise InputError(f"{key} is empty; name a split of the data set")
     if config.loss.ccc == config.loss.mse == 0:
         raise InputError("loss.ccc=0 and loss.mse=0 leave nothing to learn; set one above 0")
     if config.eval.hop > config.eval.length:

@@ -77,7 +77,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def open_data(config: ConfigDict) -> tuple[Source, Source]:
-    """The train and dev splits, built first where asked; InputError on what cannot work."""
+    """The train and dev splits, built first where asked; what cannot work is refused here."""
     configuration.check(config)
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     sharding.check_batch("train.batch_size", config.train.batch_size, config.train.accumulate)
@@ -86,7 +86,17 @@ def open_data(config: ConfigDict) -> tuple[Source, Source]:
         if jax.process_index() == 0:
             sources.build(data.dir, data.name)
         multihost_utils.sync_global_devices("data set built")
-    return tuple(sources.open_split(data.dir, data.name, split) for split in (data.train, data.dev))
+    splits = [
+        sources.open_split(data.dir, data.name, split)
+        for split in (data.train, data.dev, data.test)
+        if split
+    ]
+    if not sources.metadata(data.dir, data.name)["train_mean"]:
+        raise InputError(
+            f"data.name={data.name!r}: no frame of its split 'train' has a face and a label, so "
+            "there is nothing to learn; build it with labels"
+        )
+    return splits[0], splits[1]
 
 
 def resume(

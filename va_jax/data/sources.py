@@ -110,8 +110,9 @@ def open_split(data_dir: str, name: str, split: str) -> Source:
     facts = builder.info.metadata
     if split not in facts["tracks"]:
         raise InputError(
-            f"split {split!r}: data set {name!r} has no such split; "
-            f"it has {', '.join(sorted(facts['tracks']))}"
+            f"data set {name!r} has no split {split!r}, it has "
+            f"{', '.join(sorted(facts['tracks']))}; "
+            "set data.train, data.dev and data.test (which may be empty) to these"
         )
     tracks = [Track(**row) for row in facts["tracks"][split]]
     stored = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
