@@ -1,6 +1,6 @@
 """The 3x3 max-pool of ResNet with a gradient that the CPU computes fast.
 
-XLA's own gradient (select-and-scatter) is an order of magnitude slower there. Here the forward pass
+XLA's own gradient (select-and-scatter) is slow there. Here the forward pass
 keeps the number of the winning tap, one byte an output, and the gradient is nine masked copies.
 """
 
