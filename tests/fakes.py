@@ -7,10 +7,13 @@ from va_jax.data.sources import Source
 from va_jax.schema import CLIP_FRAMES, Track
 
 
-def source(lengths=(70, 45, 33), size=16, seed=0, unlabelled=(), faceless=()) -> Source:
+def source(
+    lengths=(70, 45, 33), size=16, seed=0, unlabelled=(), faceless=(), landmarks=0, unplaced=()
+) -> Source:
     """Tracks of random frames whose first red pixel block encodes (track, frame).
 
-    `unlabelled` and `faceless` are (track, frame) pairs.
+    `unlabelled` and `faceless` are (track, frame) pairs, `unplaced` (track, frame, landmark): its x
+    is not known. The others lie as `place` says.
     """
     rng = np.random.default_rng(seed)
     tracks, records = [], []
@@ -24,14 +27,27 @@ def source(lengths=(70, 45, 33), size=16, seed=0, unlabelled=(), faceless=()) ->
             images[..., 0], images[..., 1] = 40 * index, 2 * numbers[:, None, None]
             images[..., 2] = rng.integers(0, 255, (len(numbers), 1, 1))
             jpegs = [simplejpeg.encode_jpeg(np.ascontiguousarray(x), quality=98) for x in images]
-            records.append(
-                {
-                    "frames": np.array(jpegs, dtype=object),
-                    "target": target,
-                    "face": np.array([(index, n) not in faceless for n in numbers]),
-                    "time_s": (numbers / 25).astype(np.float32),
-                }
-            )
+            record = {
+                "frames": np.array(jpegs, dtype=object),
+                "target": target,
+                "face": np.array([(index, n) not in faceless for n in numbers]),
+                "time_s": (numbers / 25).astype(np.float32),
+            }
+            if landmarks:
+                points = [[place(index, n, p) for p in range(landmarks)] for n in numbers]
+                gaps = [[(index, n, p) in unplaced for p in range(landmarks)] for n in numbers]
+                record["landmarks"] = np.array(points, np.float32)
+                record["landmarks"][np.array(gaps), 0] = np.nan
+            records.append(record)
     return Source(
-        lambda numbers: [records[n] for n in numbers], tracks, ("valence", "arousal"), size
+        lambda numbers: [records[n] for n in numbers],
+        tracks,
+        ("valence", "arousal"),
+        size,
+        landmarks,
     )
+
+
+def place(track: int, frame: int, landmark: int) -> tuple[float, float]:
+    """x and y of a landmark, in units of the crop's side."""
+    return frame / 100, (10 * track + landmark) / 100

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import fakes
-from va_jax.data import pipeline, windows
+from va_jax.data import pipeline, transforms, windows
 from va_jax.data.pipeline import TrainingData
 
 WINDOW = {"length": 16, "hop": 8, "stride": 1, "remainder": "pad"}
@@ -15,11 +15,13 @@ AUGMENT = {
 
 
 def data(process=0, processes=1, seed=3, augment=AUGMENT):
-    return TrainingData(fakes.source(), WINDOW, augment, 16, 4, seed, process, processes)
+    source = fakes.source(landmarks=5)
+    return TrainingData(source, WINDOW, augment, 16, 4, seed, process, processes)
 
 
 def read_one(source, window, stride=1):
-    batch = pipeline.read_batch(source, [window], 16, stride, 16, lambda _, frames: frames)
+    unchanged = transforms.UNCHANGED
+    batch = pipeline.read_batch(source, [window], 16, stride, 16, lambda _: unchanged)
     return {key: values[0] for key, values in batch.items()}
 
 

@@ -6,14 +6,17 @@ from typing import Any
 import grain
 import numpy as np
 
-from va_jax.data import transforms, windows
+from va_jax.data import landmarks, transforms, windows
 from va_jax.data.sources import Source
+from va_jax.data.transforms import Colour, Geometry
 from va_jax.data.windows import Window
+from va_jax.schema import InputError
 
 Batch = dict[str, np.ndarray]
 """frames uint8 [batch, time, size, size, 3]; target float32 [batch, time, dims], 0 if unlabelled;
 mask and face bool [batch, time]: `face` says that the frame shows the face and is no padding,
-`mask` that it is also labelled."""
+`mask` that it is also labelled. Where the source reads them, landmarks float32
+[batch, time, points, 2]: x, y from -1 (left, top border of the frames) to 1, 0 where unknown."""
 
 ENDLESS = 2**48
 """Windows after which the stream ends; Grain's own endless length overflows when it is sliced."""
@@ -38,6 +41,11 @@ class TrainingData:
         process: int = 0,
         processes: int = 1,
     ):
+        if augment["flip"] and source.landmarks not in (0, *landmarks.MIRROR):
+            raise InputError(
+                f"augment.flip={augment['flip']}, but which of {source.landmarks} landmarks mirror "
+                f"each other is known of {sorted(landmarks.MIRROR)} points only; set it to False"
+            )
         self.source = source
         self.windows = windows.training_windows(source.tracks, **window)
         length, stride = window["length"], window["stride"]
@@ -46,12 +54,11 @@ class TrainingData:
         def load(index: int, chosen: np.ndarray) -> Batch:
             first = (index * processes + process) * local  # place in the global order
 
-            def change(row: int, frames: np.ndarray) -> np.ndarray:
-                rng = np.random.default_rng([seed, first + row])
-                return transforms.augment(frames, rng, augment, size)
+            def draw(row: int) -> tuple[Geometry, Colour]:
+                return transforms.draw(np.random.default_rng([seed, first + row]), augment)
 
             items = [self.windows[window] for window in chosen]
-            return read_batch(source, items, length, stride, size, change)
+            return read_batch(source, items, length, stride, size, draw)
 
         self._batch = batch
         epochs = 1 + ENDLESS // len(self.windows)
@@ -87,9 +94,7 @@ def evaluation_batches(
 
     def load(index: int) -> Batch:
         items = plan[index][1][process * local : (process + 1) * local]
-        return read_batch(
-            source, items, length, stride, size, lambda _, frames: transforms.warp(frames, size)
-        )
+        return read_batch(source, items, length, stride, size, lambda _: transforms.UNCHANGED)
 
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
     return iter(grain.MapDataset.range(len(plan)).map(load).to_iter_dataset(options))
@@ -101,12 +106,13 @@ def read_batch(
     length: int,
     stride: int,
     size: int,
-    change: Callable[[int, np.ndarray], np.ndarray],
+    draw: Callable[[int], tuple[Geometry, Colour]],
 ) -> Batch:
     """Windows as a batch; what lies past a track's end is black and masked.
 
-    `change(row, frames)` gives the frames of a row at the side `size`; they are decoded into their
-    place in the batch where no other size is asked for, and copied only where it changes them.
+    `draw(row)` says how the frames and landmarks of a row change, apart from the side `size`;
+    frames are decoded into their place in the batch where no other size is asked for, and copied
+    only where they change.
     """
     shape = (len(items), length)
     batch = {
@@ -115,7 +121,10 @@ def read_batch(
         "mask": np.zeros(shape, bool),
         "face": np.zeros(shape, bool),
     }
+    if source.landmarks:
+        batch["landmarks"] = np.zeros((*shape, source.landmarks, 2), np.float32)
     for row, window in enumerate(items):
+        geometry, colour = draw(row)
         place = batch["frames"][row]
         stored = (length, source.size, source.size, 3)
         frames = place if place.shape == stored else np.empty(stored, np.uint8)
@@ -128,7 +137,10 @@ def read_batch(
             batch["target"][row, :real] = np.where(labelled[:, None], labels.target, 0)
             batch["face"][row, :real] = labels.face
             batch["mask"][row, :real] = labels.face & labelled
-        changed = change(row, frames)
+            if labels.landmarks is not None:
+                moved = landmarks.move(labels.landmarks, labels.face, geometry)
+                batch["landmarks"][row, :real] = moved
+        changed = transforms.recolour(transforms.warp(frames, size, geometry), colour)
         if changed is not place:
             place[:] = changed
     return batch

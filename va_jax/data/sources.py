@@ -25,6 +25,7 @@ class Labels(NamedTuple):
     target: np.ndarray  # float32 [time, dims]; NaN where unlabelled
     face: np.ndarray  # bool [time]
     time_s: np.ndarray  # float32 [time]
+    landmarks: np.ndarray | None = None  # float32 [time, points, 2] of schema.Clip, if asked for
 
 
 class Source:
@@ -39,11 +40,14 @@ class Source:
         tracks: list[Track],
         dims: tuple[str, ...],
         size: int,
+        landmarks: int = 0,
     ):
         self.tracks = tracks
         self.dims = dims  # names, in the order of the target's columns
         self.size = size  # side of the stored crops, pixels
+        self.landmarks = landmarks  # points per frame; 0: not read
         self._records = records
+        self._fields = _fields(landmarks)
 
     def read(self, track: int, numbers: np.ndarray, images: np.ndarray) -> Labels:
         """Decode the frames of track `track` whose numbers are given into `images`.
@@ -60,14 +64,14 @@ class Source:
             for i in inside:
                 self._decode(record["frames"][i], images[done])
                 done += 1
-            parts.append([record[key][inside] for key in Labels._fields])
+            parts.append([record[key][inside] for key in self._fields])
         return Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def labels(self, track: int) -> Labels:
         """What is known of every frame of a whole track."""
         row = self.tracks[track]
         records = self._records(range(row.first_record, row.first_record + row.records))
-        columns = ([record[key] for record in records] for key in Labels._fields)
+        columns = ([record[key] for record in records] for key in self._fields)
         return Labels(*(np.concatenate(column) for column in columns))
 
     def _decode(self, jpeg: bytes, image: np.ndarray) -> None:
@@ -75,6 +79,11 @@ class Source:
             simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=image)
         else:
             image[:] = 0
+
+
+def _fields(landmarks: int) -> tuple[str, ...]:
+    """What of `Labels` is read from a record, with or without (0) landmarks."""
+    return tuple(key for key in Labels._fields if landmarks or key != "landmarks")
 
 
 def directory(data_dir: str, name: str) -> pathlib.Path:
@@ -104,8 +113,11 @@ def metadata(data_dir: str, name: str) -> dict[str, Any]:
     return dict(_builder(directory(data_dir, name)).info.metadata)
 
 
-def open_split(data_dir: str, name: str, split: str) -> Source:
-    """The split `split` of a built data set; InputError names the splits it has."""
+def open_split(data_dir: str, name: str, split: str, landmarks: int = 0) -> Source:
+    """The split `split` of a built data set, with or without (0) its landmarks.
+
+    Raises InputError where it has no such split, or another number of landmarks per frame.
+    """
     builder = _builder(directory(data_dir, name))
     facts = builder.info.metadata
     if split not in facts["tracks"]:
@@ -114,15 +126,22 @@ def open_split(data_dir: str, name: str, split: str) -> Source:
             f"{', '.join(sorted(facts['tracks']))}; "
             "set data.train, data.dev and data.test (which may be empty) to these"
         )
+    layout = builder.info.features
+    points = layout["landmarks"].shape[1] if "landmarks" in layout else 0
+    if landmarks not in (0, points):
+        raise InputError(
+            f"model.landmark_points={landmarks}, but data set {name!r} stores {points or 'none'}; "
+            f"set {f'it to {points} or ' if points else ''}model.landmarks='none'"
+        )
     tracks = [Track(**row) for row in facts["tracks"][split]]
     stored = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
-    needed = ("frames", *Labels._fields)  # the rest would cost half a millisecond a window
-    features = tfds.features.FeaturesDict({key: builder.info.features[key] for key in needed})
+    needed = ("frames", *_fields(landmarks))  # the rest would cost half a millisecond a window
+    features = tfds.features.FeaturesDict({key: layout[key] for key in needed})
 
     def read(numbers: Sequence[int]) -> list[Record]:
         return [features.deserialize_example_np(stored[n]) for n in numbers]
 
-    return Source(read, tracks, tuple(facts["dims"]), facts["crop"]["size"])
+    return Source(read, tracks, tuple(facts["dims"]), facts["crop"]["size"], landmarks)
 
 
 def build(data_dir: str, name: str) -> None:

@@ -1,23 +1,47 @@
 """Augmentation on the host: one draw of geometry and colour per window, for all its frames."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 _TO_YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
-def augment(
-    frames: UInt8[np.ndarray, "time height width 3"],
-    rng: np.random.Generator,
-    settings: Mapping[str, Any],
-    size: int,
-) -> UInt8[np.ndarray, "time {size} {size} 3"]:
-    """Frames under one random geometry and one random colour change.
+class Geometry(NamedTuple):
+    """A square cut from a square image, turned and mirrored; by default the image as it is."""
+
+    flip: bool = False
+    rotation_deg: float = 0.0
+    side: float = 1.0  # of the cut, relative to the image's
+    centre: tuple[float, float] = (0.5, 0.5)  # the cut's x, y, from the near to the far border
+
+    def to_input(self) -> Float[np.ndarray, "2 3"]:
+        """The map from the output to the input; x and y of both run from -1 (left, top) to 1."""
+        cos, sin = np.cos(np.deg2rad(self.rotation_deg)), np.sin(np.deg2rad(self.rotation_deg))
+        turned = self.side * np.array([[cos, -sin], [sin, cos]])
+        if self.flip:
+            turned[:, 0] *= -1
+        return np.column_stack([turned, (1 - self.side) * (2 * np.array(self.centre) - 1)])
+
+
+class Colour(NamedTuple):
+    """A change of colours; by default none."""
+
+    brightness: float = 0.0  # relative
+    contrast: float = 0.0  # relative, about mid grey
+    saturation: float = 0.0  # relative, about the pixel's luma
+    hue: float = 0.0  # turns about the grey axis
+
+
+UNCHANGED = (Geometry(), Colour())
+
+
+def draw(rng: np.random.Generator, settings: Mapping[str, Any]) -> tuple[Geometry, Colour]:
+    """One random geometry and one random colour change.
 
     `settings` is the config's `augment`: flip (bool), crop (smallest side of the random crop, as a
     fraction), rotation_deg, brightness, contrast and saturation (relative half-ranges), hue (half
@@ -25,49 +49,32 @@ def augment(
     the others as they were.
     """
     flip, turn, side, shift_x, shift_y = rng.random(5).tolist()
-    colour = rng.uniform(-1, 1, 4)
-    frames = warp(
-        frames,
-        size,
+    geometry = Geometry(
         flip=bool(settings["flip"]) and flip < 0.5,
         rotation_deg=settings["rotation_deg"] * (2 * turn - 1),
         side=1 - (1 - settings["crop"]) * side,
         centre=(shift_x, shift_y),
     )
-    scales = [settings[key] for key in ("brightness", "contrast", "saturation", "hue")]
-    return recolour(frames, *(colour * scales))
+    ranges = [settings[key] for key in Colour._fields]
+    return geometry, Colour(*(rng.uniform(-1, 1, 4) * ranges).tolist())
 
 
 def warp(
-    frames: UInt8[np.ndarray, "time height width 3"],
-    size: int,
-    flip: bool = False,
-    rotation_deg: float = 0.0,
-    side: float = 1.0,
-    centre: tuple[float, float] = (0.5, 0.5),
+    frames: UInt8[np.ndarray, "time side side 3"], size: int, geometry: Geometry
 ) -> UInt8[np.ndarray, "time {size} {size} 3"]:
-    """Cut the square of relative side `side`, rotate, flip and resize it.
+    """The frames under a geometry, at the side `size`; the same array where nothing changes.
 
-    `centre` places the square between the image's near (0) and far (1) border; pixels outside the
-    image repeat its border. Shrinking averages areas first, so that nothing aliases.
+    Beyond the image its border repeats. Shrinking averages areas first, so that nothing aliases.
     """
-    height, width = frames.shape[1:3]
-    edge = side * min(height, width)
-    if edge > size:
-        smaller = (max(round(width * size / edge), size), max(round(height * size / edge), size))
-        frames = np.stack([cv2.resize(f, smaller, interpolation=cv2.INTER_AREA) for f in frames])
-        height, width = frames.shape[1:3]
-        edge = side * min(height, width)
-    if (height, width) == (size, size) and side == 1 and rotation_deg == 0:
-        return np.ascontiguousarray(frames[:, :, ::-1]) if flip else frames
-    middle = edge / 2 + np.array(centre) * (np.array([width, height]) - edge)
-    cos, sin = np.cos(np.deg2rad(rotation_deg)), np.sin(np.deg2rad(rotation_deg))
-    turned = np.array([[cos, -sin], [sin, cos]]) * (edge / size)
-    if flip:
-        turned[:, 0] *= -1
-    # Maps output pixels to input pixels; pixel centres lie at half-integers.
-    offset = middle + turned @ np.full(2, 0.5 - size / 2) - 0.5
-    matrix = np.column_stack([turned, offset])
+    if geometry.side * frames.shape[2] > size:
+        smaller = round(size / geometry.side)
+        frames = np.stack(
+            [cv2.resize(f, (smaller, smaller), interpolation=cv2.INTER_AREA) for f in frames]
+        )
+    side = frames.shape[2]
+    if side == size and geometry.side == 1 and geometry.rotation_deg == 0:
+        return np.ascontiguousarray(frames[:, :, ::-1]) if geometry.flip else frames
+    matrix = _in_pixels(geometry.to_input(), side, size)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.stack(
         [
@@ -77,20 +84,25 @@ def warp(
     )
 
 
-def recolour(
-    frames: UInt8[np.ndarray, "time height width 3"],
-    brightness: float,
-    contrast: float,
-    saturation: float,
-    hue: float,
-) -> UInt8[np.ndarray, "time height width 3"]:
-    """Change colours by one affine map of RGB; every argument 0 leaves the frames as they are.
+def _in_pixels(
+    to_input: Float[np.ndarray, "2 3"], side: int, size: int
+) -> Float[np.ndarray, "2 3"]:
+    """The map from pixels of the output to pixels of the input, whose centres are whole numbers."""
+    turned = to_input[:, :2] * (side / size)
+    middle = (to_input[:, 2] + 1) * (side / 2)
+    return np.column_stack([turned, middle - 0.5 + turned @ np.full(2, 0.5 - size / 2)])
 
-    Contrast turns about mid grey, saturation about the pixel's luma, hue (in turns) about the grey
-    axis. Values are rounded and clipped to 0..255.
+
+def recolour(
+    frames: UInt8[np.ndarray, "time height width 3"], colour: Colour
+) -> UInt8[np.ndarray, "time height width 3"]:
+    """The frames under one affine map of RGB; the same array where nothing changes.
+
+    Values are rounded and clipped to 0..255.
     """
-    if not np.any([brightness, contrast, saturation, hue]):
+    if not any(colour):
         return frames
+    brightness, contrast, saturation, hue = colour
     matrix = (1 + saturation) * np.eye(3) - saturation * np.outer(np.ones(3), _LUMA)
     if hue:
         cos, sin = np.cos(2 * np.pi * hue), np.sin(2 * np.pi * hue)
