@@ -1,10 +1,10 @@
-"""LSTM and GRU stacks whose gradient costs no more than it must.
+"""LSTM and GRU stacks: one direction with the state handed on, or both over a whole window.
 
-The input projection of all steps is one matrix product; the scan over time holds the recurrent
-product alone. Going back, the scan computes only what the next step needs, the gradients at the
-gates and at the state; the weight gradients are one product each, after it.
+The input projection of all steps is one matrix product; what is left for the scan over time, and
+its gradient, is in `scans.py`.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -12,8 +12,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from va_jax.models.scans import gru_scan, lstm_scan
+from va_jax.schema import InputError
+
 State = tuple[tuple[Array, ...], ...]
-"""Of every layer (h, c) for the LSTM, (h,) for the GRU; each float32 [batch, units]."""
+"""Of every layer (h, c) for the LSTM, (h,) for the GRU; each float32 [batch, units].
+
+() for a bidirectional stack, which has nothing to hand on.
+"""
 
 GATES = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
 """Column blocks of the kernels, `units` wide each, in torch's order of rows."""
@@ -23,10 +29,13 @@ class LSTM(nn.Module):
     """One LSTM layer (Hochreiter and Schmidhuber, 1997; forget gate of Gers et al., 2000).
 
     `bias` is the sum of torch's two. The forget gate's part of it starts at 1 (ours, after
-    Jozefowicz et al., 2015), the rest at 0.
+    Jozefowicz et al., 2015), the rest at 0. With peepholes (Gers et al., 2002) the gates see the
+    cell through diagonal weights: rows of `peephole` are those of i and f, which see c before the
+    step, and of o, which sees it after. They start at 0 (ours), so that a new layer is a plain one.
     """
 
     units: int
+    peepholes: bool = False
 
     @nn.compact
     def __call__(
@@ -36,7 +45,11 @@ class LSTM(nn.Module):
         state: tuple[Float[Array, "batch {self.units}"], Float[Array, "batch {self.units}"]],
     ) -> tuple[Float[Array, "batch time {self.units}"], tuple[Array, Array]]:
         z, kernel = _project(self, x, "lstm", forget_bias=1.0)
-        y, h, c = lstm_scan(z, kernel, _time_major(mask), *state)
+        peephole = None
+        if self.peepholes:
+            zeros = nn.initializers.zeros
+            peephole = self.param("peephole", zeros, (3, self.units), jnp.float32)
+        y, h, c = lstm_scan(z, kernel, peephole, _time_major(mask), *state)
         return _time_major(y), (h, c)
 
 
@@ -68,12 +81,32 @@ class RecurrentStack(nn.Module):
     A step whose mask is False does not happen: the state passes through and the output repeats
     the last one. So padding at the end changes nothing, and a track fed in chunks of any length,
     the state carried along, gives what it gives in one piece.
+
+    In a bidirectional stack (Schuster and Paliwal, 1997) every layer also runs from the last step
+    to the first, with parameters of its own (`layer_0_reverse`), and hands up [forward | reverse].
+    At a masked step the reverse half repeats what follows, zeros where nothing does. Such a stack
+    needs the whole window: it starts from zeros and its state is ().
     """
 
     kind: str  # a key of GATES
     layers: int
     units: int
     dropout: float = 0.0  # rate, on the output of every layer but the last
+    bidirectional: bool = False
+    peepholes: bool = False  # of the LSTM; a GRU has none
+
+    def __post_init__(self) -> None:
+        if self.peepholes and self.kind != "lstm":
+            raise InputError(
+                f"peepholes=True does not fit kind={self.kind!r}, which has no cell to look into;"
+                " set peepholes=False or kind='lstm'"
+            )
+        super().__post_init__()
+
+    @property
+    def features(self) -> int:
+        """Width of the output."""
+        return self.units * (2 if self.bidirectional else 1)
 
     @nn.compact
     def __call__(
@@ -83,24 +116,40 @@ class RecurrentStack(nn.Module):
         state: State | None = None,
         *,
         train: bool,
-    ) -> tuple[Float[Array, "batch time {self.units}"], State]:
+    ) -> tuple[Float[Array, "batch time {self.features}"], State]:
         """Outputs of the last layer, and the state after the last step; no state means zeros."""
-        if state is None:
-            state = self.initial_state(x.shape[0])
-        layer_class = {"lstm": LSTM, "gru": GRU}[self.kind]
+        if self.bidirectional and state:
+            raise InputError(
+                f"a state of {len(state)} layers was handed to a bidirectional stack, which cannot"
+                " go on from one: it needs the whole window; pass state=None or bidirectional=False"
+            )
+        zeros = self._zeros(x.shape[0], x.dtype)
+        if self.bidirectional or state is None:
+            state = (zeros,) * self.layers
+        layer = {"lstm": functools.partial(LSTM, peepholes=self.peepholes), "gru": GRU}[self.kind]
         final = []
         for index in range(self.layers):
             if index > 0:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            x, carry = layer_class(self.units, name=f"layer_{index}")(x, mask, state[index])
+            y, carry = layer(self.units, name=f"layer_{index}")(x, mask, state[index])
+            if self.bidirectional:
+                backwards = jnp.flip(x, 1), jnp.flip(mask, 1)
+                reverse, _ = layer(self.units, name=f"layer_{index}_reverse")(*backwards, zeros)
+                y = jnp.concatenate([y, jnp.flip(reverse, 1)], -1)
+            x = y
             final.append(carry)
-        return x, tuple(final)
+        return x, () if self.bidirectional else tuple(final)
 
     @nn.nowrap
     def initial_state(self, batch: Any) -> State:
-        """Zeros for a batch of that size, a symbolic one included."""
-        zeros = jnp.zeros((batch, self.units), jnp.float32)
-        return ((zeros,) * {"lstm": 2, "gru": 1}[self.kind],) * self.layers
+        """Zeros for a batch of that size, a symbolic one included; () if bidirectional."""
+        return () if self.bidirectional else (self._zeros(batch, jnp.float32),) * self.layers
+
+    @nn.nowrap
+    def _zeros(self, batch: Any, dtype: Any) -> tuple[Array, ...]:
+        """The state of one layer before its first step."""
+        zeros = jnp.zeros((batch, self.units), dtype)
+        return (zeros,) * {"lstm": 2, "gru": 1}[self.kind]
 
 
 def _project(module: nn.Module, x: Array, kind: str, forget_bias: float) -> tuple[Array, Array]:
@@ -128,111 +177,3 @@ def _project(module: nn.Module, x: Array, kind: str, forget_bias: float) -> tupl
 def _time_major(x: Array) -> Array:
     """Swap batch and time."""
     return x.swapaxes(0, 1)
-
-
-@jax.custom_vjp
-def lstm_scan(
-    z: Float[Array, "time batch columns"],
-    kernel: Float[Array, "units columns"],
-    mask: Bool[Array, "time batch"],
-    h: Float[Array, "batch units"],
-    c: Float[Array, "batch units"],
-) -> tuple[
-    Float[Array, "time batch units"], Float[Array, "batch units"], Float[Array, "batch units"]
-]:
-    """Outputs of all steps, final h and final c, from the projected inputs and the state."""
-    return _lstm_forward(z, kernel, mask, h, c)[0]
-
-
-def _lstm_forward(z: Array, kernel: Array, mask: Array, h: Array, c: Array) -> tuple[Any, Any]:
-    def step(carry, step_inputs):
-        h, c = carry
-        z, on = step_inputs
-        i, f, g, o = jnp.split(z + h @ kernel, 4, axis=-1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-        next_c = f * c + i * g
-        next_h = o * jnp.tanh(next_c)
-        h, c = jnp.where(on, next_h, h), jnp.where(on, next_c, c)
-        return (h, c), (h, c, jnp.concatenate([i, f, g, o], -1))
-
-    (last_h, last_c), (hs, cs, gates) = jax.lax.scan(step, (h, c), (z, mask[..., None]))
-    before = jnp.concatenate([h[None], hs[:-1]]), jnp.concatenate([c[None], cs[:-1]])
-    return (hs, last_h, last_c), (kernel, mask, gates, *before)
-
-
-def _lstm_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
-    kernel, mask, gates, h_before, c_before = saved
-    i, f, g, o = jnp.split(gates, 4, axis=-1)
-    tanh_c = jnp.tanh(f * c_before + i * g)
-    # Local derivatives of all steps at once: of h by o's input and by c, of c by the other three.
-    by_o, h_by_c = tanh_c * o * (1 - o), o * (1 - tanh_c**2)
-    by_i, by_f, by_g = g * i * (1 - i), c_before * f * (1 - f), i * (1 - g**2)
-
-    def step(carry, step_inputs):
-        dh, dc = carry
-        dy, on, f, by_i, by_f, by_g, by_o, h_by_c = step_inputs
-        dh = dh + dy
-        total_dc = dc + dh * h_by_c
-        dz = [total_dc * by_i, total_dc * by_f, total_dc * by_g, dh * by_o]
-        dz = jnp.where(on, jnp.concatenate(dz, -1), 0)
-        return (jnp.where(on, dz @ kernel.T, dh), jnp.where(on, total_dc * f, dc)), dz
-
-    dy, dh, dc = grads
-    factors = (dy, mask[..., None], f, by_i, by_f, by_g, by_o, h_by_c)
-    (dh, dc), dz = jax.lax.scan(step, (dh, dc), factors, reverse=True)
-    return dz, jnp.einsum("tbu,tbg->ug", h_before, dz), None, dh, dc
-
-
-lstm_scan.defvjp(_lstm_forward, _lstm_backward)
-
-
-@jax.custom_vjp
-def gru_scan(
-    z: Float[Array, "time batch columns"],
-    kernel: Float[Array, "units columns"],
-    b_hn: Float[Array, " units"],
-    mask: Bool[Array, "time batch"],
-    h: Float[Array, "batch units"],
-) -> tuple[Float[Array, "time batch units"], Float[Array, "batch units"]]:
-    """Outputs of all steps and final h, from the projected inputs and the state."""
-    return _gru_forward(z, kernel, b_hn, mask, h)[0]
-
-
-def _gru_forward(z: Array, kernel: Array, b_hn: Array, mask: Array, h: Array) -> tuple[Any, Any]:
-    def step(h, step_inputs):
-        z, on = step_inputs
-        z_r, z_z, z_n = jnp.split(z, 3, axis=-1)
-        u_r, u_z, u_n = jnp.split(h @ kernel, 3, axis=-1)
-        r, update, q = jax.nn.sigmoid(z_r + u_r), jax.nn.sigmoid(z_z + u_z), u_n + b_hn[None]
-        n = jnp.tanh(z_n + r * q)
-        h = jnp.where(on, (1 - update) * n + update * h, h)
-        return h, (h, jnp.concatenate([r, update, n, q], -1))
-
-    last, (hs, gates) = jax.lax.scan(step, h, (z, mask[..., None]))
-    return (hs, last), (kernel, mask, gates, jnp.concatenate([h[None], hs[:-1]]))
-
-
-def _gru_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
-    kernel, mask, gates, h_before = saved
-    r, update, n, q = jnp.split(gates, 4, axis=-1)
-    # Local derivatives of all steps at once: of h by z's and n's inputs, of n's input by r's.
-    by_z, by_n = (h_before - n) * update * (1 - update), (1 - update) * (1 - n**2)
-    n_by_r = q * r * (1 - r)
-
-    def step(dh, step_inputs):
-        dy, on, update, r, by_z, by_n, n_by_r = step_inputs
-        dh = dh + dy
-        dn = dh * by_n
-        # At the recurrent product: r, z and q = h W_n + b_hn.
-        du = jnp.where(on, jnp.concatenate([dn * n_by_r, dh * by_z, dn * r], -1), 0)
-        return jnp.where(on, dh * update + du @ kernel.T, dh), (du, jnp.where(on, dn, 0))
-
-    dy, dh = grads
-    factors = (dy, mask[..., None], update, r, by_z, by_n, n_by_r)
-    dh, (du, dn) = jax.lax.scan(step, dh, factors, reverse=True)
-    dz = jnp.concatenate([du[..., : -dn.shape[-1]], dn], -1)
-    db_hn = du[..., -dn.shape[-1] :].sum((0, 1))
-    return dz, jnp.einsum("tbu,tbg->ug", h_before, du), db_hn, None, dh
-
-
-gru_scan.defvjp(_gru_forward, _gru_backward)
