@@ -27,11 +27,13 @@ setup(
         "jaxtyping",
         "matplotlib",
         "ml-collections",
+        "ml_dtypes",
         "mtcnn",  # only the weight files in its wheel are read
         "numpy",
         "opencv-python-headless<5",
         "optax",
         "orbax-checkpoint",
+        "safetensors",
         "scipy",
         "simplejpeg",
         "tensorboardX",
@@ -41,9 +43,11 @@ setup(
     extras_require={
         "build": ["tensorflow-cpu", "dill"],  # for the `tfds build` command line only
         "cuda": ["jax[cuda13]"],
+        "keras": ["h5py"],  # to read Keras' weight files
         "tpu": ["jax[tpu]"],
         "test": [
             "beartype",
+            "h5py",
             "pytest",
             "ruff",
             "torch==2.13.0; python_version < '3.12'",  # parity tests; they skip without it

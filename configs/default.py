@@ -37,21 +37,50 @@ def get_config() -> ConfigDict:
     config.augment.saturation = 0.0
     config.augment.hue = 0.0  # half-range in turns, [0, 0.5]
 
-    config.init = ConfigDict()
-    config.init.from_workdir = ""  # run whose best parameters to start from; "": random ones
+    config.init = ConfigDict()  # at most one of the three sources; none: random parameters
+    config.init.from_workdir = ""  # run whose best parameters to start from
+    config.init.from_export = ""  # folder that `--mode=export` wrote
+    config.init.weights = ""  # file of other people's weights
+    config.init.format = "auto"  # of that file: auto, or a name in va_jax/weights
+    config.init.inflate = "centred"  # 2-D kernels into 3-D ones: centred, copied
+    config.init.rename = ()  # "OLD -> NEW" pairs of regular expressions on the source's paths
+    config.init.leave_out = ()  # regular expressions: what of the source is not used
+    config.init.fresh = ("params/recurrent.*", "params/head_.*")  # what may stay random
 
     config.model = ConfigDict()
-    config.model.backbone = "resnet50"  # resnet18, resnet34, resnet50, resnet (own stage_sizes)
+    config.model.backbone = "resnet50"  # resnet18, resnet34, resnet50, resnet50_vggface2,
+    # seresnet50, vgg16, vgg16bn; resnet, vgg: two 3x3 convolutions a block, own stage_sizes
     config.model.width = 64  # channels of the first stage; 64 is the published networks'
-    config.model.stage_sizes = ()  # residual blocks per stage; (): the named backbone's
+    config.model.stage_sizes = ()  # blocks (vgg: convolutions) per stage; (): the named backbone's
     config.model.zero_init_residual = False  # residual branches start at zero
-    config.model.recurrent = "lstm"  # lstm, gru, none (frame by frame)
+    config.model.compute_dtype = "float32"  # of the backbone: float32, bfloat16
+    config.model.remat = False  # compute each block again in the backward pass, to keep less
+    config.model.input_mean = (0.485, 0.456, 0.406)  # of RGB in [0, 1]: ImageNet's; weights that
+    config.model.input_std = (0.229, 0.224, 0.225)  # the run starts from bring their own
+    config.model.inflation = ConfigDict()
+    config.model.inflation.taps = 1  # frames a convolution sees, odd; 1: a 2-D network
+    config.model.inflation.layout = (
+        "spatial"  # spatial: every 3x3 and 7x7; kinetics: see inflate.py
+    )
+    config.model.inflation.dilation = ()  # frames between taps, per stage; (): 1
+    config.model.inflation.strided = False  # time is strided with space: a value for many frames
+    config.model.inflation.pool_taps = 1  # frames a pool sees, odd
+    config.model.inflation.padding = "zero"  # before and behind the window in time: zero, edge
+    config.model.frame_mask = 0.0  # share of a training window's frames hidden from it, [0, 1)
+    config.model.pool = "mean"  # of the last map over space: mean, flatten
+    config.model.fc = ()  # widths of fully connected layers with a ReLU each
+    config.model.fc_dropout = 0.0  # between them, [0, 1)
+    config.model.landmarks = "none"  # beside the features: none, before_fc, after_fc
+    config.model.landmark_points = 68  # of each frame, (x, y) from -1 to 1 over the crop
+    config.model.branches = ("fc",)  # what a recurrent stack each is fed: fc, pool, conv, fc+pool..
+    config.model.dropout = 0.0  # on what the recurrent stacks, or the heads, are fed, [0, 1)
+    config.model.recurrent = "lstm"  # lstm, gru, none (no recurrent stack)
     config.model.layers = 2  # recurrent layers, >= 1
     config.model.units = 256  # recurrent units per layer, >= 1
-    config.model.dropout = 0.0  # on the features and between recurrent layers, [0, 1)
-    config.model.compute_dtype = "float32"  # of the backbone: float32, bfloat16
-    config.model.input_mean = (0.485, 0.456, 0.406)  # of RGB in [0, 1]: ImageNet's
-    config.model.input_std = (0.229, 0.224, 0.225)
+    config.model.recurrent_dropout = 0.0  # between recurrent layers, [0, 1)
+    config.model.bidirectional = False  # needs eval.state "window"
+    config.model.peepholes = False  # LSTM only
+    config.model.bounded = False  # predictions pass through tanh
 
     config.loss = ConfigDict()  # weights, >= 0, not all 0
     config.loss.ccc = 1.0  # 1 - CCC over all frames of the global batch
@@ -66,6 +95,7 @@ def get_config() -> ConfigDict:
     config.optim.clip_norm = 0.0  # global gradient norm, > 0; 0: no clipping
     config.optim.rates = ConfigDict()  # factors on the learning rate per part; 0 freezes the part
     config.optim.rates.backbone = 1.0  # frozen: its batch-norm statistics too
+    config.optim.rates.fc = 1.0
     config.optim.rates.recurrent = 1.0
     config.optim.rates.heads = 1.0
 

@@ -11,7 +11,11 @@ from va_jax import config as configuration
 from va_jax.config import CHOICES, RANGES, check, claim, load
 from va_jax.schema import InputError
 
-CONFIGS = [p.stem for p in pathlib.Path(default.__file__).parent.glob("*.py") if p.stem[0] != "_"]
+CONFIGS = [
+    path.stem
+    for path in pathlib.Path(default.__file__).parent.glob("*.py")
+    if path.stem not in ("__init__", "variants")
+]
 
 
 def legal():

@@ -15,7 +15,7 @@ from va_jax.checkpoints import Checkpoints
 from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
 from va_jax.evaluate import evaluate
-from va_jax.models import regressor
+from va_jax.models import networks
 from va_jax.schema import InputError
 from va_jax.train import initial_state, train
 from va_jax.train_state import Tally, abstract
@@ -38,7 +38,7 @@ def tiny(data_dir: pathlib.Path, **overrides):
 def parameters(workdir, config):
     mesh = sharding.make_mesh()
     facts = sources.metadata(config.data.dir, config.data.name)
-    model = regressor.build(config.model, tuple(facts["dims"]))
+    model = networks.build(config.model, tuple(facts["dims"]))
     tx = optim.make_tx(config.optim, config.train.steps)
     state = initial_state(config, model, tx, facts["crop"]["size"])
     target = abstract(state, sharding.replicated(mesh))
@@ -109,7 +109,7 @@ def run_steps(config, count, devices=None):
         config.train.batch_size,
         0,
     )
-    model = regressor.build(config.model, source.dims)
+    model = networks.build(config.model, source.dims)
     tx = optim.make_tx(config.optim, config.train.steps)
     mesh = sharding.make_mesh(devices)
     state = sharding.replicate(mesh, initial_state(config, model, tx, source.size))

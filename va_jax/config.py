@@ -36,6 +36,7 @@ RANGES = {  # lowest, highest; both legal
     "optim.weight_decay": (0, None),
     "optim.clip_norm": (0, None),
     "optim.rates.backbone": (0, None),
+    "optim.rates.fc": (0, None),
     "optim.rates.recurrent": (0, None),
     "optim.rates.heads": (0, None),
     "train.steps": (1, None),
@@ -57,7 +58,7 @@ MAY_DIFFER = ("data.dir", "data.build_missing", "data.threads", "log", "checkpoi
 def check(config: ConfigDict) -> None:
     """Raise an InputError that names the first illegal key, its value and the legal ones.
 
-    The `model` section is left to `models.regressor.build`, which checks what it builds.
+    The `model` section is left to `models.networks.build`, which checks what it builds.
     """
     for key, legal in CHOICES.items():
         if _get(config, key) not in legal:
@@ -78,6 +79,14 @@ def check(config: ConfigDict) -> None:
         raise InputError(
             f"eval.hop={config.eval.hop} is above eval.length={config.eval.length} and would "
             "leave frames without a prediction; lower it"
+        )
+    whole = "bidirectional" if config.model.bidirectional else "inflated"
+    if (config.model.bidirectional or config.model.inflation.taps > 1) and (
+        config.eval.state == "carry"
+    ):
+        raise InputError(
+            f"eval.state='carry' has no state to carry for an {whole} network, which sees both "
+            "ways in time; set eval.state='window', eval.length and eval.hop"
         )
     for period, base in (
         ("train.batch_size", "train.accumulate"),

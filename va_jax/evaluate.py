@@ -16,11 +16,11 @@ from va_jax.checkpoints import restore_best
 from va_jax.config import write_atomically
 from va_jax.data import pipeline, sources, windows
 from va_jax.data.sources import Source
-from va_jax.models import regressor
+from va_jax.models import networks
 from va_jax.postprocess import stitch
 from va_jax.train_state import abstract_variables
 
-Predict = Callable[[Any, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
+Predict = Callable[[Any, Any, Any], tuple[jax.Array, Any]]
 
 
 def evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -31,14 +31,15 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
     """
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     facts = sources.metadata(config.data.dir, config.data.name)
+    points = networks.landmark_points(config.model)
     splits = {
-        split: sources.open_split(config.data.dir, config.data.name, split)
+        split: sources.open_split(config.data.dir, config.data.name, split, points)
         for split in dict.fromkeys((config.data.dev, config.data.test))
         if split
     }
     size = config.data.size or facts["crop"]["size"]
     mesh = sharding.make_mesh()
-    model = regressor.build(config.model, tuple(facts["dims"]))
+    model = networks.build(config.model, tuple(facts["dims"]))
     target = abstract_variables(model, size, sharding.replicated(mesh))
     variables, step = restore_best(workdir, target)
     predict = make_predict(model, mesh)
@@ -75,20 +76,20 @@ def dev_ccc(
 
 
 def make_predict(model: Any, mesh: Mesh) -> Predict:
-    """The jitted forward pass: variables, frames, face, state -> pred (everywhere), state."""
+    """The jitted forward pass: variables, this process's batch, state -> pred of all, state."""
     rows = NamedSharding(mesh, PartitionSpec("data"))
 
-    def predict(variables: Any, frames: Any, face: Any, state: Any) -> tuple[Any, Any]:
-        return model.apply(variables, frames, face, state, train=False)
+    def predict(variables: Any, inputs: Any, state: Any) -> tuple[Any, Any]:
+        return model.apply(variables, **inputs, state=state, train=False)
 
     compiled = jax.jit(predict, out_shardings=(sharding.replicated(mesh), rows))
 
-    def with_state(variables: Any, frames: Any, face: Any, state: Any) -> tuple[Any, Any]:
+    def with_state(variables: Any, batch: Any, state: Any) -> tuple[Any, Any]:
+        local = {name: batch[name] for name in model.inputs(1, 1, 1)}
         if state is None:
-            local = len(face) // jax.process_count()
-            zeros = jax.tree.map(np.asarray, model.initial_state(local))
+            zeros = jax.tree.map(np.asarray, model.initial_state(len(local["face"])))
             state = sharding.shard_batch(mesh, zeros)
-        return compiled(variables, frames, face, state)
+        return compiled(variables, sharding.shard_batch(mesh, local), state)
 
     return with_state
 
@@ -126,8 +127,7 @@ def predict_split(
     positions: list[list[np.ndarray]] = [[] for _ in source.tracks]
     state = None
     for (fresh, items), batch in zip(plan, batches, strict=True):
-        inputs = sharding.shard_batch(mesh, {key: batch[key] for key in ("frames", "face")})
-        pred, state = predict(variables, inputs["frames"], inputs["face"], None if fresh else state)
+        pred, state = predict(variables, batch, None if fresh else state)
         for window, values in zip(items, np.asarray(pred), strict=True):
             if window.track >= 0:
                 pieces[window.track].append(values)

@@ -52,15 +52,16 @@ def make_tx(config: ConfigDict, steps: int) -> optax.GradientTransformation:
 
 
 def part_of(params: Any) -> Any:
-    """For every parameter the part it belongs to: backbone, recurrent or heads."""
+    """For every parameter the part it belongs to: backbone, fc, recurrent or heads."""
 
     def part(path: tuple[Any, ...], _: Any) -> str:
-        top = path[0].key
-        return "heads" if top.startswith("head_") else top
+        return {"head": "heads"}.get(first := path[0].key.split("_")[0], first)
 
     return jax.tree_util.tree_map_with_path(part, params)
 
 
 def is_kernel(params: Any) -> Any:
-    """For every parameter whether it is a kernel, that is, of two axes or more."""
-    return jax.tree.map(lambda x: x.ndim > 1, params)
+    """For every parameter whether it is a kernel; biases, scales and peepholes are not."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: path[-1].key.endswith("kernel"), params
+    )

@@ -27,14 +27,13 @@ def make_step(config: ConfigDict, model: Any, tx: optax.GradientTransformation) 
     def forward(params: Any, stats: Any, batch: Batch, rng: jax.Array) -> tuple[jax.Array, Any]:
         (pred, _), updated = model.apply(
             {"params": params, "batch_stats": stats},
-            batch["frames"],
-            batch["face"],
+            **{name: batch[name] for name in model.inputs(1, 1, 1)},
             train=True,
             freeze_backbone=not config.optim.rates.backbone,
             mutable=["batch_stats"],
             rngs={"dropout": rng},
         )
-        return pred, updated.get("batch_stats", stats)
+        return pred, updated["batch_stats"]
 
     def loss_of(pred: jax.Array, batch: Batch) -> jax.Array:
         return losses.weighted_loss(pred, batch["target"], batch["mask"], config.loss.to_dict())

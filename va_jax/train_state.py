@@ -24,7 +24,7 @@ class TrainState:
         return cls(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            batch_stats=variables.get("batch_stats", {}),
+            batch_stats=variables["batch_stats"],
             opt_state=tx.init(params),
         )
 
@@ -67,8 +67,12 @@ def abstract_variables(model: Any, size: int, layout: jax.sharding.Sharding) -> 
     """Shapes, dtypes and target layout of a module's variables, for frames of `size` pixels."""
 
     def create() -> Any:
-        frames, face = jnp.zeros((1, 1, size, size, 3), jnp.uint8), jnp.ones((1, 1), bool)
-        return model.init(jax.random.key(0), frames, face, train=False)
+        return initial_variables(model, size, 0)
 
-    variables = {"batch_stats": {}} | dict(jax.eval_shape(create))
-    return abstract(variables, layout)
+    return abstract(dict(jax.eval_shape(create)), layout)
+
+
+def initial_variables(model: Any, size: int, seed: int) -> dict[str, Any]:
+    """A module's variables before any training; they follow from the seed alone."""
+    inputs = {name: jnp.zeros(x.shape, x.dtype) for name, x in model.inputs(1, 2, size).items()}
+    return model.init(jax.random.key(seed), **inputs, train=False)

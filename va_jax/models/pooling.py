@@ -1,24 +1,54 @@
-"""The 3x3 max-pool of ResNet with a gradient that the CPU computes fast.
+"""Max-pooling over space and time with a gradient that the CPU computes fast.
 
-XLA's own gradient (select-and-scatter) is slow there. Here the forward pass
-keeps the number of the winning tap, one byte an output, and the gradient is nine masked copies.
+XLA's own gradient (select-and-scatter) is slow there. Here the forward pass keeps the number of
+the winning tap, one byte an output, and the gradient is one masked copy a tap.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-SIDE, STRIDE, PADDING = 3, 2, 1
+from va_jax.models.conv import stride_frames
+from va_jax.models.inflate import Time
 
-
-@jax.custom_vjp
-def max_pool(x: Float[Array, "n height width channels"]) -> Float[Array, "n h w channels"]:
-    """Maximum over 3x3, stride 2, padded by 1 with -inf; of equals the first wins, as in torch."""
-    return _forward(x)[0]
+STRIDE = 2
 
 
-def _forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
-    taps = _taps(x)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def max_pool(
+    x: Float[Array, "n height width channels"], side: int = 3, padding: tuple[int, int] = (1, 1)
+) -> Float[Array, "n h w channels"]:
+    """Maximum over `side` x `side` pixels, stride 2, padded before and behind with -inf.
+
+    Of equals the first wins, as in torch.
+    """
+    return _forward(x, side, padding)[0]
+
+
+def ceil_padding(side: int, size: int) -> tuple[int, int]:
+    """Padding with which a pool covers its last pixels too: torch's ceil_mode without padding."""
+    outputs = -(-(size - side) // STRIDE) + 1
+    return 0, max((outputs - 1) * STRIDE + side - size, 0)
+
+
+def max_over_time(
+    x: Float[Array, "batch time height width channels"], mask: Bool[Array, "batch time"], time: Time
+) -> Float[Array, "batch out_time height width channels"]:
+    """Maximum of every frame and the frames around it that the mask admits, strided in time."""
+    best, reach = x, time.taps // 2
+    if reach:
+        edges = ((0, 0), (reach, reach), (0, 0), (0, 0), (0, 0))
+        shown = jnp.where(mask[..., None, None, None], x, -jnp.inf)
+        padded = jnp.pad(shown, edges, constant_values=-jnp.inf)
+        for tap in range(time.taps):
+            best = jnp.maximum(best, padded[:, tap : tap + x.shape[1]])
+    return stride_frames(best, mask, time.stride)
+
+
+def _forward(x: Array, side: int, padding: tuple[int, int]) -> tuple[Array, tuple[Array, Array]]:
+    taps = _taps(x, side, padding)
     best, winner = taps[0], jnp.zeros(taps[0].shape, jnp.uint8)
     for index, tap in enumerate(taps[1:], 1):
         better = tap > best
@@ -27,18 +57,20 @@ def _forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
     return best, (winner, x)
 
 
-def _backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array]:
+def _backward(
+    side: int, padding: tuple[int, int], saved: tuple[Array, Array], slope: Array
+) -> tuple[Array]:
     winner, x = saved
-    _, spread = jax.vjp(_taps, x)  # linear: only the shape of x matters
-    return spread([jnp.where(winner == i, slope, 0) for i in range(SIDE**2)])
+    # Linear: only the shape of x matters.
+    _, spread = jax.vjp(lambda x: _taps(x, side, padding), x)
+    return spread([jnp.where(winner == i, slope, 0) for i in range(side**2)])
 
 
-def _taps(x: Array) -> list[Array]:
-    """For each place in the 3x3 window the inputs that stand there, one for every output."""
-    edges = ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0))
-    padded = jnp.pad(x, edges, constant_values=-jnp.inf)
-    height, width = (STRIDE * ((n + 2 * PADDING - SIDE) // STRIDE) + 1 for n in x.shape[1:3])
-    places = [(i, j) for i in range(SIDE) for j in range(SIDE)]
+def _taps(x: Array, side: int, padding: tuple[int, int]) -> list[Array]:
+    """For each place in the window the inputs that stand there, one for every output."""
+    padded = jnp.pad(x, ((0, 0), padding, padding, (0, 0)), constant_values=-jnp.inf)
+    height, width = (STRIDE * ((n + sum(padding) - side) // STRIDE) + 1 for n in x.shape[1:3])
+    places = [(i, j) for i in range(side) for j in range(side)]
     return [padded[:, i : i + height : STRIDE, j : j + width : STRIDE] for i, j in places]
 
 

@@ -166,7 +166,8 @@ def _project(module: nn.Module, x: Array, kind: str, forget_bias: float) -> tupl
         return kernel
 
     def bias_init(_: Array) -> Array:
-        return jnp.concatenate([jnp.full(units, forget_bias * (gate == "f")) for gate in gates])
+        starts = [forget_bias * (gate == "f") for gate in gates]
+        return jnp.repeat(jnp.asarray(starts, jnp.float32), units)
 
     inputs = module.param("input_kernel", per_gate(nn.initializers.glorot_uniform()), x.shape[-1])
     recurrent = module.param("recurrent_kernel", per_gate(nn.initializers.orthogonal()), units)

@@ -1,4 +1,4 @@
-"""ResNet-18/34/50 on single frames, parameter for parameter torchvision's, with masked batch norm.
+"""ResNet-18/34/50 and SE-ResNet-50, parameter for parameter torch's, 2-D or inflated.
 
 torch's `layer1.0.conv1.weight` is `layer1_0/conv1/kernel` here: block dots become underscores,
 `downsample.0` and `downsample.1` become `downsample_conv` and `downsample_bn`, OIHW becomes HWIO,
@@ -6,194 +6,148 @@ and a norm's weight, bias, running_mean, running_var are `scale`, `bias` in para
 `var` in batch_stats.
 """
 
-from collections.abc import Callable
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from va_jax.models.pooling import max_pool
+from va_jax.models.conv import BatchNorm, Conv, stride_mask
+from va_jax.models.inflate import FLAT, Inflation, Time
+from va_jax.models.pooling import ceil_padding, max_over_time, max_pool
 
-BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.9  # the share the running statistics keep; torch calls the rest momentum
-
-KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-"""He et al. (2015), fan-out, as torchvision initialises its convolutions."""
+SQUEEZE = 16
+"""Squeeze-and-excitation passes a 16th of the channels (Hu et al., 2018)."""
 
 
-class Conv(nn.Module):
-    """Convolution without bias, zero-padded by kernel // 2 on every side as torch does.
-
-    SAME padding would shift a strided convolution by one pixel on even sizes: 3-6 % of the output.
-    """
+class Layer(NamedTuple):
+    """One convolution of a block."""
 
     features: int
-    kernel: int  # side, odd
-    stride: int = 1
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "n height width channels"]
-    ) -> Float[Array, "n out_height out_width features"]:
-        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", KAIMING, shape, jnp.float32).astype(self.dtype)
-        x = x.astype(self.dtype)
-        if self.kernel == 1:  # as one matrix product: a third of a CPU training step is saved
-            return lax.dot_general(
-                x[:, :: self.stride, :: self.stride], kernel[0, 0], (((3,), (0,)), ((), ()))
-            )
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides=(self.stride, self.stride),
-            padding=[(self.kernel // 2, self.kernel // 2)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+    side: int
+    stride: int  # in space
+    time: Time
 
 
-class BatchNorm(nn.Module):
-    """Batch norm whose statistics come only from the frames where `mask` is True.
+class Block(nn.Module):
+    """Convolutions with batch norm and a shortcut around them (He et al., 2016)."""
 
-    Statistics are float32 whatever the compute type, over the global batch where the batch is
-    sharded. The running variance is the unbiased one, as in torch. In a training batch without
-    one valid frame the running statistics stand in and stay as they are: there is nothing to
-    learn from it, and nothing becomes NaN.
-    """
-
-    dtype: Any = jnp.float32
-    scale_init: Callable[..., Any] = nn.initializers.ones
+    layers: tuple[Layer, ...]
+    shortcut: Layer
+    squeeze_excite: bool
+    zero_init_residual: bool
+    dtype: Any
 
     @nn.compact
     def __call__(
         self,
-        x: Float[Array, "n height width channels"],
-        mask: Bool[Array, " n"],
-        *,
+        x: Float[Array, "batch time height width channels"],
+        mask: Bool[Array, "batch time"],
         train: bool,
-    ) -> Float[Array, "n height width channels"]:
-        channels = x.shape[-1:]
-        scale = self.param("scale", self.scale_init, channels, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
-        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
-        mean, var = running_mean.value, running_var.value
-        x = x.astype(scale.dtype)
-        if train:
-            some = mask.any()
-            batch_mean, batch_var, count = _moments(x, mask, centre=mean)
-            if not self.is_initializing():
-                unbiased = batch_var * (count / jnp.maximum(count - 1, 1))
-                running_mean.value = jnp.where(some, _follow(mean, batch_mean), mean)
-                running_var.value = jnp.where(some, _follow(var, unbiased), var)
-            mean, var = jnp.where(some, batch_mean, mean), jnp.where(some, batch_var, var)
-        factor = scale * lax.rsqrt(var + BN_EPSILON)
-        y = (x - mean[None, None, None]) * factor[None, None, None] + bias[None, None, None]
-        return y.astype(self.dtype)
-
-
-def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]:
-    """Mean and population variance [channels] of the masked frames, and the count of positions.
-
-    One pass over the activations; taken around `centre`, the running mean, so that no digits are
-    lost where the mean is large against the spread.
-    """
-    dev = jnp.where(mask[:, None, None, None], x - centre[None, None, None], 0)
-    count = jnp.maximum(mask.sum().astype(x.dtype) * x.shape[1] * x.shape[2], 1)
-    mean = dev.sum((0, 1, 2)) / count
-    square = (dev**2).sum((0, 1, 2)) / count
-    return mean + centre, jnp.maximum(square - mean**2, 0), count
-
-
-def _follow(running: Array, batch: Array) -> Array:
-    return BN_MOMENTUM * running + (1 - BN_MOMENTUM) * batch
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18 and -34)."""
-
-    features: int
-    stride: int
-    zero_init_residual: bool
-    dtype: Any
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "n height width channels"], mask: Bool[Array, " n"], *, train: bool
-    ) -> Float[Array, "n out_height out_width features"]:
-        last = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
-        y = Conv(self.features, 3, self.stride, self.dtype, name="conv1")(x)
-        y = nn.relu(BatchNorm(self.dtype, name="bn1")(y, mask, train=train))
-        y = Conv(self.features, 3, 1, self.dtype, name="conv2")(y)
-        y = BatchNorm(self.dtype, last, name="bn2")(y, mask, train=train)
+    ) -> Float[Array, "batch out_time out_height out_width features"]:
+        y, after = x, mask
+        for number, layer in enumerate(self.layers, 1):
+            y = Conv(*layer, dtype=self.dtype, name=f"conv{number}")(y, after)
+            after = stride_mask(after, layer.time.stride)
+            last = number == len(self.layers)
+            zero = last and self.zero_init_residual
+            scale_init = nn.initializers.zeros if zero else nn.initializers.ones
+            y = BatchNorm(self.dtype, scale_init, name=f"bn{number}")(y, after, train)
+            y = y if last else nn.relu(y)
+        if self.squeeze_excite:
+            y = self._excite(y)
         if x.shape != y.shape:
-            x = Conv(self.features, 1, self.stride, self.dtype, name="downsample_conv")(x)
-            x = BatchNorm(self.dtype, name="downsample_bn")(x, mask, train=train)
+            x = Conv(*self.shortcut, dtype=self.dtype, name="downsample_conv")(x, mask)
+            x = BatchNorm(self.dtype, name="downsample_bn")(x, after, train)
         return nn.relu(x + y)
 
-
-class BottleneckBlock(nn.Module):
-    """1x1, 3x3, 1x1 and a shortcut (ResNet-50); the stride is on the 3x3, as in torchvision."""
-
-    features: int  # of the 3x3; the block gives four times as many
-    stride: int
-    zero_init_residual: bool
-    dtype: Any
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "n height width channels"], mask: Bool[Array, " n"], *, train: bool
-    ) -> Float[Array, "n out_height out_width out"]:
-        last = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
-        y = Conv(self.features, 1, 1, self.dtype, name="conv1")(x)
-        y = nn.relu(BatchNorm(self.dtype, name="bn1")(y, mask, train=train))
-        y = Conv(self.features, 3, self.stride, self.dtype, name="conv2")(y)
-        y = nn.relu(BatchNorm(self.dtype, name="bn2")(y, mask, train=train))
-        y = Conv(4 * self.features, 1, 1, self.dtype, name="conv3")(y)
-        y = BatchNorm(self.dtype, last, name="bn3")(y, mask, train=train)
-        if x.shape != y.shape:
-            x = Conv(4 * self.features, 1, self.stride, self.dtype, name="downsample_conv")(x)
-            x = BatchNorm(self.dtype, name="downsample_bn")(x, mask, train=train)
-        return nn.relu(x + y)
+    def _excite(self, y: Array) -> Array:
+        """Each frame's channels, scaled by what the frame as a whole shows."""
+        channels = y.shape[-1]
+        waist = nn.Dense(channels // SQUEEZE, dtype=self.dtype, name="se_down")(y.mean((2, 3)))
+        gate = nn.Dense(channels, dtype=self.dtype, name="se_up")(nn.relu(waist))
+        return y * nn.sigmoid(gate)[:, :, None, None]
 
 
 class ResNet(nn.Module):
-    """A residual network (He et al., 2016) from frames to pooled features.
+    """A residual network from frames to the map of its last stage.
 
     `width` is the number of channels of the stem and the first stage, doubled at every further
     stage; `stage_sizes` the blocks of each. Width 64 and four stages are the published networks.
     """
 
     stage_sizes: tuple[int, ...]
-    bottleneck: bool
+    bottleneck: bool  # 1x1, 3x3, 1x1 and four times the width; else two 3x3
     width: int = 64
+    squeeze_excite: bool = False
+    caffe: bool = False  # as VGGFace2's: stride on the first 1x1, pool unpadded and rounding up
     zero_init_residual: bool = False  # each block starts as the identity (Goyal et al., 2017)
+    inflation: Inflation = FLAT
+    remat: bool = False  # compute the inside of each block again in the backward pass
     dtype: Any = jnp.float32  # of the convolutions; parameters and statistics are float32
 
     @nn.compact
     def __call__(
         self,
-        x: Float[Array, "n height width 3"],
-        mask: Bool[Array, " n"],
-        *,
+        x: Float[Array, "batch time height width 3"],
+        mask: Bool[Array, "batch time"],
         train: bool,
-    ) -> Float[Array, "n features"]:
-        """Global average of the last stage, float32; frames outside `mask` influence no other."""
-        x = Conv(self.width, 7, 2, self.dtype, name="conv1")(x)
-        x = nn.relu(BatchNorm(self.dtype, name="bn1")(x, mask, train=train))
-        x = max_pool(x)
-        block_class = BottleneckBlock if self.bottleneck else BasicBlock
+    ) -> tuple[Float[Array, "batch time h w features"], Float[Array, "batch time h w features"]]:
+        """The last map twice: after the last convolution and after the last pool are one here.
+
+        Frames outside `mask` influence no other. Where time is strided, each output stands for
+        the frames of its stride and is repeated for them.
+        """
+        frames, strides = x.shape[1], []
+        stem, pool = self.inflation.stem(), self.inflation.pool()
+        x = Conv(self.width, 7, 2, stem, dtype=self.dtype, name="conv1")(x, mask)
+        mask = stride_mask(mask, stem.stride)
+        strides += [stem.stride, pool.stride]
+        x = nn.relu(BatchNorm(self.dtype, name="bn1")(x, mask, train))
+        padding = ceil_padding(3, x.shape[2]) if self.caffe else (1, 1)
+        x = max_over_time(pool_frames(x, 3, padding), mask, pool)
+        mask = stride_mask(mask, pool.stride)
+        block_class = nn.remat(Block, static_argnums=(3,)) if self.remat else Block
         for stage, size in enumerate(self.stage_sizes):
             for index in range(size):
+                layers, shortcut = self._plan(stage, index)
                 x = block_class(
-                    features=self.width * 2**stage,
-                    stride=2 if stage > 0 and index == 0 else 1,
-                    zero_init_residual=self.zero_init_residual,
-                    dtype=self.dtype,
+                    layers,
+                    shortcut,
+                    self.squeeze_excite,
+                    self.zero_init_residual,
+                    self.dtype,
                     name=f"layer{stage + 1}_{index}",
-                )(x, mask, train=train)
-        if x.dtype == jnp.bfloat16:
-            x = x.astype(jnp.float32)
-        return x.mean((1, 2))
+                )(x, mask, train)
+                mask = stride_mask(mask, shortcut.time.stride)
+                strides.append(shortcut.time.stride)
+        x = repeat_frames(x, math.prod(strides), frames)
+        return x, x
+
+    def _plan(self, stage: int, index: int) -> tuple[tuple[Layer, ...], Layer]:
+        """The convolutions of a block, and the one of its shortcut."""
+        features, over = self.width * 2**stage, self.inflation
+        stride = 2 if stage > 0 and index == 0 else 1
+        if not self.bottleneck:
+            first = Layer(features, 3, stride, over.spatial(stage, stride))
+            second = Layer(features, 3, 1, over.spatial(stage))
+            return (first, second), Layer(features, 1, stride, over.shortcut(stride))
+        early, late = (stride, 1) if self.caffe else (1, stride)
+        layers = (
+            Layer(features, 1, early, over.pointwise(stage, index, early)),
+            Layer(features, 3, late, over.spatial(stage, late)),
+            Layer(4 * features, 1, 1, Time()),
+        )
+        return layers, Layer(4 * features, 1, stride, over.shortcut(stride))
+
+
+def pool_frames(x: Array, side: int, padding: tuple[int, int]) -> Array:
+    """The max-pool of every frame by itself."""
+    y = max_pool(x.reshape(-1, *x.shape[2:]), side, padding)
+    return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+def repeat_frames(x: Array, stride: int, frames: Any) -> Array:
+    """Each output of a network strided in time, repeated for the frames it stands for."""
+    return x if stride == 1 else jnp.repeat(x, stride, axis=1)[:, :frames]

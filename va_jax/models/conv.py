@@ -1,0 +1,187 @@
+"""Convolution over space and time, and batch norm, both blind to frames outside the mask."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from va_jax.models.inflate import Time
+
+BN_EPSILON = 1e-5
+BN_MOMENTUM = 0.9  # the share the running statistics keep; torch calls the rest momentum
+
+FEW_CHANNELS = 4
+"""Up to so many input channels the taps are laid side by side: a stem of 3 would starve."""
+
+KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+"""He et al. (2015), fan-out, as torchvision initialises its convolutions."""
+
+
+class Conv(nn.Module):
+    """Convolution, zero-padded in space by kernel // 2 on every side as torch does.
+
+    SAME padding would shift a strided convolution by one pixel on even sizes: 3-6 % of the output.
+    With several taps in time the kernel is [taps, kernel, kernel, in, out], and frames outside the
+    mask count as absent: a neighbour sees in their place what it sees beyond the clip's ends.
+    """
+
+    features: int
+    kernel: int  # side, odd
+    stride: int = 1
+    time: Time = Time()
+    use_bias: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch time height width channels"], mask: Bool[Array, "batch time"]
+    ) -> Float[Array, "batch out_time out_height out_width features"]:
+        taps = (self.time.taps,) if self.time.taps > 1 else ()
+        shape = (*taps, self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", KAIMING, shape, jnp.float32).astype(self.dtype)
+        x = x.astype(self.dtype)
+        if not taps:
+            y = _each_frame(stride_frames(x, mask, self.time.stride), kernel, self.stride)
+        elif x.shape[-1] <= FEW_CHANNELS:
+            side_by_side = jnp.concatenate(_temporal_taps(x, mask, self.time), -1)
+            joined = jnp.moveaxis(kernel, 0, 2).reshape(*kernel.shape[1:3], -1, self.features)
+            y = _each_frame(side_by_side, joined, self.stride)
+        else:  # XLA's own 3-D convolutions are many times slower on a CPU
+            views = zip(_temporal_taps(x, mask, self.time), kernel, strict=True)
+            y = sum(_each_frame(view, tap, self.stride) for view, tap in views)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            y = y + bias.astype(self.dtype)[None, None, None, None]
+        return y
+
+
+def _each_frame(x: Array, kernel: Array, stride: int) -> Array:
+    """The 2-D convolution of every frame with one kernel [height, width, in, out]."""
+    flat = x.reshape(-1, *x.shape[2:])
+    side = kernel.shape[0]
+    if side == 1:  # as one matrix product: a third of a CPU training step is saved
+        y = lax.dot_general(flat[:, ::stride, ::stride], kernel[0, 0], (((3,), (0,)), ((), ())))
+    else:
+        y = lax.conv_general_dilated(
+            flat,
+            kernel,
+            window_strides=(stride, stride),
+            padding=[(side // 2, side // 2)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+    return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+def _temporal_taps(x: Array, mask: Array, time: Time) -> list[Array]:
+    """For each tap the frames that stand there, one for every output frame."""
+    frames, reach = x.shape[1], time.dilation * (time.taps // 2)
+    if time.padding == "edge":
+        number = jnp.arange(frames)[None]
+        before = lax.cummax(jnp.where(mask, number, -1), axis=1)
+        nearest = jnp.where(before < 0, jnp.argmax(mask, 1)[:, None], before)
+        source = jnp.take(nearest, jnp.clip(jnp.arange(-reach, frames + reach), 0, frames - 1), 1)
+        padded = _chosen_frames(x, mask, source)
+    else:
+        shown = jnp.where(mask[..., None, None, None], x, 0)
+        padded = jnp.pad(shown, ((0, 0), (reach, reach), (0, 0), (0, 0), (0, 0)))
+    starts = range(0, 2 * reach + 1, time.dilation)
+    views = [padded[:, start : start + frames] for start in starts]
+    return [stride_frames(view, mask, time.stride) for view in views]
+
+
+def stride_mask(mask: Bool[Array, "batch time"], stride: int) -> Bool[Array, "batch out_time"]:
+    """The mask after a stride in time: True where any frame that the output stands for is."""
+    return mask if stride == 1 else _by_stride(mask, stride).any(-1)
+
+
+def stride_frames(
+    x: Float[Array, "batch time height width channels"],
+    mask: Bool[Array, "batch time"],
+    stride: int,
+) -> Float[Array, "batch out_time height width channels"]:
+    """Of every `stride` frames the first in the mask, so that no other stands for it."""
+    if stride == 1:
+        return x
+    strides = _by_stride(mask, stride)
+    first = jnp.arange(strides.shape[1])[None] * stride + jnp.argmax(strides, -1)
+    return _chosen_frames(x, mask, first)
+
+
+def _chosen_frames(x: Array, mask: Array, numbers: Array) -> Array:
+    """Of every row the frames of these numbers [batch, n], zeros for those outside the mask."""
+    # A product with zeros and ones: a gather's gradient scatters, which is slow everywhere.
+    chosen = (numbers[..., None] == jnp.arange(x.shape[1])[None, None]).astype(x.dtype)
+    shown = jnp.where(mask[..., None, None, None], x, 0)
+    return jnp.einsum("bnt,bthwc->bnhwc", chosen, shown, precision=lax.Precision.HIGHEST)
+
+
+def _by_stride(mask: Array, stride: int) -> Array:
+    """[batch, time] as [batch, out_time, stride], False behind the end."""
+    batch, frames = mask.shape
+    strides = -(-frames // stride)
+    whole = jnp.pad(mask, ((0, 0), (0, strides * stride - frames)))
+    return whole.reshape(batch, strides, stride)
+
+
+class BatchNorm(nn.Module):
+    """Batch norm whose statistics come only from the frames where `mask` is True.
+
+    Statistics are float32 whatever the compute type, over the global batch where the batch is
+    sharded. The running variance is the unbiased one, as in torch. In a training batch without
+    one valid frame the running statistics stand in and stay as they are: there is nothing to
+    learn from it, and nothing becomes NaN.
+    """
+
+    dtype: Any = jnp.float32
+    scale_init: Callable[..., Any] = nn.initializers.ones
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time height width channels"],
+        mask: Bool[Array, "batch time"],
+        train: bool,
+    ) -> Float[Array, "batch time height width channels"]:
+        channels = x.shape[-1:]
+        scale = self.param("scale", self.scale_init, channels, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
+        mean, var = running_mean.value, running_var.value
+        x = x.astype(scale.dtype)
+        if train:
+            some = mask.any()
+            batch_mean, batch_var, count = _moments(x, mask, centre=mean)
+            if not self.is_initializing():
+                unbiased = batch_var * (count / jnp.maximum(count - 1, 1))
+                running_mean.value = jnp.where(some, _follow(mean, batch_mean), mean)
+                running_var.value = jnp.where(some, _follow(var, unbiased), var)
+            mean, var = jnp.where(some, batch_mean, mean), jnp.where(some, batch_var, var)
+        factor = scale * lax.rsqrt(var + BN_EPSILON)
+        y = (x - _wide(mean)) * _wide(factor) + _wide(bias)
+        return y.astype(self.dtype)
+
+
+def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]:
+    """Mean and population variance [channels] of the masked frames, and the count of positions.
+
+    One pass over the activations; taken around `centre`, the running mean, so that no digits are
+    lost where the mean is large against the spread.
+    """
+    dev = jnp.where(mask[..., None, None, None], x - _wide(centre), 0)
+    count = jnp.maximum(mask.sum().astype(x.dtype) * x.shape[2] * x.shape[3], 1)
+    mean = dev.sum((0, 1, 2, 3)) / count
+    square = (dev**2).sum((0, 1, 2, 3)) / count
+    return mean + centre, jnp.maximum(square - mean**2, 0), count
+
+
+def _wide(channels: Array) -> Array:
+    """[channels] as [1, 1, 1, 1, channels]."""
+    return channels[None, None, None, None]
+
+
+def _follow(running: Array, batch: Array) -> Array:
+    return BN_MOMENTUM * running + (1 - BN_MOMENTUM) * batch

@@ -1,0 +1,76 @@
+"""VGG-16 with and without batch norm, the body of VGG-Face too, 2-D or inflated.
+
+Layers bear VGG-Face's names: `conv3_2` is the second convolution of the third stage, `bn3_2` its
+norm. The fully connected layers follow in the regressor, for they see one frame at a time.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from va_jax.models.conv import BatchNorm, Conv, stride_mask
+from va_jax.models.inflate import FLAT, Inflation
+from va_jax.models.pooling import max_over_time
+from va_jax.models.resnet import pool_frames, repeat_frames
+from va_jax.schema import InputError
+
+WIDEST = 8  # times the first stage's width; from the fourth stage on
+
+
+class VGG(nn.Module):
+    """VGG-16 (Simonyan and Zisserman, 2015) from frames to its last map, pooled.
+
+    `stage_sizes` (2, 2, 3, 3, 3) and `width` 64 are the published network.
+    """
+
+    stage_sizes: tuple[int, ...]
+    batch_norm: bool
+    width: int = 64
+    inflation: Inflation = FLAT
+    remat: bool = False  # compute each stage again in the backward pass
+    dtype: Any = jnp.float32  # of the convolutions; parameters and statistics are float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time height width 3"],
+        mask: Bool[Array, "batch time"],
+        train: bool,
+    ) -> tuple[Float[Array, "batch time H W features"], Float[Array, "batch time h w features"]]:
+        """The map of the last convolution, and the same after the last pool.
+
+        Frames outside `mask` influence no other. Where time is strided, each output stands for
+        the frames of its stride and is repeated for them. Frames that the pools would leave nothing
+        of raise InputError.
+        """
+        smallest = 2 ** len(self.stage_sizes)
+        if min(x.shape[2:4]) < smallest:
+            raise InputError(
+                f"data.size={min(x.shape[2:4])} leaves nothing behind {len(self.stage_sizes)} pools"
+                f" that halve it; set it to {smallest} or more"
+            )
+        frames, pool = x.shape[1], self.inflation.pool()
+        for stage in range(len(self.stage_sizes)):
+
+            def convolve(self: "VGG", x: Array, mask: Array, stage: int = stage) -> Array:
+                return self._convolve(stage, x, mask, train)
+
+            conv = (nn.remat(convolve) if self.remat else convolve)(self, x, mask)
+            x = max_over_time(pool_frames(conv, 2, (0, 0)), mask, pool)
+            mask = stride_mask(mask, pool.stride)
+        stride = pool.stride ** len(self.stage_sizes)
+        return repeat_frames(conv, stride // pool.stride, frames), repeat_frames(x, stride, frames)
+
+    def _convolve(self, stage: int, x: Array, mask: Array, train: bool) -> Array:
+        """The 3x3 convolutions of a stage, each with a ReLU."""
+        features, time = self.width * min(2**stage, WIDEST), self.inflation.spatial(stage)
+        for number in range(1, self.stage_sizes[stage] + 1):
+            name = f"{stage + 1}_{number}"
+            conv = Conv(features, 3, 1, time, use_bias=True, dtype=self.dtype, name=f"conv{name}")
+            x = conv(x, mask)
+            if self.batch_norm:
+                x = BatchNorm(self.dtype, name=f"bn{name}")(x, mask, train)
+            x = nn.relu(x)
+        return x
