@@ -5,12 +5,13 @@ import importlib.util
 import io
 import math
 import pathlib
-import pickle
 from typing import Any
 
 import numpy as np
 
 from va_jax.schema import InputError
+from va_jax.weights import pickles
+from va_jax.weights.pickles import ContentError
 
 PARAMETERS = {"pnet": 6_632, "rnet": 100_178, "onet": 389_040}
 
@@ -42,9 +43,12 @@ def read_arrays(path: pathlib.Path) -> list[np.ndarray]:
     try:
         import lz4.frame  # comes with the mtcnn package
 
-        return _ArrayReader(io.BytesIO(lz4.frame.decompress(path.read_bytes()))).load()
-    except (ImportError, OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError,
-            AttributeError, pickle.UnpicklingError) as error:  # fmt: skip
+        file = io.BytesIO(lz4.frame.decompress(path.read_bytes()))
+        wrapper = functools.partial(_StoredArray, file)
+        names = {**pickles.NAMES, ("joblib.numpy_pickle", "NumpyArrayWrapper"): wrapper}
+        return [stored.array for stored in pickles.load(file, names)]
+    except (ImportError, OSError, EOFError, RuntimeError, AttributeError, TypeError,
+            ValueError) as error:  # fmt: skip
         raise InputError(
             f"{path}: not a readable list of float32 arrays ({error}); "
             "run `pip install --force-reinstall mtcnn`"
@@ -54,48 +58,14 @@ def read_arrays(path: pathlib.Path) -> list[np.ndarray]:
 class _StoredArray:
     """Stands in for joblib's array wrapper: facts first, then the bytes follow in the file."""
 
-    def read(self, file: io.BytesIO) -> np.ndarray:
-        if self.dtype.code != "f4" or self.order != "C":
-            raise pickle.UnpicklingError(f"an array of '{self.dtype.code}' in '{self.order}' order")
-        if hasattr(self, "numpy_array_alignment_bytes"):
-            file.read(file.read(1)[0])
-        count = math.prod(self.shape)
-        return np.frombuffer(file.read(4 * count), "<f4", count).reshape(self.shape)
-
-
-class _StoredType:
-    """Stands in for numpy.dtype."""
-
-    def __init__(self, code: str, *_: Any):
-        self.code = code
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if state[1] != "<":
-            raise pickle.UnpicklingError(f"byte order '{state[1]}'")
-
-
-class _ArrayReader(pickle._Unpickler):
-    """Reads joblib's arrays; every other name in the file is refused before it is looked up."""
-
-    ADMITTED = {  # noqa: RUF012
-        ("joblib.numpy_pickle", "NumpyArrayWrapper"): _StoredArray,
-        ("numpy", "ndarray"): None,
-        ("numpy", "dtype"): _StoredType,
-    }
-    dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012
-
     def __init__(self, file: io.BytesIO):
-        super().__init__(file)
-        self._arrays_file = file
+        self._file = file
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ADMITTED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return self.ADMITTED[module, name]
-
-    def load_build(self) -> None:
-        super().load_build()
-        if isinstance(self.stack[-1], _StoredArray):
-            self.stack[-1] = self.stack[-1].read(self._arrays_file)
-
-    dispatch[pickle.BUILD[0]] = load_build
+    def build(self, facts: dict[str, Any]) -> None:
+        shape, dtype = pickles.whole(facts["shape"]), facts["dtype"].dtype
+        if dtype != np.float32 or facts["order"] != "C":
+            raise ContentError(f"an array of {dtype} in {facts['order']} order")
+        if "numpy_array_alignment_bytes" in facts:
+            self._file.read(self._file.read(1)[0])
+        count = math.prod(shape)
+        self.array = np.frombuffer(self._file.read(4 * count), "<f4", count).reshape(shape)
