@@ -10,9 +10,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAYERS = [
     {"schema"},
     {"config", "metrics", "losses", "postprocess"},
-    {"card", "models", "data", "video", "faces"},
+    {"card", "models", "weights", "data", "video", "faces"},
     {"optim", "sharding", "train_state", "checkpoints", "logs", "step"},
-    {"report", "evaluate", "train"},
+    {"report", "export", "starting", "summary", "evaluate", "train"},
     {"main"},
 ]
 
@@ -23,9 +23,12 @@ FENCES = {  # library -> the only places that may import it
     "matplotlib": ("va_jax/report.py",),
     "grain": ("va_jax/data/",),
     "av": ("va_jax/video.py",),
+    "h5py": ("va_jax/weights/",),
+    "safetensors": ("va_jax/weights/", "va_jax/export.py"),
     "tensorflow": (),
     "torch": (),
-    "pickle": ("va_jax/faces/weights.py",),  # a reader that admits arrays only
+    "pickle": ("va_jax/weights/pickles.py",),  # a reader that admits arrays only
+    "zipfile": ("va_jax/weights/",),
 }
 
 FILES = sorted([*ROOT.glob("va_jax/**/*.py"), *ROOT.glob("tfds_builders/**/*.py")])

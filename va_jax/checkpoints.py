@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
@@ -71,6 +72,12 @@ class Checkpoints:
             force=True,
         )
 
+    @staticmethod
+    def any_in(workdir: pathlib.Path) -> bool:
+        """Whether `workdir` holds a complete checkpoint; nothing is created."""
+        folder = workdir / "checkpoints"
+        return folder.is_dir() and bool(ocp.utils.checkpoint_steps(folder))
+
     def wait(self) -> None:
         """Return when the running save is complete."""
         self._manager.wait_until_finished()
@@ -107,10 +114,7 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
     five arrays that the two do not share.
     """
     with Checkpoints(workdir) as saved:
-        step = saved.best_step()
-        if step is None:
-            raise InputError(f"{workdir}: no evaluated checkpoint; train there first")
-        stored = saved._manager.item_metadata(step).state
+        step, stored = _best(saved, workdir)
         there = _shapes({key: stored[key] for key in target})
         here = _shapes(target)
         differing = [
@@ -123,12 +127,30 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
                 f"{workdir} holds another network: {', '.join(differing[:5])}; "
                 "set model.* as in its config.json"
             )
-        args = ocp.args.PyTreeRestore(
-            target,
-            restore_args=ocp.checkpoint_utils.construct_restore_args(target),
-            partial_restore=True,
-        )
-        return saved._manager.restore(step, args=ocp.args.Composite(state=args)).state, step
+        restore_args = ocp.checkpoint_utils.construct_restore_args(target)
+        return _restore_part(saved, step, target, restore_args), step
+
+
+def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
+    """As `restore_best`, of whatever network is there, as numpy arrays."""
+    with Checkpoints(workdir) as saved:
+        step, stored = _best(saved, workdir)
+        target = {key: stored[key] for key in ("params", "batch_stats")}
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
+        return _restore_part(saved, step, target, as_numpy), step
+
+
+def _best(saved: Checkpoints, workdir: pathlib.Path) -> tuple[int, Any]:
+    """The step of the best checkpoint, and what is known of its arrays."""
+    step = saved.best_step()
+    if step is None:
+        raise InputError(f"{workdir}: no evaluated checkpoint; train there first")
+    return step, saved._manager.item_metadata(step).state
+
+
+def _restore_part(saved: Checkpoints, step: int, target: Any, restore_args: Any) -> Any:
+    args = ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True)
+    return saved._manager.restore(step, args=ocp.args.Composite(state=args)).state
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -99,6 +99,6 @@ def rewind(path: pathlib.Path, step: int) -> None:
             entry = json.loads(line)
         except json.JSONDecodeError:  # the line a killed process was writing
             continue
-        if entry["step"] <= step:
+        if entry["step"] <= step and step:  # a run that starts anew scores its start anew
             kept.append(line)
     write_atomically(path, "".join(f"{line}\n" for line in kept))

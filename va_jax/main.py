@@ -1,4 +1,4 @@
-"""Train or evaluate a network: `python -m va_jax.main --config=FILE --workdir=DIR`."""
+"""Train, evaluate, export or describe: `python -m va_jax.main --config=FILE --workdir=DIR`."""
 
 import pathlib
 import sys
@@ -9,16 +9,22 @@ from ml_collections import config_flags
 from va_jax import config as configuration
 from va_jax import sharding
 from va_jax.evaluate import evaluate
+from va_jax.export import export
 from va_jax.schema import InputError
+from va_jax.summary import summary
 from va_jax.train import train
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "configuration file, FILE.py or FILE.py:VARIANT; not needed to evaluate"
 )
-WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; not needed for a summary")
 MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "eval"], "train to the end and evaluate, or evaluate only"
+    "mode",
+    "train",
+    ["train", "eval", "export", "summary"],
+    "train to the end and evaluate; evaluate only; write parameters to --out; describe the network",
 )
+OUT = flags.DEFINE_string("out", None, "export: the folder to write; default WORKDIR/export")
 COORDINATOR = flags.DEFINE_string(
     "coordinator", "", 'several processes: HOST:PORT of process 0, or "auto" on a TPU pod or SLURM'
 )
@@ -36,18 +42,27 @@ def parse(argv: list[str]) -> list[str]:
         cause = error.args[0].args[0] if isinstance(error.args[0], KeyError) else error.args[0]
         sys.exit(f"error: unknown config key {' '.join(str(cause).splitlines())}")
     except (flags.Error, OSError) as error:
-        sys.exit(f"error: {str(error).strip().splitlines()[-1].strip()}")
+        cause = str(error).strip().splitlines()[-1].strip()
+        sys.exit(f"error: {cause.removeprefix('ValueError: ')}")
     return rest
 
 
 def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes
     sharding.start_processes(COORDINATOR.value, PROCESS.value, PROCESSES.value)
-    workdir = pathlib.Path(WORKDIR.value)
     try:
+        if MODE.value in ("train", "summary") and CONFIG.value is None:
+            raise InputError("--config is missing; name a file, such as configs/quickstart.py")
+        if MODE.value == "summary":
+            print(summary(CONFIG.value))
+            return
+        if WORKDIR.value is None:
+            raise InputError("--workdir is missing; name the folder of the run")
+        workdir = pathlib.Path(WORKDIR.value)
+        if MODE.value == "export":
+            export(workdir, pathlib.Path(OUT.value or workdir / "export"))
+            return
         if MODE.value == "train":
-            if CONFIG.value is None:
-                raise InputError("--config is missing; name a file, such as configs/quickstart.py")
             train(CONFIG.value, workdir)
         evaluate(configuration.load(workdir), workdir)
     except InputError as error:

@@ -4,23 +4,22 @@ import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from va_jax import config as configuration
-from va_jax import evaluate, optim, sharding
-from va_jax.checkpoints import Checkpoints, restore_best
+from va_jax import evaluate, optim, sharding, starting
+from va_jax.checkpoints import Checkpoints
 from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
 from va_jax.data.sources import Source
 from va_jax.logs import Logs
-from va_jax.models import regressor
+from va_jax.models import networks
 from va_jax.schema import InputError
 from va_jax.step import make_step
-from va_jax.train_state import Tally, TrainState, abstract
+from va_jax.train_state import Tally, TrainState, abstract, initial_variables
 
 
 def train(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -40,23 +39,32 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
         jax.process_index(),
         jax.process_count(),
     )
-    model = regressor.build(config.model, source.dims)
-    configuration.claim(workdir, config)
-    mesh = sharding.make_mesh()
+    model = networks.build(config.model, source.dims)
     tx = optim.make_tx(config.optim, config.train.steps)
     schedule = optim.make_schedule(config.optim, config.train.steps)
+    state = initial_state(config, model, tx, source.size)
+    start = None if Checkpoints.any_in(workdir) else starting.start(config, state.variables)
+    if start:
+        state = state.replace(**start.variables)
+    configuration.claim(workdir, config)
+    if start and jax.process_index() == 0:
+        starting.write(workdir / "init.json", start)
+        print(starting.table(start, config.data.size or source.size))
+    mesh = sharding.make_mesh()
     step = make_step(config, model, tx)
     predict = evaluate.make_predict(model, mesh)
-    state = sharding.replicate(mesh, initial_state(config, model, tx, source.size))
+    state = sharding.replicate(mesh, state)
     tally = sharding.replicate(mesh, Tally.zero())
     last = config.train.steps
     with Checkpoints(workdir, config.checkpoint.keep) as saved:
-        state, start = resume(config, saved, state, mesh)
-        if start == last:
+        state, done = resume(saved, state, mesh)
+        if done == last:
             return
-        batches = data.batches(start, config.data.threads)
-        with Logs(workdir, start, last, config.log, active=jax.process_index() == 0) as logs:
-            for number in range(start + 1, last + 1):
+        batches = data.batches(done, config.data.threads)
+        with Logs(workdir, done, last, config.log, active=jax.process_index() == 0) as logs:
+            if start:
+                logs.dev(0, evaluate.dev_ccc(config, predict, state.variables, dev, mesh))
+            for number in range(done + 1, last + 1):
                 with logs.waiting():
                     batch = next(batches)
                 state, tally = step(state, tally, sharding.shard_batch(mesh, batch))
@@ -86,8 +94,9 @@ def open_data(config: ConfigDict) -> tuple[Source, Source]:
         if jax.process_index() == 0:
             sources.build(data.dir, data.name)
         multihost_utils.sync_global_devices("data set built")
+    points = networks.landmark_points(config.model)
     splits = [
-        sources.open_split(data.dir, data.name, split)
+        sources.open_split(data.dir, data.name, split, points)
         for split in (data.train, data.dev, data.test)
         if split
     ]
@@ -99,33 +108,23 @@ def open_data(config: ConfigDict) -> tuple[Source, Source]:
     return splits[0], splits[1]
 
 
-def resume(
-    config: ConfigDict, saved: Checkpoints, state: TrainState, mesh: Mesh
-) -> tuple[TrainState, int]:
-    """The newest state of this run and its step; else that of `init`, else `state`, and 0."""
-    layout = sharding.replicated(mesh)
+def resume(saved: Checkpoints, state: TrainState, mesh: Mesh) -> tuple[TrainState, int]:
+    """The newest state of this run and its step; else `state`, and 0."""
     newest = saved.latest_step()
-    if newest is not None:
-        return saved.restore(newest, abstract(state, layout))
-    if config.init.from_workdir:
-        given = pathlib.Path(config.init.from_workdir)
-        configuration.load(given)
-        variables, _ = restore_best(given, abstract(state.variables, layout))
-        state = state.replace(**variables)
-    return state, 0
+    if newest is None:
+        return state, 0
+    return saved.restore(newest, abstract(state, sharding.replicated(mesh)))
 
 
 def initial_state(
     config: ConfigDict, model: Any, tx: optax.GradientTransformation, size: int
 ) -> TrainState:
     """The state of step 0; it follows from `config.seed` alone."""
-    side = config.data.size or size
-    frames = jnp.zeros((1, 2, side, side, 3), jnp.uint8)
-    face = jnp.ones((1, 2), bool)
 
     def create() -> TrainState:
-        variables = model.init(jax.random.key(config.seed), frames, face, train=False)
-        return TrainState.create(variables, tx)
+        return TrainState.create(
+            initial_variables(model, config.data.size or size, config.seed), tx
+        )
 
     return jax.jit(create)()
 

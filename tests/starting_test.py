@@ -1,0 +1,267 @@
+"""What a run starts from: every array accounted for, misfits refused, chains of runs."""
+
+import importlib
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from tests.train_test import assert_identical, parameters
+from va_jax import starting
+from va_jax.checkpoints import read_best
+from va_jax.export import export
+from va_jax.schema import InputError
+from va_jax.train import train
+from va_jax.weights.pretrained import Weights
+
+
+@pytest.fixture(autouse=True)
+def _optax_promotes_types():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def config_of(variant="frame", data_dir=".", **overrides):
+    """The quickstart's variant, as small as its `tiny`."""
+    quickstart = importlib.import_module("configs.quickstart")
+    config, tiny = quickstart.get_config(variant), quickstart.get_config("tiny")
+    with config.unlocked():
+        for section in ("data", "window", "train", "eval", "checkpoint"):
+            state = config.eval.state
+            config[section] = tiny[section]
+            config.eval.state = state
+        for key in ("stage_sizes", "width", "units"):
+            config.model[key] = tiny.model[key]
+    config.data.dir, config.log.progress = str(data_dir), False
+    config.update_from_flattened_dict(overrides)
+    return config
+
+
+def init_of(**overrides):
+    init = config_of().init
+    init.update(overrides)
+    return init
+
+
+def kernel(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+OWN = {
+    "params": {
+        "backbone": {"conv1": {"kernel": np.zeros((3, 3, 3, 2, 4), np.float32)}},
+        "head_valence": {"kernel": np.full((4, 1), 7, np.float32)},
+    },
+    "batch_stats": {"input": {"mean": np.zeros(3, np.float32)}},
+}
+
+GIVEN = {
+    "params/backbone/conv1/kernel": kernel(3, 3, 2, 4),
+    "params/head_valence/kernel": kernel(4, 1),
+    "batch_stats/input/mean": kernel(3),
+}
+
+
+def given(**changes):
+    values = {path: value for path, value in (GIVEN | changes).items() if value is not None}
+    origin = {path: f"their {path}" for path in values}
+    return Weights(values, origin, {"fc.weight": "classifier"}, "file.pth", 224)
+
+
+def statuses(start):
+    return {row.path: row.status for row in start.rows}
+
+
+def test_every_array_of_both_sides_has_one_row_that_says_what_became_of_it():
+    start = starting.fill(OWN, given(), init_of())
+    assert statuses(start) == {
+        "params/backbone/conv1/kernel": "inflated (centred, 3 taps)",
+        "params/head_valence/kernel": "loaded",
+        "batch_stats/input/mean": "loaded",
+        "fc.weight": "left out",
+    }
+    inflated = start.variables["params"]["backbone"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(inflated[1], GIVEN["params/backbone/conv1/kernel"])
+    assert not inflated[[0, 2]].any()
+    np.testing.assert_array_equal(
+        start.variables["batch_stats"]["input"]["mean"], GIVEN["batch_stats/input/mean"]
+    )
+    text = starting.table(start, 96)
+    assert "made for images of 224 px; this run feeds 96 px" in text
+    assert "their params/head_valence/kernel" in text
+    assert "px" not in starting.table(start, 224)
+
+
+def test_the_config_chooses_how_kernels_are_inflated():
+    start = starting.fill(OWN, given(), init_of(inflate="copied"))
+    inflated = start.variables["params"]["backbone"]["conv1"]["kernel"]
+    for tap in inflated:
+        np.testing.assert_allclose(3 * tap, GIVEN["params/backbone/conv1/kernel"], rtol=1e-6)
+    with pytest.raises(InputError, match=r"^init.inflate='middle' is unknown; legal: centred, co"):
+        starting.fill(OWN, given(), init_of(inflate="middle"))
+
+
+def test_what_the_config_leaves_out_keeps_its_random_start_only_where_that_is_listed_too():
+    init = init_of(leave_out=("params/head_.*",), fresh=("params/head_.*",))
+    start = starting.fill(OWN, given(), init)
+    assert (start.variables["params"]["head_valence"]["kernel"] == 7).all()
+    assert statuses(start)["params/head_valence/kernel"] == "initialised"
+    assert statuses(start)["their params/head_valence/kernel"] == "left out"
+    with pytest.raises(InputError, match=r"1 arrays do not fit: params/head_valence/kernel"):
+        starting.fill(OWN, given(), init_of(leave_out=("params/head_.*",), fresh=()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"params/backbone/conv1/kernel": None}, r"conv1/kernel \(absent there, \(3, 3, 3, 2, 4\)"),
+        ({"params/more/bias": kernel(2)}, r"params/more/bias \(\(2,\) there, absent here\)"),
+        ({"params/head_valence/kernel": kernel(5, 1)}, r"\(\(5, 1\) there, \(4, 1\) here\)"),
+        ({"params/backbone/conv1/kernel": kernel(5, 3, 3, 2, 4)}, r"\(5, 3, 3, 2, 4\) there"),
+        ({"params/backbone/conv1/kernel": kernel(3, 3, 3, 4)}, r"\(3, 3, 3, 4\) there, \(3, 3, 3,"),
+    ],
+)
+def test_an_array_that_does_not_fit_is_refused_by_name_with_the_remedy(changes, complaint):
+    with pytest.raises(InputError, match=rf"^file.pth: 1 arrays do not fit: [^\n]*{complaint}"):
+        starting.fill(OWN, given(**changes), init_of())
+
+
+def test_of_many_misfits_the_first_five_are_named():
+    extra = {f"params/other/{i}": kernel(1) for i in range(9)}
+    with pytest.raises(InputError, match=r"9 arrays do not fit") as error:
+        starting.fill(OWN, given(**extra), init_of())
+    assert str(error.value).count("absent here") == 5
+
+
+def test_rename_moves_paths_before_they_are_matched():
+    moved = {path.replace("backbone", "body/net"): value for path, value in GIVEN.items()}
+    weights = Weights(moved, {path: path for path in moved}, {}, "file.pth")
+    pair = r"(params|batch_stats)/body/net/(.*) -> \1/backbone/\2"
+    start = starting.fill(OWN, weights, init_of(rename=(pair,)))
+    assert statuses(start)["params/backbone/conv1/kernel"].startswith("inflated")
+
+
+@pytest.mark.parametrize(
+    ("rename", "complaint"),
+    [
+        (("backbone",), "not of the form 'OLD -> NEW'"),
+        (("( -> x",), r"init.rename: '\( -> x'"),
+        ((".* -> params/x",), "both become params/x"),
+        (("(.*)mean -> \\2",), "init.rename"),
+    ],
+)
+def test_a_rename_that_cannot_be_is_refused(rename, complaint):
+    with pytest.raises(InputError, match=complaint):
+        starting.fill(OWN, given(), init_of(rename=rename))
+
+
+def test_two_sources_at_once_are_refused():
+    with pytest.raises(InputError, match=r"init.from_workdir and init.weights are both set"):
+        starting.read(init_of(from_workdir="a", weights="b"))
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory, tiny_data):
+    """The workdir of a trained frame network."""
+    workdir = tmp_path_factory.mktemp("frame") / "run"
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        train(config_of("frame", tiny_data, **{"optim.learning_rate": 1e-2}), workdir)
+    return workdir
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+
+
+@pytest.mark.parametrize("by", ["from_workdir", "from_export"])
+def test_a_fine_tuned_frame_network_becomes_an_inflated_one_that_starts_at_its_score(
+    tmp_path, tiny_data, frame, by
+):
+    best = max(
+        (line for line in lines(frame) if line["kind"] == "dev"),
+        key=lambda line: line["ccc_valence"] + line["ccc_arousal"],
+    )
+    source = frame
+    if by == "from_export":
+        source = tmp_path / "export"
+        export(frame, source)
+    config = config_of("i3d", tiny_data, **{f"init.{by}": str(source)})
+    train(config, tmp_path / "i3d")
+    first = lines(tmp_path / "i3d")[0]
+    assert first["step"] == 0
+    for dim in ("valence", "arousal"):
+        assert abs(best[f"ccc_{dim}"]) > 1e-4
+        assert first[f"ccc_{dim}"] == pytest.approx(best[f"ccc_{dim}"], rel=1e-4, abs=1e-6)
+    account = json.loads((tmp_path / "i3d" / "init.json").read_text())
+    kinds = {row["status"] for row in account["arrays"]}
+    assert kinds == {"loaded", "inflated (centred, 3 taps)"}
+
+
+def test_a_recurrent_stack_is_put_on_a_trained_frame_network(tmp_path, tiny_data, frame):
+    config = config_of("gru", tiny_data, **{"init.from_workdir": str(frame)})
+    config.init.leave_out = ("params/head_.*",)
+    config.optim.rates.backbone = 0.0
+    train(config, tmp_path / "gru")
+    there, _ = read_best(frame)
+    here = parameters(tmp_path / "gru", config)
+    assert_identical(here["params"]["backbone"], there["params"]["backbone"])
+    assert_identical(here["batch_stats"], there["batch_stats"])
+
+
+def test_a_refused_start_leaves_no_workdir(tmp_path, tiny_data, frame):
+    config = config_of("gru", tiny_data, **{"init.from_workdir": str(frame)})
+    with pytest.raises(InputError, match=r"step \d of a run: \d arrays do not fit: params/head_a"):
+        train(config, tmp_path / "gru")
+    config.init.from_workdir = str(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"nowhere/config.json: not found"):
+        train(config, tmp_path / "gru")
+    config.init.from_workdir, config.init.from_export = "", str(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"nowhere/model.safetensors: not readable .*mode=export"):
+        train(config, tmp_path / "gru")
+    assert not (tmp_path / "gru").exists()
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_weights(
+    tmp_path, tiny_data, frame
+):
+    """The account and the line of step 0 are written once, and the numbers are the same."""
+    config = config_of("i3d", tiny_data, **{"init.from_workdir": str(frame)})
+    train(config, tmp_path / "whole")
+    (tmp_path / "again").mkdir()
+    for name in ("config.json", "init.json"):
+        (tmp_path / "again" / name).write_text((tmp_path / "whole" / name).read_text())
+    step_0 = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()[0]
+    (tmp_path / "again" / "metrics.jsonl").write_text(step_0 + "\n")
+    train(config, tmp_path / "again")
+    first, second = (parameters(tmp_path / name, config) for name in ("whole", "again"))
+    assert_identical(second, first)
+    assert [line["step"] for line in lines(tmp_path / "again")].count(0) == 1
+
+
+def test_an_export_is_whole_or_not_there(tmp_path, frame):
+    export(frame, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+    with pytest.raises(InputError, match="exists already"):
+        export(frame, tmp_path / "out")
+    with pytest.raises(InputError, match="not found"):
+        export(tmp_path / "nowhere", tmp_path / "other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_weights_that_would_fit_but_belong_in_another_network_are_refused():
+    vggface2 = Weights({}, {}, {}, "resnet50_ft.pkl", 224, "resnet50_vggface2|seresnet50")
+    starting.check_backbone(vggface2, "resnet50_vggface2")
+    message = r"not for model.backbone='resnet50'; set it to resnet50_vggface2 or seresnet50$"
+    with pytest.raises(InputError, match=message):
+        starting.check_backbone(vggface2, "resnet50")
+
+
+def test_a_run_of_another_backbone_is_refused(tmp_path, tiny_data, frame):
+    config = config_of("frame", tiny_data, **{"init.from_workdir": str(frame)})
+    config.model.backbone = "vgg"
+    with pytest.raises(InputError, match=r"of a run: .* not for model.backbone='vgg'; set it to r"):
+        train(config, tmp_path / "vgg")

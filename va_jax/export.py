@@ -1,0 +1,50 @@
+"""The network of a run as a folder that needs no checkpoint: parameters and config."""
+
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import safetensors.numpy
+from flax.traverse_util import flatten_dict
+
+from va_jax import config as configuration
+from va_jax.checkpoints import read_best
+from va_jax.schema import InputError
+
+PARAMETERS = "model.safetensors"
+
+
+def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
+    """Write the best checkpoint of `workdir` to the new folder `out`, whole or not at all.
+
+    `model.safetensors` holds every array under its path, such as `params/backbone/conv1/kernel`.
+    """
+    if out.exists():
+        raise InputError(f"--out={out} exists already; choose another folder")
+    config = configuration.load(workdir)
+    variables, _ = read_best(workdir)
+    arrays = {
+        path: np.ascontiguousarray(value)
+        for path, value in flatten_dict(variables, sep="/").items()
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        configuration.claim(temporary, config)
+        safetensors.numpy.save_file(arrays, temporary / PARAMETERS)
+        os.replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of an export, by path."""
+    path = folder / PARAMETERS
+    try:
+        return safetensors.numpy.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(
+            f"{path}: not readable ({error}); write it with "
+            f"`python -m va_jax.main --mode=export --workdir=RUN --out={folder}`"
+        ) from error
