@@ -1,8 +1,9 @@
 """A network that learns valence and arousal from rendered faces, in minutes on a 2-core CPU.
 
-`configs/quickstart.py` trains the CNN-GRU, `configs/quickstart.py:frame` the same CNN without its
-temporal part, `:tiny` a run of seconds for tests. No data set is needed: the faces are rendered on
-the first run.
+`configs/quickstart.py` trains the CNN-GRU; `:lstm` has an LSTM in its place, `:frame` is the same
+CNN frame by frame, `:i3d` the CNN inflated to three taps in time, from random weights or, with
+`--config.init.from_workdir` and `--config.init.inflate`, from a trained `:frame`; `:tiny` is a run
+of seconds for tests. No data set is needed: the faces are rendered on the first run.
 """
 
 from ml_collections import ConfigDict
@@ -37,6 +38,15 @@ def get_config(variant: str = "gru") -> ConfigDict:
     config.checkpoint.every_steps = 100
     if variant == "frame":
         config.model.recurrent = "none"
+    elif variant == "lstm":
+        config.model.recurrent = "lstm"
+    elif variant == "i3d":
+        config.model.recurrent = "none"
+        config.model.inflation.taps = 3
+        config.model.inflation.padding = "edge"
+        config.eval.state = "window"
+        config.eval.length = 32
+        config.eval.hop = 16
     elif variant == "tiny":
         config.data.name = "synthetic_faces/tiny"
         config.model.stage_sizes = (1, 1)
@@ -53,5 +63,5 @@ def get_config(variant: str = "gru") -> ConfigDict:
         config.eval.hop = 16
         config.checkpoint.every_steps = 1
     elif variant != "gru":
-        raise ValueError(f"configs/quickstart.py:{variant}: variants are gru, frame, tiny")
+        raise ValueError(f"configs/quickstart.py:{variant}: variants are gru, lstm, frame, i3d, tiny")
     return config

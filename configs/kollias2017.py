@@ -1,0 +1,130 @@
+"""CNN and CNN-RNN on Aff-Wild: Kollias et al. (2017, CVPRW) and (2019, IJCV).
+
+"Recognition of Affect in the Wild Using Deep Neural Networks", and "Deep Affect Prediction
+in-the-wild", arXiv 1804.10938, whose networks were released.
+`configs/kollias2017.py:NETWORK,WORDS`, where NETWORK is one of
+
+vggface_cnn_4096, vggface_cnn_2000, vgg16_cnn, resnet50_cnn: frame by frame; vgg16_cnn is
+    vggface_cnn_4096, to be started from ImageNet's weights
+affwildnet_vggface, affwildnet_resnet50: the features under a recurrent stack
+1rnn, 3rnn: the group's next networks (arXiv 1805.01452), with the fully connected layer and the
+    last pool under one stack; with these and the last convolution under a stack each
+
+and WORDS are
+
+gru, lstm: of the recurrent stack
+landmarks: 68 points stand beside the features, before the fully connected layer
+ccc, mse: the loss
+frozen: the convolutions keep the weights they start from; without it all is trained
+recola, afew_va: transfer to that set from a run on Aff-Wild (see chains.md)
+tiny: a run of seconds, for tests
+
+The released code has 96 px, RGB from -1 to 1, windows of 80 frames, non-overlapping, each from a
+state of zeros, VGG's layers and widths, the dropout of half of the first fully connected layer,
+2 x GRU(128), heads drawn from a truncated normal of 0.01; that of 1rnn and 3rnn both losses, ten
+windows a batch, Adam at 1e-3, and both 128 and 256 for their units. Other than there, the dropout
+of 1rnn and 3rnn is on all that their stacks are fed, ResNet-50 strides one block later, as
+torchvision's does, not TF-Slim's, and the GRU resets after its recurrent product. Not known for
+sure, hence ours: where the landmarks enter, and the layer of 1500 behind them in ResNet-50; units
+of the LSTM; flips; steps; everything about the transfers but their sets.
+
+Parameters and forward GFLOP a frame at 96 px, as `--mode=summary` counts them:
+
+vggface_cnn_4096, vgg16_cnn    50,382,658  5.71
+vggface_cnn_2000               41,791,154  5.69
+resnet50_cnn                   23,512,130  1.50
+1rnn                           37,084,226  5.68
+3rnn                           44,459,586  5.70
+                               gru               lstm              their GFLOP
+affwildnet_vggface             35,314,754        35,888,194        5.68
+affwildnet_vggface,landmarks   35,871,810        36,445,250        5.68
+affwildnet_resnet50            24,443,202        24,754,498        1.50
+affwildnet_resnet50,landmarks  27,510,270        27,751,422        1.51
+"""
+
+import itertools
+
+from ml_collections import ConfigDict
+
+from configs import default, variants
+
+NETWORKS = {  # backbone, widths of the fully connected layers, what a recurrent stack each is fed
+    "vggface_cnn_4096": ("vgg16", (4096, 4096), ()),
+    "vggface_cnn_2000": ("vgg16", (4096, 2000), ()),
+    "vgg16_cnn": ("vgg16", (4096, 4096), ()),
+    "resnet50_cnn": ("resnet50", (), ()),
+    "affwildnet_vggface": ("vgg16", (4096,), ("fc",)),
+    "affwildnet_resnet50": ("resnet50", (), ("fc",)),
+    "1rnn": ("vgg16", (4096,), ("fc+pool",)),
+    "3rnn": ("vgg16", (4096,), ("fc", "pool", "conv")),
+}
+CELLS, LOSSES, TRANSFERS = ("gru", "lstm"), ("ccc", "mse"), ("recola", "afew_va")
+ROWS = (
+    *(name for name in NETWORKS if not name.startswith("affwildnet")),
+    *(
+        ",".join(word for word in words if word)
+        for words in itertools.product(
+            ("affwildnet_vggface", "affwildnet_resnet50"),
+            CELLS,
+            ("", "landmarks"),
+            LOSSES,
+            ("", "frozen"),
+        )
+    ),
+)
+
+THEIR_FC = r"(?:.*[./])?(?:fc[67]|classifier|pre_logits)[./_].*"
+"""VGG's fully connected layers in files of weights: made for a map of 7x7, not the 3x3 of 96 px."""
+
+
+def get_config(variant: str = "affwildnet_vggface,gru,ccc") -> ConfigDict:
+    backbone, fc, branches = NETWORKS.get(variant.partition(",")[0], ("", (), ()))
+    words = variants.read(
+        "configs/kollias2017.py",
+        variant,
+        {
+            "network": tuple(NETWORKS),
+            **({"cell": CELLS} if branches else {}),
+            "landmarks": ("landmarks",),
+            "loss": LOSSES,
+            "frozen": ("frozen",),
+            "transfer": TRANSFERS,
+            "tiny": ("tiny",),
+        },
+    )
+    config = default.get_config()
+    config.data.name = f"{words.get('transfer', 'aff_wild')}/96"
+    config.data.size = 96
+    config.window.length = config.window.hop = 80
+    config.init.fresh = (*config.init.fresh, "params/fc/.*")
+    config.init.leave_out = (THEIR_FC,)
+    config.model.backbone = backbone
+    config.model.input_mean = config.model.input_std = (128 / 255,) * 3
+    config.model.fc = fc
+    if backbone == "vgg16":
+        config.model.pool = "flatten"
+        config.model.fc_dropout = 0.5
+    if branches:
+        config.model.branches = branches
+        config.model.recurrent = words.get("cell", "gru")
+        config.model.units = 128
+        config.model.dropout = 0.5 if fc else 0.0
+        if "transfer" not in words:  # from a CNN, whose second layer and heads have no place here
+            config.init.leave_out += ("params/fc/layer_1/.*", "params/head_.*")
+    else:
+        config.model.recurrent = "none"
+    if "landmarks" in words:
+        config.model.landmarks = "before_fc"
+        config.model.fc = fc or (1500,)
+    if words.get("loss") == "mse":
+        config.loss.ccc, config.loss.mse = 0.0, 1.0
+    if "frozen" in words:
+        config.optim.rates.backbone = 0.0
+    config.optim.name = "adam"
+    config.optim.learning_rate = 1e-3
+    config.train.batch_size = 10
+    config.train.steps = 2_000 if "transfer" in words else 20_000
+    config.eval.state = "window"
+    config.eval.length = config.eval.hop = 80
+    config.eval.every_steps = config.checkpoint.every_steps = config.train.steps // 20
+    return variants.shrink(config) if "tiny" in words else config

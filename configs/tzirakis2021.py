@@ -1,0 +1,62 @@
+"""ResNet + LSTM, first on videos in the wild, then on RECOLA: Tzirakis et al. (2021).
+
+"Facial Emotion Recognition using Deep Residual Networks in Real-World Environments", arXiv
+2111.02717. `configs/tzirakis2021.py:NETWORK,WORDS`, NETWORK resnet50_lstm, resnet34_lstm or
+resnet18_lstm, WORDS:
+
+pretrain, recola: the first stage, on Aff-Wild2 in place of the paper's private videos
+    (any set of labelled videos will do: `--config.data.name`), or the second, which starts from a
+    run of the first (see chains.md)
+tiny: a run of seconds, for tests
+
+The abstract states the two stages, the LSTM and the CCC on RECOLA. The first author's code for such
+networks states RGB of 96 px in [0, 1], crops of 96 out of 110 px and changes of colour, the pooled
+2048 features, 2 x LSTM(256), windows of 150 frames, 1 - CCC over the whole batch, Adam at 1e-4, two
+windows a batch; the group's toolkit trains for 30 epochs, which is where the second stage's steps
+come from: of nine recordings of 7,500 frames. Here a crop has any side from 96/110 up. Not known,
+hence ours: what the weights start from, how much the colours change, the first stage's steps, and
+the state that is carried along a recording in evaluation. Networks other than ResNet-50 are ours.
+
+Parameters and forward GFLOP a frame at 96 px, as `--mode=summary` counts them:
+
+resnet50_lstm  26,394,178  1.51
+resnet34_lstm  22,597,954  1.35
+resnet18_lstm  12,489,794  0.67
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default, variants
+
+ROWS = ("resnet50_lstm", "resnet34_lstm", "resnet18_lstm")
+
+
+def get_config(variant: str = ROWS[0]) -> ConfigDict:
+    words = variants.read(
+        "configs/tzirakis2021.py",
+        variant,
+        {"network": ROWS, "stage": ("pretrain", "recola"), "tiny": ("tiny",)},
+    )
+    config = default.get_config()
+    config.data.name = "aff_wild2/112"
+    config.data.size = 96
+    config.window.length = config.window.hop = 150
+    config.augment.flip = False
+    config.augment.crop = 96 / 110
+    config.augment.brightness = config.augment.contrast = config.augment.saturation = 0.2
+    config.augment.hue = 0.05
+    config.model.backbone = words["network"].removesuffix("_lstm")
+    config.model.input_mean = (0.0, 0.0, 0.0)
+    config.model.input_std = (1.0, 1.0, 1.0)
+    config.optim.name = "adam"
+    config.train.steps = 20_000
+    config.train.batch_size = 2
+    config.eval.length = config.eval.hop = 150
+    config.eval.every_steps = config.checkpoint.every_steps = 1000
+    if words.get("stage") == "recola":
+        config.data.name = "recola/112"
+        config.train.steps = 6_750
+        config.eval.every_steps = config.checkpoint.every_steps = 225
+    else:
+        config.init.leave_out = ("params/head_.*",)
+    return variants.shrink(config) if "tiny" in words else config
