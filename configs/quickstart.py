@@ -63,5 +63,6 @@ def get_config(variant: str = "gru") -> ConfigDict:
         config.eval.hop = 16
         config.checkpoint.every_steps = 1
     elif variant != "gru":
-        raise ValueError(f"configs/quickstart.py:{variant}: variants are gru, lstm, frame, i3d, tiny")
+        legal = "gru, lstm, frame, i3d, tiny"
+        raise ValueError(f"configs/quickstart.py:{variant}: variants are {legal}")
     return config

@@ -1,4 +1,4 @@
-"""The whole network: streaming, masks, named heads, devices, export, and what `build` refuses."""
+"""The whole network: streaming, what masks hide, what learns, devices and export."""
 
 import functools
 
@@ -8,86 +8,41 @@ import numpy as np
 import pytest
 from jax import export
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from ml_collections import ConfigDict
 
-from va_jax.models.regressor import BACKBONES, build, parameter_count
-from va_jax.schema import DIMS, InputError
-
-BATCH, TIME, SIDE = 4, 6, 16
-
-TINY = {
-    "backbone": "resnet",
-    "width": 4,
-    "stage_sizes": (1,),
-    "zero_init_residual": False,
-    "recurrent": "gru",
-    "layers": 1,
-    "units": 3,
-    "dropout": 0.0,
-    "compute_dtype": "float32",
-    "input_mean": (0.5, 0.4, 0.3),
-    "input_std": (0.2, 0.3, 0.4),
-}
-
-
-def tiny(dims=DIMS, **changes):
-    return build(ConfigDict(TINY | changes), dims)
-
-
-@functools.cache
-def variables_of(model):
-    """Random variables, heads included, from a fixed seed; the same for any order of the heads."""
-    frames, face = jnp.zeros((1, 1, SIDE, SIDE, 3), jnp.uint8), jnp.ones((1, 1), bool)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), frames, face, train=False))
-    rng = np.random.default_rng(0)
-
-    def fill(leaf):
-        lowest = -0.5 if leaf.ndim > 1 else 0.1  # kernels of both signs, scales and variances > 0
-        return jnp.asarray(rng.uniform(lowest, 0.5, leaf.shape), jnp.float32)
-
-    return jax.tree.map(fill, shapes)
-
-
-@functools.cache
-def batch():
-    """Noise frames, and a face mask with holes that begins with a face."""
-    rng = np.random.default_rng(1)
-    frames = rng.integers(0, 256, (BATCH, TIME, SIDE, SIDE, 3), np.uint8)
-    face = rng.random((BATCH, TIME)) < 0.7
-    face[:, 0] = True
-    return jnp.asarray(frames), jnp.asarray(face)
+from tests.tiny_networks import (
+    BATCH,
+    INFLATED,
+    TIME,
+    assert_trees_close,
+    batch,
+    extract,
+    landmarks,
+    predict,
+    tiny,
+    train_gradient,
+    variables_of,
+)
+from va_jax.schema import DIMS
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def predict(model, variables, frames, face, state=None):
-    return model.apply(variables, frames, face, state, train=False)
+def train_predict(model, variables, frames, face, rng):
+    return model.apply(
+        variables, frames, face, train=True, mutable="batch_stats", rngs={"dropout": rng}
+    )
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def extract(model, variables, frames, face):
-    return model.apply(variables, frames, face, method="features")
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def train_gradient(model, variables, frames, face):
-    """Gradient of the masked sum of squares of the predictions, and the new statistics."""
-
-    def loss(params):
-        (pred, _), updated = model.apply(
-            {**variables, "params": params}, frames, face, train=True, mutable="batch_stats"
-        )
-        return jnp.where(face[..., None], pred**2, 0).sum(), updated["batch_stats"]
-
-    return jax.grad(loss, has_aux=True)(variables["params"])
-
-
-def assert_trees_close(ours, theirs, rtol=1e-5, atol=1e-6):
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), ours, theirs)
-
-
-@pytest.mark.parametrize("recurrent", ["gru", "lstm", "none"])
-def test_streaming_with_the_state_carried_gives_the_offline_trace(recurrent):
-    model = tiny(recurrent=recurrent)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recurrent": "gru"},
+        {"recurrent": "lstm", "layers": 2, "peepholes": True},
+        {"recurrent": "none"},
+        {"recurrent": "lstm", "branches": ("fc", "pool", "conv"), "fc": (5,)},
+    ],
+)
+def test_streaming_with_the_state_carried_gives_the_offline_trace(changes):
+    model = tiny(**changes)
     variables, (frames, face) = variables_of(model), batch()
     whole, final = predict(model, variables, frames, face)
     state, parts = model.initial_state(BATCH), []
@@ -97,10 +52,11 @@ def test_streaming_with_the_state_carried_gives_the_offline_trace(recurrent):
         parts.append(pred)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-6)
     assert_trees_close(state, final)
+    assert not model.recurrent or np.abs(jax.tree.leaves(final)[0]).min() > 0
 
 
 def test_features_then_temporal_part_is_the_whole():
-    model = tiny(recurrent="lstm")
+    model = tiny(recurrent="lstm", branches=("fc+conv", "pool"))
     variables, (frames, face) = variables_of(model), batch()
     features = extract(model, variables, frames, face)
     parts = jax.jit(functools.partial(model.apply, method="from_features"))(
@@ -119,8 +75,16 @@ def test_frames_without_a_face_repeat_the_last_prediction_whatever_they_show():
     np.testing.assert_array_equal(pred, np.take_along_axis(np.asarray(pred), last[..., None], 1))
 
 
-def test_padding_changes_neither_gradient_nor_statistics():
-    model = tiny()
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"inflation": INFLATED, "recurrent": "none"},
+        {"inflation": INFLATED | {"strided": True, "padding": "zero"}, "bidirectional": True},
+    ],
+)
+def test_padding_changes_neither_gradient_nor_statistics(changes):
+    model = tiny(**changes)
     variables, (frames, face) = variables_of(model), batch()
     pad = ((0, 0), (0, 3))
     padded = jnp.pad(frames, (*pad, (0, 0), (0, 0), (0, 0)), constant_values=77)
@@ -131,26 +95,88 @@ def test_padding_changes_neither_gradient_nor_statistics():
     )
 
 
-def test_heads_are_named_and_never_indexed():
-    model, swapped = tiny(), tiny(dims=("arousal", "valence"))
-    variables, (frames, face) = variables_of(model), batch()
-    pred, turned = (predict(m, variables, frames, face)[0] for m in (model, swapped))
-    np.testing.assert_array_equal(turned, pred[..., ::-1])
-    assert not np.allclose(pred[..., 0], pred[..., 1])
+def test_mean_and_std_of_the_input_are_handed_on_with_the_weights():
+    model, other = tiny(), tiny(input_mean=(0.1, 0.2, 0.3), input_std=(0.5, 0.6, 0.7))
+    frames, face = batch()
+    born = jax.jit(functools.partial(other.init, train=False))(jax.random.key(0), frames, face)
+    given, variables = born["batch_stats"]["input"], variables_of(model)
+    np.testing.assert_array_equal(given["mean"], np.float32([0.1, 0.2, 0.3]))
+    np.testing.assert_array_equal(given["std"], np.float32([0.5, 0.6, 0.7]))
+    moved = variables | {"batch_stats": variables["batch_stats"] | {"input": given}}
+    pred, _ = predict(model, moved, frames, face)
+    assert not np.allclose(pred, predict(model, variables, frames, face)[0], atol=1e-3)
+    np.testing.assert_array_equal(pred, predict(other, moved, frames, face)[0])
 
 
-def test_input_is_normalised_by_the_configured_mean_and_std():
+def test_training_moves_the_statistics_of_batch_norm_and_not_of_the_input():
     model = tiny()
     variables, (frames, face) = variables_of(model), batch()
-    mean, std = np.float64(TINY["input_mean"]), np.float64(TINY["input_std"])
-    x = (np.asarray(frames).reshape(-1, SIDE, SIDE, 3) / 255 - mean) / std
-    given = {collection: tree["backbone"] for collection, tree in variables.items()}
-    expected = jax.jit(functools.partial(model.backbone.clone(parent=None).apply, train=False))(
-        given, jnp.asarray(x, jnp.float32), face.reshape(-1)
+    _, stats = train_gradient(model, variables, frames, face)
+    before = variables["batch_stats"]
+    jax.tree.map(np.testing.assert_array_equal, stats["input"], before["input"])
+    moved = jax.tree.map(lambda a, b: not np.allclose(a, b), stats["backbone"], before["backbone"])
+    assert all(jax.tree.leaves(moved))
+
+
+def test_a_frozen_backbone_keeps_its_statistics_and_gets_no_gradient_while_the_rest_learns():
+    model = tiny(fc=(5,), branches=("fc", "conv"))
+    variables, (frames, face) = variables_of(model), batch()
+    grads, stats = train_gradient(model, variables, frames, face, True)
+    jax.tree.map(np.testing.assert_array_equal, stats, variables["batch_stats"])
+    assert not any(leaf.any() for leaf in jax.tree.leaves(grads.pop("backbone")))
+    assert all(leaf.any() for leaf in jax.tree.leaves(grads))
+    assert {"fc", "recurrent_fc", "recurrent_conv", "head_valence"} <= grads.keys()
+
+
+def test_both_directions_see_the_whole_window_and_carry_nothing():
+    model = tiny(bidirectional=True)
+    variables, (frames, face) = variables_of(model), batch()
+    pred, state = predict(model, variables, frames, jnp.ones_like(face), model.initial_state(BATCH))
+    assert jax.tree.leaves(state) == []
+    other, _ = predict(model, variables, frames.at[:, -1].add(99), jnp.ones_like(face))
+    assert (np.abs(other - pred).max((0, 2)) > 1e-4).all()
+
+
+def test_frames_hidden_in_training_are_as_those_without_a_face():
+    model, open_ = tiny(frame_mask=0.5), tiny()
+    variables, (frames, face) = variables_of(model), batch()
+    everywhere, rng = jnp.ones_like(face), jax.random.key(3)
+    (pred, _), updated = train_predict(model, variables, frames, everywhere, rng)
+    empty = [variables["params"][f"head_{dim}"]["bias"] for dim in DIMS]  # of a state of zeros
+    before = np.concatenate([np.tile(np.ravel(empty), (BATCH, 1, 1)), pred[:, :-1]], 1)
+    shown = np.abs(pred - before).max(-1) > 1e-6  # the others repeat
+    (expected, _), statistics = train_predict(open_, variables, frames, jnp.asarray(shown), rng)
+    assert_trees_close(pred[shown], expected[shown])
+    assert_trees_close(updated, statistics)
+    assert 0.2 < shown.mean() < 0.8
+    (other, _), _ = train_predict(model, variables, frames, everywhere, jax.random.key(4))
+    assert not np.allclose(other, pred, atol=1e-4)
+
+
+def test_no_frame_is_hidden_in_evaluation():
+    model, open_ = tiny(frame_mask=0.5), tiny()
+    variables, (frames, face) = variables_of(model), batch()
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        predict(model, variables, frames, face),
+        predict(open_, variables, frames, face),
     )
-    np.testing.assert_allclose(
-        extract(model, variables, frames, face).reshape(BATCH * TIME, -1), expected, atol=1e-5
-    )
+
+
+def test_an_inflated_network_sees_no_hidden_frame():
+    model = tiny(frame_mask=0.5, recurrent="none", inflation=INFLATED)
+    variables, frames = variables_of(model), batch()[0][:1]
+    face, rng = jnp.ones((1, TIME), bool), jax.random.key(3)
+    (pred, _), stats = train_predict(model, variables, frames, face, rng)
+    hidden = []
+    for frame in range(TIME):
+        other = frames.at[:, frame].add(99)
+        (turned, _), moved = train_predict(model, variables, other, face, rng)
+        same = jax.tree.map(np.array_equal, moved, stats)
+        hidden.append(all(jax.tree.leaves(same)))
+        others = np.abs(np.delete(turned - pred, frame, 1)).max()
+        assert (others == 0) == hidden[-1]
+    assert 0 < sum(hidden) < TIME
 
 
 def test_gradient_and_statistics_do_not_depend_on_the_number_of_devices():
@@ -175,17 +201,6 @@ def test_bfloat16_stays_close_to_float32_with_float32_predictions():
     np.testing.assert_allclose(low_pred, pred, atol=0.02)
 
 
-def test_new_heads_start_near_zero():
-    frames, face = batch()
-    model = tiny(recurrent="none")
-    params = jax.jit(functools.partial(model.init, train=False))(
-        jax.random.key(0), frames[:1, :1], face[:1, :1]
-    )["params"]
-    for dim in DIMS:
-        assert 0 < np.abs(params[f"head_{dim}"]["kernel"]).max() < 0.03
-        assert not params[f"head_{dim}"]["bias"].any()
-
-
 def test_dropout_acts_in_training_only():
     model = tiny(recurrent="none", dropout=0.5)
     variables, (frames, face) = variables_of(model), batch()
@@ -197,46 +212,25 @@ def test_dropout_acts_in_training_only():
     assert not np.allclose(wild, calm)
 
 
-@pytest.mark.parametrize("recurrent", ["gru", "lstm"])
-def test_exports_with_symbolic_batch_and_time(recurrent):
-    model = tiny(recurrent=recurrent)
-    variables, (frames, face) = variables_of(model), batch()
-    batch_size, time = export.symbolic_shape("batch, time")
-    shapes = (
-        jax.ShapeDtypeStruct((batch_size, time, SIDE, SIDE, 3), jnp.uint8),
-        jax.ShapeDtypeStruct((batch_size, time), bool),
-    )
-    exported = export.export(jax.jit(functools.partial(predict, model, variables)))(*shapes)
-    assert_trees_close(exported.call(frames, face), predict(model, variables, frames, face))
-
-
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "resnet"])
-def test_parameter_count_of_named_networks_is_backbone_stack_and_heads(backbone):
-    model = tiny(backbone=backbone, width=64, stage_sizes=(), recurrent="lstm", layers=2, units=256)
-    frames, face = jnp.zeros((1, 1, 32, 32, 3), jnp.uint8), jnp.ones((1, 1), bool)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), frames, face, train=False))
-    counts = {"resnet18": 11_176_512, "resnet34": 21_284_672, "resnet50": 23_508_032}
-    features = 2048 if backbone == "resnet50" else 512
-    lstm = 4 * 256 * ((features + 256 + 1) + (256 + 256 + 1))
-    assert parameter_count(shapes["params"]) == counts[backbone] + lstm + 2 * (256 + 1)
-
-
 @pytest.mark.parametrize(
-    ("key", "value", "remedy"),
+    "changes",
     [
-        ("backbone", "resnet19", "resnet18"),
-        ("recurrent", "rnn", "none"),
-        ("compute_dtype", "float16", "bfloat16"),
-        ("stage_sizes", (), "one or more"),
-        ("stage_sizes", (1, 0), "one or more"),
-        ("width", 0, "at least 1"),
-        ("layers", 0, "at least 1"),
-        ("units", 0, "at least 1"),
-        ("dropout", 1.0, "dropout < 1"),
-        ("input_mean", (0.5, 0.5), "three"),
-        ("input_std", (0.5, 0.0, 0.5), "above 0"),
+        {"recurrent": "gru", "branches": ("fc", "conv")},
+        {"recurrent": "lstm", "landmarks": "after_fc"},
+        {"recurrent": "none", "inflation": INFLATED},
+        {"recurrent": "gru", "inflation": INFLATED | {"padding": "zero", "strided": True}},
     ],
 )
-def test_bad_value_is_refused_with_its_key_and_the_legal_ones(key, value, remedy):
-    with pytest.raises(InputError, match=rf"^model\.{key}=.*{remedy}[^\n]*$"):
-        tiny(**{key: value})
+def test_exports_with_symbolic_batch_and_time(changes):
+    model = tiny(**changes)
+    variables, (frames, face) = variables_of(model), batch()
+    points = (landmarks(),) if model.landmarks != "none" else ()
+    inputs = (frames, face, None, *points)
+    rows, time = export.symbolic_shape("batch, time")
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((rows, time, *x.shape[2:]), x.dtype), inputs
+    )
+    exported = export.export(jax.jit(functools.partial(predict, model, variables)))(*shapes)
+    shorter = jax.tree.map(lambda x: x[:3, : TIME - 1], inputs)
+    for some in (inputs, shorter):
+        assert_trees_close(exported.call(*some), predict(model, variables, *some))
