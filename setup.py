@@ -49,6 +49,7 @@ setup(
             "beartype",
             "h5py",
             "pytest",
+            "pytest-xdist",
             "ruff",
             "torch==2.13.0; python_version < '3.12'",  # parity tests; they skip without it
         ],

@@ -9,8 +9,9 @@ os.environ["XLA_FLAGS"] = (
     " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compile fast
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
-cache = tempfile.TemporaryDirectory()  # one program, compiled once, also for processes started here
-os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker shares the cache of who started it
+    cache = tempfile.TemporaryDirectory()  # one program, compiled once, also for processes
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests import published
 from tests.train_test import assert_identical, parameters
 from va_jax import starting
 from va_jax.checkpoints import read_best
@@ -265,3 +266,64 @@ def test_a_run_of_another_backbone_is_refused(tmp_path, tiny_data, frame):
     config.model.backbone = "vgg"
     with pytest.raises(InputError, match=r"of a run: .* not for model.backbone='vgg'; set it to r"):
         train(config, tmp_path / "vgg")
+
+
+def a_run_from(path, tiny_data, **overrides):
+    """A frame network of full depth and four channels that starts from a weight file."""
+    narrow = {"model.backbone": "resnet18", "model.stage_sizes": (), "model.width": published.WIDTH}
+    return config_of("frame", tiny_data, **narrow, **{"init.weights": str(path)}, **overrides)
+
+
+def test_a_torch_file_trains_and_its_input_scale_comes_along(tmp_path, tiny_data):
+    torch = pytest.importorskip("torch")
+    arrays, _ = published.resnet(published.torchvision, "resnet18")
+    for name, array in arrays.items():  # else eighteen layers overflow
+        arrays[name] = 1 + np.abs(array) if "running_var" in name else array / 8
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    torch.save({"state_dict": tensors, "epoch": 3}, tmp_path / "resnet18.pth")
+    config = a_run_from(tmp_path / "resnet18.pth", tiny_data)
+    config.optim.rates.backbone = 0.0
+    train(config, tmp_path / "run")
+    variables = parameters(tmp_path / "run", config)
+    np.testing.assert_array_equal(
+        variables["params"]["backbone"]["layer2_0"]["downsample_conv"]["kernel"],
+        arrays["layer2.0.downsample.0.weight"].transpose(2, 3, 1, 0),
+    )
+    np.testing.assert_allclose(variables["batch_stats"]["input"]["std"], [0.229, 0.224, 0.225])
+    account = json.loads((tmp_path / "run" / "init.json").read_text())
+    assert account["source"].endswith("resnet18.pth, read as torchvision")
+    assert account["size"] == 224
+    assert {row["source"] for row in account["arrays"]} >= set(arrays) - {"fc.weight"} - {
+        name for name in arrays if name.endswith("num_batches_tracked")
+    } - {"fc.bias"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "weights.pth"),
+        (b"\x80\x04cposix\nsystem\n(X\x04\x00\x00\x00true\x85R.", "posix.system"),
+        (b"PK\x03\x04 cut off", "weights.pth"),
+    ],
+)
+def test_a_foreign_or_dangerous_file_is_refused_and_leaves_no_workdir(
+    tmp_path, tiny_data, content, message
+):
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        train(a_run_from(tmp_path / "weights.pth", tiny_data), tmp_path / "run")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_a_deeper_network_are_refused_with_the_first_arrays_that_differ(
+    tmp_path, tiny_data
+):
+    arrays, _ = published.resnet(published.torchvision, "resnet50")
+    np.savez(tmp_path / "resnet50.npz", **arrays)
+    pattern = r"resnet50.npz, read as torchvision: \d+ arrays do not fit: ([^,]+\([^)]*\) there, )+"
+    with pytest.raises(InputError, match=pattern) as error:
+        train(a_run_from(tmp_path / "resnet50.npz", tiny_data), tmp_path / "run")
+    assert "params/backbone/layer1_0/conv1/kernel ((1, 1, 4, 4) there, (3, 3, 4, 4) here)" in str(
+        error.value
+    )

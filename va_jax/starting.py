@@ -178,9 +178,11 @@ def table(start: Start, size: int) -> str:
         where = row.source if row.status == "left out" else layer
         groups[where, row.status].append(row)
     for (where, status), rows in groups.items():
-        names = rows[0].path if status == "left out" else rows[0].source
         more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-        lines.append(f"{status:<27}{where:<24}{names}{more}")
+        if status == "left out":
+            lines.append(f"{status:<27}{rows[0].path}{more}: {where}")
+        else:
+            lines.append(f"{status:<27}{where:<24}{rows[0].source}{more}")
     return "\n".join(line.rstrip() for line in lines)
 
 

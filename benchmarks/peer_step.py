@@ -1,0 +1,65 @@
+"""One training step of a torch peer, with the loss and the optimiser of a config."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from ml_collections import ConfigDict
+
+from benchmarks.peers import Network
+from va_jax.schema import DIMS
+
+
+def make_step(config: ConfigDict, batch: dict[str, Any]) -> Callable[[], None]:
+    """Forward pass, loss, backward pass and update on a batch of numpy arrays put on the device."""
+    torch.set_float32_matmul_precision("high")  # TF32, as JAX has it on a GPU
+    torch.backends.cudnn.benchmark = True
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    flat = config.model.inflation.taps == 1
+    layout = torch.channels_last if flat else torch.channels_last_3d
+    peer = Network(config.model, DIMS, config.data.size).to(device, memory_format=layout)
+    tensors = {name: torch.from_numpy(x).to(device) for name, x in batch.items()}
+    inputs = {name: tensors[name] for name in ("frames", "landmarks") if name in tensors}
+    optimiser = make_optimiser(config.optim, peer)
+
+    def step() -> None:
+        loss = weighted_loss(peer(**inputs), tensors["target"], config.loss)
+        loss.backward()
+        if config.optim.clip_norm:
+            torch.nn.utils.clip_grad_norm_(peer.parameters(), config.optim.clip_norm)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return step
+
+
+def weighted_loss(pred: torch.Tensor, target: torch.Tensor, weights: ConfigDict) -> torch.Tensor:
+    """1 - CCC and squared error over all frames of [batch, time, dims], as `va_jax.losses`."""
+    mse = ((pred - target) ** 2).mean((0, 1))
+    covariance = ((pred - pred.mean((0, 1))) * (target - target.mean((0, 1)))).mean((0, 1))
+    # mse + 2 covariances: the two variances and the squared gap between the means.
+    ccc = 2 * covariance / (mse + 2 * covariance + 1e-8)
+    return weights.ccc * (1 - ccc).mean() + weights.mse * mse.mean()
+
+
+def make_optimiser(c: ConfigDict, peer: Network) -> torch.optim.Optimizer:
+    """Adam or AdamW with a learning rate per part; kernels alone decay."""
+    if c.name not in ("adam", "adamw"):
+        raise SystemExit(f"optim.name={c.name!r} has no peer in torch; take adam or adamw")
+    decay = c.weight_decay if c.name == "adamw" else 0.0
+    peer.backbone.train(bool(c.rates.backbone))
+    groups = []
+    for name, rate in c.rates.items():
+        part = peer.stacks if name == "recurrent" else getattr(peer, name)
+        part.requires_grad_(bool(rate))
+        for kernels in (True, False):
+            some = [parameter for parameter in part.parameters() if (parameter.ndim > 1) == kernels]
+            weight_decay = decay if kernels else 0.0
+            groups.append(
+                {"params": some, "lr": rate * c.learning_rate, "weight_decay": weight_decay}
+            )
+    return torch.optim.AdamW(groups, fused=peer.mean.is_cuda)
