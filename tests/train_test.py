@@ -157,6 +157,7 @@ def test_a_frozen_part_keeps_parameters_and_statistics_and_the_others_learn(tiny
 def test_batch_norm_statistics_move_when_nothing_is_frozen(tiny_data):
     first, last, _ = run_steps(tiny(tiny_data), 1)
     moved = jax.tree.map(lambda x, y: bool((x != y).any()), last.batch_stats, first.batch_stats)
+    assert not any(jax.tree.leaves(moved.pop("input")))  # a scale, not a statistic of the batch
     assert all(jax.tree.leaves(moved))
 
 
@@ -181,17 +182,6 @@ def test_a_run_starts_from_the_best_parameters_of_another(tmp_path, tiny_data):
     first = parameters(tmp_path / "first", given)["params"]
     second = parameters(tmp_path / "second", config)["params"]
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), first, second)
-
-
-def test_starting_from_another_network_is_refused_with_the_arrays_that_differ(tmp_path, tiny_data):
-    train(tiny(tiny_data), tmp_path / "first")
-    config = tiny(tiny_data, **{"model.units": 9})
-    config.init.from_workdir = str(tmp_path / "first")
-    with pytest.raises(InputError, match=r"another network: .*\(8, 1\) there, \(9, 1\) here"):
-        train(config, tmp_path / "second")
-    config.init.from_workdir = str(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"nowhere/config.json: not found"):
-        train(config, tmp_path / "third")
 
 
 def test_a_missing_set_and_a_missing_split_are_refused_and_leave_no_workdir(tmp_path, tiny_data):
