@@ -62,6 +62,4 @@ def part_of(params: Any) -> Any:
 
 def is_kernel(params: Any) -> Any:
     """For every parameter whether it is a kernel; biases, scales and peepholes are not."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: path[-1].key.endswith("kernel"), params
-    )
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key.endswith("kernel"), params)
