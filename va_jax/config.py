@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -11,6 +12,7 @@ from va_jax.schema import InputError
 
 CHOICES = {
     "window.remainder": ("pad", "drop", "shift"),
+    "init.inflate": ("centred", "copied"),
     "optim.name": ("adam", "adamw", "sgd"),
     "optim.schedule": ("constant", "cosine"),
     "eval.state": ("carry", "window"),
@@ -68,6 +70,12 @@ def check(config: ConfigDict) -> None:
         if not value >= low or (high is not None and value > high):
             limits = f">= {low}" if high is None else f"from {low} to {high}"
             raise InputError(f"{key}={value} is out of range; it must be {limits}")
+    for key in ("init.leave_out", "init.fresh"):
+        for pattern in _get(config, key):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise InputError(f"{key}: {pattern!r} is no regular expression: {error}") from error
     if not config.data.name:
         raise InputError("data.name is empty; name a built data set, such as 'video_folder/112'")
     for key in ("data.train", "data.dev"):
@@ -80,13 +88,12 @@ def check(config: ConfigDict) -> None:
             f"eval.hop={config.eval.hop} is above eval.length={config.eval.length} and would "
             "leave frames without a prediction; lower it"
         )
-    whole = "bidirectional" if config.model.bidirectional else "inflated"
-    if (config.model.bidirectional or config.model.inflation.taps > 1) and (
-        config.eval.state == "carry"
-    ):
+    both_ways = config.model.bidirectional or config.model.inflation.taps > 1
+    if both_ways and config.eval.state == "carry":
         raise InputError(
-            f"eval.state='carry' has no state to carry for an {whole} network, which sees both "
-            "ways in time; set eval.state='window', eval.length and eval.hop"
+            "eval.state='carry' has no state to carry for a network that sees both ways in time "
+            "(model.bidirectional or model.inflation); set eval.state='window', eval.length and "
+            "eval.hop"
         )
     for period, base in (
         ("train.batch_size", "train.accumulate"),

@@ -36,7 +36,8 @@ class Inflation:
     Layout `spatial` is the papers': all of VGG's convolutions, a ResNet's stem and its 3x3
     convolutions have `taps` taps, its 1x1 convolutions one. Layout `kinetics` is that of the
     I3D-ResNet-50 trained on Kinetics (Wang et al., 2018): five taps in the stem, `taps` in the
-    first 1x1 of every second bottleneck.
+    first 1x1 of every second bottleneck. What that network pools over time has no weights and is
+    left to `pool_taps`.
     """
 
     taps: int = 1  # odd
