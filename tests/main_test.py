@@ -31,9 +31,7 @@ def test_a_summary_needs_neither_workdir_nor_data_set(tmp_path):
     ("flags", "message"),
     [
         (["--mode=summary"], "error: --config is missing; name a file"),
-        (["--config=configs/quickstart.py"], "error: --workdir is missing; name the folder"),
         (["--config=configs/kollias2017.py:resnet50_cnn,gru,gru"], "'gru' is unknown; legal"),
-        (["--mode=export", "--workdir=nowhere"], "nowhere/config.json: not found"),
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(flags, message):

@@ -175,19 +175,14 @@ def lines(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
 
 
-@pytest.mark.parametrize("by", ["from_workdir", "from_export"])
 def test_a_fine_tuned_frame_network_becomes_an_inflated_one_that_starts_at_its_score(
-    tmp_path, tiny_data, frame, by
+    tmp_path, tiny_data, frame
 ):
     best = max(
         (line for line in lines(frame) if line["kind"] == "dev"),
         key=lambda line: line["ccc_valence"] + line["ccc_arousal"],
     )
-    source = frame
-    if by == "from_export":
-        source = tmp_path / "export"
-        export(frame, source)
-    config = config_of("i3d", tiny_data, **{f"init.{by}": str(source)})
+    config = config_of("i3d", tiny_data, **{"init.from_workdir": str(frame)})
     train(config, tmp_path / "i3d")
     first = lines(tmp_path / "i3d")[0]
     assert first["step"] == 0
@@ -197,6 +192,14 @@ def test_a_fine_tuned_frame_network_becomes_an_inflated_one_that_starts_at_its_s
     account = json.loads((tmp_path / "i3d" / "init.json").read_text())
     kinds = {row["status"] for row in account["arrays"]}
     assert kinds == {"loaded", "inflated (centred, 3 taps)"}
+
+
+def test_an_export_gives_a_run_what_the_run_it_came_from_gives(tmp_path, frame):
+    export(frame, tmp_path / "out")
+    there = starting.read(init_of(from_workdir=str(frame)))
+    exported = starting.read(init_of(from_export=str(tmp_path / "out")))
+    assert exported.backbones == there.backbones == "resnet"
+    assert_identical(exported.values, there.values)
 
 
 def test_a_recurrent_stack_is_put_on_a_trained_frame_network(tmp_path, tiny_data, frame):
