@@ -32,7 +32,8 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         configuration.claim(temporary, config)
-        safetensors.numpy.save_file(arrays, temporary / PARAMETERS)
+        # Not save_file, whose files nobody but their owner may read.
+        (temporary / PARAMETERS).write_bytes(safetensors.numpy.save(arrays))
         os.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
