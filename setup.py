@@ -41,6 +41,7 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "beam": ["apache-beam"],  # to build sets beyond one machine
         "build": ["tensorflow-cpu", "dill"],  # for the `tfds build` command line only
         "cuda": ["jax[cuda13]"],
         "keras": ["h5py"],  # to read Keras' weight files
@@ -48,6 +49,7 @@ setup(
         "test": [
             "beartype",
             "h5py",
+            "hypothesis",
             "pytest",
             "pytest-xdist",
             "ruff",

@@ -41,6 +41,7 @@ def test_the_command_builds_says_what_and_does_nothing_twice(tmp_path, source, c
     table = [" ".join(line.split()) for line in lines[2:]]
     assert table == [
         "train 1 tracks 4 frames, 100% with a face, 100% labelled",
+        "rows 4",
         "test 1 tracks 4 frames, 100% with a face, 0% labelled",
     ]
     for name in ("video_folder/112", "video_folder"):
@@ -67,7 +68,7 @@ def test_errors_are_one_line_and_exit_code_1(tmp_path, source, capsys):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("siz=96", "option 'siz=96': write key=value, key one of size, dims"),
+        ("siz=96", "option 'siz=96': write key=value, key one of size, faces, dims"),
         ("size", "option 'size': write key=value"),
         ("size=big", "option size='big' is no int"),
     ],
@@ -105,7 +106,7 @@ def test_a_failed_overwrite_leaves_the_old_set_alone(tmp_path, source):
     before = {path: path.read_bytes() for path in directory.iterdir()}
     (source / "bert" / "2.jpg").write_bytes(b"torn")
     with pytest.raises(InputError, match=r"2\.jpg: is no readable JPEG"):
-        build("video_folder", data, source, overwrite=True)
+        build("video_folder", data, source, overwrite=True, strict=True)
     assert before == {path: path.read_bytes() for path in directory.iterdir()}
 
 

@@ -17,7 +17,7 @@ import simplejpeg
 import tensorflow_datasets as tfds
 from etils import epath
 
-from tfds_builders import common
+from tfds_builders import common, workers
 from tfds_builders.common import Frame, TrackBuilder, clips, encode_jpeg
 from tfds_builders.splits import subject_disjoint_splits
 from tfds_builders.writer import Recording, extract_all
@@ -33,7 +33,7 @@ class ToyConfig(tfds.core.BuilderConfig):
 
     orders: str = ""
     side: int = 16
-    strict: bool = False
+    careful: bool = False
 
 
 def toy_frames(seed, length, side):
@@ -46,8 +46,8 @@ def toy_frames(seed, length, side):
         yield Frame(encode_jpeg(image), target, index % 3 != 1, index / 25, landmarks)
 
 
-def extract_toy(recording, config):
-    order = pathlib.Path(recording.sources[0])
+def extract_toy(recording, config, tally):
+    order = pathlib.Path(recording.files["order"])
     with (order.parent / "log").open("a") as log:
         log.write(f"{recording.track_id}\n")
     what = order.read_text()
@@ -68,7 +68,7 @@ class Toy(TrackBuilder):
 
     extract = staticmethod(extract_toy)
     points = 2
-    late_options = ("strict",)
+    late_options = ("careful",)
     pkg_dir_path = epath.Path(HERE)
 
     @property
@@ -83,7 +83,7 @@ class Toy(TrackBuilder):
                     f"{split}{n}",
                     f"video{n}",
                     f"{split}-subject{n}",
-                    (str(orders / f"{split}{n}"),),
+                    {"order": str(orders / f"{split}{n}")},
                     group="noise",
                     details={"seed": n + len(split), "length": length},
                 )
@@ -92,16 +92,15 @@ class Toy(TrackBuilder):
             for split, lengths in LENGTHS.items()
         }
 
-    def accept(self, tracks):
-        short = [recording.track_id for recording, row in tracks if row["track"]["frames"] < 2]
-        if short and self.builder_config.strict:
-            raise InputError(f"{short[0]} is too short; build without strict")
+    def accept(self, recording, row):
+        if self.builder_config.careful and row["track"]["frames"] < 2:
+            raise InputError(f"{recording.track_id} is too short; build without careful")
 
     def extras(self, recordings):
         return {"ceiling": {split: len(tracks) for split, tracks in recordings.items()}}
 
 
-def build_toy(folder, data="data", **kwargs):
+def build_toy(folder, data="data", jobs=1, strict=True, **kwargs):
     folder = pathlib.Path(folder)
     for split, lengths in LENGTHS.items():
         for n in range(len(lengths)):
@@ -109,7 +108,8 @@ def build_toy(folder, data="data", **kwargs):
             if not order.exists():
                 order.write_text("")
     config = ToyConfig(name="noise", orders=str(folder))
-    builder = Toy(data_dir=folder / data, config=config, **kwargs)
+    run = workers.processes(jobs)
+    builder = Toy(data_dir=folder / data, config=config, run=run, strict=strict, **kwargs)
     builder.download_and_prepare()
     return pathlib.Path(builder.data_dir)
 
@@ -154,7 +154,7 @@ def test_metadata_tell_what_the_records_hold(tmp_path):
     assert facts["crop"] == {"size": 16}
     assert facts["fps"] == 25
     assert facts["ceiling"] == {"train": 3, "dev": 1}
-    assert facts["options"] == {"orders": str(tmp_path), "side": 16, "strict": False}
+    assert facts["options"] == {"orders": str(tmp_path), "side": 16, "careful": False}
     assert [row["first_record"] for row in facts["tracks"]["train"]] == [0, 1, 3]
     assert facts["tracks"]["dev"][0]["group"] == "noise"
     frames = [f for n, length in enumerate(LENGTHS["train"]) for f in toy_frames(n + 5, length, 16)]
@@ -163,7 +163,13 @@ def test_metadata_tell_what_the_records_hold(tmp_path):
     labelled = ~np.isnan(target).any(1)
     mean = target[face & labelled].mean(0)
     np.testing.assert_allclose([*facts["train_mean"].values()], mean, rtol=1e-9)
-    counts = {"tracks": 3, "frames": 95, "face": face.sum(), "labelled": labelled.sum()}
+    counts = {
+        "tracks": 3,
+        "frames": 95,
+        "face": face.sum(),
+        "labelled": labelled.sum(),
+        "tally": {},
+    }
     assert facts["counts"]["train"] == {**counts, "used": (face & labelled).sum()}
 
 
@@ -254,7 +260,7 @@ def test_other_options_make_other_parts(tmp_path):
 
 def test_what_is_refused_after_extraction_is_not_extracted_again(tmp_path):
     with pytest.raises(InputError, match="train2 is too short"):
-        build_toy(tmp_path, options={"strict": True})
+        build_toy(tmp_path, options={"careful": True}, strict=True)
     build_toy(tmp_path)
     assert log_of(tmp_path) == ["train0", "train1", "train2", "dev0"]
 
@@ -315,7 +321,10 @@ def test_clips_that_break_the_schema_are_refused(tmp_path):
     }
     for field, value in bad.items():
         plan = common.writer.Plan(
-            lambda recording, config, v=value, f=field: (25.0, iter([good._replace(**{f: v})])),
+            lambda recording, config, tally, v=value, f=field: (
+                25.0,
+                iter([good._replace(**{f: v})]),
+            ),
             None,
             {},
             field,
@@ -323,7 +332,7 @@ def test_clips_that_break_the_schema_are_refused(tmp_path):
             2,
         )
         with pytest.raises(ValueError, match=r"clip"):
-            extract_all([Recording("a", "a", "a")], plan, tmp_path, jobs=1)
+            extract_all([Recording("a", "a", "a")], plan, tmp_path, workers.processes(1))
     assert not list(tmp_path.iterdir())
 
 

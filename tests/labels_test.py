@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from tfds_builders.labels import fuse_raters, read_labels, resample
+from tfds_builders.labels import resample
+from tfds_builders.raters import fuse_raters
+from tfds_builders.tables import read_labels
 from va_jax.schema import DIMS, InputError
 
 
@@ -78,7 +80,7 @@ HEADER = "time,valence,arousal\n"
         (HEADER + "0,.1,.1\n", "1 label rows"),
         (HEADER + "0,.1,.1\n1,.1\n", "line 3: 2 cells where the first line has 3"),
         (HEADER + "0,.1,.1\n1,.1,high\n", "line 3: arousal 'high' is not a number"),
-        (HEADER + "0,.1,.1\n1,inf,.1\n", "line 3: valence inf is outside"),
+        (HEADER + "0,.1,.1\n1,inf,.1\n", "line 3: valence 'inf' is not a number"),
         (HEADER + "0,.1,.1\n1,-5,.1\n", r"line 3: valence -5 is outside \[-1, 1\]; rescale"),
         (HEADER + "0,.1,.1\nnan,.1,.1\n", "line 3: time 'nan' is not a number"),
         (HEADER + "1,.1,.1\n0.5,.1,.1\n", "line 3: time 0.5 goes back from 1"),

@@ -1,13 +1,15 @@
 """Drawn faces: what they show, what their labels mean, and the score nobody can beat."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
 import simplejpeg
 import tensorflow_datasets as tfds
 
-from tfds_builders.labels import fuse_raters
+from tfds_builders import workers
+from tfds_builders.raters import fuse_raters
 from tfds_builders.synthetic_faces import behaviour, identity, raters, render
 from tfds_builders.synthetic_faces.behaviour import UNITS, Behaviour, Motion
 from tfds_builders.synthetic_faces.synthetic_faces_dataset_builder import (
@@ -206,7 +208,9 @@ def test_a_recording_depends_on_seed_config_and_number_alone():
     config, recordings = plan("tiny")
     again, same = plan("tiny", test=5, recordings=2)
     one, other = recordings["train"][3], same["train"][3]
-    for a, b in zip(extract(one, config)[1], extract(other, again)[1], strict=True):
+    for a, b in zip(
+        extract(one, config, Counter())[1], extract(other, again, Counter())[1], strict=True
+    ):
         assert a.frames == b.frames
         np.testing.assert_array_equal(a.target, b.target)
     reseeded = dataclasses.replace(config, seed=1)
@@ -291,7 +295,7 @@ def test_records_carry_what_the_schema_says(tiny):
 
 @pytest.mark.slow
 def test_two_processes_build_the_same_set_as_one(tiny, tmp_path):
-    Builder(config="tiny", data_dir=tmp_path, jobs=2).download_and_prepare()
+    Builder(config="tiny", data_dir=tmp_path, run=workers.processes(2)).download_and_prepare()
     other = tfds.builder_from_directory(next(tmp_path.glob("synthetic_faces/tiny/*.*.*")))
     assert other.info.metadata == tiny.info.metadata
     pairs = zip(tiny.as_data_source("train"), other.as_data_source("train"), strict=True)

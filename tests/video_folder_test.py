@@ -11,7 +11,8 @@ import simplejpeg
 import tensorflow_datasets as tfds
 
 from tfds_builders.build import build
-from tfds_builders.video_folder.crops import numbered_images, read_crop
+from tfds_builders.cutting import read_crop
+from tfds_builders.pictures import numbered_images
 from tfds_builders.video_folder.listing import find_listing, read_listing
 from va_jax.schema import InputError
 
@@ -163,7 +164,9 @@ def test_a_video_without_a_face_is_refused_unless_told_otherwise(tmp_path):
     (tmp_path / "in").mkdir()
     write_video(tmp_path / "in" / "grey.mp4")
     listing(tmp_path / "in", "video,labels\ngrey.mp4,\n")
-    with pytest.raises(InputError, match=r"grey\.mp4: no face of 40 pixels.*no_face=mask"):
+    with pytest.raises(
+        InputError, match=r"grey\.mp4: no frame of track 'grey' shows a face.*no_face=mask"
+    ):
         build_tracks(tmp_path)
     assert not list((tmp_path / "data" / "video_folder" / "96").glob("1.0.0"))
     row, track = build_tracks(tmp_path, "no_face=mask")["grey"]
@@ -265,7 +268,9 @@ def test_labels_that_cannot_fit_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"labels are 2 s apart, more than max_gap_s=1; raise it"):
         build_tracks(tmp_path)
     labels.write_text("time,valence,arousal\n100,0,0\n100.1,0,0\n")
-    with pytest.raises(InputError, match=r"no label falls on a frame of .*a; labels span 100"):
+    with pytest.raises(
+        InputError, match=r"a: no label falls on its frames 1 to 2.*; labels span 100"
+    ):
         build_tracks(tmp_path)
 
 

@@ -1,4 +1,8 @@
-"""Build a data set: `python -m tfds_builders.build NAME[/CONFIG] --data_dir=DIR`."""
+"""Build a data set: `python -m tfds_builders.build NAME[/CONFIG] --data_dir=DIR`.
+
+Exit code 0: built, or there already. 1: not built. 3: built without the recordings whose input is
+bad; they are named, and stand in report.csv with the reason.
+"""
 
 import argparse
 import contextlib
@@ -8,6 +12,7 @@ import io
 import json
 import pathlib
 import pkgutil
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,7 +21,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 import tfds_builders
-from tfds_builders import common
+from tfds_builders import common, report, workers
 from va_jax.schema import InputError
 
 
@@ -57,11 +62,14 @@ def build(
     overwrite: bool = False,
     options: Sequence[str] = (),
     wait: bool = False,
+    strict: bool = False,
+    beam: Sequence[str] | None = None,
 ) -> tuple[pathlib.Path, bool]:
     """Builds the set `name` ("set" or "set/config"); returns its directory and if it is new.
 
     A set that is there already is left alone; `overwrite` replaces it once the new one is whole.
-    Another build of the same set is refused, or with `wait` waited for.
+    Another build of the same set is refused, or with `wait` waited for. `beam`, flags of Apache
+    Beam, hands the recordings to it instead of to `jobs` processes.
     Raises InputError also where the one that is there was built with other options.
     """
     if jobs < 1:
@@ -81,7 +89,8 @@ def build(
     settings = {
         "config": config_name or None,
         "options": parse_options(options, chosen),
-        "jobs": jobs,
+        "run": workers.processes(jobs) if beam is None else workers.beam(beam),
+        "strict": strict,
     }
     builder = builder_cls(data_dir=data_dir, **settings)
     if wait:
@@ -117,6 +126,11 @@ def _refuse_other_options(final: pathlib.Path, builder: common.TrackBuilder) -> 
         )
 
 
+def refusals(directory: pathlib.Path) -> dict[str, str]:
+    """{track: why it is not in the built set}."""
+    return tfds.builder_from_directory(directory).info.metadata["refused"]
+
+
 def describe(directory: pathlib.Path) -> str:
     """A line about the set and one for each split."""
     facts = tfds.builder_from_directory(directory).info.metadata
@@ -129,6 +143,9 @@ def describe(directory: pathlib.Path) -> str:
             f"{split:5} {count['tracks']:6} tracks {count['frames']:9} frames, "
             f"{face:4.0%} with a face, {labelled:4.0%} labelled"
         )
+        if count["tally"]:
+            told = (f"{key} {number}" for key, number in count["tally"].items())
+            lines.append(f"{'':5} {', '.join(told)}")
     return "\n".join(lines)
 
 
@@ -139,6 +156,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--manual_dir", type=pathlib.Path, help="folder of the source material")
     parser.add_argument("--jobs", type=int, default=1, help="processes to extract with")
     parser.add_argument("--overwrite", action="store_true", help="build anew and replace")
+    parser.add_argument("--strict", action="store_true", help="stop at the first bad recording")
+    parser.add_argument(
+        "--beam",
+        metavar="FLAGS",
+        help="extract by Apache Beam, its flags in one string, such as '--runner=DirectRunner'",
+    )
     parser.add_argument("--wait", action="store_true", help="for another build of the set to end")
     parser.add_argument(
         "--config_options", nargs="*", default=[], metavar="KEY=VALUE", help="see the set's README"
@@ -153,13 +176,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.overwrite,
             args.config_options,
             args.wait,
+            args.strict,
+            None if args.beam is None else shlex.split(args.beam),
         )
         print(f"{'built' if new else 'already built'}: {directory}")
         print(describe(directory))
+        refused = refusals(directory)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
+    for track, reason in refused.items():
+        print(f"left out: {track}: {reason}", file=sys.stderr)
+    if refused:
+        where = directory / report.NAME
+        print(f"{len(refused)} recordings left out, see {where}", file=sys.stderr)
+    return 3 if refused else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What every builder shares: frames become clips, and TFDS builds the set from them.
 
 A builder names its recordings and a function that extracts one (see `writer.Extract`); this file
-does the rest: parallel extraction, restart, shards, and the facts beside the records.
+does the rest: extraction, restart, shards, what stands beside the records.
 """
 
 import abc
@@ -9,9 +9,7 @@ import contextlib
 import dataclasses
 import fcntl
 import functools
-import hashlib
 import itertools
-import json
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,9 +20,9 @@ import simplejpeg
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from tfds_builders import writer
-from tfds_builders.writer import Recording
-from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError, Track
+from tfds_builders import facts, report, workers, writer
+from tfds_builders.writer import Recording, Run
+from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 
 SHARD_BYTES = 256 * 2**20
 """Target size of a shard (ours); also what writing holds in memory, as TFDS keeps one shard."""
@@ -70,9 +68,13 @@ class TrackBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     `recordings`; it overrides `dims`, `points`, `accept` and `extras` where it needs to. Its
     options are the fields of its BuilderConfig dataclass; `options` replaces some for this build.
 
+    A recording whose input is bad is left out, named with the reason in `metadata["refused"]` and
+    in report.csv; the others are built, unless `strict`.
+
     Args:
-      jobs: processes that extract recordings side by side.
+      run: how recordings are extracted side by side (see `workers`); default: in this process.
       options: {field of the builder config: value}.
+      strict: the first bad recording stops the build.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -81,8 +83,16 @@ class TrackBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     points: int = 0  # landmarks per frame
     late_options: tuple[str, ...] = ()  # those that `extract` does not look at
 
-    def __init__(self, *, jobs: int = 1, options: Mapping[str, Any] | None = None, **kwargs):
-        self._jobs, self._options = jobs, dict(options or {})
+    def __init__(
+        self,
+        *,
+        run: Run | None = None,
+        options: Mapping[str, Any] | None = None,
+        strict: bool = False,
+        **kwargs,
+    ):
+        self._run, self._strict = run or workers.processes(1), strict
+        self._options = dict(options or {})
         super().__init__(**{"file_format": "array_record", **kwargs})
         self._final = pathlib.Path(self.data_dir)  # TFDS swaps data_dir while it builds
         self.parts_dir = self._final.with_name(f"{self._final.name}.parts")
@@ -98,12 +108,16 @@ class TrackBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     @abc.abstractmethod
     def recordings(self, manual_dir: pathlib.Path | None) -> dict[str, list[Recording]]:
-        """{split: its tracks in order}; all checks that need no decoding belong here."""
+        """{split: its tracks in order}; all checks that need no decoding belong here.
 
-    def accept(self, tracks: Sequence[tuple[Recording, Mapping[str, Any]]]) -> None:
-        """Raises InputError for what only extraction could tell; gets `writer.extract_all` rows.
+        What is wrong with one recording goes into its `problem`; what is wrong with all raises
+        InputError.
+        """
 
-        Parts are kept, so a restart under another late option costs nothing.
+    def accept(self, recording: Recording, row: Mapping[str, Any]) -> None:
+        """Raises InputError for what only extraction could tell; `row` is of `extract_all`.
+
+        The part is kept, so a restart under another late option costs nothing.
         """
         return
 
@@ -127,47 +141,53 @@ class TrackBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         for stale in self._final.parent.glob(f"incomplete.*_{self._final.name}"):
             if stale != pathlib.Path(self.data_dir):  # left by a killed build
                 shutil.rmtree(stale)
-        everything = [each for tracks in recordings.values() for each in tracks]
-        rows = writer.extract_all(everything, self._plan(), self.parts_dir, self._jobs)
-        self.accept(list(zip(everything, rows, strict=True)))
-        stream = iter(rows)
-        by_split = {
-            split: list(itertools.islice(stream, len(recordings[split]))) for split in recordings
+        everything = [
+            dataclasses.replace(each, split=split)
+            for split, tracks in recordings.items()
+            for each in tracks
+        ]
+        rows = writer.extract_all(everything, self._plan(), self.parts_dir, self._run, self._strict)
+        rows = [self._accepted(*each) for each in zip(everything, rows, strict=True)]
+        report.write(pathlib.Path(self.data_dir) / report.NAME, everything, rows)
+        refused = {
+            recording.track_id: row["refused"]
+            for recording, row in zip(everything, rows, strict=True)
+            if "refused" in row
         }
-        self.info.metadata.update(self._facts(by_split), **self.extras(recordings))
-        return {split: _shards(each, self.info.features) for split, each in by_split.items()}
+        if len(refused) == len(everything):
+            first, others = next(iter(refused.values())), len(refused) - 1
+            raise InputError(first + (f" (and {others} more: no recording is left)" * bool(others)))
+        row_of = dict(zip((each.track_id for each in everything), rows, strict=True))
+        built = {
+            split: [each for each in tracks if each.track_id not in refused]
+            for split, tracks in recordings.items()
+        }
+        built = {split: tracks for split, tracks in built.items() if tracks}
+        parts = {split: [row_of[each.track_id] for each in built[split]] for split in built}
+        self.info.metadata.update(
+            facts.of_rows(parts, self.dims),
+            dims=list(self.dims),
+            crop=self.crop,
+            options=options_of(self.builder_config),
+            refused=refused,
+            **self.extras(built),
+        )
+        return {split: _shards(each, self.info.features) for split, each in parts.items()}
+
+    def _accepted(self, recording: Recording, row: dict[str, Any]) -> dict[str, Any]:
+        if "refused" not in row:
+            try:
+                self.accept(recording, row)
+            except InputError as error:
+                if self._strict:
+                    raise
+                return {"refused": str(error)}
+        return row
 
     def _plan(self) -> writer.Plan:
         config = self.builder_config
         early = {k: v for k, v in options_of(config).items() if k not in self.late_options}
-        extract = type(self).extract
-        return writer.Plan(extract, config, early, str(self.version), self.dims, self.points)
-
-    def _facts(self, rows: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-        tracks = {split: _track_table(each) for split, each in rows.items()}
-        ids = {split: sorted(track.track_id for track in tracks[split]) for split in tracks}
-        all_rows = [row for each in rows.values() for row in each]
-        all_fps = [row["track"]["fps"] for row in all_rows]
-        counts = {
-            split: {
-                "tracks": len(each),
-                "frames": sum(row["track"]["frames"] for row in each),
-                **{key: sum(row[key] for row in each) for key in ("face", "labelled", "used")},
-            }
-            for split, each in rows.items()
-        }
-        used = counts.get("train", {}).get("used", 0)
-        sums = np.sum([row["target_sum"] for row in rows.get("train", [])], axis=0)
-        return {
-            "dims": list(self.dims),
-            "crop": self.crop,
-            "fps": float(np.median(all_fps)),
-            "tracks": {split: [track.to_json() for track in tracks[split]] for split in tracks},
-            "split_hash": hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()[:16],
-            "train_mean": dict(zip(self.dims, (sums / used).tolist(), strict=True)) if used else {},
-            "counts": counts,
-            "options": options_of(self.builder_config),
-        }
+        return writer.Plan(self.extract, config, early, str(self.version), self.dims, self.points)
 
     def _manual_dir(self, dl_manager) -> pathlib.Path | None:
         if not self.MANUAL_DOWNLOAD_INSTRUCTIONS:
@@ -188,13 +208,6 @@ def options_of(config: Any) -> dict[str, Any]:
         return {}
     tfds_fields = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
     return {key: v for key, v in dataclasses.asdict(config).items() if key not in tfds_fields}
-
-
-def _track_table(rows: Sequence[Mapping[str, Any]]) -> list[Track]:
-    firsts = itertools.accumulate((row["records"] for row in rows), initial=0)
-    return [
-        Track(**row["track"], first_record=first) for row, first in zip(rows, firsts, strict=False)
-    ]
 
 
 def _shards(rows: Sequence[Mapping[str, Any]], layout: tfds.features.FeaturesDict) -> list:

@@ -1,194 +1,97 @@
-"""Label files: read a csv of times and targets, fuse its raters, resample at the frames' times."""
+"""The targets of one recording, and which of them falls on which frame: by number or by time."""
 
-import pathlib
-import re
-from collections.abc import Sequence
-from typing import NamedTuple
+import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from va_jax.schema import LABEL_RANGE, InputError
 
-DELIMITERS = (";", "\t", ",")
-TIME_NAMES = frozenset(
-    {"time", "times", "timesec", "timeinseconds", "timestamp", "timestamps", "frametime"}
-)
-"""Accepted names of the time column, letters and digits only: `times` is `time_s` or `time (s)`."""
 
-UNLABELLED = frozenset({"", "nan", "na"})
-
-
-class Labels(NamedTuple):
-    """The targets of one video over time."""
+@dataclasses.dataclass(frozen=True)
+class TimedLabels:
+    """Targets over time, at any rate."""
 
     time_s: np.ndarray  # float64 [rows], rising
     values: np.ndarray  # float64 [rows, dims], NaN where unlabelled
+    raters: tuple[np.ndarray, ...] = ()  # per dim float64 [raters, rows], where they are known
+    max_gap_s: float = 1.0  # rows further apart are not interpolated
 
     @property
     def step_s(self) -> float:
         return float(np.median(np.diff(self.time_s)))
 
+    def at(
+        self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
+    ) -> Float[np.ndarray, "frames dims"]:
+        """The targets of frames with these numbers and times, by their times."""
+        return resample(self.time_s, self.values, time_s.astype(np.float64), self.max_gap_s)
 
-def read_labels(path: pathlib.Path, dims: Sequence[str]) -> Labels:
-    """Reads a label csv; several raters' columns for one target are fused by `fuse_raters`.
+    def unused(self, number: tuple[int, int], time_s: tuple[float, float]) -> int:
+        """Rows that fall on no frame, given the first and the last frame's number and time."""
+        reach = self.step_s / 2 + 1e-9
+        inside = (self.time_s >= time_s[0] - reach) & (self.time_s <= time_s[1] + reach)
+        return int((~inside).sum())
 
-    The delimiter is the first of `;`, tab and `,` that occurs in the first line. The file has a
-    header when its first cell is no number. With a header, the time column is the one named `time`,
-    `time_s`, `time in seconds`, `timestamp` or `frametime`, else the first; a column belongs to the
-    target whose name it starts with, in any case (`valence`, `Valence_r2`, `valence FM1`); others
-    are ignored. Without a header the columns are the time and then `dims`, in this order. Times are
-    seconds, values lie in [-1, 1]; an empty cell or `nan` means unlabelled.
-
-    Raises InputError, with file, line and value, for everything else.
-    """
-    lines = _lines(path)
-    delimiter = next((each for each in DELIMITERS if each in lines[0][1]), ",")
-    rows = [(n, [cell.strip(" \"'") for cell in text.split(delimiter)]) for n, text in lines]
-    if _is_number(rows[0][1][0]):
-        header = ["time", *dims]
-        if len(rows[0][1]) != len(header):
-            raise InputError(
-                f"{path}: line {rows[0][0]}: {len(rows[0][1])} columns without a header, expected "
-                f"{len(header)} ({', '.join(header)}); add a header line"
-            )
-    else:
-        header = rows.pop(0)[1]
-    if len(rows) < 2:
-        raise InputError(f"{path}: {len(rows)} label rows; at least 2 are needed")
-    for number, cells in rows:
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path}: line {number}: {len(cells)} cells where the first line has {len(header)}"
-            )
-    time_column = _time_column(path, header)
-    columns = _target_columns(path, header, dims, time_column)
-    time_s = _times(path, [(number, cells[time_column]) for number, cells in rows])
-    values = [
-        fuse_raters(
-            np.array([[_value(path, n, header[c], cells[c]) for n, cells in rows] for c in raters])
+    def describe(self) -> str:
+        """Where the rows lie, for an error."""
+        first, last = self.time_s[0], self.time_s[-1]
+        return (
+            f"span {first:g} to {last:g} s, {self.step_s:g} s apart (max_gap_s={self.max_gap_s:g})"
         )
-        for raters in columns
-    ]
-    return Labels(time_s, np.stack(values, axis=1))
 
 
-def _lines(path: pathlib.Path) -> list[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; check the labels column") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no UTF-8 text; save the labels as a csv") from error
-    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not lines:
-        raise InputError(f"{path}: is empty; leave the labels cell empty for an unlabelled video")
-    return lines
+@dataclasses.dataclass(frozen=True)
+class NumberedLabels:
+    """Targets of frames that are called by number."""
+
+    number: np.ndarray  # int64 [rows], rising
+    values: np.ndarray  # float64 [rows, dims], NaN where unlabelled
+    raters: tuple[np.ndarray, ...] = ()  # as in TimedLabels
+
+    def at(
+        self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
+    ) -> Float[np.ndarray, "frames dims"]:
+        """The targets of frames with these numbers, NaN where no row has the number."""
+        row = np.minimum(np.searchsorted(self.number, number), len(self.number) - 1)
+        same = self.number[row] == number
+        return np.where(same[:, None], self.values[row], np.nan).astype(np.float32)
+
+    def unused(self, number: tuple[int, int], time_s: tuple[float, float]) -> int:
+        """Rows that fall on no frame, given the first and the last frame's number and time."""
+        return int(((self.number < number[0]) | (self.number > number[1])).sum())
+
+    def describe(self) -> str:
+        """Where the rows lie, for an error."""
+        return f"are those of frames {self.number[0]} to {self.number[-1]}"
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+Labels = TimedLabels | NumberedLabels
 
 
-def _time_column(path: pathlib.Path, header: Sequence[str]) -> int:
-    plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in header]
-    for column, name in enumerate(plain):
-        if name in TIME_NAMES:
-            return column
-    if plain[0].startswith("frame") or plain[0].endswith("ms") or "milli" in plain[0]:
-        raise InputError(
-            f"{path}: line 1: column {header[0]!r} does not hold seconds; name a column time_s"
-        )
-    return 0
-
-
-def _target_columns(
-    path: pathlib.Path, header: Sequence[str], dims: Sequence[str], time_column: int
-) -> list[list[int]]:
-    """The raters' columns of each target; a name that fits two targets goes to the longer one."""
-    columns: dict[str, list[int]] = {dim: [] for dim in dims}
-    for column, name in enumerate(header):
-        fits = [dim for dim in dims if name.lower().startswith(dim.lower())]
-        if fits and column != time_column:
-            columns[max(fits, key=len)].append(column)
-    for dim, found in columns.items():
-        if not found:
-            raise InputError(
-                f"{path}: line 1: no column for {dim!r} among {', '.join(header)}; "
-                "name one so, or set the option dims"
-            )
-    return list(columns.values())
-
-
-def _times(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Float[np.ndarray, "rows"]:
-    times: list[float] = []
-    for number, cell in cells:
-        time = float(cell) if _is_number(cell) else np.nan
-        if not np.isfinite(time):
-            raise InputError(f"{path}: line {number}: time {cell!r} is not a number of seconds")
-        if times and time <= times[-1]:
-            how = "repeats" if time == times[-1] else "goes back from"
-            raise InputError(
-                f"{path}: line {number}: time {cell} {how} {times[-1]:g}; sort by time"
-            )
-        times.append(time)
-    return np.array(times)
-
-
-def _value(path: pathlib.Path, number: int, name: str, cell: str) -> float:
-    if cell.lower() in UNLABELLED:
-        return np.nan
-    if not _is_number(cell):
-        raise InputError(f"{path}: line {number}: {name} {cell!r} is not a number")
-    value = float(cell)
+def to_label_range(
+    values: Float[np.ndarray, "*shape"], source: tuple[float, float]
+) -> Float[np.ndarray, "*shape"]:
+    """Values of the range `source` (lowest, highest), linearly in LABEL_RANGE."""
     low, high = LABEL_RANGE
-    if not low <= value <= high:
+    return low + (values - source[0]) * ((high - low) / (source[1] - source[0]))
+
+
+def check_range(
+    path: object,
+    values: Float[np.ndarray, "rows"],
+    lines: list[int],
+    name: str,
+    source: tuple[float, float],
+) -> None:
+    """Raises InputError that names the first value outside `source`, its file and its line."""
+    outside = (values < source[0]) | (values > source[1])
+    if outside.any():
+        at = int(np.argmax(outside))
         raise InputError(
-            f"{path}: line {number}: {name} {cell} is outside [{low:g}, {high:g}]; "
-            "rescale the labels, and leave unlabelled cells empty"
+            f"{path}: line {lines[at]}: {name} {values[at]:g} is outside "
+            f"[{source[0]:g}, {source[1]:g}]; correct the file"
         )
-    return value
-
-
-def fuse_raters(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "rows"]:
-    """One trace from several raters', as AVEC 2016 makes the gold standard of RECOLA.
-
-    The mean of the raters' traces, each freed of its own mean, plus the mean of those means
-    weighted by w_r, the mean CCC of rater r with the others; clipped to LABEL_RANGE. Ours: weights
-    below 0 count as 0, all-zero weights as equal, and a rater is left out of the rows it lacks.
-    """
-    raters = len(values)
-    if raters == 1:
-        return values[0]
-    known = np.isfinite(values)
-    if not known.any(1).all():
-        raise InputError(f"rater {int(np.argmin(known.any(1))) + 1} of {raters} labelled nothing")
-    weights = np.zeros(raters)
-    for r in range(raters):
-        others = [_ccc(values[r], values[o]) for o in range(raters) if o != r]
-        weights[r] = max(0.0, float(np.mean(others)))
-    if not weights.any():
-        weights[:] = 1
-    means = np.nanmean(values, axis=1)
-    level = (weights * means).sum() / weights.sum()
-    count = known.sum(0)
-    deviation = np.where(known, values - means[:, None], 0).sum(0)
-    fused = deviation / np.maximum(count, 1) + level
-    return np.where(count > 0, np.clip(fused, *LABEL_RANGE), np.nan)
-
-
-def _ccc(a: Float[np.ndarray, "rows"], b: Float[np.ndarray, "rows"]) -> float:
-    """Lin's concordance over the rows both raters labelled; 0 where both are constant."""
-    both = np.isfinite(a) & np.isfinite(b)
-    if not both.any():
-        return 0.0
-    a, b = a[both], b[both]
-    denominator = a.var() + b.var() + (a.mean() - b.mean()) ** 2
-    return 2 * float(np.mean((a - a.mean()) * (b - b.mean()))) / denominator if denominator else 0.0
 
 
 def resample(

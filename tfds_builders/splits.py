@@ -49,5 +49,43 @@ def subject_disjoint_splits(
     return {subject: split for split, names in members.items() for subject in names}
 
 
+def fold_splits(
+    subjects: Iterable[str],
+    seed: int,
+    folds: int,
+    fold: int,
+    strata: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """{subject: split} of one of `folds` cross-validation rounds.
+
+    Subjects are shared out evenly as in `subject_disjoint_splits`. Fold number `fold` is test, the
+    next one (after the last, the first) dev, the rest train; over all rounds everyone is test once.
+    """
+    shares = {str(number): 1 / folds for number in range(folds)}
+    drawn = subject_disjoint_splits(subjects, seed, shares, strata)
+    named = {str(fold): "test", str((fold + 1) % folds): "dev"}
+    return {subject: named.get(number, "train") for subject, number in drawn.items()}
+
+
+def unparted(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """{subject: unit} so that subjects who share a session, directly or over others, share a unit.
+
+    `pairs` are (subject, session); a unit goes by its first subject in sorted order.
+    """
+    unit: dict[str, str] = {}
+    members: dict[str, set[str]] = {}
+    by_session: dict[str, str] = {}
+    for subject, session in sorted(set(pairs)):
+        if subject not in unit:
+            unit[subject], members[subject] = subject, {subject}
+        other = unit[by_session.setdefault(session, subject)]
+        kept, gone = sorted((unit[subject], other))
+        if kept != gone:
+            for each in members.pop(gone):
+                unit[each] = kept
+                members[kept].add(each)
+    return unit
+
+
 def _draw(seed: int, subject: str) -> str:
     return hashlib.sha256(f"{seed}:{subject}".encode()).hexdigest()

@@ -4,14 +4,14 @@ A part is an ArrayRecord file of finished records and a JSON row about them. Bot
 a temporary name and renamed, the row last, so a row that exists vouches for its part.
 """
 
-import concurrent.futures
+import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
-import multiprocessing
-import os
 import pathlib
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,17 +30,28 @@ class Recording:
     track_id: str
     video_id: str
     subject_id: str
-    sources: tuple[str, ...] = ()  # files and folders it is read from; a change redoes the part
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)  # role -> file or folder
     group: str = ""
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # JSON values
+    split: str = ""  # "": not drawn yet
+    problem: str = ""  # why it cannot be extracted, as far as is known without decoding
 
 
-Extract = Callable[[Recording, Any], tuple[float, Iterator[Clip]]]
-"""`extract(recording, builder_config) -> (frames per second, its clips in order)`.
+Tally = collections.Counter[str]
+"""What was dropped, filled or hidden in one recording, counted by name."""
+
+Extract = Callable[[Recording, Any, Tally], tuple[float, Iterator[Clip]]]
+"""`extract(recording, builder_config, tally) -> (frames per second, its clips in order)`.
 
 A function at the top of a module, so that worker processes can import it. Clips are drawn one by
-one: memory must not grow with the length of the video.
+one: memory must not grow with the length of the video. `tally` is complete with the last clip.
 """
+
+Task = tuple[Recording, pathlib.Path]
+"""A recording and the file its records go to."""
+
+Run = Callable[[Callable[[Recording, pathlib.Path], dict], Sequence[Task]], Iterator[tuple]]
+"""`run(work, tasks)` yields (part, work(recording, part)) of each task, in any order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,85 +89,84 @@ def fingerprint(recording: Recording, plan: Plan) -> str:
     A file is identified by its path, size and modification time, a folder by those of its files.
     """
     files = []
-    for source in map(pathlib.Path, recording.sources):
+    for source in map(pathlib.Path, recording.files.values()):
         if not source.exists():
             raise InputError(f"{source} of track {recording.track_id!r} does not exist")
         members = sorted(source.rglob("*")) if source.is_dir() else [source]
         stats = ((member, member.stat()) for member in members)
         files += [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     plan_facts = [dict(plan.options), plan.version, plan.dims, plan.points]
-    text = json.dumps([dataclasses.asdict(recording), plan_facts, files], sort_keys=True)
+    facts = dataclasses.asdict(dataclasses.replace(recording, split=""))
+    text = json.dumps([facts, plan_facts, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def extract_all(
-    recordings: Sequence[Recording], plan: Plan, folder: pathlib.Path, jobs: int
+    recordings: Sequence[Recording],
+    plan: Plan,
+    folder: pathlib.Path,
+    run: Run,
+    strict: bool = False,
 ) -> list[dict[str, Any]]:
     """Extracts into `folder` what is not there yet; returns the rows in the recordings' order.
 
     A row holds `track` (a schema.Track without its first record), `part` (the file's path),
-    `records`, `bytes`, the counts `face`, `labelled` and `used` (both) of its frames, and
-    `target_sum`, the sum of the targets over the used frames. `jobs` processes share the work; 1
-    stays in this process. The first failure stops the build; finished parts stay for the restart.
+    `records`, `bytes`, the counts `face`, `labelled` and `used` (both) of its frames,
+    `target_sum`, the sum of the targets over the used frames, and `tally`; or only `refused`, why
+    the recording could not be extracted. It is tried anew by the next build, unlike finished parts.
+    With `strict` the first refusal stops the build.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [folder / f"{fingerprint(each, plan)}.array_record" for each in recordings]
-    rows = {
-        part: json.loads(part.with_suffix(".json").read_text())
-        for part in parts
-        if part.with_suffix(".json").exists()
-    }
-    tasks = [task for task in zip(recordings, parts, strict=True) if task[1] not in rows]
+    rows: dict[pathlib.Path, dict[str, Any]] = {}
+    tasks, parts = [], []
+    for recording in recordings:
+        try:
+            if recording.problem:
+                raise InputError(recording.problem)
+            name = fingerprint(recording, plan)
+        except InputError as error:
+            parts.append(folder / f"refused{len(parts)}")
+            rows[parts[-1]] = _refusal(error, strict)
+            continue
+        parts.append(folder / f"{name}.array_record")
+        if parts[-1].with_suffix(".json").exists():
+            rows[parts[-1]] = json.loads(parts[-1].with_suffix(".json").read_text())
+        else:
+            tasks.append((recording, parts[-1]))
     frames = 0
-    with tqdm.tqdm(
-        desc="extract", unit="recording", total=len(parts), initial=len(rows), smoothing=0
-    ) as bar:
-        for part, row in _run(functools.partial(_extract_part, plan=plan), tasks, jobs):
+    with (
+        tqdm.tqdm(
+            desc="extract", unit="recording", total=len(parts), initial=len(rows), smoothing=0
+        ) as bar,
+        contextlib.closing(run(functools.partial(extract_part, plan=plan), tasks)) as done,
+    ):
+        for part, row in done:
+            if "refused" in row and strict:
+                raise InputError(row["refused"])
             rows[part] = row
-            frames += row["track"]["frames"]
+            frames += 0 if "refused" in row else row["track"]["frames"]
             elapsed_s = max(bar.format_dict["elapsed"], 1e-6)
             bar.set_postfix_str(f"{frames / elapsed_s:.0f} frames/s", refresh=False)
             bar.update()
     return [{**rows[part], "part": str(part)} for part in parts]
 
 
-def _run(
-    work: Callable[[Recording, pathlib.Path], dict[str, Any]],
-    tasks: Sequence[tuple[Recording, pathlib.Path]],
-    jobs: int,
-) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
-    """(part, row) of each task as it is done; those running when one fails are finished first."""
-    if jobs == 1:
-        for task in tasks:
-            yield task[1], work(*task)
-        return
-    spawn = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
-    pool = concurrent.futures.ProcessPoolExecutor(jobs, spawn, _prepare_worker)
-    try:
-        futures = {pool.submit(work, *task): task[1] for task in tasks}
-        for future in concurrent.futures.as_completed(futures):
-            yield futures[future], future.result()
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise InputError(
-            f"a worker process died, out of memory perhaps; lower jobs={jobs}"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _refusal(error: InputError, strict: bool) -> dict[str, Any]:
+    if strict:
+        raise error
+    return {"refused": str(error)}
 
 
-def _prepare_worker() -> None:
-    """Lets several workers share one accelerator: none of them reserves its whole memory."""
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
-
-def _extract_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[str, Any]:
+def extract_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[str, Any]:
+    """The row of one recording, written beside its part; `refused` where its input is bad."""
     try:
         row = _write_part(recording, part, plan)
+    except InputError as error:
+        return {"refused": str(error)}
     except Exception as error:
-        if not isinstance(error, InputError):
-            error.add_note(f"while extracting track {recording.track_id!r}, {recording.sources}")
+        error.add_note(f"while extracting track {recording.track_id!r}, {dict(recording.files)}")
         raise
-    temporary = part.with_suffix(".json.tmp")
+    temporary = _temporary(part)
     temporary.write_text(json.dumps(row))
     temporary.rename(part.with_suffix(".json"))
     return row
@@ -164,14 +174,15 @@ def _extract_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[
 
 def _write_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[str, Any]:
     layout = features(plan.dims, plan.points)
-    temporary = part.with_suffix(".tmp")
+    temporary = _temporary(part)
     count = face = labelled = used = records = 0
     target_sum = np.zeros(len(plan.dims))
     last_s = -np.inf
+    tally: Tally = collections.Counter()
     ids = {key: getattr(recording, key) for key in ("track_id", "video_id", "subject_id")}
     writer = array_record_module.ArrayRecordWriter(str(temporary), "group_size:1")
     try:
-        fps, clips = plan.extract(recording, plan.config)
+        fps, clips = plan.extract(recording, plan.config, tally)
         for clip in clips:
             if count % CLIP_FRAMES:
                 raise ValueError(f"clip {records} follows one of fewer than {CLIP_FRAMES} frames")
@@ -189,7 +200,7 @@ def _write_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[st
             target_sum += clip.target[both].sum(0, dtype=np.float64)
             last_s = clip.time_s[-1]
         if not count:
-            source = ", ".join(recording.sources) or recording.track_id
+            source = ", ".join(recording.files.values()) or recording.track_id
             raise InputError(f"{source}: no frames for track {recording.track_id!r}; remove it")
     except BaseException:
         writer.close()
@@ -206,7 +217,12 @@ def _write_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[st
         "labelled": labelled,
         "used": used,
         "target_sum": target_sum.tolist(),
+        "tally": {key: count for key, count in sorted(tally.items()) if count},
     }
+
+
+def _temporary(part: pathlib.Path) -> pathlib.Path:
+    return part.with_name(f"{part.stem}.{uuid.uuid4().hex}.tmp")  # two machines may write one part
 
 
 def _check(clip: Clip, plan: Plan, last_s: float) -> None:

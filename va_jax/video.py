@@ -35,8 +35,8 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     Raises InputError where the file is missing, is no video, has no video stream or no frame.
     """
     path = pathlib.Path(path)
-    with _opened(path) as container:
-        stream = _video_stream(container, path)
+    with opened(path) as container:
+        stream = video_stream(container, path)
         first = _first_frame(container, stream, path)
         width, height = first.width, first.height
         if _orientation(first)[0]:
@@ -66,8 +66,8 @@ def read_frames(
     path = pathlib.Path(path)
     if max_side is not None and max_side < 1:
         raise InputError(f"max_side={max_side} is not positive; give a size in pixels or None")
-    with _opened(path) as container:
-        stream = _video_stream(container, path)
+    with opened(path) as container:
+        stream = video_stream(container, path)
         start_s = None if stream.start_time is None else stream.start_time * stream.time_base
         count, last_s, end_s, size = 0, 0.0, 0.0, None
         try:
@@ -76,10 +76,9 @@ def read_frames(
                 if start_s is None and frame.pts is not None:
                     start_s = frame.pts * frame.time_base
                 time_s = _time_s(frame, start_s, last_s if count else None, stream, path)
-                image = frame.reformat(*size, "rgb24", interpolation="AREA").to_ndarray()
                 count, last_s = count + 1, time_s
                 end_s = time_s + float((frame.duration or 0) * frame.time_base)
-                yield time_s, _upright(image, frame)
+                yield time_s, _upright(frame, size)
         except av.FFmpegError as error:
             raise InputError(
                 f"{path}: broken after {count} frames, last good time {last_s:.3f} s "
@@ -87,14 +86,15 @@ def read_frames(
             ) from error
         if not count:
             raise InputError(f"{path}: holds no frame that can be decoded; replace the file")
-        if _cut_off(stream, count, end_s + max(0.0, float(start_s or 0))):
+        if cut_off(stream, count, end_s + max(0.0, float(start_s or 0))):
             raise InputError(
                 f"{path}: breaks off after {count} frames, last good time {last_s:.3f} s, its "
                 f"header says {float(stream.duration * stream.time_base):.3f} s; copy it again"
             )
 
 
-def _opened(path: pathlib.Path) -> Any:
+def opened(path: pathlib.Path) -> Any:
+    """The file's PyAV container, to be used in `with`; raises InputError where it is no video."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
     try:
@@ -108,7 +108,8 @@ def _opened(path: pathlib.Path) -> Any:
     return container
 
 
-def _video_stream(container: Any, path: pathlib.Path) -> Any:
+def video_stream(container: Any, path: pathlib.Path) -> Any:
+    """The first stream with moving pictures; raises InputError where there is none."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art of audio files
             return stream
@@ -153,7 +154,7 @@ def _time_s(
     return time_s if last_s is None else max(time_s, last_s + LEAST_STEP_S)
 
 
-def _cut_off(stream: Any, count: int, end_s: float) -> bool:
+def cut_off(stream: Any, count: int, end_s: float) -> bool:
     """Whether both length and count of the header exceed what came by more than rounding.
 
     The demuxer ends a truncated file in silence, so only the header can tell. Some containers
@@ -180,7 +181,13 @@ def _orientation(frame: Any) -> tuple[bool, bool, bool]:
     return False, a < 0, d < 0
 
 
-def _upright(image: np.ndarray, frame: Any) -> np.ndarray:
+def upright_image(frame: Any, max_side: int | None = None) -> np.ndarray:
+    """A decoded PyAV frame as uint8 [height, width, 3] RGB, its longer side at most `max_side`."""
+    return _upright(frame, _shrunk(frame.width, frame.height, max_side))
+
+
+def _upright(frame: Any, size: tuple[int, int]) -> np.ndarray:
+    image = frame.reformat(*size, "rgb24", interpolation="AREA").to_ndarray()
     transpose, left_right, up_down = _orientation(frame)
     if transpose:
         image = image.swapaxes(0, 1)

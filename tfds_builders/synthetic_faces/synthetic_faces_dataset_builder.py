@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfds_builders import common
-from tfds_builders.labels import fuse_raters
+from tfds_builders.raters import fuse_raters
 from tfds_builders.synthetic_faces import behaviour, identity, raters, render
-from tfds_builders.writer import Recording
+from tfds_builders.writer import Recording, Tally
 from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 
 SUBJECT, PLAY, RATING, CAMERA, PANEL = range(5)  # random streams of one seed
@@ -84,7 +84,9 @@ def panel(config: SyntheticFacesConfig) -> raters.Panel:
     return raters.hire(_stream(config, PANEL), config)
 
 
-def extract(recording: Recording, config: SyntheticFacesConfig) -> tuple[float, Iterator[Clip]]:
+def extract(
+    recording: Recording, config: SyntheticFacesConfig, tally: Tally
+) -> tuple[float, Iterator[Clip]]:
     """Frames per second and clips of one recording."""
     return config.fps, _clips(script(recording, config), recording, config)
 

@@ -1,0 +1,131 @@
+"""Build Aff-Wild2, in the layout of the ABAW challenges, from the organisers' crops."""
+
+import dataclasses
+import pathlib
+import re
+from typing import Any, ClassVar
+
+from tfds_builders import trees
+from tfds_builders.aff_wild2.labels import read_labels
+from tfds_builders.cutting import Material
+from tfds_builders.pictures import numbered_images
+from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
+from tfds_builders.text import read_lines
+from tfds_builders.writer import Recording
+from va_jax import video_facts
+from va_jax.schema import DIMS, InputError
+
+FOLDERS = {"cropped": ("cropped",), "aligned": ("cropped_aligned",)}
+"""Where the crops of a value of `crops` lie, anywhere in the tree's first two levels."""
+
+LABELS = (("*/VA_Estimation_Challenge", "*/VA_Set"),)
+SPLITS = {
+    "train": ("Train_Set", "Training_Set"),
+    "dev": ("Validation_Set",),
+}
+TEST = ("*/names_of_videos_in_each_test_set",)
+TEST_LIST = "Valence_Arousal_Estimation_Challenge_test_set_release*.txt"
+
+FPS = 30.0
+"""Of most of the videos; taken where neither the video nor the option `fps` tells (ours)."""
+
+
+@dataclasses.dataclass
+class AffWild2Config(RecordedConfig):
+    """Options of this builder; `--config_options key=value` sets them."""
+
+    FACES: ClassVar = ("crops",)
+
+    faces: str = "crops"
+    crops: str = "aligned"  # or "cropped": as the organisers' detector cut them
+    fps: float = 0.0  # of all crops; 0: of the video, where it lies in the tree, else FPS
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.crops not in FOLDERS:
+            raise InputError(f"crops={self.crops!r} is none of {', '.join(FOLDERS)}")
+        if set(self.dims) != set(DIMS):
+            raise InputError(f"dims={','.join(self.dims)}: Aff-Wild2 has {', '.join(DIMS)}")
+        if self.fps < 0:
+            raise InputError(f"fps={self.fps} must be 0 or above")
+
+
+def read(recording: Recording, config: AffWild2Config) -> Material:
+    """Image k and label row k belong together; the track is as long as the longer of the two."""
+    folder = pathlib.Path(recording.files["crops"])
+    last, labels = max(numbered_images(folder)), None
+    if "labels" in recording.files:
+        labels = read_labels(pathlib.Path(recording.files["labels"]), config.dims)
+        last = max(last, int(labels.number[-1]))
+    fps = config.fps or FPS
+    if not config.fps and "video" in recording.files:
+        fps = video_facts.timeline(recording.files["video"]).fps or FPS
+    pad = config.crops == "cropped"
+    return Material(folder, "crops", labels, first=1, last=last, fps=fps, pad=pad)
+
+
+class Builder(RecordedBuilder):
+    """Aff-Wild2: one track for each annotated person, `_left` and `_right` of one video apart."""
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "The folder that holds the annotations (VA_Estimation_Challenge), cropped_aligned, and "
+        "for the test split names_of_videos_in_each_test_set."
+    )
+    BUILDER_CONFIGS: ClassVar = named_configs(
+        AffWild2Config, {"": {}, "cropped": {"crops": "cropped"}}
+    )
+    read = staticmethod(read)
+    expected: ClassVar = {"train": 356, "dev": 76, "test": 162}
+
+    @property
+    def crop(self) -> dict[str, Any]:
+        config = self.builder_config
+        how = {"aligned": "by the organisers, to five points", "cropped": "none"}[config.crops]
+        return super().crop | {"source": FOLDERS[config.crops][0], "alignment": how}
+
+    @property
+    def labels_facts(self) -> dict[str, Any]:
+        return {"source": "VA_Estimation_Challenge", "range": [-1, 1], "join": "frame number"}
+
+    def scan(self, manual_dir: pathlib.Path) -> list[Recording]:
+        annotations = trees.require_folder(manual_dir, *LABELS)
+        name = FOLDERS[self.builder_config.crops]
+        crops = trees.require_folder(manual_dir, tuple(f"*/{each}" for each in name))
+        videos = trees.videos_by_name(manual_dir)
+        found = []
+        for split, names in SPLITS.items():
+            labels = trees.files_by_name(trees.require_folder(annotations, names), [".txt"])
+            found += [
+                _recording(track, split, crops, videos, path) for track, path in labels.items()
+            ]
+        for track in _test_tracks(manual_dir):
+            found.append(_recording(track, "test", crops, videos, None))
+        return found
+
+
+def _test_tracks(root: pathlib.Path) -> list[str]:
+    """The tracks of the list that the organisers give out; none where it is not there."""
+    folder = trees.find_folder(root, TEST)
+    lists = [] if folder is None else sorted(folder.glob(TEST_LIST))
+    return [text.strip() for _, text in read_lines(lists[0])] if lists else []
+
+
+def _recording(
+    track: str,
+    split: str,
+    crops: pathlib.Path,
+    videos: dict[str, pathlib.Path],
+    labels: pathlib.Path | None,
+) -> Recording:
+    """Who is in which video is not published, so all tracks of one video are one subject."""
+    video = re.sub(r"_(left|right)$", "", track)
+    folder = crops / track
+    files = {"crops": str(folder)}
+    if labels is not None:
+        files["labels"] = str(labels)
+    if video in videos:
+        files["video"] = str(videos[video])
+    problem = ""
+    if not folder.is_dir():
+        problem = f"{folder}: does not exist; the crops of track {track!r} are missing"
+    return Recording(track, video, video, files, split=split, problem=problem)

@@ -1,0 +1,252 @@
+"""Face crops from pictures: ready crops as they are, or cut along given places, or found faces.
+
+In all three a frame that does not show the face keeps its place in the track; its crop shows the
+last place known, else the first, else it is black.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from tfds_builders import pictures
+from tfds_builders.common import encode_jpeg
+from tfds_builders.labels import Labels
+from tfds_builders.pictures import Picture
+from tfds_builders.writer import Tally
+from va_jax import faces, video, video_facts
+from va_jax.schema import InputError
+
+DETECTED_POINTS = 5
+"""Landmarks of a found face: left eye, right eye, nose, left and right mouth corner, as seen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What a recording is made of, before anything is decoded.
+
+    `faces` says how the face is found: `crops` (the images are crops), `boxes` (`places` holds
+    x1, y1, x2, y2), `landmarks` (`places` holds 5, 49 or 68 points) or `detect`. Places and
+    `landmarks`, which are stored, are in pixels of the pictures and called by frame number; where
+    there is none for a number, or it is not finite, the frame does not show the face.
+    """
+
+    pictures: pathlib.Path  # a video file or a folder of numbered images
+    faces: str
+    labels: Labels | None = None  # None: unlabelled
+    first: int = 0  # number of a video's first frame, or of the image of time 0
+    last: int | None = None  # number of a folder's last frame; default: of its last image
+    fps: float = 25.0  # of a folder
+    places: Mapping[int, np.ndarray] | None = None
+    landmarks: Mapping[int, np.ndarray] | None = None
+    repeats: bool = True  # False: leave out frames that repeat the one before
+    pad: bool = False  # make crops that are not square so by black borders, or refuse them
+
+
+class Cut(NamedTuple):
+    """One frame of a track."""
+
+    number: int
+    time_s: float
+    jpeg: bytes  # square RGB crop
+    face: bool  # the crop shows the face
+    landmarks: np.ndarray  # float32 [points, 2] in units of the crop's side, NaN where unknown
+
+
+def cut(material: Material, config: Any, points: int, tally: Tally) -> tuple[float, Iterator[Cut]]:
+    """Mean frames per second, and a Cut for every frame.
+
+    Tallies: `no_image` (number without an image), `no_place` (picture without a usable box or
+    landmarks), `not_found` (picture on which the detector found no face), `repeats_dropped`.
+    """
+    if material.faces == "detect":
+        return _detected(material, config, points, tally)
+    if material.faces == "crops":
+        return material.fps, _ready(material, config, points, tally)
+    return fps_of(material), _placed(material, config, points, tally)
+
+
+def fps_of(material: Material) -> float:
+    """Mean frames per second, repeated frames included, from a video's index or the folder's."""
+    if material.pictures.is_dir():
+        return material.fps
+    return video_facts.timeline(material.pictures).fps or material.fps
+
+
+def numbers_of_folder(material: Material) -> tuple[int, int]:
+    """First and last frame number of a folder of images."""
+    last = material.last
+    if last is None:
+        last = max(pictures.numbered_images(material.pictures))
+    return material.first, last
+
+
+def _pictures(
+    material: Material, max_side: int | None = None, tally: Tally | None = None
+) -> Iterator[Picture]:
+    if material.pictures.is_dir():
+        first, last = numbers_of_folder(material)
+        return pictures.of_folder(material.pictures, material.fps, first, last, max_side)
+    video_file, first = material.pictures, material.first
+    return pictures.of_video(video_file, first, max_side, material.repeats, tally)
+
+
+def _ready(material: Material, config: Any, points: int, tally: Tally) -> Iterator[Cut]:
+    """A JPEG of the right size is kept byte for byte, others are resized and encoded again."""
+    images = pictures.numbered_images(material.pictures)
+    first, last = numbers_of_folder(material)
+    held, unknown = _black(config), _unknown(points)
+    for number in range(first, last + 1):
+        if number in images:
+            held = read_crop(images[number], config.size, config.jpeg_quality, material.pad)
+        else:
+            tally["no_image"] += 1
+        yield Cut(number, (number - first) / material.fps, held, number in images, unknown)
+
+
+def _placed(material: Material, config: Any, points: int, tally: Tally) -> Iterator[Cut]:
+    places = material.places or {}
+    known = (place for place in map(places.__getitem__, sorted(places)) if _usable(place))
+    held, jpeg = next(known, None), _black(config)
+    for picture in _pictures(material, tally=tally):
+        place, landmarks = places.get(picture.number), _unknown(points)
+        shown = place is not None and _usable(place) and picture.image is not None
+        if picture.image is None:
+            tally["no_image"] += 1
+        elif not shown:
+            tally["no_place"] += 1
+        held = place if shown else held
+        if picture.image is not None and held is not None:
+            crop, matrix = _crop(picture.image, held, material.faces, config)
+            jpeg = encode_jpeg(crop, config.jpeg_quality)
+            stored = material.landmarks.get(picture.number) if material.landmarks else None
+            if shown and stored is not None:
+                landmarks = _in_crop(matrix, stored, config.size)
+        yield Cut(picture.number, picture.time_s, jpeg, shown, landmarks)
+
+
+def _usable(place: np.ndarray) -> bool:
+    """Whether a box or landmarks are all known and span an area."""
+    if not np.isfinite(place).all():
+        return False
+    low, high = (place[:2], place[2:]) if place.shape == (4,) else (place.min(0), place.max(0))
+    return bool((high > low).all())
+
+
+def _crop(
+    image: np.ndarray, place: np.ndarray, how: str, config: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    if how == "boxes":
+        return faces.crop_box(image, place, config.size, config.margin)
+    return faces.align(image, place if len(place) == 5 else faces.five_points(place), config.size)
+
+
+def _detected(
+    material: Material, config: Any, points: int, tally: Tally
+) -> tuple[float, Iterator[Cut]]:
+    """The video is decoded twice: to follow the face from end to end, then to crop it."""
+    times_s: list[float] = []
+    images = _noting_times(_pictures(material, config.max_side), times_s)
+    detector = _detector(config.min_face)
+    track = faces.main_face(faces.follow(images, detector, every=config.detect_every))
+    if len(times_s) > 1:
+        fps = round((len(times_s) - 1) / (times_s[-1] - times_s[0]), 6)
+    else:
+        fps = _fps_of_one_frame(material)
+    stream = _pictures(material, config.max_side, tally)
+    if track is None:
+        return fps, _blank(stream, config, points, tally)
+    return fps, _aligned(stream, faces.held(faces.smooth(track)), material, config, tally)
+
+
+def _fps_of_one_frame(material: Material) -> float:
+    if material.pictures.is_dir():
+        return material.fps
+    return video.probe(material.pictures).fps or material.fps
+
+
+def _noting_times(
+    stream: Iterator[Picture], times_s: list[float]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """(time_s, image); a missing image is black, so that no face is found there."""
+    image = None
+    for picture in stream:
+        times_s.append(picture.time_s)
+        if picture.image is not None:
+            image = picture.image
+            yield picture.time_s, image
+        else:
+            yield picture.time_s, np.zeros((32, 32, 3) if image is None else image.shape, np.uint8)
+
+
+@functools.lru_cache(maxsize=1)
+def _detector(min_face: int) -> Callable[[np.ndarray], faces.Detections]:
+    """One detector a process: it compiles anew for each size of image only."""
+    return faces.Detector(min_face=min_face)
+
+
+def _aligned(
+    stream: Iterator[Picture],
+    track: faces.FaceTrack,
+    material: Material,
+    config: Any,
+    tally: Tally,
+) -> Iterator[Cut]:
+    jpeg = _black(config)
+    for picture, place, shown in zip(stream, track.landmarks, track.shown, strict=True):
+        landmarks = _unknown(DETECTED_POINTS)
+        if picture.image is None:
+            tally["no_image"] += 1
+        else:
+            tally["not_found"] += int(not shown)
+            try:
+                crop, matrix = faces.align(picture.image, place, config.size)
+            except InputError as error:
+                where = f"{material.pictures}: at {picture.time_s:.3f} s"
+                raise InputError(f"{where}: {error}") from error
+            jpeg = encode_jpeg(crop, config.jpeg_quality)
+            if shown:
+                landmarks = _in_crop(matrix, place, config.size)
+        yield Cut(picture.number, picture.time_s, jpeg, bool(shown), landmarks)
+
+
+def _blank(stream: Iterator[Picture], config: Any, points: int, tally: Tally) -> Iterator[Cut]:
+    for picture in stream:
+        tally["not_found"] += 1
+        yield Cut(picture.number, picture.time_s, _black(config), False, _unknown(points))
+
+
+def _in_crop(matrix: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
+    moved = faces.transform_points(matrix, points.astype(np.float64))
+    return ((moved + 0.5) / size).astype(np.float32)
+
+
+def _unknown(points: int) -> np.ndarray:
+    return np.full((points, 2), np.nan, np.float32)
+
+
+def _black(config: Any) -> bytes:
+    return encode_jpeg(np.zeros((config.size, config.size, 3), np.uint8), config.jpeg_quality)
+
+
+def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) -> bytes:
+    """The image as a JPEG of `size` x `size`; its own bytes where it is one already."""
+    data = path.read_bytes()
+    image = pictures.decode_image(path, data)
+    if image.shape[:2] == (size, size) and path.suffix.lower() != ".png":
+        return data
+    height, width = image.shape[:2]
+    if height != width and not pad:
+        raise InputError(f"{path}: is {width}x{height}; crops must be square")
+    if height != width:
+        spare = max(height, width) - np.array([height, width])
+        before, after = spare // 2, spare - spare // 2
+        image = np.pad(image, [*zip(before, after, strict=True), (0, 0)])
+    if len(image) != size:
+        how = cv2.INTER_AREA if size < len(image) else cv2.INTER_LINEAR
+        image = cv2.resize(image, (size, size), interpolation=how)
+    return encode_jpeg(image, quality)
