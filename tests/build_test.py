@@ -10,7 +10,8 @@ import simplejpeg
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.read_only_builder import builder_from_files
 
-from tfds_builders.build import build, builder_class, main
+from tfds_builders.build import build, main
+from tfds_builders.choose import builder_class
 from va_jax.schema import InputError
 
 

@@ -6,52 +6,19 @@ bad; they are named, and stand in report.csv with the reason.
 
 import argparse
 import contextlib
-import importlib
-import importlib.util
 import io
 import json
 import pathlib
-import pkgutil
 import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow_datasets as tfds
 
-import tfds_builders
 from tfds_builders import common, report, workers
+from tfds_builders.choose import make_builder
 from va_jax.schema import InputError
-
-
-def builder_class(name: str) -> type[common.TrackBuilder]:
-    """The class Builder of the package tfds_builders/<name>."""
-    packages = [each.name for each in pkgutil.iter_modules(tfds_builders.__path__) if each.ispkg]
-    modules = {each: f"tfds_builders.{each}.{each}_dataset_builder" for each in packages}
-    known = [each for each in packages if importlib.util.find_spec(modules[each])]
-    if name not in known:
-        raise InputError(f"no builder {name!r}; known: {', '.join(known)}")
-    return importlib.import_module(modules[name]).Builder
-
-
-def parse_options(texts: Sequence[str], config: Any) -> dict[str, Any]:
-    """`key=value` texts as values of the config's types; a tuple is written `a,b`."""
-    known = common.options_of(config)
-    options = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or key not in known:
-            raise InputError(f"option {text!r}: write key=value, key one of {', '.join(known)}")
-        kind = type(known[key])
-        try:
-            if kind is bool:
-                options[key] = {"true": True, "false": False}[value.lower()]
-            else:
-                options[key] = tuple(value.split(",")) if kind is tuple else kind(value)
-        except (ValueError, KeyError) as error:
-            raise InputError(f"option {key}={value!r} is no {kind.__name__}") from error
-    return options
 
 
 def build(
@@ -76,23 +43,11 @@ def build(
         raise InputError(f"jobs={jobs} must be at least 1")
     data_dir = data_dir.expanduser()
     manual_dir = manual_dir and manual_dir.expanduser()
-    set_name, _, config_name = name.partition("/")
-    builder_cls = builder_class(set_name)
-    known = {config.name: config for config in builder_cls.BUILDER_CONFIGS}
-    if config_name and config_name not in known:
-        raise InputError(f"{set_name} has no config {config_name!r}; known: {', '.join(known)}")
-    chosen = known.get(config_name) or next(iter(known.values()), None)
-    if builder_cls.MANUAL_DOWNLOAD_INSTRUCTIONS and manual_dir is None:
-        raise InputError(
-            f"{set_name} needs --manual_dir: {builder_cls.MANUAL_DOWNLOAD_INSTRUCTIONS}"
-        )
-    settings = {
-        "config": config_name or None,
-        "options": parse_options(options, chosen),
-        "run": workers.processes(jobs) if beam is None else workers.beam(beam),
-        "strict": strict,
-    }
-    builder = builder_cls(data_dir=data_dir, **settings)
+    run = workers.processes(jobs) if beam is None else workers.beam(beam)
+    settings = {"options": options, "run": run, "strict": strict}
+    builder = make_builder(name, data_dir, **settings)
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and manual_dir is None:
+        raise InputError(f"{name} needs --manual_dir: {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
     if wait:
         common.wait_for_other_build(builder.parts_dir)
     final = pathlib.Path(builder.data_dir)
@@ -100,9 +55,9 @@ def build(
     if replacing and not overwrite:
         _refuse_other_options(final, builder)
         return final, False
-    staging = data_dir / f"{set_name}.overwrite"
+    staging = data_dir / f"{builder.name}.overwrite"
     if replacing:
-        builder = builder_cls(data_dir=staging, **settings)
+        builder = make_builder(name, staging, **settings)
     with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads of unknown size
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)

@@ -41,6 +41,7 @@ class Material:
     first: int = 0  # number of a video's first frame, or of the image of time 0
     last: int | None = None  # number of a folder's last frame; default: of its last image
     fps: float = 25.0  # of a folder
+    grid_fps: float | None = None  # a video's frames are numbered by time at this rate, or counted
     places: Mapping[int, np.ndarray] | None = None
     landmarks: Mapping[int, np.ndarray] | None = None
     repeats: bool = True  # False: leave out frames that repeat the one before
@@ -61,7 +62,9 @@ def cut(material: Material, config: Any, points: int, tally: Tally) -> tuple[flo
     """Mean frames per second, and a Cut for every frame.
 
     Tallies: `no_image` (number without an image), `no_place` (picture without a usable box or
-    landmarks), `not_found` (picture on which the detector found no face), `repeats_dropped`.
+    landmarks), `no_landmarks` (face without the landmarks to be stored), `places_unused` (boxes or
+    landmarks before the first picture or behind the last), `not_found` (picture on which the
+    detector found no face), `repeats_dropped`.
     """
     if material.faces == "detect":
         return _detected(material, config, points, tally)
@@ -71,10 +74,13 @@ def cut(material: Material, config: Any, points: int, tally: Tally) -> tuple[flo
 
 
 def fps_of(material: Material) -> float:
-    """Mean frames per second, repeated frames included, from a video's index or the folder's."""
+    """Mean frames per second of those that are kept; without repeats only decoding tells."""
     if material.pictures.is_dir():
         return material.fps
-    return video_facts.timeline(material.pictures).fps or material.fps
+    if material.repeats:
+        return video_facts.timeline(material.pictures).fps or material.fps
+    times_s = [picture.time_s for picture in _pictures(material)]
+    return pictures.mean_fps(times_s) or material.fps
 
 
 def numbers_of_folder(material: Material) -> tuple[int, int]:
@@ -91,8 +97,8 @@ def _pictures(
     if material.pictures.is_dir():
         first, last = numbers_of_folder(material)
         return pictures.of_folder(material.pictures, material.fps, first, last, max_side)
-    video_file, first = material.pictures, material.first
-    return pictures.of_video(video_file, first, max_side, material.repeats, tally)
+    how = (material.first, max_side, material.repeats, tally, material.grid_fps)
+    return pictures.of_video(material.pictures, *how)
 
 
 def _ready(material: Material, config: Any, points: int, tally: Tally) -> Iterator[Cut]:
@@ -112,7 +118,9 @@ def _placed(material: Material, config: Any, points: int, tally: Tally) -> Itera
     places = material.places or {}
     known = (place for place in map(places.__getitem__, sorted(places)) if _usable(place))
     held, jpeg = next(known, None), _black(config)
+    last, stored_points = material.first - 1, material.landmarks or {}
     for picture in _pictures(material, tally=tally):
+        last = picture.number
         place, landmarks = places.get(picture.number), _unknown(points)
         shown = place is not None and _usable(place) and picture.image is not None
         if picture.image is None:
@@ -123,10 +131,13 @@ def _placed(material: Material, config: Any, points: int, tally: Tally) -> Itera
         if picture.image is not None and held is not None:
             crop, matrix = _crop(picture.image, held, material.faces, config)
             jpeg = encode_jpeg(crop, config.jpeg_quality)
-            stored = material.landmarks.get(picture.number) if material.landmarks else None
-            if shown and stored is not None:
+            stored = stored_points.get(picture.number) if shown and points else None
+            if stored is not None:
                 landmarks = _in_crop(matrix, stored, config.size)
+            elif shown and points:
+                tally["no_landmarks"] += 1
         yield Cut(picture.number, picture.time_s, jpeg, shown, landmarks)
+    tally["places_unused"] += sum(not material.first <= number <= last for number in places)
 
 
 def _usable(place: np.ndarray) -> bool:
@@ -151,12 +162,9 @@ def _detected(
     """The video is decoded twice: to follow the face from end to end, then to crop it."""
     times_s: list[float] = []
     images = _noting_times(_pictures(material, config.max_side), times_s)
-    detector = _detector(config.min_face)
-    track = faces.main_face(faces.follow(images, detector, every=config.detect_every))
-    if len(times_s) > 1:
-        fps = round((len(times_s) - 1) / (times_s[-1] - times_s[0]), 6)
-    else:
-        fps = _fps_of_one_frame(material)
+    find = detector(config.min_face)
+    track = faces.main_face(faces.follow(images, find, every=config.detect_every))
+    fps = pictures.mean_fps(times_s) or _fps_of_one_frame(material)
     stream = _pictures(material, config.max_side, tally)
     if track is None:
         return fps, _blank(stream, config, points, tally)
@@ -184,7 +192,7 @@ def _noting_times(
 
 
 @functools.lru_cache(maxsize=1)
-def _detector(min_face: int) -> Callable[[np.ndarray], faces.Detections]:
+def detector(min_face: int) -> Callable[[np.ndarray], faces.Detections]:
     """One detector a process: it compiles anew for each size of image only."""
     return faces.Detector(min_face=min_face)
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from va_jax.schema import LABEL_RANGE, InputError
 
@@ -26,6 +26,13 @@ class TimedLabels:
     ) -> Float[np.ndarray, "frames dims"]:
         """The targets of frames with these numbers and times, by their times."""
         return resample(self.time_s, self.values, time_s.astype(np.float64), self.max_gap_s)
+
+    def covers(
+        self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
+    ) -> Bool[np.ndarray, "frames"]:
+        """Which frames lie between the first and the last row, valid or not."""
+        reach = self.step_s / 2 + 1e-9
+        return (time_s >= self.time_s[0] - reach) & (time_s <= self.time_s[-1] + reach)
 
     def unused(self, number: tuple[int, int], time_s: tuple[float, float]) -> int:
         """Rows that fall on no frame, given the first and the last frame's number and time."""
@@ -56,6 +63,12 @@ class NumberedLabels:
         row = np.minimum(np.searchsorted(self.number, number), len(self.number) - 1)
         same = self.number[row] == number
         return np.where(same[:, None], self.values[row], np.nan).astype(np.float32)
+
+    def covers(
+        self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
+    ) -> Bool[np.ndarray, "frames"]:
+        """Which frames have a row, valid or not."""
+        return np.isin(number, self.number)
 
     def unused(self, number: tuple[int, int], time_s: tuple[float, float]) -> int:
         """Rows that fall on no frame, given the first and the last frame's number and time."""

@@ -89,7 +89,7 @@ def read_frames(
         if cut_off(stream, count, end_s + max(0.0, float(start_s or 0))):
             raise InputError(
                 f"{path}: breaks off after {count} frames, last good time {last_s:.3f} s, its "
-                f"header says {float(stream.duration * stream.time_base):.3f} s; copy it again"
+                f"header says {length_s(stream):.3f} s; copy it again"
             )
 
 
@@ -154,16 +154,27 @@ def _time_s(
     return time_s if last_s is None else max(time_s, last_s + LEAST_STEP_S)
 
 
+def length_s(stream: Any) -> float | None:
+    """The length that the header claims.
+
+    Of an AVI it is the header's count of frames: its length is told by the size of the file, so it
+    shrinks with a file that was cut off.
+    """
+    if stream.container.format.name == "avi" and stream.frames and _fps(stream):
+        return stream.frames / _fps(stream)
+    return None if stream.duration is None else float(stream.duration * stream.time_base)
+
+
 def cut_off(stream: Any, count: int, end_s: float) -> bool:
     """Whether both length and count of the header exceed what came by more than rounding.
 
     The demuxer ends a truncated file in silence, so only the header can tell. Some containers
     count their length from before the stream's start, hence `end_s` on the container's clock.
     """
-    if stream.duration is None or (stream.frames and count > 0.98 * stream.frames):
+    length = length_s(stream)
+    if length is None or (stream.frames and count > 0.98 * stream.frames):
         return False
-    length_s = float(stream.duration * stream.time_base)
-    return end_s < length_s - max(CUT_OFF_S, 0.02 * length_s)
+    return end_s < length - max(CUT_OFF_S, 0.02 * length)
 
 
 def _orientation(frame: Any) -> tuple[bool, bool, bool]:

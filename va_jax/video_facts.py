@@ -63,8 +63,7 @@ def timeline(path: str | os.PathLike) -> Timeline:
             raise InputError(f"{path}: holds no frame; replace the file")
         time_s = np.sort(np.array(times, np.float64))
         lacks = video.cut_off(stream, len(times), max(ends))
-        length_s = float(stream.duration * stream.time_base) if lacks else None
-        return Timeline(time_s - time_s[0], length_s)
+        return Timeline(time_s - time_s[0], video.length_s(stream) if lacks else None)
 
 
 def key_frames(
@@ -91,3 +90,5 @@ def key_frames(
                 continue
             seen.add(frame.pts)
             yield video.upright_image(frame, max_side)
+        if not seen:
+            raise InputError(f"{path}: holds no frame that can be decoded; replace the file")
