@@ -1,8 +1,11 @@
 """The command that builds a set: what it prints, refuses, keeps and replaces."""
 
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,9 +13,12 @@ import simplejpeg
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.read_only_builder import builder_from_files
 
+from tests.layouts import write_crops, write_text
 from tfds_builders.build import build, main
 from tfds_builders.choose import builder_class
 from va_jax.schema import InputError
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -53,6 +59,69 @@ def test_the_command_builds_says_what_and_does_nothing_twice(tmp_path, source, c
     assert run(tmp_path, "video_folder") == 0
     assert capsys.readouterr().out.splitlines()[0] == f"already built: {directory}"
     assert stamps == {path: path.stat().st_mtime_ns for path in directory.iterdir()}
+
+
+def test_a_bad_recording_is_left_out_named_and_told_by_the_exit_code(tmp_path, source, capsys):
+    (source / "anna.csv").write_text("0;.1;.2\n.04;.1;9\n")
+    directory = tmp_path / "data" / "video_folder" / "112" / "1.0.0"
+    for _ in range(2):  # also where the set is there already
+        assert run(tmp_path, "video_folder/112") == 3
+        error = capsys.readouterr().err.splitlines()[-2:]
+        assert error[0].startswith("left out: anna: ")
+        assert "anna.csv: line 2: arousal 9 is outside [-1, 1]" in error[0]
+        assert error[1] == f"1 recordings left out, see {directory / 'report.csv'}"
+    lines = [line.split(",") for line in (directory / "report.csv").read_text().splitlines()]
+    header = "split,track_id,video_id,subject_id,status,frames,fps,face,labelled,used,reason"
+    assert lines[0] == header.split(",")
+    assert lines[1][:5] == ["train", "anna", "anna", "anna", "refused"]
+    assert lines[2] == ["test", "bert", "bert", "bert", "built", "4", "25.0", "4", "0", "0", ""]
+    assert run(tmp_path, "video_folder/112", "--strict", "--overwrite") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+    (source / "anna.csv").write_text("0;.1;.2\n.04;.1;.9\n")
+    assert run(tmp_path, "video_folder/112", "--overwrite") == 0
+
+
+def test_where_no_recording_is_left_nothing_is_built(tmp_path, source, capsys):
+    (source / "anna.csv").unlink()
+    (source / "anna.csv").write_text("")
+    (source / "bert" / "2.jpg").write_bytes(b"torn")
+    assert run(tmp_path, "video_folder/112") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "anna.csv: is empty" in error
+    assert error.endswith("(and 1 more: no recording is left)")
+    assert not list((tmp_path / "data" / "video_folder").glob("112/1.0.0"))
+
+
+@pytest.mark.slow
+def test_builds_killed_anywhere_end_with_the_bytes_of_one_that_was_not(tmp_path):
+    root = tmp_path / "in"
+    for number in range(8):
+        labels = "".join(f"{0.01 * number},{0.02 * k}\n" for k in range(40))
+        path = "annotations/VA_Set/Train_Set" if number < 6 else "annotations/VA_Set/Validation_Set"
+        write_text(root / path / f"{number}.txt", f"valence,arousal\n{labels}")
+        write_crops(root / "cropped_aligned" / f"{number}", range(1, 41, 1 + number % 2), size=96)
+
+    def command(data):
+        folders = f"--data_dir={tmp_path / data}", f"--manual_dir={root}"
+        return [sys.executable, "-m", "tfds_builders.build", "aff_wild2/112", "--jobs=2", *folders]
+
+    def contents(data):
+        folder = tmp_path / data / "aff_wild2" / "112"
+        assert [path.name for path in folder.iterdir()] == ["1.0.0"]
+        return {path.name: path.read_bytes() for path in (folder / "1.0.0").iterdir()}
+
+    begun = time.monotonic()
+    subprocess.run(command("whole"), check=True, capture_output=True, cwd=ROOT)
+    took_s = time.monotonic() - begun
+    for share in np.random.default_rng(0).uniform(0.4, 1, 4):
+        process = subprocess.Popen(
+            command("killed"), stderr=subprocess.DEVNULL, cwd=ROOT, start_new_session=True
+        )
+        time.sleep(share * took_s)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command("killed"), check=True, capture_output=True, cwd=ROOT)
+    assert contents("killed") == contents("whole")
 
 
 def test_errors_are_one_line_and_exit_code_1(tmp_path, source, capsys):
@@ -130,7 +199,7 @@ def test_the_module_runs_as_a_command_without_tensorflow(tmp_path, source):
     arguments = ["video_folder", f"--data_dir={tmp_path / 'data'}", f"--manual_dir={source}"]
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        cwd=pathlib.Path(__file__).resolve().parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -141,7 +210,7 @@ def test_the_module_runs_as_a_command_without_tensorflow(tmp_path, source):
 
 def test_every_builder_has_its_papers_in_order():
     """Each package says what it is, whom to cite and what it holds."""
-    root = pathlib.Path(__file__).resolve().parents[1] / "tfds_builders"
+    root = ROOT / "tfds_builders"
     packages = [path.parent for path in root.glob("*/*_dataset_builder.py")]
     assert packages
     for package in packages:

@@ -17,7 +17,7 @@ import simplejpeg
 import tensorflow_datasets as tfds
 from etils import epath
 
-from tfds_builders import common, workers
+from tfds_builders import common, shards, workers
 from tfds_builders.common import Frame, TrackBuilder, clips, encode_jpeg
 from tfds_builders.splits import subject_disjoint_splits
 from tfds_builders.writer import Recording, extract_all
@@ -100,7 +100,7 @@ class Toy(TrackBuilder):
         return {"ceiling": {split: len(tracks) for split, tracks in recordings.items()}}
 
 
-def build_toy(folder, data="data", jobs=1, strict=True, **kwargs):
+def build_toy(folder, data="data", jobs=1, strict=True, run=None, **kwargs):
     folder = pathlib.Path(folder)
     for split, lengths in LENGTHS.items():
         for n in range(len(lengths)):
@@ -108,7 +108,7 @@ def build_toy(folder, data="data", jobs=1, strict=True, **kwargs):
             if not order.exists():
                 order.write_text("")
     config = ToyConfig(name="noise", orders=str(folder))
-    run = workers.processes(jobs)
+    run = run or workers.processes(jobs)
     builder = Toy(data_dir=folder / data, config=config, run=run, strict=strict, **kwargs)
     builder.download_and_prepare()
     return pathlib.Path(builder.data_dir)
@@ -191,7 +191,7 @@ def test_two_processes_write_the_same_bytes_as_one(tmp_path):
 
 def test_many_shards_read_as_one_sequence(tmp_path, monkeypatch):
     whole = build_toy(tmp_path, "whole")
-    monkeypatch.setattr(common, "SHARD_BYTES", 200_000)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 200_000)
     cut = build_toy(tmp_path, "cut")
     assert len(list(cut.glob("*train*"))) == 2
     sources = [tfds.builder_from_directory(each).as_data_source("train") for each in (whole, cut)]

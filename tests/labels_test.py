@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tfds_builders.labels import resample
+from tests.layouts import labels_or_one_line
+from tfds_builders.labels import NumberedLabels, TimedLabels, resample, to_label_range
 from tfds_builders.raters import fuse_raters
 from tfds_builders.tables import read_labels
 from va_jax.schema import DIMS, InputError
@@ -184,3 +187,65 @@ def test_frames_on_the_label_times_get_the_labels_exactly():
     values = np.random.default_rng(3).uniform(-1, 1, (20, 2))
     times = np.arange(20) * 0.04
     np.testing.assert_array_equal(resample(times, values, times, 0.1), values.astype(np.float32))
+
+
+def test_numbered_labels_join_by_number_alone():
+    labels = NumberedLabels(np.array([1, 2, 4]), np.array([[0.1], [0.2], [0.4]]))
+    number = np.array([4, 0, 2, 3, 9])
+    np.testing.assert_array_equal(
+        labels.at(number, np.zeros(5))[:, 0], np.float32([0.4, np.nan, 0.2, np.nan, np.nan])
+    )
+    assert labels.covers(number, np.zeros(5)).tolist() == [True, False, True, False, False]
+    assert labels.unused((2, 3), (0, 1)) == 2
+
+
+def test_timed_labels_beyond_the_frames_are_unused():
+    labels = TimedLabels(np.arange(10) / 10, np.zeros((10, 1)))
+    assert labels.unused((0, 9), (0.2, 0.5)) == 6
+    assert labels.unused((0, 9), (0.24, 0.46)) == 6  # half a step further counts
+    assert labels.covers(np.arange(3), np.array([-0.1, 0.0, 0.94])).tolist() == [False, True, True]
+
+
+def test_ranges_are_mapped_end_to_end():
+    np.testing.assert_allclose(to_label_range(np.array([0, 0.25, 1]), (0, 1)), [-1, -0.5, 1])
+    np.testing.assert_allclose(to_label_range(np.array([-10, 0, 7]), (-10, 10)), [-1, 0, 0.7])
+
+
+def test_a_comma_may_stand_before_decimals_where_it_does_not_part_cells(read):
+    labels = read("time;valence;arousal\n0,0;0,5;-,25\n0,1;1;,5\n")
+    np.testing.assert_array_equal(labels.values, [[0.5, -0.25], [1, 0.5]])
+    np.testing.assert_array_equal(labels.time_s, [0, 0.1])
+
+
+def test_several_raters_are_kept_beside_their_fusion(read):
+    labels = read("time,valence_1,valence_2,arousal\n0,.1,.3,0\n1,.2,.5,0\n")
+    np.testing.assert_array_equal(labels.raters[0], [[0.1, 0.2], [0.3, 0.5]])
+    assert labels.raters[1].shape == (1, 2)
+    assert read("time,valence,arousal\n0,.1,.3\n1,.2,.5\n").raters == ()
+
+
+CSV = st.text(st.sampled_from("0123456789.,;-e\n\t \ufeff'\"timevalncrou"))
+
+
+@given(st.text() | CSV | CSV.map(lambda text: HEADER + text))
+@settings(max_examples=200)
+def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    labels = labels_or_one_line(lambda: read_labels(path, DIMS), path)
+    if labels is not None:
+        assert (np.diff(labels.time_s) > 0).all()
+        assert labels.values.shape == (len(labels.time_s), 2)
+
+
+VALUE = st.floats(-1, 1) | st.just(float("nan"))
+
+
+@given(st.lists(st.tuples(VALUE, VALUE), min_size=2, max_size=20), st.sampled_from(",;\t"))
+def test_what_is_written_is_read(tmp_path_factory, values, delimiter):
+    path = tmp_path_factory.getbasetemp() / "written.csv"
+    lines = [delimiter.join(map(str, (t / 10, *row))) for t, row in enumerate(values)]
+    path.write_text("\n".join([HEADER.strip().replace(",", delimiter), *lines]))
+    labels = read_labels(path, DIMS)
+    np.testing.assert_array_equal(labels.values, values)
+    np.testing.assert_array_equal(labels.time_s, np.arange(len(values)) / 10)

@@ -8,7 +8,6 @@ import abc
 import contextlib
 import dataclasses
 import fcntl
-import functools
 import itertools
 import pathlib
 import shutil
@@ -19,13 +18,11 @@ import numpy as np
 import simplejpeg
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
+from tensorflow_datasets.core import dataset_builder
 
-from tfds_builders import facts, report, workers, writer
+from tfds_builders import facts, report, shards, workers, writer
 from tfds_builders.writer import Recording, Run
 from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
-
-SHARD_BYTES = 256 * 2**20
-"""Target size of a shard (ours); also what writing holds in memory, as TFDS keeps one shard."""
 
 JPEG_QUALITY = 90
 
@@ -61,7 +58,7 @@ def clips(frames: Iterable[Frame]) -> Iterator[Clip]:
         )
 
 
-class TrackBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
     """A TFDS builder whose examples are the clips of tracks, in order.
 
     A builder sets `extract` (a staticmethod, see `writer.Extract`) and defines `crop` and
@@ -131,10 +128,17 @@ class TrackBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         )
 
     def _download_and_prepare(self, dl_manager, download_config=None):
+        if self.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
+            raise InputError(f"file_format={self.info.file_format.value}: write array_record")
         with _locked(self.parts_dir):
-            super()._download_and_prepare(dl_manager, download_config)
+            infos = [
+                shards.write_split(rows, self._get_filename_template(split))
+                for split, rows in self._extracted(dl_manager).items()
+            ]
+        self.info.set_splits(tfds.core.splits.SplitDict(infos))
 
-    def _shard_iterators_per_split(self, dl_manager):
+    def _extracted(self, dl_manager) -> dict[str, list[dict[str, Any]]]:
+        """{split: the rows of its parts}, once all recordings are extracted and reported."""
         recordings = self.recordings(self._manual_dir(dl_manager))
         recordings = {split: recordings[split] for split in SPLITS if recordings.get(split)}
         _refuse_repeated_tracks(recordings)
@@ -172,7 +176,7 @@ class TrackBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
             refused=refused,
             **self.extras(built),
         )
-        return {split: _shards(each, self.info.features) for split, each in parts.items()}
+        return parts
 
     def _accepted(self, recording: Recording, row: dict[str, Any]) -> dict[str, Any]:
         if "refused" not in row:
@@ -208,25 +212,6 @@ def options_of(config: Any) -> dict[str, Any]:
         return {}
     tfds_fields = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
     return {key: v for key, v in dataclasses.asdict(config).items() if key not in tfds_fields}
-
-
-def _shards(rows: Sequence[Mapping[str, Any]], layout: tfds.features.FeaturesDict) -> list:
-    """One generator function a shard: equal runs of the split's records, in order."""
-    records = sum(row["records"] for row in rows)
-    count = min(records, -(-sum(row["bytes"] for row in rows) // SHARD_BYTES))
-    edges = [records * index // count for index in range(count + 1)]
-    return [functools.partial(_shard, rows, layout, *edge) for edge in itertools.pairwise(edges)]
-
-
-def _shard(rows, layout, start: int, stop: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    first = 0
-    for row in rows:
-        records = row["records"]
-        low, high = max(start - first, 0), min(stop - first, records)
-        if low < high:
-            for index, example in enumerate(writer.read_part(row, layout, low, high), low):
-                yield f"{row['track']['track_id']}/{index}", example
-        first += records
 
 
 def _refuse_repeated_tracks(recordings: Mapping[str, Sequence[Recording]]) -> None:

@@ -19,7 +19,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 from array_record.python import array_record_module
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
+from tfds_builders import shards
 from va_jax.schema import CLIP_FRAMES, LABEL_RANGE, Clip, InputError
 
 
@@ -180,7 +182,7 @@ def _write_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[st
     last_s = -np.inf
     tally: Tally = collections.Counter()
     ids = {key: getattr(recording, key) for key in ("track_id", "video_id", "subject_id")}
-    writer = array_record_module.ArrayRecordWriter(str(temporary), "group_size:1")
+    writer = array_record_module.ArrayRecordWriter(str(temporary), shards.OPTIONS)
     try:
         fps, clips = plan.extract(recording, plan.config, tally)
         for clip in clips:
@@ -190,7 +192,7 @@ def _write_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[st
             example = {**clip._asdict(), **ids, "first_frame": count}
             if not plan.points:
                 del example["landmarks"]
-            writer.write(layout.serialize_example(example))
+            writer.write(_serialized(example, layout))
             both = clip.face & np.isfinite(clip.target).all(1)
             count += len(clip.frames)
             records += 1
@@ -221,6 +223,14 @@ def _write_part(recording: Recording, part: pathlib.Path, plan: Plan) -> dict[st
     }
 
 
+def _serialized(example: dict[str, Any], layout: tfds.features.FeaturesDict) -> bytes:
+    """As `layout.serialize_example`, but the same bytes in every process: protobuf's maps are
+    otherwise written in an order of the day."""
+    encoded = layout.encode_example(example)
+    proto = ExampleSerializer(layout.get_serialized_info()).get_tf_example(encoded)
+    return proto.SerializeToString(deterministic=True)
+
+
 def _temporary(part: pathlib.Path) -> pathlib.Path:
     return part.with_name(f"{part.stem}.{uuid.uuid4().hex}.tmp")  # two machines may write one part
 
@@ -241,13 +251,3 @@ def _check(clip: Clip, plan: Plan, last_s: float) -> None:
         raise ValueError(f"clip.target leaves [{low}, {high}]: {clip.target}")
     if not np.all(np.diff(clip.time_s, prepend=np.float32(last_s)) >= 0):
         raise ValueError(f"clip.time_s goes back after {last_s}: {clip.time_s}")
-
-
-def read_part(
-    row: Mapping[str, Any], layout: tfds.features.FeaturesDict, start: int, stop: int
-) -> Iterator[dict[str, Any]]:
-    """Records `start` to `stop` of a part, as examples ready to be written again."""
-    reader = array_record_module.ArrayRecordReader(row["part"])
-    for index in range(start, stop):
-        yield layout.deserialize_example_np(reader.read([index])[0])
-    reader.close()

@@ -1,0 +1,50 @@
+"""The shards of a split: the records of its parts, copied byte for byte and in order."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module
+from tensorflow_datasets.core.naming import ShardedFileTemplate
+
+SHARD_BYTES = 256 * 2**20
+"""Target size of a shard (ours)."""
+
+OPTIONS = "group_size:1"
+"""Of ArrayRecord: every record can be read alone."""
+
+BATCH = 16
+"""Records that are held at once."""
+
+
+def write_split(
+    rows: Sequence[Mapping[str, Any]], template: ShardedFileTemplate
+) -> tfds.core.SplitInfo:
+    """Writes the records of the parts (rows of `writer.extract_all`) as equal shards.
+
+    The same rows give the same bytes, in any process.
+    """
+    records = sum(row["records"] for row in rows)
+    count = min(records, -(-sum(row["bytes"] for row in rows) // SHARD_BYTES))
+    edges = [records * index // count for index in range(count + 1)]
+    stream, size = _records(rows), 0
+    for index, (start, stop) in enumerate(itertools.pairwise(edges)):
+        path = template.sharded_filepath(shard_index=index, num_shards=count)
+        writer = array_record_module.ArrayRecordWriter(str(path), OPTIONS)
+        for record in itertools.islice(stream, stop - start):
+            writer.write(record)
+        writer.close()
+        size += path.stat().length
+    lengths = [stop - start for start, stop in itertools.pairwise(edges)]
+    return tfds.core.SplitInfo(
+        name=template.split, shard_lengths=lengths, num_bytes=size, filename_template=template
+    )
+
+
+def _records(rows: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
+    for row in rows:
+        reader = array_record_module.ArrayRecordReader(row["part"])
+        for first in range(0, row["records"], BATCH):
+            yield from reader.read(first, min(first + BATCH, row["records"]))
+        reader.close()
