@@ -130,9 +130,10 @@ def _of_video(result: Examined, max_side: int) -> Footage | None:
         what = f"{material.pictures}: frames last {steps.min():.3f} to {steps.max():.3f} s"
         join = "their times" if isinstance(material.labels, TimedLabels) else "their numbers"
         result.findings.append(Finding("variable rate", what, f"labels will join by {join}"))
-    number = material.first + np.arange(len(timeline.time_s))
+    index, time_s = np.arange(len(timeline.time_s)), timeline.time_s
+    number = pictures.frame_number(index, time_s, material.first, material.grid_fps)
     samples = list(video_facts.key_frames(material.pictures, SAMPLES, max_side))
-    return Footage(number, timeline.time_s, timeline.fps or material.fps, number, samples)
+    return Footage(number, time_s, timeline.fps or material.fps, number, samples)
 
 
 def _thumbnails(samples: list[np.ndarray]) -> np.ndarray:

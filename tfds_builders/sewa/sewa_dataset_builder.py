@@ -1,0 +1,136 @@
+"""Build SEWA Basic: short clips of people in a video chat, six cultures, rated frame by frame."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from tfds_builders import splits
+from tfds_builders.cutting import Material
+from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
+from tfds_builders.sewa import clips
+from tfds_builders.sewa.labels import RANGE, read_labels
+from tfds_builders.sewa.landmarks import POINTS, landmarks_of
+from tfds_builders.writer import Recording
+from va_jax import video_facts
+from va_jax.schema import DIMS, InputError
+
+ANNOTATIONS = ("A", "V", "AV")
+REPEATS = ("drop", "keep")
+
+GRID_FPS = 50.0
+"""Frames of a clip's name, and so of its labels and landmarks, per second."""
+
+SLACK = 0.1
+"""A video may be longer or shorter than the clip's name tells by this share (ours)."""
+
+FOLDS = 5
+
+
+@dataclasses.dataclass
+class SewaConfig(RecordedConfig):
+    """Options of this builder; `--config_options key=value` sets them."""
+
+    FACES: ClassVar = ("landmarks", "detect")
+
+    faces: str = "landmarks"
+    annotation: str = "AV"  # what the raters had: A(udio), V(ideo), AV both
+    repeats: str = "drop"  # or "keep": the frames that fill the 50 Hz grid
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, legal in (("annotation", ANNOTATIONS), ("repeats", REPEATS)):
+            if getattr(self, name) not in legal:
+                raise InputError(f"{name}={getattr(self, name)!r} is none of {', '.join(legal)}")
+        if not set(self.dims) <= set(DIMS):
+            raise InputError(f"dims={','.join(self.dims)}: SEWA Basic has {', '.join(DIMS)}")
+
+    @property
+    def points(self) -> int:
+        return POINTS if self.faces == "landmarks" else super().points
+
+
+def read(recording: Recording, config: SewaConfig) -> Material:
+    """A clip's video, its labels and landmarks joined by frame number."""
+    clip = clips.parse(recording.track_id)
+    video = pathlib.Path(recording.files["video"])
+    _check_length(video, clip)
+    labels = read_labels({dim: pathlib.Path(recording.files[dim]) for dim in config.dims}, clip)
+    places = None
+    if config.faces == "landmarks":
+        places = landmarks_of(pathlib.Path(recording.files["landmarks"]), clip)
+    return Material(
+        video,
+        config.faces,
+        labels,
+        first=clip.first,
+        grid_fps=GRID_FPS,
+        places=places,
+        landmarks=places,
+        repeats=config.repeats == "keep",
+    )
+
+
+def _check_length(video: pathlib.Path, clip: clips.Clip) -> None:
+    frames = round(video_facts.timeline(video).time_s[-1] * GRID_FPS) + 1
+    if abs(frames - clip.frames) > SLACK * clip.frames:
+        raise InputError(
+            f"{video}: lasts {frames} frames at {GRID_FPS:g} per second, by the name of its clip "
+            f"{clip.frames}; put the clip's own video there"
+        )
+
+
+class Builder(RecordedBuilder):
+    """SEWA Basic: one track for each clip."""
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "The folder 'SEWA DB v0.2 - BASIC', whose clips (SSL_C2_S055_P109_VC1_004803_005542 and "
+        "so on) are unpacked."
+    )
+    BUILDER_CONFIGS: ClassVar = named_configs(
+        SewaConfig, {"": {"faces": "landmarks"}, "detect": {"faces": "detect"}}, folds=FOLDS
+    )
+    read = staticmethod(read)
+    expected: ClassVar = {"all": 538}
+
+    @property
+    def labels_facts(self) -> dict[str, Any]:
+        source = f"{self.builder_config.annotation} annotation"
+        return {"source": source, "range": list(RANGE), "join": "frame number"}
+
+    def scan(self, manual_dir: pathlib.Path) -> list[Recording]:
+        folders = clips.find_clips(manual_dir)
+        if not folders:
+            raise InputError(
+                f"{manual_dir}: holds no folder called like SSL_C2_S055_P109_VC1_004803_005542; "
+                "is it the top of the set?"
+            )
+        return [_recording(folder, self.builder_config) for folder in folders.values()]
+
+    def splitting_units(self, recordings: Sequence[Recording]) -> dict[str, str]:
+        """The two who talk in a session, and all others whom they talked to, stay together."""
+        pairs = ((each.subject_id, each.details["session"]) for each in recordings)
+        return splits.unparted(pairs)
+
+
+def _recording(folder: pathlib.Path, config: SewaConfig) -> Recording:
+    clip = clips.parse(folder.name)
+    files, problem = {}, ""
+    try:
+        found = clips.members(folder)
+        files["video"] = str(clips.find_video(folder, found))
+        for dim in config.dims:
+            files[dim] = str(clips.find_labels(folder, found, dim, config.annotation))
+        if config.faces == "landmarks":
+            files["landmarks"] = str(clips.find_landmarks(folder, found))
+    except InputError as error:
+        problem = str(error)
+    return Recording(
+        clip.name,
+        clip.name,
+        clip.participant,
+        files,
+        clip.culture,
+        {"session": clip.session},
+        problem=problem,
+    )
