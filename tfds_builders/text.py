@@ -18,12 +18,12 @@ def read_lines(path: pathlib.Path) -> list[tuple[int, str]]:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no UTF-8 text; save it as a csv") from error
+        raise InputError(f"{path}: is no UTF-8 text; save it as UTF-8") from error
     lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
-        raise InputError(f"{path}: is empty; replace it, or remove it and be without these labels")
+        raise InputError(f"{path}: is empty; replace or remove it")
     if "\0" in text:
-        raise InputError(f"{path}: is no text (it holds zero bytes); save it as a csv")
+        raise InputError(f"{path}: is no text (it holds zero bytes); save it as UTF-8 text")
     return lines
 
 
