@@ -52,7 +52,7 @@ def read_labels(path: pathlib.Path, dims: Sequence[str]) -> TimedLabels:
             raise InputError(
                 f"{path}: line {line}: {len(cells)} cells where the first line has {len(header)}"
             )
-    time_column = _time_column(path, header)
+    time_column = find_time_column(path, header)
     columns = _target_columns(path, header, dims, time_column)
     time_s = rising_times(path, [(line, cells[time_column]) for line, cells in rows])
     raters = [
@@ -64,7 +64,8 @@ def read_labels(path: pathlib.Path, dims: Sequence[str]) -> TimedLabels:
     return TimedLabels(time_s, np.stack(fused, axis=1), tuple(raters) if several else ())
 
 
-def _time_column(path: pathlib.Path, header: Sequence[str]) -> int:
+def find_time_column(path: pathlib.Path, header: Sequence[str]) -> int:
+    """The place of the time column in a header, else 0; raises InputError where it is no time."""
     plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in header]
     for column, name in enumerate(plain):
         if name in TIME_NAMES:
