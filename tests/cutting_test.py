@@ -54,13 +54,20 @@ def test_without_any_box_the_crops_are_black(tmp_path):
     assert tally["no_place"] == 3
 
 
-def test_places_that_are_not_finite_or_have_no_area_are_none(tmp_path):
+def test_places_that_are_not_finite_or_no_size_of_a_face_are_none(tmp_path):
     path = write_video(tmp_path / "a.mp4", 4)
-    bad = {0: BOX * np.nan, 1: BOX[[2, 3, 0, 1]], 2: np.array([16.0, 8, 16, 40]), 3: BOX}
+    bad = {0: BOX * np.nan, 1: BOX[[2, 3, 0, 1]], 2: np.array([16.0, 8, 9e6, 40]), 3: BOX}
     tally = Counter()
     _, cuts = cut(Material(path, "boxes", places=bad), CONFIG, 0, tally)
     assert [each.face for each in cuts] == [False, False, False, True]
     assert tally["no_place"] == 3
+
+
+def test_landmarks_whose_eyes_coincide_place_no_face(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 1)
+    points = np.array([[24.0, 18], [24, 18], [31, 26], [26, 32], [36, 34]])
+    (each,) = cut(Material(path, "landmarks", places={0: points}), CONFIG, 0, Counter())[1]
+    assert not each.face
 
 
 def test_landmarks_align_and_are_stored_in_units_of_the_crop(tmp_path):

@@ -11,7 +11,7 @@ import simplejpeg
 import tensorflow_datasets as tfds
 
 from tfds_builders.build import build
-from tfds_builders.cutting import read_crop
+from tfds_builders.cropping import read_crop
 from tfds_builders.pictures import numbered_images
 from tfds_builders.video_folder.listing import find_listing, read_listing
 from va_jax.schema import InputError

@@ -10,10 +10,9 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
-from tfds_builders import pictures
+from tfds_builders import cropping, pictures
 from tfds_builders.common import encode_jpeg
 from tfds_builders.labels import Labels
 from tfds_builders.pictures import Picture
@@ -105,10 +104,12 @@ def _ready(material: Material, config: Any, points: int, tally: Tally) -> Iterat
     """A JPEG of the right size is kept byte for byte, others are resized and encoded again."""
     images = pictures.numbered_images(material.pictures)
     first, last = numbers_of_folder(material)
-    held, unknown = _black(config), _unknown(points)
+    held, unknown = cropping.black(config), cropping.unknown(points)
     for number in range(first, last + 1):
         if number in images:
-            held = read_crop(images[number], config.size, config.jpeg_quality, material.pad)
+            held = cropping.read_crop(
+                images[number], config.size, config.jpeg_quality, material.pad
+            )
         else:
             tally["no_image"] += 1
         yield Cut(number, (number - first) / material.fps, held, number in images, unknown)
@@ -116,44 +117,28 @@ def _ready(material: Material, config: Any, points: int, tally: Tally) -> Iterat
 
 def _placed(material: Material, config: Any, points: int, tally: Tally) -> Iterator[Cut]:
     places = material.places or {}
-    known = (place for place in map(places.__getitem__, sorted(places)) if _usable(place))
-    held, jpeg = next(known, None), _black(config)
+    known = (place for place in map(places.__getitem__, sorted(places)) if cropping.usable(place))
+    held, jpeg = next(known, None), cropping.black(config)
     last, stored_points = material.first - 1, material.landmarks or {}
     for picture in _pictures(material, tally=tally):
         last = picture.number
-        place, landmarks = places.get(picture.number), _unknown(points)
-        shown = place is not None and _usable(place) and picture.image is not None
+        place, landmarks = places.get(picture.number), cropping.unknown(points)
+        shown = place is not None and cropping.usable(place) and picture.image is not None
         if picture.image is None:
             tally["no_image"] += 1
         elif not shown:
             tally["no_place"] += 1
         held = place if shown else held
         if picture.image is not None and held is not None:
-            crop, matrix = _crop(picture.image, held, material.faces, config)
+            crop, matrix = cropping.crop_place(picture.image, held, config)
             jpeg = encode_jpeg(crop, config.jpeg_quality)
             stored = stored_points.get(picture.number) if shown and points else None
             if stored is not None:
-                landmarks = _in_crop(matrix, stored, config.size)
+                landmarks = cropping.in_crop(matrix, stored, config.size)
             elif shown and points:
                 tally["no_landmarks"] += 1
         yield Cut(picture.number, picture.time_s, jpeg, shown, landmarks)
     tally["places_unused"] += sum(not material.first <= number <= last for number in places)
-
-
-def _usable(place: np.ndarray) -> bool:
-    """Whether a box or landmarks are all known and span an area."""
-    if not np.isfinite(place).all():
-        return False
-    low, high = (place[:2], place[2:]) if place.shape == (4,) else (place.min(0), place.max(0))
-    return bool((high > low).all())
-
-
-def _crop(
-    image: np.ndarray, place: np.ndarray, how: str, config: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    if how == "boxes":
-        return faces.crop_box(image, place, config.size, config.margin)
-    return faces.align(image, place if len(place) == 5 else faces.five_points(place), config.size)
 
 
 def _detected(
@@ -204,9 +189,9 @@ def _aligned(
     config: Any,
     tally: Tally,
 ) -> Iterator[Cut]:
-    jpeg = _black(config)
+    jpeg = cropping.black(config)
     for picture, place, shown in zip(stream, track.landmarks, track.shown, strict=True):
-        landmarks = _unknown(DETECTED_POINTS)
+        landmarks = cropping.unknown(DETECTED_POINTS)
         if picture.image is None:
             tally["no_image"] += 1
         else:
@@ -218,43 +203,13 @@ def _aligned(
                 raise InputError(f"{where}: {error}") from error
             jpeg = encode_jpeg(crop, config.jpeg_quality)
             if shown:
-                landmarks = _in_crop(matrix, place, config.size)
+                landmarks = cropping.in_crop(matrix, place, config.size)
         yield Cut(picture.number, picture.time_s, jpeg, bool(shown), landmarks)
 
 
 def _blank(stream: Iterator[Picture], config: Any, points: int, tally: Tally) -> Iterator[Cut]:
     for picture in stream:
         tally["not_found"] += 1
-        yield Cut(picture.number, picture.time_s, _black(config), False, _unknown(points))
-
-
-def _in_crop(matrix: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
-    moved = faces.transform_points(matrix, points.astype(np.float64))
-    return ((moved + 0.5) / size).astype(np.float32)
-
-
-def _unknown(points: int) -> np.ndarray:
-    return np.full((points, 2), np.nan, np.float32)
-
-
-def _black(config: Any) -> bytes:
-    return encode_jpeg(np.zeros((config.size, config.size, 3), np.uint8), config.jpeg_quality)
-
-
-def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) -> bytes:
-    """The image as a JPEG of `size` x `size`; its own bytes where it is one already."""
-    data = path.read_bytes()
-    image = pictures.decode_image(path, data)
-    if image.shape[:2] == (size, size) and path.suffix.lower() != ".png":
-        return data
-    height, width = image.shape[:2]
-    if height != width and not pad:
-        raise InputError(f"{path}: is {width}x{height}; crops must be square")
-    if height != width:
-        spare = max(height, width) - np.array([height, width])
-        before, after = spare // 2, spare - spare // 2
-        image = np.pad(image, [*zip(before, after, strict=True), (0, 0)])
-    if len(image) != size:
-        how = cv2.INTER_AREA if size < len(image) else cv2.INTER_LINEAR
-        image = cv2.resize(image, (size, size), interpolation=how)
-    return encode_jpeg(image, quality)
+        yield Cut(
+            picture.number, picture.time_s, cropping.black(config), False, cropping.unknown(points)
+        )

@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shlex
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -53,7 +55,8 @@ def beam(flags: Sequence[str]) -> Run:
     """Hands the work to an Apache Beam runner, chosen by Beam's own `flags` (`--runner=...`).
 
     Its workers must reach the source tree and the data folder under the same paths as this
-    process, over a shared file system, and have this package installed.
+    process, over a shared file system, and have this package installed. The first refusal or row
+    is known once all recordings are done.
     """
     return functools.partial(_in_beam, flags=list(flags))
 
@@ -63,30 +66,42 @@ def _in_beam(
 ) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
     try:
         import apache_beam
-        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
     except ImportError as error:
         raise InputError("--beam needs Apache Beam; pip install 'va_jax[beam]'") from error
+    options = PipelineOptions(flags)
+    if options.view_as(StandardOptions).runner is None:
+        raise InputError(f"--beam={shlex.join(flags)!r} names no runner; add --runner=DirectRunner")
+    try:
+        pipeline = apache_beam.Pipeline(options=options)
+    except ValueError as error:
+        problem = " ".join(str(error).split())  # several lines long
+        raise InputError(f"--beam={shlex.join(flags)!r}: {problem}") from error
     if not tasks:
         return
-    refusals = tasks[0][1].parent / "refusals"
-    refusals.mkdir(exist_ok=True)
-    with apache_beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
-        _ = (
-            pipeline
-            | apache_beam.Create([(recording, str(part)) for recording, part in tasks])
-            | apache_beam.Reshuffle()  # else one worker may get them all, as one bundle
-            | apache_beam.Map(functools.partial(_one_in_beam, work=work))
-        )
-    for _, part in tasks:
-        row = part.with_suffix(".json")
-        yield part, json.loads((row if row.exists() else refusals / row.name).read_text())
+    folder = tasks[0][1].parent
+    with tempfile.TemporaryDirectory(prefix="refusals.", dir=folder) as refusals:
+        with pipeline:
+            _ = (
+                pipeline
+                | "recordings" >> apache_beam.Create(tasks)
+                | "spread" >> apache_beam.Reshuffle()  # else one worker may get them all
+                | "extract" >> apache_beam.Map(_one_in_beam, work, pathlib.Path(refusals))
+            )
+        for _, part in tasks:
+            rows = part.with_suffix(".json"), pathlib.Path(refusals, f"{part.stem}.json")
+            row = next((each for each in rows if each.exists()), None)
+            if row is None:
+                raise InputError(f"{rows[0]} was left elsewhere by Beam; let its workers share it")
+            yield part, json.loads(row.read_text())
 
 
-def _one_in_beam(task: tuple[Any, str], work: Work) -> None:
+def _one_in_beam(task: Task, work: Work, refusals: pathlib.Path) -> None:
     """Rows go by file, finished ones where a restart looks for them: Beam may run a task twice."""
-    recording, part = task[0], pathlib.Path(task[1])
+    _prepare_worker()
+    recording, part = task
     if part.with_suffix(".json").exists():
         return
     row = work(recording, part)
     if "refused" in row:
-        (part.parent / "refusals" / f"{part.stem}.json").write_text(json.dumps(row))
+        (refusals / f"{part.stem}.json").write_text(json.dumps(row))

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from tfds_builders.cropping import usable
 from tfds_builders.labels import NumberedLabels, to_label_range
-from va_jax import faces
 from va_jax.schema import InputError
 
 POINTS = 68
@@ -22,9 +22,6 @@ RANGE = (-10.0, 10.0)
 
 REACH_PX = 4096.0
 """A point further than this from the corner of the picture is none (ours)."""
-
-LEAST_EYES_PX = 1.0
-"""Points whose eyes are closer together place no face (ours)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +46,9 @@ def read_actor(path: pathlib.Path) -> str:
 def read_annotation(path: pathlib.Path, dims: Sequence[str]) -> Annotation:
     """The annotation of a clip, its labels in [-1, 1].
 
-    Frames go by number, in any order. Points that place no face, because they do not span an area
-    or their eyes coincide, are left out. Raises InputError that names the file, and the line or the
-    frame, for everything else than the layout of the set.
+    Frames go by number, in any order. Points that place no face (`cropping.usable`) are left out.
+    Raises InputError that names the file, and the line or the frame, for everything else than the
+    layout of the set.
     """
     content = _object(path, _load(path), "the file")
     frames = _object(path, _get(path, content, "frames", "the file"), "frames")
@@ -70,7 +67,7 @@ def read_annotation(path: pathlib.Path, dims: Sequence[str]) -> Annotation:
         frame = _object(path, frame, where)
         values.append([_label(path, frame, dim, where) for dim in dims])
         points = _points(path, _get(path, frame, "landmarks", where), where)
-        if _place_a_face(points):
+        if usable(points):
             landmarks[number] = points
     labels = NumberedLabels(
         np.array(sorted(by_number)), to_label_range(np.array(values, np.float64), RANGE)
@@ -140,8 +137,3 @@ def _points(path: pathlib.Path, value: Any, where: str) -> np.ndarray:
                 f"pixels, at most {REACH_PX:g}; correct the file"
             )
     return np.array(value, np.float64)
-
-
-def _place_a_face(points: np.ndarray) -> bool:
-    left, right = faces.five_points(points)[:2]
-    return bool(np.hypot(*(right - left)) >= LEAST_EYES_PX)
