@@ -19,7 +19,7 @@ def test_the_timeline_is_that_of_the_decoded_frames(tmp_path):
 
 
 def test_real_clips_agree_too(media):
-    for name, frames in (("smile.mp4", 72), ("tears_to_laughter.mp4", 472)):
+    for name, frames in (("smile.mp4", 72), ("tears_to_laughter.mp4", 472), ("no_face.mp4", 95)):
         facts = timeline(media / name)
         assert len(facts.time_s) == frames
         assert not facts.variable

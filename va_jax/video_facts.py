@@ -52,7 +52,7 @@ def timeline(path: str | os.PathLike) -> Timeline:
         try:
             for packet in container.demux(stream):
                 stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is not None and packet.size:
+                if stamp is not None and packet.size and not packet.is_discard:  # by an edit list
                     times.append(float(stamp * packet.time_base))
                     ends.append(times[-1] + float((packet.duration or 0) * packet.time_base))
         except av.FFmpegError as error:
