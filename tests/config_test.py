@@ -35,8 +35,7 @@ def test_every_checked_key_exists_and_every_numeric_key_is_checked():
     flat = configuration._flat(legal().to_dict())
     assert set(CHOICES) | set(RANGES) <= set(flat)
     numeric = {k for k, v in flat.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    unchecked = {key for key in numeric - set(RANGES) if not key.startswith("model.")}
-    assert unchecked == {"seed"}
+    assert {key for key in numeric - set(RANGES) if not key.startswith("model.")} == set()
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 LAYERS = [
     {"schema"},
-    {"config", "metrics", "losses", "postprocess"},
-    {"card", "models", "weights", "data", "video", "video_facts", "faces"},
+    {"config", "command_line", "metrics", "losses", "postprocess"},
+    {"card", "provenance", "models", "weights", "data", "video", "video_facts", "faces"},
     {"optim", "sharding", "train_state", "checkpoints", "logs", "step"},
-    {"report", "export", "starting", "summary", "evaluate", "train"},
-    {"doctor", "main"},
+    {"report", "sheet", "export", "starting", "summary", "evaluate", "train"},
+    {"browse", "doctor", "main"},
 ]
 
 FENCES = {  # library -> the only places that may import it
     "flax.linen": ("va_jax/models/",),
     "orbax": ("va_jax/checkpoints.py",),
     "tensorboardX": ("va_jax/logs.py",),
-    "matplotlib": ("va_jax/report.py",),
+    "matplotlib": ("va_jax/report.py", "va_jax/sheet.py"),
     "grain": ("va_jax/data/",),
     "av": ("va_jax/video.py", "va_jax/video_facts.py"),
     "h5py": ("va_jax/weights/",),

@@ -247,8 +247,10 @@ def test_an_export_is_whole_or_not_there(tmp_path, frame):
     export(frame, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "config.json",
+        "data.json",
         "model.safetensors",
     ]
+    assert (tmp_path / "out" / "data.json").read_text() == (frame / "data.json").read_text()
     with pytest.raises(InputError, match="exists already"):
         export(frame, tmp_path / "out")
     with pytest.raises(InputError, match="not found"):

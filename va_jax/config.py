@@ -20,6 +20,7 @@ CHOICES = {
 }
 
 RANGES = {  # lowest, highest; both legal
+    "seed": (0, 2**32 - 1),
     "data.size": (0, None),
     "data.threads": (1, None),
     "window.length": (1, None),

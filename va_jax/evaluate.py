@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from va_jax import card, report, sharding
+from va_jax import card, provenance, report, sharding
 from va_jax.card import Trace
 from va_jax.checkpoints import restore_best
 from va_jax.config import write_atomically
@@ -27,10 +27,14 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Score the best checkpoint in `workdir` (by dev CCC) on the dev and the test split.
 
     Writes traces/SPLIT/TRACK.csv, traces_SPLIT.png, metrics.json and metrics.txt there, and prints
-    the latter. A split without labels is predicted and not scored.
+    the latter. A split without labels is predicted and not scored. Where the data set is not as the
+    run was trained on, a warning says so, or an InputError that the network does not fit it.
     """
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     facts = sources.metadata(config.data.dir, config.data.name)
+    warnings = provenance.check(provenance.facts(config.data, facts), workdir)
+    if jax.process_index() == 0:
+        provenance.warn(warnings)
     points = networks.landmark_points(config.model)
     splits = {
         split: sources.open_split(config.data.dir, config.data.name, split, points)

@@ -1,4 +1,4 @@
-"""The network of a run as a folder that needs no checkpoint: parameters and config."""
+"""The network of a run as a folder that needs no checkpoint: parameters, config, data facts."""
 
 import os
 import pathlib
@@ -9,6 +9,7 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
 from va_jax import config as configuration
+from va_jax import provenance
 from va_jax.checkpoints import read_best
 from va_jax.schema import InputError
 
@@ -18,11 +19,13 @@ PARAMETERS = "model.safetensors"
 def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
     """Write the best checkpoint of `workdir` to the new folder `out`, whole or not at all.
 
-    `model.safetensors` holds every array under its path, such as `params/backbone/conv1/kernel`.
+    `model.safetensors` holds every array under its path, such as `params/backbone/conv1/kernel`;
+    `config.json` and `data.json` (what the run was trained on) are those of the run.
     """
     if out.exists():
         raise InputError(f"--out={out} exists already; choose another folder")
     config = configuration.load(workdir)
+    data = provenance.read(workdir)
     variables, _ = read_best(workdir)
     arrays = {
         path: np.ascontiguousarray(value)
@@ -32,6 +35,8 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         configuration.claim(temporary, config)
+        if data is not None:  # an older run has none
+            provenance.write(temporary, data)
         # Not save_file, whose files nobody but their owner may read.
         (temporary / PARAMETERS).write_bytes(safetensors.numpy.save(arrays))
         os.replace(temporary, out)

@@ -1,13 +1,14 @@
 """Train, evaluate, export or describe: `python -m va_jax.main --config=FILE --workdir=DIR`."""
 
+import functools
 import pathlib
 import sys
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from va_jax import command_line, sharding
 from va_jax import config as configuration
-from va_jax import sharding
 from va_jax.evaluate import evaluate
 from va_jax.export import export
 from va_jax.schema import InputError
@@ -30,21 +31,6 @@ COORDINATOR = flags.DEFINE_string(
 )
 PROCESS = flags.DEFINE_integer("process", 0, "number of this process")
 PROCESSES = flags.DEFINE_integer("processes", 1, "number of processes")
-
-
-def parse(argv: list[str]) -> list[str]:
-    """Read the flags; a mistake in them, or in the config file they name, is one line."""
-    try:
-        rest = flags.FLAGS(argv)
-        if CONFIG.value is not None:
-            _ = CONFIG.value.seed  # a file that could not be loaded says so only when it is used
-    except (KeyError, AttributeError) as error:
-        cause = error.args[0].args[0] if isinstance(error.args[0], KeyError) else error.args[0]
-        sys.exit(f"error: unknown config key {' '.join(str(cause).splitlines())}")
-    except (flags.Error, OSError) as error:
-        cause = str(error).strip().splitlines()[-1].strip()
-        sys.exit(f"error: {cause.removeprefix('ValueError: ')}")
-    return rest
 
 
 def main(_: list[str]) -> None:
@@ -70,4 +56,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    app.run(main, flags_parser=functools.partial(command_line.parse, config=CONFIG))

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from va_jax import config as configuration
-from va_jax import evaluate, optim, sharding, starting
+from va_jax import evaluate, optim, provenance, sharding, starting
 from va_jax.checkpoints import Checkpoints
 from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
@@ -43,10 +43,12 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
     tx = optim.make_tx(config.optim, config.train.steps)
     schedule = optim.make_schedule(config.optim, config.train.steps)
     state = initial_state(config, model, tx, source.size)
-    start = None if Checkpoints.any_in(workdir) else starting.start(config, state.variables)
+    begun = Checkpoints.any_in(workdir)
+    start = None if begun else starting.start(config, state.variables)
     if start:
         state = state.replace(**start.variables)
     configuration.claim(workdir, config)
+    record_data(config, workdir, begun)
     if start and jax.process_index() == 0:
         starting.write(workdir / "init.json", start)
         print(starting.table(start, config.data.size or source.size))
@@ -106,6 +108,25 @@ def open_data(config: ConfigDict) -> tuple[Source, Source]:
             "there is nothing to learn; build it with labels"
         )
     return splits[0], splits[1]
+
+
+def record_data(config: ConfigDict, workdir: pathlib.Path, begun: bool) -> None:
+    """Keep what a run is trained on; warn where that is not what it, or its start, was trained on.
+
+    Raises InputError where a run that has `begun` cannot go on with the data set at hand.
+    """
+    here = provenance.facts(config.data, sources.metadata(config.data.dir, config.data.name))
+    origin = config.init.from_workdir or config.init.from_export
+    warnings = []
+    if begun:
+        warnings = provenance.check(here, workdir)
+    elif origin:
+        keys = provenance.FROM_ANOTHER
+        warnings = provenance.differences(here, pathlib.Path(origin), keys)
+    if jax.process_index() == 0:
+        provenance.warn(warnings)
+        if not begun:
+            provenance.write(workdir, here)
 
 
 def resume(saved: Checkpoints, state: TrainState, mesh: Mesh) -> tuple[TrainState, int]:

@@ -53,14 +53,12 @@ class TrainingData:
 
         def load(index: int, chosen: np.ndarray) -> Batch:
             first = (index * processes + process) * local  # place in the global order
-
-            def draw(row: int) -> tuple[Geometry, Colour]:
-                return transforms.draw(np.random.default_rng([seed, first + row]), augment)
-
             items = [self.windows[window] for window in chosen]
-            return read_batch(source, items, length, stride, size, draw)
+            return read_batch(
+                source, items, length, stride, size, lambda row: self.change(first + row)
+            )
 
-        self._batch = batch
+        self._batch, self._seed, self._augment = batch, seed, augment
         epochs = 1 + ENDLESS // len(self.windows)
         self._order = grain.MapDataset.range(len(self.windows)).seed(seed).shuffle().repeat(epochs)
         self._local = self._order.batch(local)[process::processes].map_with_index(load)
@@ -72,10 +70,18 @@ class TrainingData:
         iterator.set_state({"next_index": start})
         return iterator
 
+    def window(self, place: int) -> Window:
+        """The window at a place, counted from 0, of the global order."""
+        return self.windows[self._order[place]]
+
+    def change(self, place: int) -> tuple[Geometry, Colour]:
+        """What the augmentation does to the window at a place of the global order."""
+        return transforms.draw(np.random.default_rng([self._seed, place]), self._augment)
+
     def track_ids(self, index: int) -> list[str]:
         """Ids of the tracks in global batch `index`."""
-        items = range(index * self._batch, (index + 1) * self._batch)
-        tracks = {self.windows[self._order[i]].track for i in items}
+        places = range(index * self._batch, (index + 1) * self._batch)
+        tracks = {self.window(place).track for place in places}
         return sorted(self.source.tracks[track].track_id for track in tracks)
 
 

@@ -113,6 +113,12 @@ def metadata(data_dir: str, name: str) -> dict[str, Any]:
     return dict(_builder(directory(data_dir, name)).info.metadata)
 
 
+def stored_landmarks(data_dir: str, name: str) -> int:
+    """Landmarks per frame of a built data set; 0: none."""
+    layout = _builder(directory(data_dir, name)).info.features
+    return layout["landmarks"].shape[1] if "landmarks" in layout else 0
+
+
 def open_split(data_dir: str, name: str, split: str, landmarks: int = 0) -> Source:
     """The split `split` of a built data set, with or without (0) its landmarks.
 
@@ -126,8 +132,7 @@ def open_split(data_dir: str, name: str, split: str, landmarks: int = 0) -> Sour
             f"{', '.join(sorted(facts['tracks']))}; "
             "set data.train, data.dev and data.test (which may be empty) to these"
         )
-    layout = builder.info.features
-    points = layout["landmarks"].shape[1] if "landmarks" in layout else 0
+    layout, points = builder.info.features, stored_landmarks(data_dir, name)
     if landmarks not in (0, points):
         raise InputError(
             f"model.landmark_points={landmarks}, but data set {name!r} stores {points or 'none'}; "
