@@ -25,7 +25,8 @@ NETWORKS = {  # backbone, layout; taps of the stem, convolutions over time in ea
     "resnet50 of Kinetics": ("resnet50", "kinetics", 5, (3, 2, 3, 1)),
 }
 
-TWICE = ("vgg16", "resnet34", "resnet50_vggface2")  # nothing in them that another one does not have
+TWICE = ("vgg16", "resnet34", "resnet50", "resnet50_vggface2")
+"""Networks that have nothing which another one does not have."""
 
 QUICK = ("vgg16bn", "resnet18")
 

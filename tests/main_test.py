@@ -27,6 +27,7 @@ def test_a_summary_needs_neither_workdir_nor_data_set(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -151,13 +151,17 @@ def test_a_run_killed_again_and_again_ends_bit_identical(tmp_path, tiny_data, wh
     assert (tmp_path / "metrics.json").read_text() == (whole / "metrics.json").read_text()
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
         ("--config.model.unit=3", "unit"),
-        ("--config.window.length=0", "window.length=0 is out of range; it must be >= 1"),
-        ("--config.data.name=no_such_set", "data.name='no_such_set'"),
-        ("--config.eval.batch_size=6", None),
+        slow("--config.window.length=0", "window.length=0 is out of range; it must be >= 1"),
+        slow("--config.data.name=no_such_set", "data.name='no_such_set'"),
+        slow("--config.eval.batch_size=6", None),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_one(tmp_path, tiny_data, flag, message):

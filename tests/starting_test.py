@@ -226,6 +226,7 @@ def test_a_refused_start_leaves_no_workdir(tmp_path, tiny_data, frame):
     assert not (tmp_path / "gru").exists()
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_weights(
     tmp_path, tiny_data, frame
 ):
@@ -279,6 +280,7 @@ def a_run_from(path, tiny_data, **overrides):
     return config_of("frame", tiny_data, **narrow, **{"init.weights": str(path)}, **overrides)
 
 
+@pytest.mark.slow
 def test_a_torch_file_trains_and_its_input_scale_comes_along(tmp_path, tiny_data):
     torch = pytest.importorskip("torch")
     arrays, _ = published.resnet(published.torchvision, "resnet18")

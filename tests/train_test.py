@@ -122,7 +122,7 @@ def run_steps(config, count, devices=None):
     return first, jax.tree.map(np.asarray, state), jax.tree.map(np.asarray, tally)
 
 
-@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_the_number_of_devices_changes_nothing_but_rounding(tiny_data, devices):
     config = tiny(tiny_data, **{"optim.name": "sgd", "model.dropout": 0.2})
     _, one, tally_one = run_steps(config, 3, jax.devices()[:1])
@@ -207,7 +207,10 @@ def test_a_set_without_labels_is_refused(tmp_path, tiny_data, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("fusion", ["mean", "median", "extremum"])
+SLOW = [pytest.param(fusion, marks=pytest.mark.slow) for fusion in ("median", "extremum")]
+
+
+@pytest.mark.parametrize("fusion", ["mean", *SLOW])
 def test_overlapping_windows_of_a_frame_network_fuse_to_what_one_pass_gives(
     tmp_path, tiny_data, fusion
 ):
