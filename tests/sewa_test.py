@@ -336,6 +336,6 @@ def test_every_clip_is_once_in_the_test_split_of_the_folds(tmp_path):
 
 def test_there_is_a_configuration_for_every_size_way_and_fold():
     names = {config.name for config in builder_class("sewa").BUILDER_CONFIGS}
-    assert {"112", "224", "96_detect", "224_fold4", "112_detect_fold0"} <= names
-    assert len(names) == 3 * 2 * 6
+    assert {"112", "224", "96_detect", "224_fold4", "112_detect_fold0", "224_V_fold1"} <= names
+    assert len(names) == 3 * 6 * 6
     assert next(iter(builder_class("sewa").BUILDER_CONFIGS)).name == "112"

@@ -26,6 +26,16 @@ SLACK = 0.1
 
 FOLDS = 5
 
+VARIANTS = {
+    "": {"faces": "landmarks", "annotation": "AV"},
+    "V": {"faces": "landmarks", "annotation": "V"},
+    "A": {"faces": "landmarks", "annotation": "A"},
+    "detect": {"faces": "detect", "annotation": "AV"},
+    "detect_V": {"faces": "detect", "annotation": "V"},
+    "detect_A": {"faces": "detect", "annotation": "A"},
+}
+"""What stands in the names of the configurations -> the options it sets."""
+
 
 @dataclasses.dataclass
 class SewaConfig(RecordedConfig):
@@ -87,9 +97,7 @@ class Builder(RecordedBuilder):
         "The folder 'SEWA DB v0.2 - BASIC', whose clips (SSL_C2_S055_P109_VC1_004803_005542 and "
         "so on) are unpacked."
     )
-    BUILDER_CONFIGS: ClassVar = named_configs(
-        SewaConfig, {"": {"faces": "landmarks"}, "detect": {"faces": "detect"}}, folds=FOLDS
-    )
+    BUILDER_CONFIGS: ClassVar = named_configs(SewaConfig, VARIANTS, folds=FOLDS)
     read = staticmethod(read)
     expected: ClassVar = {"all": 538}
 
