@@ -42,11 +42,12 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam"],  # to build sets beyond one machine
-        "build": ["tensorflow-cpu", "dill"],  # for the `tfds build` command line only
+        "build": ["apache-beam", "mlcroissant", "tensorflow-cpu"],  # for `tfds build` only
         "cuda": ["jax[cuda13]"],
         "keras": ["h5py"],  # to read Keras' weight files
         "tpu": ["jax[tpu]"],
         "test": [
+            "apache-beam; python_version < '3.12'",  # holds protobuf back; above, the newest
             "beartype",
             "h5py",
             "hypothesis",

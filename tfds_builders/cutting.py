@@ -103,7 +103,7 @@ def _pictures(
 def _ready(material: Material, config: Any, points: int, tally: Tally) -> Iterator[Cut]:
     """A JPEG of the right size is kept byte for byte, others are resized and encoded again."""
     images = pictures.numbered_images(material.pictures)
-    first, last = numbers_of_folder(material)
+    first, last = material.first, max(images) if material.last is None else material.last
     held, unknown = cropping.black(config), cropping.unknown(points)
     for number in range(first, last + 1):
         if number in images:

@@ -11,8 +11,9 @@ from tensorflow_datasets.core.naming import ShardedFileTemplate
 SHARD_BYTES = 256 * 2**20
 """Target size of a shard (ours)."""
 
-OPTIONS = "group_size:1"
-"""Of ArrayRecord: every record can be read alone."""
+OPTIONS = "group_size:1,zstd:-1"
+"""Of ArrayRecord: every record can be read alone. What shrinks are the tables that each JPEG
+repeats, a seventh of a crop; the usual level 3 gains .3% more in five times the time."""
 
 BATCH = 16
 """Records that are held at once."""

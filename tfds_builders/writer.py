@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,12 +92,15 @@ def fingerprint(recording: Recording, plan: Plan) -> str:
     A file is identified by its path, size and modification time, a folder by those of its files.
     """
     files = []
-    for source in map(pathlib.Path, recording.files.values()):
-        if not source.exists():
+    for source in map(os.path.abspath, recording.files.values()):
+        if not os.path.exists(source):
             raise InputError(f"{source} of track {recording.track_id!r} does not exist")
-        members = sorted(source.rglob("*")) if source.is_dir() else [source]
-        stats = ((member, member.stat()) for member in members)
-        files += [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+        members = [source]
+        if os.path.isdir(source):
+            walk = os.walk(source)
+            members = sorted(os.path.join(at, name) for at, _, names in walk for name in names)
+        stats = ((member, os.stat(member)) for member in members)
+        files += [(member, stat.st_size, stat.st_mtime_ns) for member, stat in stats]
     plan_facts = [dict(plan.options), plan.version, plan.dims, plan.points]
     facts = dataclasses.asdict(dataclasses.replace(recording, split=""))
     text = json.dumps([facts, plan_facts, files], sort_keys=True)

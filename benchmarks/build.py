@@ -1,0 +1,208 @@
+"""Frames per second and peak memory of a build, against the bare work on the same frames.
+
+    python -m benchmarks.build [--video=CLIP] [--rounds=3] [--minutes 1 10] [--json]
+
+The bare work on a video is what cannot be left out: decode, find the faces of every frame, decode
+again (crops need the whole track), cut the crop, encode it; on a folder of ready crops: read and
+decode every image, since a torn one must be found. It keeps no records, no bookkeeping and nothing
+to restart from. Both run as fresh processes, with one worker and with two, take turns, and are
+timed with little and with much to do: the difference is the speed once started, the rest start-up
+(imports, compilation). Medians are printed, then the peak memory of a process that builds a short
+and a long video. Without a clip, drawn faces are shown: the detector has less to look at there than
+in a real picture, so it is faster.
+"""
+
+import argparse
+import functools
+import itertools
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+import av
+import cv2
+import numpy as np
+import simplejpeg
+
+from tfds_builders.common import encode_jpeg
+from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder as synthetic
+from tfds_builders.synthetic_faces.render import render
+from tfds_builders.writer import Recording
+from va_jax import faces, video
+
+FPS = 25
+WIDTH, HEIGHT = 640, 360
+CROP_SIZE = 112
+TRACKS = 2  # of a set, one for each of two workers
+PIECE_FRAMES = 250  # seen forwards and backwards in turns, so that nothing jumps
+SUBJECT = 3  # whose drawn face the detector finds in every frame
+MAX_SIDE = 1280  # the builder's default
+
+
+def drawn_pictures(size: int = 200) -> list[np.ndarray]:
+    """Frames with the face of one subject of `synthetic_faces/large` before a grey wall."""
+    (large,) = (each for each in synthetic.Builder.BUILDER_CONFIGS if each.name == "large")
+    details = {"subject": SUBJECT, "number": SUBJECT, "frames": PIECE_FRAMES}
+    scene = synthetic.script(Recording("t", "v", "s", details=details), large)
+    pictures = []
+    for face in render(scene.who, scene.motion, size, np.random.default_rng(0)):
+        picture = np.full((HEIGHT, WIDTH, 3), 110, np.uint8)
+        top, left = (HEIGHT - size) // 2, (WIDTH - size) // 2
+        picture[top : top + size, left : left + size] = face
+        pictures.append(picture)
+    return pictures
+
+
+def write_video(path: pathlib.Path, pictures: Sequence[np.ndarray], frames: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        endless = itertools.cycle([*pictures, *pictures[::-1]])
+        for picture in itertools.islice(endless, frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def write_crops(folder: pathlib.Path, pictures: Sequence[np.ndarray], frames: int) -> None:
+    folder.mkdir()
+    height = pictures[0].shape[0]
+    squares = (cv2.resize(each[:, :height], (CROP_SIZE, CROP_SIZE)) for each in pictures)
+    endless = itertools.cycle([encode_jpeg(each) for each in squares])
+    for number, jpeg in enumerate(itertools.islice(endless, frames), 1):
+        (folder / f"{number:06}.jpg").write_bytes(jpeg)
+
+
+def write_tree(folder: pathlib.Path, kind: str, pictures, frames: int, tracks: int) -> None:
+    """A tree of `video_folder`, each of its tracks of so many frames."""
+    folder.mkdir()
+    names = [f"{n}.mp4" if kind == "videos" else f"{n}" for n in range(tracks)]
+    for name in names:
+        (write_video if kind == "videos" else write_crops)(folder / name, pictures, frames)
+    lines = [f"{name},,train" for name in names]
+    (folder / "videos.csv").write_text("\n".join(["video,labels,split", *lines]))
+
+
+def bare_work(source: pathlib.Path) -> None:
+    if source.is_dir():
+        for path in sorted(source.iterdir()):
+            simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB")
+        return
+    read = functools.partial(video.read_frames, source, MAX_SIDE)
+    detector = faces.Detector()
+    found = [detector(image).landmarks for _, image in read()]
+    place = next(each[0] for each in found if len(each))
+    for (_, image), each in zip(read(), found, strict=True):
+        place = each[0] if len(each) else place
+        encode_jpeg(faces.align(image, place, CROP_SIZE)[0])
+
+
+def spend(*commands: Sequence[str]) -> tuple[float, float]:
+    """Runs the commands side by side: seconds until all are done, greatest peak memory, MiB."""
+    start, peaks = time.perf_counter(), []
+    with tempfile.TemporaryFile("w+") as told:
+        running = [
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
+            for command in commands
+        ]
+        for process in running:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            peaks.append(usage.ru_maxrss / 1024)
+        if any(process.returncode for process in running):
+            told.seek(0)
+            sys.exit(told.read())
+    return time.perf_counter() - start, max(peaks)
+
+
+def build(tree: pathlib.Path, jobs: int) -> tuple[float, float]:
+    """`spend` of the command that builds the tree."""
+    with tempfile.TemporaryDirectory() as data_dir:
+        command = [sys.executable, "-m", "tfds_builders.build", f"video_folder/{CROP_SIZE}"]
+        return spend([*command, f"--data_dir={data_dir}", f"--manual_dir={tree}", f"--jobs={jobs}"])
+
+
+def bare(tree: pathlib.Path, jobs: int) -> tuple[float, float]:
+    """`spend` of the bare work, the tracks shared among `jobs` processes."""
+    names = [line.split(",")[0] for line in (tree / "videos.csv").read_text().splitlines()[1:]]
+    paths = [str(tree / name) for name in names]
+    command = [sys.executable, "-m", "benchmarks.build", "--bare"]
+    return spend(*([*command, *paths[worker::jobs]] for worker in range(jobs)))
+
+
+def speeds(folder: pathlib.Path, sizes: dict[str, tuple[int, int]], pictures, rounds: int) -> list:
+    """For each kind and number of workers: speed and start-up of the build and of the bare work."""
+    rows = []
+    for kind, lengths in sizes.items():
+        if lengths[1] <= lengths[0]:
+            continue
+        trees = [folder / f"{kind}{frames}" for frames in lengths]
+        for tree, frames in zip(trees, lengths, strict=True):
+            write_tree(tree, kind, pictures, frames, TRACKS)
+        for jobs in (1, 2):
+            times = {build: [], bare: []}
+            for _, (run, seconds) in itertools.product(range(rounds), times.items()):
+                seconds.append([run(tree, jobs)[0] for tree in trees])
+            more = TRACKS * (lengths[1] - lengths[0])
+            row = {"of": kind, "jobs": jobs}
+            for run, seconds in times.items():
+                fps = statistics.median(more / (long_s - short_s) for short_s, long_s in seconds)
+                whole_s = statistics.median(long_s for _, long_s in seconds)
+                row[f"{run.__name__}_fps"] = fps
+                row[f"{run.__name__}_start_s"] = whole_s - TRACKS * lengths[1] / fps
+            rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--video", type=pathlib.Path, help="clip with a face, shown in turns")
+    parser.add_argument("--seconds", type=int, default=20, help="of each of two videos; 0: none")
+    parser.add_argument("--crops", type=int, default=20_000, help="of each of two folders; 0: none")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, nargs="*", default=[1, 10], help="for the memory")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--bare", nargs="+", type=pathlib.Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.bare:
+        for path in args.bare:
+            bare_work(path)
+        return
+
+    if args.video:
+        frames = itertools.islice(video.read_frames(args.video, MAX_SIDE), PIECE_FRAMES)
+        pictures = [image for _, image in frames]
+    else:
+        pictures = drawn_pictures()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        sizes = {"videos": (FPS, FPS * args.seconds), "crops": (100, args.crops)}
+        rows = speeds(folder, sizes, pictures, args.rounds)
+        peaks = {}
+        for minutes in args.minutes:
+            tree = folder / f"{minutes:g}min"
+            write_tree(tree, "videos", pictures, round(60 * FPS * minutes), tracks=1)
+            peaks[f"{minutes:g}"] = build(tree, 1)[1]
+    if args.json:
+        print(json.dumps({"speed": rows, "peak_mib_by_minutes": peaks}))
+        return
+    if rows:
+        print(f"{'':8}jobs   build frames/s (start, s)   bare frames/s (start, s)   build / bare")
+    for row in rows:
+        ours, limit = (
+            f"{row[f'{way}_fps']:.1f} ({row[f'{way}_start_s']:.1f})" for way in ("build", "bare")
+        )
+        ratio = row["build_fps"] / row["bare_fps"]
+        print(f"{row['of']:8}{row['jobs']:4}   {ours:>26}   {limit:>25}   {ratio:12.2f}")
+    for minutes, mib in peaks.items():
+        print(f"a video of {minutes:>4} min: at most {mib:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
