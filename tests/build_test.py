@@ -1,5 +1,6 @@
 """The command that builds a set: what it prints, refuses, keeps and replaces."""
 
+import json
 import os
 import pathlib
 import signal
@@ -168,6 +169,16 @@ def test_other_options_than_those_built_need_overwrite(tmp_path, source):
     assert tfds.builder_from_directory(directory).info.metadata["fps"] == 5
     assert build("video_folder", data, source, options=["fps=5"]) == (directory, False)
     assert sorted(path.name for path in data.iterdir()) == ["downloads", "video_folder"]
+
+
+def test_a_set_of_an_older_version_needs_overwrite(tmp_path, source):
+    directory, _ = build("video_folder", tmp_path / "data", source)
+    facts = json.loads((directory / "metadata.json").read_text())
+    del facts["refused"]
+    (directory / "metadata.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="was built by an older version; build it anew by --over"):
+        build("video_folder", tmp_path / "data", source)
+    assert build("video_folder", tmp_path / "data", source, overwrite=True) == (directory, True)
 
 
 def test_a_failed_overwrite_leaves_the_old_set_alone(tmp_path, source):

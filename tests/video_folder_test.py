@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
-import tensorflow_datasets as tfds
 
-from tfds_builders.build import build
+from tests.layouts import build_set
 from tfds_builders.cropping import read_crop
 from tfds_builders.pictures import numbered_images
 from tfds_builders.video_folder.listing import find_listing, read_listing
@@ -49,18 +48,7 @@ def listing(folder, text):
 
 def build_tracks(tmp_path, *options):
     """{track id: (its row, its records joined)} of video_folder/96 built from tmp_path/in."""
-    directory, _ = build("video_folder/96", tmp_path / "data", tmp_path / "in", 1, False, options)
-    reader = tfds.builder_from_directory(directory)
-    tracks = {}
-    for split, rows in reader.info.metadata["tracks"].items():
-        source = reader.as_data_source(split)
-        for row in rows:
-            first = row["first_record"]
-            records = [source[first + n] for n in range(-(-row["frames"] // 32))]
-            keys = ("frames", "target", "face", "time_s", "landmarks")
-            joined = {key: np.concatenate([each[key] for each in records]) for key in keys}
-            tracks[row["track_id"]] = ({**row, "split": split}, joined)
-    return tracks
+    return build_set(tmp_path, "video_folder/96", *options)[1]
 
 
 def test_crop_folders_keep_bytes_numbers_and_times(tmp_path):

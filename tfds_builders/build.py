@@ -73,7 +73,10 @@ def build(
 
 def _refuse_other_options(final: pathlib.Path, builder: common.TrackBuilder) -> None:
     asked = json.loads(json.dumps(common.options_of(builder.builder_config)))
-    built = json.loads((final / "metadata.json").read_text())["options"]
+    metadata = json.loads((final / "metadata.json").read_text())
+    if "refused" not in metadata:
+        raise InputError(f"{final} was built by an older version; build it anew by --overwrite")
+    built = metadata["options"]
     other = [f"{key}={built.get(key)}" for key in asked if asked[key] != built.get(key)]
     if other:
         raise InputError(
