@@ -97,7 +97,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.json"
@@ -112,7 +112,7 @@ def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, data):
     labels_or_one_line(lambda: read_all(path).labels, path)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.dictionaries(
         st.integers(0, 99_999),

@@ -33,7 +33,7 @@ def test_bad_label_files_are_refused_with_file_and_line(tmp_path, text, message)
 
 
 @given(st.text() | st.text(st.sampled_from("0123456789.,-e\n \ufeff")))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes(text.encode(errors="surrogatepass"))
@@ -46,7 +46,7 @@ def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_is_written_is_read(tmp_path_factory, values):
     root = tmp_path_factory.getbasetemp()
     columns = dict(zip(DIMS, zip(*values, strict=True), strict=True))

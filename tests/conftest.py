@@ -15,12 +15,17 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker shares the cache of who 
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
+import hypothesis
 import jax
 import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The same examples on every machine, however slow: a failure is the work of a change.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("suite")
 
 MEDIA = pathlib.Path(
     os.environ.get("VA_JAX_MEDIA", pathlib.Path(__file__).resolve().parents[2] / "shared/media")

@@ -98,7 +98,7 @@ def test_bad_points_are_refused_with_file_and_line(tmp_path, text, message):
 
 
 @given(st.text() | st.text(st.sampled_from("0123456789.,-e\n {}\ufeff")))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_text_is_points_or_one_line(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.pts"
     path.write_bytes(("version: 1\nn_points: 2\n{\n" + text).encode(errors="surrogatepass"))
@@ -115,7 +115,7 @@ def test_any_text_is_points_or_one_line(tmp_path_factory, text):
 
 
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_is_written_is_read(tmp_path_factory, points):
     path = write_text(tmp_path_factory.getbasetemp() / "written.pts", pts(points))
     np.testing.assert_array_equal(read_pts(path, len(points)), points)

@@ -138,7 +138,7 @@ def read_whole(read, path):
     return labels_or_one_line(labels, path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TEXT, st.sampled_from(["", ARFF, HEADER, "time;value\n", ARFF + "dev_1,0,0\n"]))
 def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text, head):
     path = tmp_path_factory.getbasetemp() / "any.txt"
@@ -150,7 +150,7 @@ def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text, head):
 NUMBERS = st.lists(st.integers(0, 2_000_000), min_size=1, max_size=20, unique=True).map(sorted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(NUMBERS, st.data())
 def test_what_is_written_is_read(tmp_path_factory, numbers, data):
     values = np.array(

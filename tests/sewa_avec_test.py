@@ -181,7 +181,7 @@ def test_a_binary_label_file_is_refused(tmp_path):
         read_labels(tmp_path / "a.csv", "a", DIMS, 1.0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.booleans(), st.text() | st.text(st.sampled_from("'a;0123456789.,-en \n\ufeff")))
 def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, header, text):
     path = tmp_path_factory.getbasetemp() / "any_avec.csv"
@@ -193,7 +193,7 @@ def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, header, text)
 UNIT = st.floats(-1, 1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(UNIT, UNIT, UNIT), min_size=2, max_size=20), st.booleans())
 def test_what_is_written_is_read(tmp_path_factory, values, header):
     text = "".join(f"'b';{n / 10};{a};{v};{lik}\n" for n, (a, v, lik) in enumerate(values))

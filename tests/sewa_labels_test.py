@@ -101,7 +101,7 @@ def test_a_binary_label_file_is_refused(tmp_path):
         read_column(tmp_path / "a.csv", "valence")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text() | st.text(st.sampled_from("0123456789.,-en \n\ufeff")))
 def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any_sewa.csv"
@@ -113,7 +113,7 @@ def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
 ROWS = st.dictionaries(st.integers(1, 20), st.floats(0, 1), min_size=1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(ROWS, ROWS)
 def test_what_is_written_is_read_and_joined(tmp_path_factory, first, second):
     paths = {}
@@ -127,7 +127,7 @@ def test_what_is_written_is_read_and_joined(tmp_path_factory, first, second):
         np.testing.assert_allclose(labels.values[:, column], expected, atol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text() | st.text(st.sampled_from("0123456789.,-e \n")))
 def test_any_text_is_points_or_one_line(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any_points.txt"
@@ -143,7 +143,7 @@ def test_any_text_is_points_or_one_line(tmp_path_factory, text):
     assert "\n" not in message
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1e4), min_size=98, max_size=98), st.sets(st.integers(0, 48)))
 def test_points_that_are_written_are_read(tmp_path_factory, values, missing):
     points = np.array(values).reshape(49, 2)
