@@ -25,7 +25,7 @@ def test_one_level_deeper_only_where_asked(tmp_path):
     assert find_folder(tmp_path, "va_set") is None
     assert find_folder(tmp_path, "*/va_set") == tmp_path / "6th Annotations" / "VA_Set"
     with pytest.raises(InputError, match="has no folder VA_Set/Train or train_set; is it the top"):
-        require_folder(tmp_path, "VA_Set", ("Train", "train_set"))
+        require_folder(tmp_path, "*/VA_Set", ("Train", "train_set"))
 
 
 def test_files_go_by_name_without_hidden_ones_and_twins(tmp_path):

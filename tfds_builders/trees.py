@@ -44,7 +44,8 @@ def require_folder(root: pathlib.Path, *levels: str | tuple[str, ...]) -> pathli
     found = find_folder(root, *levels)
     if found is None:
         names = (level if isinstance(level, str) else " or ".join(level) for level in levels)
-        raise InputError(f"{root}: has no folder {'/'.join(names)}; is it the top of the set?")
+        wanted = "/".join(names).replace("*/", "")
+        raise InputError(f"{root}: has no folder {wanted}; is it the top of the set?")
     return found
 
 
