@@ -201,6 +201,7 @@ def test_frames_without_a_face_are_sampled_where_the_set_has_no_boxes(tmp_path, 
     assert code == 1
     (line,) = [line for line in lines if line.startswith("few faces: ")]
     assert "no_face.mp4: 0 of" in line
+    assert line.endswith("left out, if no other frame shows one")
 
 
 @pytest.mark.parametrize(
@@ -218,3 +219,20 @@ def test_what_cannot_be_looked_at_is_one_line(tmp_path, capsys, name, message):
     assert message in error
     assert error.count("\n") == 1
     assert doctor.main([name, str(tmp_path / "nowhere")]) == 1
+
+
+def test_there_is_at_least_one_thread(crops, capsys):
+    assert doctor.main(["aff_wild2", str(crops[0]), "--jobs=0"]) == 1
+    assert capsys.readouterr().err == "error: jobs=0 must be at least 1\n"
+
+
+def test_an_image_that_leads_nowhere_leaves_its_recording_out(tmp_path, crops, capsys):
+    link = crops[2] / "2" / "00009.jpg"
+    link.unlink()
+    link.symlink_to(tmp_path / "nowhere.jpg")
+    code, lines = run(capsys, "aff_wild2/112", crops[0])
+    told = "cropped_aligned/2/00009.jpg: No such file or directory"
+    assert code == 1
+    assert [line for line in lines if line.startswith("torn image: ") and told in line]
+    directory, _ = build("aff_wild2/112", tmp_path / "data", crops[0])
+    assert told in refusals(directory)["2"]

@@ -66,7 +66,7 @@ def black(config: Any) -> bytes:
 
 def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) -> bytes:
     """The image as a JPEG of `size` x `size`; its own bytes where it is one already."""
-    data = path.read_bytes()
+    data = pictures.read_bytes(path)
     image = pictures.decode_image(path, data)
     if image.shape[:2] == (size, size) and path.suffix.lower() != ".png":
         return data

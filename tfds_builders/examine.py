@@ -89,14 +89,16 @@ def torn_images(paths: Iterable[pathlib.Path]) -> list[str]:
     problems = []
     for path in paths:
         end = b"IEND\xaeB`\x82" if path.suffix.lower() == ".png" else b"\xff\xd9"
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - len(end)))
-            whole = file.read() == end
-        if not whole:
-            try:
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - len(end)))
+                whole = file.read() == end
+            if not whole:
                 pictures.read_image(path)
-            except InputError as error:
-                problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}; replace it or delete it")
+        except InputError as error:
+            problems.append(str(error))
     return problems
 
 
@@ -161,7 +163,9 @@ def _look_for_faces(result: Examined, footage: Footage, find_faces: bool, config
         hits = len(footage.shown) if material.places is None else len(material.places)
         of, unit = len(footage.number), "frames"
     if hits < FEW_FACES * of:
-        left_out = not hits and material.faces != "detect" and config.no_face == "refuse"
-        then = LEFT_OUT if left_out else "frames without one will be masked"
+        then = "frames without one will be masked"
+        if not hits and config.no_face == "refuse":
+            sampled = material.faces == "detect"
+            then = f"{LEFT_OUT}{', if no other frame shows one' * sampled}"
         what = f"{material.pictures}: {hits} of {of} {unit} show a face"
         result.findings.append(Finding("few faces", what, then))

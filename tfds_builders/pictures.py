@@ -102,7 +102,15 @@ def of_folder(
 
 def read_image(path: pathlib.Path) -> np.ndarray:
     """The pixels of a JPEG or PNG, uint8 [height, width, 3] RGB."""
-    return decode_image(path, path.read_bytes())
+    return decode_image(path, read_bytes(path))
+
+
+def read_bytes(path: pathlib.Path) -> bytes:
+    """The bytes of an image file; raises InputError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; replace it or delete it") from error
 
 
 def decode_image(path: pathlib.Path, data: bytes) -> np.ndarray:

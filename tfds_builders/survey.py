@@ -56,6 +56,8 @@ def survey(
     builder = make_builder(name, data_dir, options)
     if not isinstance(builder, RecordedBuilder):
         raise InputError(f"{name} is generated: there is no tree to look at")
+    if jobs < 1:
+        raise InputError(f"jobs={jobs} must be at least 1")
     if not tree.is_dir():
         raise InputError(f"{tree}: no such folder; name the folder of the set")
     recordings = [each for split in builder.recordings(tree).values() for each in split]

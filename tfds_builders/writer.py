@@ -99,7 +99,10 @@ def fingerprint(recording: Recording, plan: Plan) -> str:
         if os.path.isdir(source):
             walk = os.walk(source)
             members = sorted(os.path.join(at, name) for at, _, names in walk for name in names)
-        stats = ((member, os.stat(member)) for member in members)
+        try:
+            stats = [(member, os.stat(member)) for member in members]
+        except OSError as error:  # such as a link that leads nowhere
+            raise InputError(f"{error.filename}: {error.strerror}; remove or replace it") from error
         files += [(member, stat.st_size, stat.st_mtime_ns) for member, stat in stats]
     plan_facts = [dict(plan.options), plan.version, plan.dims, plan.points]
     facts = dataclasses.asdict(dataclasses.replace(recording, split=""))
