@@ -1,10 +1,12 @@
-"""The metric card: aggregations, baselines and the text table."""
+"""The metric card: aggregations, intervals, baselines, recordings."""
+
+import json
 
 import numpy as np
 import pytest
 
-from va_jax.card import Trace, metric_card, scores, table
-from va_jax.metrics import Moments
+from va_jax.card import Trace, metric_card, scores
+from va_jax.metrics import METRICS, Moments
 from va_jax.schema import Track
 
 DIMS = ("valence", "arousal")
@@ -76,17 +78,47 @@ def test_the_held_label_is_the_last_one_before_each_ten_seconds():
     assert measured == pytest.approx(expected.ccc()[0], rel=1e-5)
 
 
-def test_the_table_shows_every_row_and_the_ceiling():
-    card = metric_card(TRACES, DIMS, {"valence": 0.1, "arousal": -0.2})
-    text = table("dev", card, {"valence": 0.91, "arousal": 0.93})
-    for part in ("dev: 3 tracks, 600 frames", "pooled", "group:a", "train mean", "0.910", "0.930"):
-        assert part in text
+def test_every_score_of_a_split_lies_in_its_interval_and_few_recordings_have_none():
+    many = [trace(i, 60 + i, "ab"[i % 2]) for i in range(12)]
+    card = metric_card(many, DIMS, resamples=200)
+    for dim in DIMS:
+        assert list(card["scores"][dim])[:3] == ["pooled", "mean_of_recordings", "length_weighted"]
+        for row in card["scores"][dim].values():
+            assert set(row["interval"]) == set(METRICS)
+            for metric, (low, high) in row["interval"].items():
+                assert low <= row[metric] <= high, (dim, metric)
+    few = metric_card(many[:4], DIMS, resamples=200)
+    assert all(row["interval"] is None for row in few["scores"]["valence"].values())
+    assert card["bootstrap"]["resamples"] == 200
 
 
-def test_a_split_without_labels_says_so():
-    blank = [
-        Trace(t.track, t.pred, np.full_like(t.target, np.nan), t.face, t.time_s) for t in TRACES
-    ]
-    card = metric_card(blank, DIMS, {"valence": 0.1, "arousal": -0.2})
-    assert card["scores"] == {"valence": {}, "arousal": {}}
-    assert "predictions only" in table("test", card, {})
+def test_the_card_is_json_and_the_same_whenever_it_is_made():
+    first, second = (json.dumps(metric_card(TRACES * 2, DIMS, resamples=50)) for _ in range(2))
+    assert first == second
+    assert "NaN" not in first
+    assert "Infinity" not in first
+
+
+def test_what_is_the_same_constant_on_both_sides_is_counted():
+    constant = np.full((40, 2), 0.25, np.float32)
+    still = Trace(TRACES[0].track, constant, constant, np.ones(40, bool), np.arange(40.0))
+    card = scores([*TRACES, still], [*(t.pred for t in TRACES), constant], DIMS)
+    undefined = {name: row["undefined"] for name, row in card["valence"].items()}
+    assert undefined["pooled"] == 0
+    assert undefined["mean_of_recordings"] == undefined["length_weighted"] == 1
+    alone = scores([still], [constant], DIMS)["valence"]["pooled"]
+    assert alone["undefined"] == 1
+    assert alone["ccc"] == 0
+
+
+def test_the_recordings_of_a_card_have_the_scores_of_each_alone():
+    card = metric_card(TRACES, DIMS, resamples=0)
+    for each in TRACES:
+        row = card["recordings"][each.track.track_id]["arousal"]
+        assert row["ccc"] == pytest.approx(ccc(each)[1])
+        assert row["n"] == len(each.pred)
+
+
+def test_without_the_mean_of_training_labels_there_is_no_baseline_of_it():
+    card = metric_card(TRACES, DIMS)
+    assert list(card["baselines"]) == ["label_held_oracle", "recording_mean_oracle"]

@@ -9,8 +9,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 LAYERS = [
     {"schema"},
-    {"config", "command_line", "metrics", "losses", "postprocess"},
-    {"card", "provenance", "models", "weights", "data", "video", "video_facts", "faces"},
+    {"config", "command_line", "metrics", "influence", "intervals", "losses", "postprocess"},
+    {"card", "card_text", "provenance", "models", "weights", "data", "video", "video_facts", "faces"},
     {"optim", "sharding", "train_state", "checkpoints", "logs", "step"},
     {"report", "sheet", "export", "starting", "summary", "evaluate", "train"},
     {"browse", "doctor", "main"},

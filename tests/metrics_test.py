@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from va_jax.metrics import Moments
+from va_jax.metrics import METRICS, Moments, aggregate
 
 
 def reference_ccc(x, y):
@@ -82,3 +82,83 @@ def test_a_prediction_of_half_the_scale_has_the_ccc_worked_out_by_hand():
     assert moments.ccc()[0] == pytest.approx(2 * 0.5 / (0.25 + 1))
     assert moments.pcc()[0] == pytest.approx(1)
     assert moments.rmse()[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_a_million_points_in_any_pieces_and_order_keep_their_digits(offset):
+    pred, target, mask = signals(1_000_000, offset)
+    x, y = pred[mask], target[mask]
+    error = x - y
+    expected = {
+        "ccc": [reference_ccc(x[:, i], y[:, i]) for i in range(2)],
+        "pcc": [np.corrcoef(x[:, i], y[:, i])[0, 1] for i in range(2)],
+        "mse": (error**2).mean(0),
+        "rmse": np.sqrt((error**2).mean(0)),
+        "sagr": (np.sign(x) == np.sign(y)).mean(0),
+    }
+    rng = np.random.default_rng(1)
+    for pieces in (1, 3, 1000):
+        cuts = np.sort(rng.integers(0, len(pred), pieces - 1))
+        parts = zip(*(np.split(each, cuts) for each in (pred, target, mask)), strict=True)
+        stack = Moments.stack([Moments.of(*part) for part in parts])
+        order = rng.permutation(pieces)
+        shuffled = Moments(*(getattr(stack, name)[order] for name in vars(stack)))
+        for metric in METRICS:
+            value = aggregate(shuffled)["pooled"][metric]
+            np.testing.assert_allclose(value, expected[metric], rtol=1e-9)
+
+
+def test_predictions_in_float32_cost_fewer_than_five_digits():
+    pred, target, mask = signals(100_000, offset=0.25)
+    exact = Moments.of(pred, target, mask)
+    single = Moments.of(pred.astype(np.float32), target.astype(np.float32), mask)
+    np.testing.assert_allclose(single.ccc(), exact.ccc(), rtol=1e-5)
+
+
+def test_avecs_formula_divides_variances_by_one_less():
+    pred, target, mask = signals(100)
+    x, y = pred[mask], target[mask]
+    found = Moments.of(pred, target, mask).ccc("avec")
+    for i in range(2):
+        covariance = np.cov(x[:, i], y[:, i], bias=True)[0, 1]
+        spread = x[:, i].var(ddof=1) + y[:, i].var(ddof=1)
+        gap = (x[:, i].mean() - y[:, i].mean()) ** 2
+        assert found[i] == pytest.approx(2 * covariance / (spread + gap), rel=1e-12)
+
+
+def test_the_two_formulas_part_as_much_as_their_lengths_say():
+    for frames, apart in ((100, 1e-2), (40_032, 2.5e-5)):
+        pred, target, _ = signals(frames)
+        moments = Moments.of(pred, target, np.ones(frames, bool))
+        gap = np.abs(moments.ccc()) - np.abs(moments.ccc("avec"))
+        assert (gap > 0).all()
+        assert (gap < apart).all()
+
+
+def test_an_unknown_formula_is_refused():
+    with pytest.raises(ValueError, match="formula='lin'"):
+        Moments.of(*signals(10)).ccc("lin")
+
+
+def test_recordings_of_one_frame_score_zero_and_pool_like_others():
+    pred, target, _ = signals(50)
+    single = [
+        Moments.of(p[None], t[None], np.ones(1, bool)) for p, t in zip(pred, target, strict=True)
+    ]
+    whole = Moments.of(pred, target, np.ones(50, bool))
+    rows = aggregate(Moments.stack(single))
+    np.testing.assert_allclose(rows["pooled"]["ccc"], whole.ccc(), rtol=1e-12)
+    assert (rows["mean_of_recordings"]["ccc"] == 0).all()
+    assert np.isfinite(aggregate(Moments.stack(single), formula="avec")["pooled"]["ccc"]).all()
+
+
+def test_constant_predictions_of_different_recordings_stay_exactly_constant_in_any_resample():
+    _, target, mask = signals(60)
+    parts = [
+        Moments.of(np.full((20, 2), level), target[i * 20 : i * 20 + 20], mask[:20])
+        for i, level in enumerate((0.1, 0.7, 1 / 3))
+    ]
+    weights = 3 * np.eye(3)
+    drawn = aggregate(Moments.stack(parts), weights)["pooled"]
+    assert (drawn["ccc"] == 0).all()
+    assert (drawn["pcc"] == 0).all()

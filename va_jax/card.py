@@ -1,4 +1,4 @@
-"""The metric card: every metric under every aggregation, beside baselines and ceiling."""
+"""The metric card: every metric under every aggregation with its interval, beside baselines."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from va_jax.metrics import METRICS, Moments
+from va_jax import intervals
+from va_jax.influence import standard_errors
+from va_jax.metrics import Moments, aggregate, evaluated
 from va_jax.schema import Track
 
 HOLD_S = 10.0
@@ -30,67 +32,136 @@ class Trace:
 
 
 def metric_card(
-    traces: Sequence[Trace], dims: Sequence[str], train_mean: Mapping[str, float]
+    traces: Sequence[Trace],
+    dims: Sequence[str],
+    train_mean: Mapping[str, float] | None = None,
+    formula: str = "population",
+    resamples: int = intervals.RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """All scores of a split as plain numbers.
+    """All scores of a split as plain numbers, and how they were come by.
 
-    `scores` and every entry of `baselines` map dimension -> aggregation -> metric, `n` (frames)
-    and `recordings`. Only frames that show a face and are labelled count. Aggregations: `pooled`
-    (all frames as one signal: the headline), `mean_of_recordings`, `length_weighted`, and
-    `group:NAME` (pooled within a group) where the set has groups. The baselines that look at the
-    labels they are scored on are called oracles.
+    `scores` and every entry of `baselines` are as `scores` gives them, the former with intervals;
+    `recordings` maps track id -> dimension -> metric and `n`. Only frames that show a face and are
+    labelled count. The baselines that look at the labels they are scored on are called oracles;
+    without the mean of the training labels there is no baseline of that name, and a label is held
+    from 0.
     """
-    constant = np.array([train_mean[dim] for dim in dims], np.float32)
+    known = np.array([(train_mean or {}).get(dim, 0.0) for dim in dims], np.float32)
     baselines = {
-        "train_mean": [np.broadcast_to(constant, trace.pred.shape) for trace in traces],
-        "label_held_oracle": [_held(trace, constant) for trace in traces],
+        "train_mean": [np.broadcast_to(known, trace.pred.shape) for trace in traces],
+        "label_held_oracle": [_held(trace, known) for trace in traces],
         "recording_mean_oracle": [_recording_mean(trace) for trace in traces],
     }
+    if not train_mean:
+        del baselines["train_mean"]
     return {
         "tracks": len(traces),
         "frames": sum(len(trace.pred) for trace in traces),
         "frames_that_count": sum(int(trace.mask.sum()) for trace in traces),
-        "scores": scores(traces, [trace.pred for trace in traces], dims),
-        "baselines": {name: scores(traces, preds, dims) for name, preds in baselines.items()},
+        "formula": formula,
+        "bootstrap": {
+            "method": intervals.METHOD,
+            "resamples": resamples,
+            "level": intervals.LEVEL,
+            "seed": seed,
+        },
+        "scores": scores(traces, [trace.pred for trace in traces], dims, formula, resamples, seed),
+        "baselines": {
+            name: scores(traces, preds, dims, formula) for name, preds in baselines.items()
+        },
+        "recordings": {
+            trace.track.track_id: _of_recording(trace, dims, formula)
+            for trace in traces
+            if trace.mask.any()
+        },
     }
 
 
 def scores(
-    traces: Sequence[Trace], preds: Sequence[np.ndarray], dims: Sequence[str]
+    traces: Sequence[Trace],
+    preds: Sequence[np.ndarray],
+    dims: Sequence[str],
+    formula: str = "population",
+    resamples: int = 0,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Scores of `preds`, one a trace: dimension -> aggregation -> metric, n, recordings.
+    """Scores of `preds`, one a trace: dimension -> aggregation -> metric and what it rests on.
 
-    A recording without a frame that counts is left out; a split without one gives an empty
-    mapping for every dimension.
+    Aggregations: `pooled` (all frames as one signal: the headline), `mean_of_recordings`,
+    `length_weighted`, and `group:NAME` (pooled within a group) where the set has groups. Beside the
+    metrics stand `n` (frames), `recordings`, `undefined` (signals whose CCC is 0/0 and taken as 0)
+    and, where `resamples` are asked for, `interval`: metric -> [low, high], None where there are
+    too few recordings; an end that is not known is None. A recording without a frame that counts is
+    left out; a split without one gives an empty mapping for every dimension.
     """
     counted = [(trace, pred) for trace, pred in zip(traces, preds, strict=True) if trace.mask.any()]
     if not counted:
         return {dim: {} for dim in dims}
     moments = Moments.stack([Moments.of(p, t.target, t.mask) for t, p in counted])
     groups = np.array([trace.track.group for trace, _ in counted])
-    rows = {"pooled": _metrics(moments.merged())}
-    single = _metrics(moments)
-    rows["mean_of_recordings"] = {key: value.mean(0) for key, value in single.items()}
-    rows["length_weighted"] = {
-        key: (value * moments.count).sum(0) / moments.count.sum(0) for key, value in single.items()
-    }
-    sizes = dict.fromkeys(rows, (moments.count.sum(0), len(counted)))
+    rows = _rows(moments, formula, resamples, seed)
     for group in sorted(set(groups) - {""}):
         part = moments.select(groups == group)
-        rows[f"group:{group}"] = _metrics(part.merged())
-        sizes[f"group:{group}"] = (part.count.sum(0), len(part.count))
+        rows[f"group:{group}"] = _rows(part, formula, resamples, seed)["pooled"]
     return {
-        dim: {
-            name: {key: float(value[i]) for key, value in row.items()}
-            | {"n": int(sizes[name][0][i]), "recordings": sizes[name][1]}
-            for name, row in rows.items()
-        }
+        dim: {name: {key: value[i] for key, value in row.items()} for name, row in rows.items()}
         for i, dim in enumerate(dims)
     }
 
 
-def _metrics(moments: Moments) -> dict[str, np.ndarray]:
-    return {key: getattr(moments, key)() for key in METRICS}
+def _rows(
+    moments: Moments, formula: str, resamples: int, seed: int
+) -> dict[str, dict[str, list[Any]]]:
+    """Aggregation -> metric, `n`, `recordings` .. -> a plain value for every dimension."""
+    recordings, dims = moments.count.shape
+    single = moments.undefined().sum(0).tolist()
+    rows: dict[str, dict[str, list[Any]]] = {}
+    for name, values in aggregate(moments, formula=formula).items():
+        undefined = (
+            moments.merged().undefined().astype(int).tolist() if name == "pooled" else single
+        )
+        rows[name] = {key: value.tolist() for key, value in values.items()} | {
+            "n": moments.count.sum(0).astype(int).tolist(),
+            "recordings": [recordings] * dims,
+            "undefined": undefined,
+        }
+    if resamples:
+        for name, each in _intervals(moments, formula, resamples, seed).items():
+            rows[name]["interval"] = each
+    return rows
+
+
+def _intervals(moments: Moments, formula: str, resamples: int, seed: int) -> dict[str, list[Any]]:
+    """Aggregation -> for every dimension metric -> [low, high], or None."""
+    recordings, dims = moments.count.shape
+    values = aggregate(moments, formula=formula)
+    if recordings < intervals.FEWEST:
+        return {name: [None] * dims for name in values}
+    once = np.ones((1, recordings))
+    drawn = intervals.resamples(recordings, resamples, seed)
+    resampled, errors = aggregate(moments, drawn, formula), standard_errors(moments, drawn)
+    error = standard_errors(moments, once)
+    found: dict[str, list[Any]] = {}
+    for name, row in values.items():
+        found[name] = [{} for _ in range(dims)]
+        for key, value in row.items():
+            ends = intervals.interval(
+                value, error[name][key][0], resampled[name][key], errors[name][key]
+            )
+            clipped = np.clip(np.stack(ends, -1), *intervals.RANGES[key])
+            for i, pair in enumerate(clipped.tolist()):
+                found[name][i][key] = [end if np.isfinite(end) else None for end in pair]
+    return found
+
+
+def _of_recording(trace: Trace, dims: Sequence[str], formula: str) -> dict[str, dict[str, float]]:
+    moments = Moments.of(trace.pred, trace.target, trace.mask)
+    values = evaluated(moments, formula)
+    return {
+        dim: {key: float(value[i]) for key, value in values.items()} | {"n": int(moments.count[i])}
+        for i, dim in enumerate(dims)
+    }
 
 
 def _held(trace: Trace, constant: np.ndarray) -> np.ndarray:
@@ -110,32 +181,3 @@ def _recording_mean(trace: Trace) -> np.ndarray:
     if not trace.mask.any():
         return np.zeros_like(trace.pred)
     return np.broadcast_to(trace.target[trace.mask].mean(0), trace.pred.shape)
-
-
-def table(split: str, card: Mapping[str, Any], ceiling: Mapping[str, float]) -> str:
-    """The card as text of fixed width, for people."""
-    dims = list(card["scores"])
-    head = (
-        f"{split}: {card['tracks']} tracks, {card['frames']} frames, "
-        f"{card['frames_that_count']} of them count"
-    )
-    if not card["scores"][dims[0]]:
-        return f"{head}; predictions only, for no frame has face and label\n"
-    columns = "".join(f"{name:>8}" for name in ("CCC", "PCC", "RMSE", "SAGR", "n"))
-    lines = [head, " " * 26 + "".join(f"| {dim:<39}" for dim in dims)]
-    lines.append(" " * 26 + "".join(f"|{columns}" for _ in dims))
-    rows = [(name.replace("_", " "), card["scores"], name) for name in card["scores"][dims[0]]]
-    rows += [
-        (name.replace("_", " "), scores, "pooled") for name, scores in card["baselines"].items()
-    ]
-    for label, source, name in rows:
-        cells = ""
-        for dim in dims:
-            row = source[dim][name]
-            cells += "|" + "".join(f"{row[key]:8.3f}" for key in ("ccc", "pcc", "rmse", "sagr"))
-            cells += f"{row['n']:8d}"
-        lines.append(f"{label:<26}{cells}")
-    if ceiling:
-        cells = "".join(f"|{ceiling[dim]:8.3f}{'':32}" for dim in dims)
-        lines.append(f"{'ceiling of the set':<26}{cells}")
-    return "\n".join(line.rstrip() for line in lines) + "\n"
