@@ -108,10 +108,18 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict()
     config.eval.every_steps = 200  # dev split; a multiple of checkpoint.every_steps
     config.eval.batch_size = 8  # lanes (tracks or windows), over all devices and processes
-    config.eval.state = "carry"  # carry: along the whole track; window: fresh in every window
-    config.eval.length = 64  # frames per evaluated piece, >= 1
+    config.eval.state = "carry"  # carry: a track is one window; window: windows that begin anew
+    config.eval.length = 64  # frames of a window, >= 1; with "carry" of a chunk: the longer it is,
+    # the less of its ends an inflated network computes twice
     config.eval.hop = 64  # with state "window": frames between starts, 1..length
-    config.eval.fusion = "mean"  # of overlapping windows: mean, median, extremum
+    config.eval.fusion = "mean"  # of overlapping windows: mean, median, extremum; last: the window
+    # that a frame stands latest in; centre: the one whose middle is nearest
+
+    config.post = ConfigDict()  # of traces; fitted on dev, kept where its CCC rises, see docs
+    config.post.steps = ("median", "centre", "scale", "lag")  # any of these, in any order; (): none
+    config.post.medians_s = (0.4, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)  # windows to try, > 0
+    config.post.scale = "about_mean"  # about_mean: of the predictions; avec: about 0, bias and all
+    config.post.max_lag_s = 10.0  # longest delay to try, either way, [0, 60]
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_steps = 200

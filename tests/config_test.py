@@ -1,6 +1,7 @@
 """Configs: legal as they stand, refused by key and value, bound to their workdir."""
 
 import importlib
+import json
 import pathlib
 import re
 
@@ -52,6 +53,10 @@ def test_every_checked_key_exists_and_every_numeric_key_is_checked():
         ("init.leave_out", ("*",), "init.leave_out: '*' is no regular expression"),
         ("model.bidirectional", True, "eval.state='carry' has no state to carry for a network"),
         ("eval.hop", 65, "eval.hop=65 is above eval.length=64"),
+        ("post.scale", "spread", "post.scale='spread' is not one of about_mean, avec"),
+        ("post.max_lag_s", -1.0, "post.max_lag_s=-1.0 is out of range; it must be from 0 to 60"),
+        ("post.steps", ("lag", "clip"), "post.steps: 'clip' is not one of median, centre, scale"),
+        ("post.medians_s", (1.0, 0.0), "post.medians_s: 0.0 is out of range; it must be above 0"),
         ("train.accumulate", 3, "train.batch_size=8 is not a multiple of train.accumulate=3"),
     ],
 )
@@ -83,3 +88,22 @@ def test_a_workdir_of_another_config_is_refused_with_the_keys_that_differ(tmp_pa
 def test_a_workdir_without_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="workdir of a run"):
         load(tmp_path)
+
+
+def test_a_resumed_run_may_be_processed_otherwise(tmp_path):
+    claim(tmp_path, legal())
+    other = legal()
+    other.post.steps = ("lag",)
+    claim(tmp_path, other)
+
+
+def test_a_workdir_from_before_a_key_was_there_is_read_with_its_default(tmp_path):
+    old = json.loads(legal().to_json())
+    for section, keys in configuration.ADDED.items():
+        for key in keys:
+            del old[section][key]
+        if not old[section]:
+            del old[section]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert load(tmp_path).to_json(sort_keys=True) == legal().to_json(sort_keys=True)
+    claim(tmp_path, legal())

@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
+from va_jax.config import write_atomically
 from va_jax.schema import InputError
 from va_jax.train_state import TrainState
 
@@ -106,6 +107,17 @@ class Checkpoints:
         return restored.state, restored.data["next_batch"]
 
 
+def write_beside(workdir: pathlib.Path, step: int, name: str, text: str) -> None:
+    """Keep a small text file in the folder of the checkpoint of `step`, and delete it with that."""
+    write_atomically(_folder(workdir, step) / name, text)
+
+
+def read_beside(workdir: pathlib.Path, step: int, name: str) -> str | None:
+    """What `write_beside` kept; None where there is nothing of that name."""
+    path = _folder(workdir, step) / name
+    return path.read_text() if path.exists() else None
+
+
 def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
     """The `params` and `batch_stats` of the best checkpoint in `workdir`, and its step.
 
@@ -146,6 +158,10 @@ def _best(saved: Checkpoints, workdir: pathlib.Path) -> tuple[int, Any]:
     if step is None:
         raise InputError(f"{workdir}: no evaluated checkpoint; train there first")
     return step, saved._manager.item_metadata(step).state
+
+
+def _folder(workdir: pathlib.Path, step: int) -> pathlib.Path:
+    return workdir / "checkpoints" / str(step)
 
 
 def _restore_part(saved: Checkpoints, step: int, target: Any, restore_args: Any) -> Any:

@@ -1,6 +1,7 @@
 """The resolved configuration of a run: checked at the border, kept in the workdir, compared."""
 
 import json
+import math
 import os
 import pathlib
 import re
@@ -16,8 +17,11 @@ CHOICES = {
     "optim.name": ("adam", "adamw", "sgd"),
     "optim.schedule": ("constant", "cosine"),
     "eval.state": ("carry", "window"),
-    "eval.fusion": ("mean", "median", "extremum"),
+    "eval.fusion": ("mean", "median", "extremum", "last", "centre"),
+    "post.scale": ("about_mean", "avec"),
 }
+
+POST_STEPS = ("median", "centre", "scale", "lag")
 
 RANGES = {  # lowest, highest; both legal
     "seed": (0, 2**32 - 1),
@@ -50,12 +54,24 @@ RANGES = {  # lowest, highest; both legal
     "eval.batch_size": (1, None),
     "eval.length": (1, None),
     "eval.hop": (1, None),
+    "post.max_lag_s": (0, 60),
     "checkpoint.every_steps": (1, None),
     "checkpoint.keep": (1, None),
 }
 
-MAY_DIFFER = ("data.dir", "data.build_missing", "data.threads", "log", "checkpoint.keep")
+MAY_DIFFER = ("data.dir", "data.build_missing", "data.threads", "log", "checkpoint.keep", "post")
 """Keys that change no number a run produces, so a resumed run may change them."""
+
+ADDED = {
+    "post": {
+        "steps": ["median", "centre", "scale", "lag"],
+        "medians_s": [0.4, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0],
+        "scale": "about_mean",
+        "max_lag_s": 10.0,
+    },
+}
+"""Keys that older workdirs lack, with the values of configs/default.py; none changes what such a
+run recorded."""
 
 
 def check(config: ConfigDict) -> None:
@@ -77,6 +93,12 @@ def check(config: ConfigDict) -> None:
                 re.compile(pattern)
             except re.error as error:
                 raise InputError(f"{key}: {pattern!r} is no regular expression: {error}") from error
+    for step in config.post.steps:
+        if step not in POST_STEPS:
+            raise InputError(f"post.steps: {step!r} is not one of {', '.join(POST_STEPS)}")
+    for window_s in config.post.medians_s:
+        if not 0 < window_s < math.inf:
+            raise InputError(f"post.medians_s: {window_s} is out of range; it must be above 0 s")
     if not config.data.name:
         raise InputError("data.name is empty; name a built data set, such as 'video_folder/112'")
     for key in ("data.train", "data.dev"):
@@ -89,12 +111,10 @@ def check(config: ConfigDict) -> None:
             f"eval.hop={config.eval.hop} is above eval.length={config.eval.length} and would "
             "leave frames without a prediction; lower it"
         )
-    both_ways = config.model.bidirectional or config.model.inflation.taps > 1
-    if both_ways and config.eval.state == "carry":
+    if config.model.bidirectional and config.eval.state == "carry":
         raise InputError(
             "eval.state='carry' has no state to carry for a network that sees both ways in time "
-            "(model.bidirectional or model.inflation); set eval.state='window', eval.length and "
-            "eval.hop"
+            "(model.bidirectional); set eval.state='window', eval.length and eval.hop"
         )
     for period, base in (
         ("train.batch_size", "train.accumulate"),
@@ -106,10 +126,12 @@ def check(config: ConfigDict) -> None:
             )
 
 
-def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
+def claim(
+    workdir: pathlib.Path, config: ConfigDict, may_differ: tuple[str, ...] = MAY_DIFFER
+) -> None:
     """Write `config` to `workdir`, or check that the config there is the same.
 
-    Raises an InputError that lists the keys that differ, except those of `MAY_DIFFER`.
+    Raises an InputError that lists the keys that differ, except those that `may_differ`.
     """
     path = workdir / "config.json"
     if path.exists():
@@ -117,7 +139,7 @@ def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
         differing = [
             f"{key} ({there.get(key)!r} there, {here.get(key)!r} here)"
             for key in sorted(there.keys() | here.keys())
-            if there.get(key) != here.get(key) and not key.startswith(MAY_DIFFER)
+            if there.get(key) != here.get(key) and not key.startswith(may_differ)
         ]
         if differing:
             raise InputError(
@@ -134,7 +156,22 @@ def load(workdir: pathlib.Path) -> ConfigDict:
     path = workdir / "config.json"
     if not path.exists():
         raise InputError(f"{path}: not found; is {str(workdir)!r} the workdir of a run?")
-    return ConfigDict(json.loads(path.read_text())).lock()
+    tree = json.loads(path.read_text())
+    for section, keys in ADDED.items():
+        tree[section] = keys | tree.get(section, {})
+    return ConfigDict(tree).lock()
+
+
+def of_run(workdir: pathlib.Path, given: ConfigDict | None) -> ConfigDict:
+    """What the run in `workdir` is evaluated with: its config, or the one that is `given`.
+
+    That may differ in how the network is run and its output processed; otherwise raises InputError.
+    """
+    stored = load(workdir)
+    if given is None:
+        return stored
+    claim(workdir, given, (*MAY_DIFFER, "eval."))
+    return given
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
