@@ -89,8 +89,8 @@ def scores(
     """Scores of `preds`, one a trace: dimension -> aggregation -> metric and what it rests on.
 
     Aggregations: `pooled` (all frames as one signal: the headline), `mean_of_recordings`,
-    `length_weighted`, and `group:NAME` (pooled within a group) where the set has groups. Beside the
-    metrics stand `n` (frames), `recordings`, `undefined` (signals whose CCC is 0/0 and taken as 0)
+    `length_weighted`, and `group:NAME` (pooled within a group) where the split has several. Beside
+    the metrics stand `n` (frames), `recordings`, `undefined` (signals whose CCC is 0/0, taken as 0)
     and, where `resamples` are asked for, `interval`: metric -> [low, high], None where there are
     too few recordings; an end that is not known is None. A recording without a frame that counts is
     left out; a split without one gives an empty mapping for every dimension.
@@ -101,7 +101,8 @@ def scores(
     moments = Moments.stack([Moments.of(p, t.target, t.mask) for t, p in counted])
     groups = np.array([trace.track.group for trace, _ in counted])
     rows = _rows(moments, formula, resamples, seed)
-    for group in sorted(set(groups) - {""}):
+    named = sorted(set(groups) - {""})
+    for group in named if len(named) > 1 else ():
         part = moments.select(groups == group)
         rows[f"group:{group}"] = _rows(part, formula, resamples, seed)["pooled"]
     return {

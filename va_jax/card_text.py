@@ -86,7 +86,7 @@ def notes(card: Mapping[str, Any], dim: str) -> Iterator[str]:
 
 def number(value: float | None, digits: int = 3) -> str:
     """A score as people of the field write it."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def span(row: Mapping[str, Any], metric: str) -> str:

@@ -4,6 +4,8 @@ A score is a function of how often each recording is drawn. Its derivative by a 
 is that recording's influence (the infinitesimal jackknife: Jaeckel, 1972; Efron, 1982).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -17,6 +19,18 @@ def standard_errors(
     moments: Moments, weights: Float[np.ndarray, "resamples recordings"]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Aggregation -> metric -> standard error [resamples, dims], in the shape of `aggregate`."""
+    return errors_from(lambda drawn: influences(moments, drawn), weights)
+
+
+def errors_from(
+    influences_of: Callable[[np.ndarray], dict[str, dict[str, np.ndarray]]],
+    weights: Float[np.ndarray, "resamples recordings"],
+) -> dict[str, dict[str, np.ndarray]]:
+    """The same of any score, from a function of weights that gives what `influences` gives.
+
+    Scores that are sums of others have the same sums of their influences. The function is called
+    for few resamples at a time.
+    """
     rows = max(1, TOGETHER // weights.shape[1])
     parts = [
         {
@@ -24,7 +38,7 @@ def standard_errors(
                 metric: np.sqrt(np.einsum("br,brd->bd", drawn, each**2))
                 for metric, each in row.items()
             }
-            for aggregation, row in influences(moments, drawn).items()
+            for aggregation, row in influences_of(drawn).items()
         }
         for drawn in (weights[start : start + rows] for start in range(0, len(weights), rows))
     ]

@@ -48,6 +48,25 @@ def interval(
     return value - spread * upper, value - spread * lower
 
 
+def symmetric_interval(
+    difference: Float[np.ndarray, "*dims"],
+    error: Float[np.ndarray, "*dims"],
+    resampled: Float[np.ndarray, "count *dims"],
+    errors: Float[np.ndarray, "count *dims"],
+    level: float = LEVEL,
+) -> tuple[Float[np.ndarray, "*dims"], Float[np.ndarray, "*dims"]]:
+    """Lower and upper end of the interval around a paired difference that agrees with `p_value`.
+
+    It holds every value from which the difference has a p above 1 - `level`. Differences of two
+    systems have heavy tails rather than skewed ones, and there an interval of equal arms covers as
+    often as it says where that of `interval` is too narrow (Hall, 1988).
+    """
+    away = np.sort(np.abs(_studentised(resampled - difference, errors)), axis=0)
+    rank = min(int(np.ceil(round(level * (1 + len(away)), 6))), len(away))
+    arm = np.where(error > 0, np.where(error > 0, error, 1) * away[rank - 1], 0)
+    return difference - arm, difference + arm
+
+
 def p_value(
     difference: Float[np.ndarray, "*dims"],
     error: Float[np.ndarray, "*dims"],
