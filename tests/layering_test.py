@@ -10,17 +10,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAYERS = [
     {"schema"},
     {"config", "command_line", "metrics", "influence", "intervals", "losses", "postprocess"},
-    {"card", "card_text", "provenance", "models", "weights", "data", "video", "video_facts", "faces"},
-    {"optim", "sharding", "train_state", "checkpoints", "logs", "step"},
-    {"report", "sheet", "export", "starting", "summary", "evaluate", "train"},
-    {"browse", "doctor", "main"},
+    {"card", "card_text", "lags", "chain", "fitting", "provenance"}
+    | {"models", "weights", "data", "video", "video_facts", "faces"},
+    {"optim", "sharding", "train_state", "checkpoints", "logs", "step", "inference"}
+    | {"scoring", "challenges", "report"},
+    {"sheet", "export", "starting", "summary", "evaluate", "train", "cross_data"},
+    {"browse", "compare", "doctor", "main", "matrix", "score", "submission"},
 ]
 
 FENCES = {  # library -> the only places that may import it
     "flax.linen": ("va_jax/models/",),
     "orbax": ("va_jax/checkpoints.py",),
     "tensorboardX": ("va_jax/logs.py",),
-    "matplotlib": ("va_jax/report.py", "va_jax/sheet.py"),
+    "matplotlib": ("va_jax/plots.py", "va_jax/trace_plots.py", "va_jax/sheet.py"),
     "grain": ("va_jax/data/",),
     "av": ("va_jax/video.py", "va_jax/video_facts.py"),
     "h5py": ("va_jax/weights/",),

@@ -1,61 +1,61 @@
-"""Traces as files: a csv per track and a picture of predictions against labels."""
+"""Traces as files: a csv for every track, a row for every frame."""
 
 import os
 import pathlib
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from va_jax.card import Trace
-from va_jax.config import write_atomically
-from va_jax.metrics import Moments
 
-PICTURED = 6
-"""Tracks in a picture, spread evenly over the split."""
+NAMES_OF_TRACKS = str.maketrans({"/": "__"})
 
 
-def write_traces(folder: pathlib.Path, traces: Sequence[Trace], dims: Sequence[str]) -> None:
-    """`folder`/TRACK.csv for every trace: a row a frame, also where it does not count.
+def file_name(track_id: str) -> str:
+    """What the files of a track are called, without an ending."""
+    return track_id.translate(NAMES_OF_TRACKS)
 
-    Columns: frame, time_s, a column per dimension, its label (empty where there is none) as
-    DIM_target, and valid (1 where the frame shows the face and is labelled).
+
+def write_traces(
+    folder: pathlib.Path,
+    traces: Sequence[Trace],
+    dims: Sequence[str],
+    processed: Sequence[np.ndarray] | None = None,
+) -> None:
+    """`folder`/TRACK.csv for every trace, in place of what the folder held.
+
+    A row a frame, also where it does not count. Columns: frame, time_s, a column per dimension, its
+    label (empty where there is none) as DIM_target, where predictions were `processed` [frames,
+    dims] these as DIM_processed, face (1 where the frame shows the face) and valid (1 where it is
+    also labelled, and so counts).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    header = ["frame", "time_s", *dims, *(f"{dim}_target" for dim in dims), "valid"]
-    for trace in traces:
-        lines = [",".join(header)]
-        for i in range(len(trace.pred)):
-            labels = ["" if np.isnan(x) else f"{x:.6f}" for x in trace.target[i]]
-            preds = [f"{x:.6f}" for x in trace.pred[i]]
-            valid = str(int(trace.mask[i]))
-            lines.append(",".join([str(i), f"{trace.time_s[i]:.4f}", *preds, *labels, valid]))
-        name = trace.track.track_id.replace("/", "__")
-        write_atomically(folder / f"{name}.csv", "\n".join(lines) + "\n")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    header = ["frame", "time_s", *dims, *(f"{dim}_target" for dim in dims)]
+    header += [f"{dim}_processed" for dim in dims] if processed is not None else []
+    header += ["face", "valid"]
+    try:
+        for number, trace in enumerate(traces):
+            columns = [
+                map(str, range(len(trace.pred))),
+                (f"{x:.4f}" for x in trace.time_s.tolist()),
+                *(_cells(column) for column in trace.pred.T),
+                *(_cells(column) for column in trace.target.T),
+                *(_cells(column) for column in (processed[number].T if processed else ())),
+                map(str, trace.face.astype(int).tolist()),
+                map(str, trace.mask.astype(int).tolist()),
+            ]
+            lines = [",".join(header), *map(",".join, zip(*columns, strict=True))]
+            path = temporary / f"{file_name(trace.track.track_id)}.csv"
+            path.write_text("\n".join(lines) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def plot_traces(path: pathlib.Path, traces: Sequence[Trace], dims: Sequence[str]) -> None:
-    """A PNG with a row per track and a column per dimension; grey where a frame does not count."""
-    chosen = sorted(set(np.linspace(0, len(traces) - 1, PICTURED).round().astype(int)))
-    figure = Figure(figsize=(6.5 * len(dims), 1.9 * len(chosen) + 0.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(chosen), len(dims), squeeze=False, sharey=True)
-    for row, index in zip(axes, chosen, strict=True):
-        trace = traces[index]
-        ccc = Moments.of(trace.pred, trace.target, trace.mask).ccc()
-        for i, (axis, dim) in enumerate(zip(row, dims, strict=True)):
-            axis.plot(trace.time_s, trace.target[:, i], color="0.25", lw=1.2, label="label")
-            axis.plot(trace.time_s, trace.pred[:, i], color="C3", lw=1.2, label="prediction")
-            axis.fill_between(
-                trace.time_s, -1, 1, where=~trace.mask, color="0.85", lw=0, label="does not count"
-            )
-            axis.axhline(0, color="0.8", lw=0.6, zorder=0)
-            axis.set(ylim=(-1, 1), xlim=(trace.time_s[0], max(trace.time_s[-1], 1e-3)))
-            axis.set_title(f"{trace.track.track_id}: {dim}, CCC {ccc[i]:.2f}", fontsize=9)
-    for axis in axes[-1]:
-        axis.set_xlabel("time, s")
-    axes[0, 0].legend(loc="upper right", fontsize=7, ncols=3)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
+def _cells(column: np.ndarray) -> list[str]:
+    """Six decimals; nothing where a value is NaN."""
+    return ["" if x != x else f"{x:.6f}" for x in column.tolist()]
