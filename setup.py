@@ -33,6 +33,7 @@ setup(
         "opencv-python-headless<5",
         "optax",
         "orbax-checkpoint",
+        "pillow",
         "safetensors",
         "scipy",
         "simplejpeg",

@@ -22,7 +22,7 @@ FENCES = {  # library -> the only places that may import it
     "flax.linen": ("va_jax/models/",),
     "orbax": ("va_jax/checkpoints.py",),
     "tensorboardX": ("va_jax/logs.py",),
-    "matplotlib": ("va_jax/plots.py", "va_jax/trace_plots.py", "va_jax/sheet.py"),
+    "matplotlib": ("va_jax/report/", "va_jax/sheet.py"),
     "grain": ("va_jax/data/",),
     "av": ("va_jax/video.py", "va_jax/video_facts.py"),
     "h5py": ("va_jax/weights/",),

@@ -1,73 +1,135 @@
-"""Predict every frame of a split once, stitch the pieces into traces, and score the traces."""
+"""Score the best checkpoint of a run: predict dev and test, post-process, score, report."""
 
+import datetime
+import importlib.metadata
 import json
 import pathlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from va_jax import card, provenance, report, sharding
+from va_jax import card, card_text, checkpoints, fitting, logs, provenance, sharding
+from va_jax import config as configuration
 from va_jax.card import Trace
-from va_jax.checkpoints import restore_best
+from va_jax.chain import Chain
 from va_jax.config import write_atomically
-from va_jax.data import pipeline, sources, windows
+from va_jax.data import sources
 from va_jax.data.sources import Source
+from va_jax.inference import Predict, make_predict, predict_split
 from va_jax.models import networks
-from va_jax.postprocess import stitch
+from va_jax.report import page
+from va_jax.report.page import Evaluation, Split
+from va_jax.report.traces import write_traces
 from va_jax.train_state import abstract_variables
 
-Predict = Callable[[Any, Any, Any], tuple[jax.Array, Any]]
+POST = "postprocess.json"
+"""What the post-processing is called in the folder of the checkpoint it was fitted for."""
 
 
-def evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
+class Trained(NamedTuple):
+    """The network of a run with the parameters of its best checkpoint, ready to predict."""
+
+    predict: Predict
+    variables: Any
+    step: int
+
+
+def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path | None = None) -> None:
     """Score the best checkpoint in `workdir` (by dev CCC) on the dev and the test split.
 
-    Writes traces/SPLIT/TRACK.csv, traces_SPLIT.png, metrics.json and metrics.txt there, and prints
-    the latter. A split without labels is predicted and not scored. Where the data set is not as the
-    run was trained on, a warning says so, or an InputError that the network does not fit it.
+    Writes metrics.json, metrics.txt, metrics.md, traces/SPLIT/TRACK.csv, report.html and its plots
+    to `out`, which is `workdir` by default, and prints the text. Post-processing is fitted on dev
+    and, by default, kept with the checkpoint. A split without labels is predicted and not scored.
+    Where the data set is not as the run was trained on, a warning says so, or an InputError that
+    the network does not fit it.
     """
+    configuration.check(config)
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     facts = sources.metadata(config.data.dir, config.data.name)
     warnings = provenance.check(provenance.facts(config.data, facts), workdir)
     if jax.process_index() == 0:
         provenance.warn(warnings)
-    points = networks.landmark_points(config.model)
+    names = dict.fromkeys((config.data.dev, config.data.test))
+    opened = {name: open_split(config, name) for name in names if name}
+    dims, mesh = tuple(facts["dims"]), sharding.make_mesh()
+    trained = restore(config, workdir, dims, config.data.size or facts["crop"]["size"], mesh)
+    predicted = {
+        name: predict_split(config, trained.predict, trained.variables, source, mesh)
+        for name, source in opened.items()
+    }
+    if jax.process_index() != 0:
+        return
+    fitted = fitting.fit(predicted[config.data.dev], dims, config.post)
     splits = {
-        split: sources.open_split(config.data.dir, config.data.name, split, points)
-        for split in dict.fromkeys((config.data.dev, config.data.test))
-        if split
+        name: score(traces, dims, facts, name, fitted, config.data.dev)
+        for name, traces in predicted.items()
     }
-    size = config.data.size or facts["crop"]["size"]
-    mesh = sharding.make_mesh()
-    model = networks.build(config.model, tuple(facts["dims"]))
+    if out is None:
+        text = json.dumps(fitted.to_json(), indent=1) + "\n"
+        checkpoints.write_beside(workdir, trained.step, POST, text)
+    folder = workdir if out is None else out
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in splits.items():
+        write_traces(folder / "traces" / name, split.traces, dims, split.processed)
+    told = _write_scores(folder, config, facts, trained.step, fitted, splits)
+    title = f"{workdir.name}: {config.data.name}"
+    page.write(
+        folder,
+        Evaluation(
+            title,
+            _facts(config, facts, trained.step),
+            dims,
+            splits,
+            logs.history(workdir),
+            trained.step,
+            fitted.curves,
+            lambda name, track, numbers: opened[name].jpegs(track, numbers),
+        ),
+    )
+    print(f"\n{told}{folder}/report.html shows the details, metrics.json and traces/ hold them.")
+
+
+def open_split(config: ConfigDict, split: str) -> Source:
+    """A split of the run's data set, with the landmarks its network needs."""
+    points = networks.landmark_points(config.model)
+    return sources.open_split(config.data.dir, config.data.name, split, points)
+
+
+def restore(
+    config: ConfigDict, workdir: pathlib.Path, dims: tuple[str, ...], size: int, mesh: Mesh
+) -> Trained:
+    """The network that `config` describes, for `dims` and frames of `size` pixels."""
+    model = networks.build(config.model, dims)
     target = abstract_variables(model, size, sharding.replicated(mesh))
-    variables, step = restore_best(workdir, target)
-    predict = make_predict(model, mesh)
-    result = {
-        "data": config.data.name,
-        "split_hash": facts["split_hash"],
-        "checkpoint_step": step,
-        "formula": "population",
-        "splits": {},
+    variables, step = checkpoints.restore_best(workdir, target)
+    return Trained(make_predict(model, mesh), variables, step)
+
+
+def score(
+    traces: Sequence[Trace],
+    dims: Sequence[str],
+    facts: Mapping[str, Any],
+    split: str,
+    fitted: Chain,
+    fitted_on: str,
+) -> Split:
+    """The card of a split with all that is known of its ceilings, with and without the chain."""
+    found = card.metric_card(traces, dims, facts["train_mean"])
+    found["ceiling"] = facts.get("ceiling", {}).get(split, {})
+    found["raters"] = facts.get("rater_agreement", {}).get(split, {})
+    if not fitted:
+        return Split(found, traces)
+    processed = [fitted.apply(trace.pred, trace.time_s, dims) for trace in traces]
+    resamples = found["bootstrap"]["resamples"]
+    found["processed"] = {
+        "fitted_on": "this very split" if fitted_on == split else fitted_on,
+        "steps": fitted.words(),
+        "scores": card.scores(traces, processed, dims, resamples=resamples),
     }
-    text = f"{config.data.name}, checkpoint of step {step} (best dev CCC)\n\n"
-    for split, source in splits.items():
-        traces = predict_split(config, predict, variables, source, mesh)
-        scored = card.metric_card(traces, source.dims, facts["train_mean"])
-        ceiling = facts.get("ceiling", {}).get(split, {})
-        result["splits"][split] = scored | {"ceiling": ceiling}
-        text += card.table(split, scored, ceiling) + "\n"
-        if jax.process_index() == 0:
-            report.write_traces(workdir / "traces" / split, traces, source.dims)
-            report.plot_traces(workdir / f"traces_{split}.png", traces, source.dims)
-    if jax.process_index() == 0:
-        write_atomically(workdir / "metrics.json", json.dumps(result, indent=1) + "\n")
-        write_atomically(workdir / "metrics.txt", text)
-        print(f"\n{text}{workdir}/metrics.json, traces/ and traces_*.png hold the details.")
+    return Split(found, traces, processed)
 
 
 def dev_ccc(
@@ -79,66 +141,46 @@ def dev_ccc(
     return {dim: scored[dim]["pooled"]["ccc"] if scored[dim] else 0.0 for dim in source.dims}
 
 
-def make_predict(model: Any, mesh: Mesh) -> Predict:
-    """The jitted forward pass: variables, this process's batch, state -> pred of all, state."""
-    rows = NamedSharding(mesh, PartitionSpec("data"))
+def _write_scores(
+    folder: pathlib.Path,
+    config: ConfigDict,
+    facts: Mapping[str, Any],
+    step: int,
+    fitted: Chain,
+    splits: Mapping[str, Split],
+) -> str:
+    """metrics.json, metrics.md and metrics.txt, whose text is given back."""
+    cards = {name: split.card for name, split in splits.items()}
+    result = {
+        "data": config.data.name,
+        "split_hash": facts["split_hash"],
+        "checkpoint_step": step,
+        "formula": "population",
+        "eval": config.eval.to_dict(),
+        "post_processing": fitted.to_json(),
+        "versions": _versions(),
+        "splits": cards,
+    }
+    told = f"{config.data.name}, checkpoint of step {step} (best dev CCC)"
+    text = "\n".join([f"{told}\n", *(card_text.text(*each) for each in cards.items())])
+    tables = "\n".join([f"{told}\n", *(card_text.markdown(*each) for each in cards.items())])
+    write_atomically(folder / "metrics.json", json.dumps(result, indent=1) + "\n")
+    write_atomically(folder / "metrics.txt", text)
+    write_atomically(folder / "metrics.md", tables)
+    return f"{text}\n"
 
-    def predict(variables: Any, inputs: Any, state: Any) -> tuple[Any, Any]:
-        return model.apply(variables, **inputs, state=state, train=False)
 
-    compiled = jax.jit(predict, out_shardings=(sharding.replicated(mesh), rows))
-
-    def with_state(variables: Any, batch: Any, state: Any) -> tuple[Any, Any]:
-        local = {name: batch[name] for name in model.inputs(1, 1, 1)}
-        if state is None:
-            zeros = jax.tree.map(np.asarray, model.initial_state(len(local["face"])))
-            state = sharding.shard_batch(mesh, zeros)
-        return compiled(variables, sharding.shard_batch(mesh, local), state)
-
-    return with_state
+def _facts(config: ConfigDict, facts: Mapping[str, Any], step: int) -> dict[str, str]:
+    """What stands under the title of the page."""
+    return {
+        "data set": config.data.name,
+        "splits": facts["split_hash"],
+        "checkpoint": f"step {step:,}, the best by dev CCC",
+        "CCC": "population moments; pooled over all frames that count, if nothing else is said",
+        "evaluated": datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
+        "with": ", ".join(f"{name} {version}" for name, version in _versions().items()),
+    }
 
 
-def predict_split(
-    config: ConfigDict, predict: Predict, variables: Any, source: Source, mesh: Mesh
-) -> list[Trace]:
-    """A trace for every track of `source`, in its order, on every process.
-
-    Numbers depend neither on the batch size nor on the number of devices. Memory holds a few
-    batches of frames and the traces.
-    """
-    length, stride = config.eval.length, config.window.stride
-    plan = list(
-        windows.evaluation_plan(
-            source.tracks,
-            config.eval.batch_size,
-            length,
-            config.eval.hop,
-            stride,
-            carry=config.eval.state == "carry",
-        )
-    )
-    batches = pipeline.evaluation_batches(
-        source,
-        plan,
-        length,
-        stride,
-        config.data.size or source.size,
-        config.data.threads,
-        jax.process_index(),
-        jax.process_count(),
-    )
-    pieces: list[list[np.ndarray]] = [[] for _ in source.tracks]
-    positions: list[list[np.ndarray]] = [[] for _ in source.tracks]
-    state = None
-    for (fresh, items), batch in zip(plan, batches, strict=True):
-        pred, state = predict(variables, batch, None if fresh else state)
-        for window, values in zip(items, np.asarray(pred), strict=True):
-            if window.track >= 0:
-                pieces[window.track].append(values)
-                positions[window.track].append(windows.numbers(window, length, stride))
-    traces = []
-    for index, track in enumerate(source.tracks):
-        labels = source.labels(index)
-        trace = stitch(pieces[index], positions[index], track.frames, config.eval.fusion)
-        traces.append(Trace(track, trace, labels.target, labels.face, labels.time_s))
-    return traces
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("va_jax", "jax", "flax")}

@@ -5,6 +5,7 @@ import json
 import pathlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
@@ -89,16 +90,26 @@ class Logs:
                 self._events.add_scalar(f"{kind}/{name}", value, step)
 
 
+def history(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; none where there is no such file."""
+    path = workdir / "metrics.jsonl"
+    return _lines(path.read_text()) if path.exists() else []
+
+
 def rewind(path: pathlib.Path, step: int) -> None:
     """Drop the lines of steps after `step`: a resumed run writes them again."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text().splitlines():
+    # A run that starts anew scores its start anew.
+    kept = [line for line in _lines(path.read_text()) if line["step"] <= step and step]
+    write_atomically(path, "".join(f"{json.dumps(line)}\n" for line in kept))
+
+
+def _lines(text: str) -> list[dict[str, Any]]:
+    lines = []
+    for line in text.splitlines():
         try:
-            entry = json.loads(line)
+            lines.append(json.loads(line))
         except json.JSONDecodeError:  # the line a killed process was writing
             continue
-        if entry["step"] <= step and step:  # a run that starts anew scores its start anew
-            kept.append(line)
-    write_atomically(path, "".join(f"{line}\n" for line in kept))
+    return lines

@@ -25,7 +25,9 @@ MODE = flags.DEFINE_enum(
     ["train", "eval", "export", "summary"],
     "train to the end and evaluate; evaluate only; write parameters to --out; describe the network",
 )
-OUT = flags.DEFINE_string("out", None, "export: the folder to write; default WORKDIR/export")
+OUT = flags.DEFINE_string(
+    "out", None, "export: the folder to write; default WORKDIR/export; eval: default WORKDIR"
+)
 COORDINATOR = flags.DEFINE_string(
     "coordinator", "", 'several processes: HOST:PORT of process 0, or "auto" on a TPU pod or SLURM'
 )
@@ -50,7 +52,10 @@ def main(_: list[str]) -> None:
             return
         if MODE.value == "train":
             train(CONFIG.value, workdir)
-        evaluate(configuration.load(workdir), workdir)
+            evaluate(CONFIG.value, workdir)
+        else:
+            out = pathlib.Path(OUT.value) if OUT.value else None
+            evaluate(configuration.of_run(workdir, CONFIG.value), workdir, out)
     except InputError as error:
         sys.exit(f"error: {error}")
 

@@ -67,6 +67,13 @@ class Source:
             parts.append([record[key][inside] for key in self._fields])
         return Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
+    def jpegs(self, track: int, numbers: np.ndarray) -> list[bytes]:
+        """The stored JPEG files of some frames of a track, b"" where nothing is stored."""
+        first = self.tracks[track].first_record
+        clips, inside = np.divmod(numbers, CLIP_FRAMES)
+        records = self._records((first + clips).tolist())
+        return [record["frames"][i] for record, i in zip(records, inside, strict=True)]
+
     def labels(self, track: int) -> Labels:
         """What is known of every frame of a whole track."""
         row = self.tracks[track]
