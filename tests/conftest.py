@@ -50,3 +50,18 @@ def tiny_data(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("data")
     sources.build(str(folder), "synthetic_faces/tiny")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, tiny_data) -> pathlib.Path:
+    """Workdir of an evaluated run of one step on `synthetic_faces/tiny`; copy it to change it."""
+    from tests.train_test import tiny
+    from va_jax.evaluate import evaluate
+    from va_jax.train import train
+
+    workdir = tmp_path_factory.mktemp("run") / "tiny"
+    config = tiny(tiny_data, **{"train.steps": 1})
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        train(config, workdir)
+        evaluate(config, workdir)
+    return workdir

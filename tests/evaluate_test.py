@@ -15,23 +15,12 @@ from va_jax.chain import Chain
 from va_jax.evaluate import POST, evaluate
 from va_jax.schema import InputError
 from va_jax.scoring import folders
-from va_jax.train import train
 
 
 @pytest.fixture(autouse=True)
 def _optax_promotes_types():
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, tiny_data):
-    workdir = tmp_path_factory.mktemp("evaluated") / "run"
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        config = tiny(tiny_data, **{"train.steps": 1})
-        train(config, workdir)
-        evaluate(config, workdir)
-    return workdir
 
 
 def scores(folder: pathlib.Path) -> dict:
@@ -43,10 +32,10 @@ def rows(path: pathlib.Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_it_leaves_scores_traces_and_a_page(run):
+def test_it_leaves_scores_traces_and_a_page(tiny_run):
     for name in ("metrics.json", "metrics.txt", "metrics.md", "report.html", "traces_test.png"):
-        assert (run / name).stat().st_size > 100, name
-    kept = scores(run)
+        assert (tiny_run / name).stat().st_size > 100, name
+    kept = scores(tiny_run)
     assert set(kept["splits"]) == {"dev", "test"}
     assert kept["formula"] == "population"
     assert kept["eval"]["state"] == "carry"
@@ -56,10 +45,10 @@ def test_it_leaves_scores_traces_and_a_page(run):
     assert card["bootstrap"]["method"] == "bootstrap-t over recordings"
 
 
-def test_the_files_of_traces_hold_the_scores(run):
-    folder = run / "traces" / "test"
+def test_the_files_of_traces_hold_the_scores(tiny_run):
+    folder = tiny_run / "traces" / "test"
     again = folders.score(folder, folder, label_suffix="_target", strict=True)
-    kept = scores(run)["splits"]["test"]["scores"]
+    kept = scores(tiny_run)["splits"]["test"]["scores"]
     for dim in ("valence", "arousal"):
         for aggregation in ("pooled", "mean_of_recordings", "length_weighted"):
             for metric in ("ccc", "pcc", "rmse", "mse", "sagr", "n", "recordings"):
@@ -67,12 +56,12 @@ def test_the_files_of_traces_hold_the_scores(run):
                 assert again[dim][aggregation][metric] == pytest.approx(expected, abs=2e-4)
 
 
-def test_post_processing_lies_with_its_checkpoint_and_makes_the_processed_columns(run):
-    kept = scores(run)
-    path = run / "checkpoints" / str(kept["checkpoint_step"]) / POST
+def test_post_processing_lies_with_its_checkpoint_and_makes_the_processed_columns(tiny_run):
+    kept = scores(tiny_run)
+    path = tiny_run / "checkpoints" / str(kept["checkpoint_step"]) / POST
     chain = Chain.from_json(json.loads(path.read_text()), str(path))
     assert chain.to_json() == kept["post_processing"]
-    for each in (run / "traces" / "test").glob("*.csv"):
+    for each in (tiny_run / "traces" / "test").glob("*.csv"):
         lines = rows(each)
         assert ("valence_processed" in lines[0]) == bool(chain)
         if chain:
@@ -86,20 +75,20 @@ def test_post_processing_lies_with_its_checkpoint_and_makes_the_processed_column
             np.testing.assert_allclose(processed, expected, atol=2e-6)
 
 
-def test_faces_and_labels_are_told_apart(run):
-    lines = [line for path in (run / "traces").glob("*/*.csv") for line in rows(path)]
+def test_faces_and_labels_are_told_apart(tiny_run):
+    lines = [line for path in (tiny_run / "traces").glob("*/*.csv") for line in rows(path)]
     for line in lines:
         labelled = line["valence_target"] != "" and line["arousal_target"] != ""
         assert int(line["valid"]) == (int(line["face"]) and labelled)
     assert {line["face"] for line in lines} == {"0", "1"}
 
 
-def test_another_way_of_evaluating_goes_to_a_folder_of_its_own(run, tiny_data, tmp_path):
-    before = (run / "metrics.json").read_text()
+def test_another_way_of_evaluating_goes_to_a_folder_of_its_own(tiny_run, tiny_data, tmp_path):
+    before = (tiny_run / "metrics.json").read_text()
     keys = {"train.steps": 1, "eval.state": "window", "eval.hop": 4, "eval.fusion": "last"}
-    config = configuration.of_run(run, tiny(tiny_data, **keys))
-    evaluate(config, run, tmp_path / "windows")
-    assert (run / "metrics.json").read_text() == before
+    config = configuration.of_run(tiny_run, tiny(tiny_data, **keys))
+    evaluate(config, tiny_run, tmp_path / "windows")
+    assert (tiny_run / "metrics.json").read_text() == before
     found = scores(tmp_path / "windows")
     assert found["eval"]["fusion"] == "last"
     assert found["checkpoint_step"] == json.loads(before)["checkpoint_step"]
@@ -111,13 +100,13 @@ def test_another_way_of_evaluating_goes_to_a_folder_of_its_own(run, tiny_data, t
     assert ours == pytest.approx(theirs, abs=0.1)
 
 
-def test_a_config_of_another_network_does_not_evaluate_a_run(run, tiny_data):
+def test_a_config_of_another_network_does_not_evaluate_a_run(tiny_run, tiny_data):
     with pytest.raises(InputError, match=r"another config: model.units \(8 there, 16 here\)"):
-        configuration.of_run(run, tiny(tiny_data, **{"train.steps": 1, "model.units": 16}))
+        configuration.of_run(tiny_run, tiny(tiny_data, **{"train.steps": 1, "model.units": 16}))
 
 
-def test_traces_of_an_earlier_evaluation_are_gone(run, tiny_data, tmp_path):
-    shutil.copytree(run, tmp_path / "copy")
+def test_traces_of_an_earlier_evaluation_are_gone(tiny_run, tiny_data, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "copy")
     stale = tmp_path / "copy" / "traces" / "test" / "gone.csv"
     stale.write_text("frame\n")
     evaluate(configuration.load(tmp_path / "copy"), tmp_path / "copy")

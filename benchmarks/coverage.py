@@ -1,0 +1,77 @@
+"""How often intervals hold the truth: `python -m benchmarks.coverage`.
+
+Recordings are simulated that differ in length, level, spread, gain and bias, as those of people do.
+Their true pooled scores are those of very many of them. Printed is in how many of the trials the
+95 % interval holds the truth: that of the metric card, and the percentile interval beside it.
+"""
+
+import argparse
+
+import numpy as np
+
+from va_jax import intervals
+from va_jax.influence import standard_errors
+from va_jax.metrics import Moments, aggregate
+
+METRICS = ("ccc", "pcc", "rmse", "sagr")
+POPULATION = 40_000
+
+
+def recordings(rng: np.random.Generator, count: int) -> Moments:
+    """Moments of recordings of 20 to 119 frames of one dimension."""
+    size = (count, 1)
+    level, gain, bias = (rng.normal(*each, size) for each in ((0, 0.25), (0.6, 0.25), (0, 0.15)))
+    target = level + rng.gamma(4, 0.05, size) * rng.normal(size=(count, 119))
+    pred = gain * target + bias + 0.15 * rng.normal(size=target.shape)
+    return Moments.stack(
+        [
+            Moments.of(p[:n, None], t[:n, None], np.ones(n, bool))
+            for p, t, n in zip(pred, target, rng.integers(20, 120, count), strict=True)
+        ]
+    )
+
+
+def trial(rng: np.random.Generator, size: int, seed: int) -> dict[str, tuple[np.ndarray, ...]]:
+    """Metric -> ends of the interval and of the percentile interval, pooled."""
+    moments, once = recordings(rng, size), np.ones((1, size))
+    drawn = intervals.resamples(size, seed=seed)
+    value, error, resampled, errors = (
+        each["pooled"]
+        for each in (
+            aggregate(moments),
+            standard_errors(moments, once),
+            aggregate(moments, drawn),
+            standard_errors(moments, drawn),
+        )
+    )
+    tails = ((1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2)
+    return {
+        key: (
+            *intervals.interval(value[key], error[key][0], resampled[key], errors[key]),
+            *np.quantile(resampled[key], tails, axis=0),
+        )
+        for key in METRICS
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[6, 10, 20, 40, 100])
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    truth = aggregate(recordings(rng, POPULATION))["pooled"]
+    print("recordings  " + "".join(f"{key:>18}" for key in METRICS) + "   (percentile)")
+    for size in arguments.sizes:
+        hits = {key: np.zeros(2) for key in METRICS}
+        for seed in range(arguments.trials):
+            for key, (low, high, from_, to) in trial(rng, size, seed).items():
+                inside = low <= truth[key], from_ <= truth[key]
+                within = truth[key] <= high, truth[key] <= to
+                hits[key] += np.concatenate(inside) & np.concatenate(within)
+        rates = (hits[key] / arguments.trials for key in METRICS)
+        print(f"{size:10d}  " + "".join(f"     {a:.3f} ({b:.3f})" for a, b in rates))
+
+
+if __name__ == "__main__":
+    main()
