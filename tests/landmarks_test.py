@@ -8,7 +8,7 @@ import pytest
 from tests import fakes
 from tests.pipeline_test import AUGMENT, WINDOW, read_one, take
 from tfds_builders import writer
-from va_jax.data import pipeline, sources, windows
+from va_jax.data import lanes, pipeline, sources, windows
 from va_jax.data.landmarks import MIRROR, move
 from va_jax.data.pipeline import TrainingData
 from va_jax.data.transforms import Geometry, draw, warp
@@ -128,9 +128,9 @@ def test_a_window_holds_the_landmarks_of_its_frames_and_zeros_elsewhere(stride):
 @pytest.mark.parametrize("size", [16, 24])
 def test_evaluation_batches_hold_landmarks_that_only_change_their_units(size):
     source = fakes.source(landmarks=5)
-    plan = list(windows.evaluation_plan(source.tracks, 4, 16, 16, 1, carry=True))
+    plan = [step.read for step in lanes.whole_lanes(source.tracks, 4, 16, 1)]
     batches = pipeline.evaluation_batches(source, plan, 16, 1, size, 2)
-    for (_, items), batch in zip(plan, batches, strict=True):
+    for items, batch in zip(plan, batches, strict=True):
         for row, window in enumerate(items):
             np.testing.assert_array_equal(
                 batch["landmarks"][row], read_one(source, window)["landmarks"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import fakes
-from va_jax.data import pipeline, transforms, windows
+from va_jax.data import lanes, pipeline, transforms, windows
 from va_jax.data.pipeline import TrainingData
 
 WINDOW = {"length": 16, "hop": 8, "stride": 1, "remainder": "pad"}
@@ -34,14 +34,18 @@ def assert_same(first, second):
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
 
 
+@pytest.mark.parametrize("first", [34, -7])
 @pytest.mark.parametrize("stride", [1, 3])
-def test_a_window_holds_the_frames_it_names_and_masks_what_is_past_the_end(stride):
-    source = fakes.source(unlabelled={(1, 37)}, faceless={(1, 40)})
-    item = read_one(source, windows.Window(1, 34), stride)
-    numbers = 34 + stride * np.arange(16)
-    real = numbers < 45
-    np.testing.assert_array_equal(item["face"], real & (numbers != 40))
-    np.testing.assert_array_equal(item["mask"], real & (numbers != 40) & (numbers != 37))
+def test_a_window_holds_the_frames_it_names_and_masks_what_is_before_and_past_the_track(
+    stride, first
+):
+    source = fakes.source(unlabelled={(1, 37), (1, 2)}, faceless={(1, 40), (1, 5)})
+    item = read_one(source, windows.Window(1, first), stride)
+    numbers = first + stride * np.arange(16)
+    real = (numbers >= 0) & (numbers < 45)
+    face = real & ~np.isin(numbers, [40, 5])
+    np.testing.assert_array_equal(item["face"], face)
+    np.testing.assert_array_equal(item["mask"], face & ~np.isin(numbers, [37, 2]))
     green = item["frames"][real][:, 8, 8, 1].astype(int)
     np.testing.assert_allclose(green, 2 * numbers[real], atol=3)
     assert (item["frames"][~real] == 0).all()
@@ -88,12 +92,12 @@ def test_a_batch_knows_its_tracks():
 @pytest.mark.parametrize("processes", [1, 2])
 def test_evaluation_batches_follow_the_plan_on_any_number_of_processes(processes):
     source = fakes.source()
-    plan = list(windows.evaluation_plan(source.tracks, 4, 16, 16, 1, carry=True))
+    plan = [step.read for step in lanes.whole_lanes(source.tracks, 4, 16, 1, before=5)]
     streams = [
         pipeline.evaluation_batches(source, plan, 16, 1, 16, 2, p, processes)
         for p in range(processes)
     ]
-    for (_, items), *parts in zip(plan, *streams, strict=True):
+    for items, *parts in zip(plan, *streams, strict=True):
         joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
         for i, window in enumerate(items):
             expected = read_one(source, window)

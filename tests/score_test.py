@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from va_jax import card, report, score
+from va_jax import card, score
 from va_jax.schema import Track
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -280,7 +280,7 @@ def test_our_own_traces_are_both_sides(tmp_path, capsys):
         times = (np.arange(len(target)) / 25).astype(np.float32)
         track = Track(name, name, name, "", 25.0, len(target), 0)
         traces.append(card.Trace(track, predictions.astype(np.float32), target, face, times))
-    report.write_traces(tmp_path / "traces", traces, DIMS)
+    write_traces(tmp_path / "traces", traces, DIMS)
     result = scored(
         capsys, tmp_path / "traces", tmp_path / "traces", "--label_suffix=_target", "--strict"
     )

@@ -13,7 +13,7 @@ from tests.layouts import write_text
 from tfds_builders.sewa_avec.labels import read_labels
 from va_jax.card import Trace
 from va_jax.challenges import abaw, avec, values
-from va_jax.report import write_traces
+from va_jax.report.traces import write_traces
 from va_jax.schema import InputError, Track
 from va_jax.scoring import trace_files
 

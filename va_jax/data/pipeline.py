@@ -87,7 +87,7 @@ class TrainingData:
 
 def evaluation_batches(
     source: Source,
-    plan: Sequence[tuple[bool, list[Window]]],
+    plan: Sequence[Sequence[Window]],
     length: int,
     stride: int,
     size: int,
@@ -95,11 +95,11 @@ def evaluation_batches(
     process: int = 0,
     processes: int = 1,
 ) -> Iterator[Batch]:
-    """This process's part of each batch of an evaluation plan, in the plan's order."""
-    local = len(plan[0][1]) // processes
+    """This process's part of each batch of windows of a plan, in the plan's order."""
+    local = len(plan[0]) // processes
 
     def load(index: int) -> Batch:
-        items = plan[index][1][process * local : (process + 1) * local]
+        items = plan[index][process * local : (process + 1) * local]
         return read_batch(source, items, length, stride, size, lambda _: transforms.UNCHANGED)
 
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
@@ -114,7 +114,7 @@ def read_batch(
     size: int,
     draw: Callable[[int], tuple[Geometry, Colour]],
 ) -> Batch:
-    """Windows as a batch; what lies past a track's end is black and masked.
+    """Windows as a batch; what lies before or past a track is black and masked.
 
     `draw(row)` says how the frames and landmarks of a row change, apart from the side `size`;
     frames are decoded into their place in the batch where no other size is asked for, and copied
@@ -136,16 +136,16 @@ def read_batch(
         frames = place if place.shape == stored else np.empty(stored, np.uint8)
         numbers = windows.numbers(window, length, stride)
         real = windows.real_frames(source.tracks, window, numbers)
-        frames[real:] = 0
-        if real:
-            labels = source.read(window.track, numbers[:real], frames[:real])
+        frames[: real.start] = frames[real.stop :] = 0
+        if real.start < real.stop:
+            labels = source.read(window.track, numbers[real], frames[real])
             labelled = np.isfinite(labels.target).all(-1)
-            batch["target"][row, :real] = np.where(labelled[:, None], labels.target, 0)
-            batch["face"][row, :real] = labels.face
-            batch["mask"][row, :real] = labels.face & labelled
+            batch["target"][row, real] = np.where(labelled[:, None], labels.target, 0)
+            batch["face"][row, real] = labels.face
+            batch["mask"][row, real] = labels.face & labelled
             if labels.landmarks is not None:
                 moved = landmarks.move(labels.landmarks, labels.face, geometry)
-                batch["landmarks"][row, :real] = moved
+                batch["landmarks"][row, real] = moved
         changed = transforms.recolour(transforms.warp(frames, size, geometry), colour)
         if changed is not place:
             place[:] = changed

@@ -1,6 +1,6 @@
-"""Which frames make a window: the arithmetic from track lengths to windows and evaluation plans."""
+"""Which frames make a window: the arithmetic from track lengths to windows for training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,14 +17,20 @@ class Window(NamedTuple):
     first: int
 
 
+PADDING = Window(track=-1, first=0)
+
+
 def numbers(window: Window, length: int, stride: int) -> np.ndarray:
-    """Frame numbers [length] of a window; those past the track's end are padding."""
+    """Frame numbers [length] of a window; those below 0 and past the track's end are padding."""
     return window.first + stride * np.arange(length)
 
 
-def real_frames(tracks: Sequence[Track], window: Window, numbers: np.ndarray) -> int:
-    """How many of a window's frame numbers, from the first on, lie within its track."""
-    return 0 if window.track < 0 else int((numbers < tracks[window.track].frames).sum())
+def real_frames(tracks: Sequence[Track], window: Window, numbers: np.ndarray) -> slice:
+    """Which of a window's frame numbers lie within its track: they stand side by side."""
+    if window.track < 0:
+        return slice(0, 0)
+    start, stop = np.searchsorted(numbers, [0, tracks[window.track].frames])
+    return slice(int(start), int(stop))
 
 
 def training_windows(
@@ -53,51 +59,3 @@ def training_windows(
             firsts.append(track.frames - span)
         windows += [Window(index, first) for first in firsts]
     return windows
-
-
-PADDING = Window(track=-1, first=0)
-
-
-def evaluation_plan(
-    tracks: Sequence[Track], batch: int, length: int, hop: int, stride: int, carry: bool
-) -> Iterator[tuple[bool, list[Window]]]:
-    """Batches of windows that cover every frame of every track, each with "is the state fresh?".
-
-    With `carry`, a track is a lane of the batch: consecutive windows of it follow each other in
-    consecutive batches, so a recurrent state runs on from its first frame to its last; `hop` is
-    not used. Without, windows start every `hop` frames with a fresh state and may overlap. A
-    `stride` above 1 splits a track into that many interleaved lanes, so every frame is covered
-    with the spacing of training. Batches are filled up with `PADDING`.
-    """
-    lanes = [
-        (index, phase, -(-(track.frames - phase) // stride))
-        for index, track in enumerate(tracks)
-        for phase in range(min(stride, track.frames))
-    ]
-    if not carry:
-        windows = [
-            Window(index, phase + stride * first)
-            for index, phase, steps in lanes
-            for first in range(0, max(steps - (length - hop), 1), hop)
-        ]
-        for i in range(0, len(windows), batch):
-            yield True, _filled(windows[i : i + batch], batch)
-        return
-    lanes.sort(key=lambda lane: (-lane[2], lane[0], lane[1]))
-    for i in range(0, len(lanes), batch):
-        group = lanes[i : i + batch]
-        for start in range(0, group[0][2], length):
-            yield (
-                start == 0,
-                _filled(
-                    [
-                        Window(index, phase + stride * start) if start < steps else PADDING
-                        for index, phase, steps in group
-                    ],
-                    batch,
-                ),
-            )
-
-
-def _filled(windows: list[Window], batch: int) -> list[Window]:
-    return windows + [PADDING] * (batch - len(windows))

@@ -6,6 +6,8 @@ biases and batch norms included, is taken over as it is. A network with one tap 
 """
 
 import dataclasses
+import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -98,3 +100,20 @@ def inflate(kernel: np.ndarray, taps: int, way: str) -> np.ndarray:
     inflated = np.zeros((taps, *kernel.shape), kernel.dtype)
     inflated[taps // 2] = kernel
     return inflated
+
+
+def reach(times: Iterable[Time]) -> int:
+    """Frames that a network sees on either side of those that one of its outputs stands for.
+
+    `times` are its convolutions and pools, one after the other; those beside others reach less far.
+    """
+    frames, stride = 0, 1
+    for time in times:
+        frames += stride * time.dilation * (time.taps // 2)
+        stride *= time.stride
+    return frames
+
+
+def time_stride(times: Iterable[Time]) -> int:
+    """Frames that each output of a network stands for."""
+    return math.prod(time.stride for time in times)

@@ -125,6 +125,14 @@ class ResNet(nn.Module):
         x = repeat_frames(x, math.prod(strides), frames)
         return x, x
 
+    @nn.nowrap
+    def times(self) -> list[Time]:
+        """How its convolutions and pools reach over time, one after the other."""
+        places = [(stage, i) for stage, size in enumerate(self.stage_sizes) for i in range(size)]
+        blocks = [layer.time for place in places for layer in self._plan(*place)[0]]
+        return [self.inflation.stem(), self.inflation.pool(), *blocks]
+
+    @nn.nowrap
     def _plan(self, stage: int, index: int) -> tuple[tuple[Layer, ...], Layer]:
         """The convolutions of a block, and the one of its shortcut."""
         features, over = self.width * 2**stage, self.inflation

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from va_jax.models.conv import BatchNorm, Conv, stride_mask
-from va_jax.models.inflate import FLAT, Inflation
+from va_jax.models.inflate import FLAT, Inflation, Time
 from va_jax.models.pooling import max_over_time
 from va_jax.models.resnet import pool_frames, repeat_frames
 from va_jax.schema import InputError
@@ -62,6 +62,14 @@ class VGG(nn.Module):
             mask = stride_mask(mask, pool.stride)
         stride = pool.stride ** len(self.stage_sizes)
         return repeat_frames(conv, stride // pool.stride, frames), repeat_frames(x, stride, frames)
+
+    @nn.nowrap
+    def times(self) -> list[Time]:
+        """How its convolutions and pools reach over time, one after the other."""
+        times = []
+        for stage, size in enumerate(self.stage_sizes):
+            times += [self.inflation.spatial(stage)] * size + [self.inflation.pool()]
+        return times
 
     def _convolve(self, stage: int, x: Array, mask: Array, train: bool) -> Array:
         """The 3x3 convolutions of a stage, each with a ReLU."""

@@ -1,0 +1,145 @@
+"""Time of an evaluation in overlapping windows: the CNN once per frame, against once per window.
+
+    python -m benchmarks.windowed_evaluation --networks quickstart:gru --overlaps .5 .8
+
+A network is FILE:VARIANT of `configs/`, with random weights; its tracks are JPEGs in memory, at the
+side that the table names. Both ways read, decode, predict and stitch, give the same traces (the
+largest difference is printed) and take turns, so that a busy machine slows both; medians are
+compared. With an overlap o every frame lies in 1 / (1 - o) windows; `CNN` is how many times fewer
+frames the CNN computes, which the last windows and chunks of short tracks, padded, make differ.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import statistics
+import time
+from typing import Any
+
+import jax
+import numpy as np
+import simplejpeg
+from ml_collections import ConfigDict
+
+from va_jax import inference, sharding
+from va_jax.data.sources import Source
+from va_jax.data.windows import PADDING
+from va_jax.models import networks
+from va_jax.schema import CLIP_FRAMES, DIMS, Track
+from va_jax.train_state import initial_variables
+
+NETWORKS = {  # FILE:VARIANT -> side in pixels, frames of a window, of the tracks, tracks in a batch
+    "quickstart:gru": (48, 64, (1500, 1400, 1300, 1200, 1100, 1000, 900, 800), 4),
+    "tzirakis2021:resnet18_lstm": (96, 32, (310, 290), 2),
+}
+
+
+def read_config(name: str, overlap: float) -> ConfigDict:
+    file, _, variant = name.partition(":")
+    config = importlib.import_module(f"configs.{file}").get_config(variant)
+    _, length, _, batch = NETWORKS[name]
+    config.window.stride = 1
+    config.eval.state = "window"
+    config.eval.length, config.eval.hop = length, round(length * (1 - overlap))
+    config.eval.batch_size = batch
+    if jax.default_backend() != "cpu":
+        config.model.compute_dtype = "bfloat16"
+    return config
+
+
+def open_tracks(name: str) -> Source:
+    """Tracks of coarse noise, the same clip over and over."""
+    size, _, lengths, _ = NETWORKS[name]
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (CLIP_FRAMES, 8, 8, 3), np.uint8)
+    images = coarse.repeat(size // 8, 1).repeat(size // 8, 2)
+    clip = {
+        "frames": np.array([simplejpeg.encode_jpeg(x, quality=90) for x in images], object),
+        "target": np.zeros((CLIP_FRAMES, len(DIMS)), np.float32),
+        "face": np.ones(CLIP_FRAMES, bool),
+        "time_s": np.arange(CLIP_FRAMES, dtype=np.float32) / 25,
+    }
+    tracks, records = [], []
+    for number, frames in enumerate(lengths):
+        names = (f"track{number}", f"video{number}", f"subject{number}")
+        tracks.append(Track(*names, "", 25.0, frames, len(records)))
+        for first in range(0, frames, CLIP_FRAMES):
+            records.append({key: value[: frames - first] for key, value in clip.items()})
+    return Source(lambda numbers: [records[n] for n in numbers], tracks, DIMS, size)
+
+
+def two_ways(
+    config: ConfigDict, source: Source, predict: inference.Predict, mesh: Any
+) -> dict[str, inference.Way]:
+    ways = (inference.separate_windows, inference.cached_windows)
+    chosen = [way(config, predict, source, mesh) for way in ways]
+    return dict(zip(("per window", "per frame"), chosen, strict=True))
+
+
+def computed_frames(way: inference.Way) -> int:
+    batches = [step.read for step in way.plan if any(window != PADDING for window in step.read)]
+    return sum(map(len, batches)) * way.read
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--overlaps", nargs="+", type=float, default=[0.2, 0.5, 0.8])
+    parser.add_argument("--rounds", type=int, default=3, help="timed turns of each way")
+    parser.add_argument("--threads", type=int, default=0, help="cores for both ways; 0: all")
+    parser.add_argument("--json", help="also write the table to this file")
+    arguments = parser.parse_args()
+
+    # XLA sizes its pool by the cores the process may use, when it is first called.
+    cores = sorted(os.sched_getaffinity(0))[: arguments.threads or None]
+    os.sched_setaffinity(0, cores)
+    device = jax.devices()[0].device_kind
+    print(f"{len(cores)} cores, {device}, {arguments.rounds} rounds; medians")
+    print(
+        f"{'network':<28}{'px, frames, hop':<18}{'per window, s':>14}{'per frame, s':>14}"
+        f"{'ratio':>7}{'CNN':>7}{'1/(1-o)':>9}{'difference':>12}"
+    )
+    table = []
+    for name in arguments.networks:
+        source, mesh = open_tracks(name), sharding.make_mesh()
+        model = networks.build(read_config(name, 0.5).model, DIMS)
+        create = jax.jit(lambda model=model, size=source.size: initial_variables(model, size, 0))
+        variables = sharding.replicate(mesh, create())
+        predict = inference.make_predict(model, mesh)
+        for overlap in arguments.overlaps:
+            config = read_config(name, overlap)
+            ways = two_ways(config, source, predict, mesh)
+            given = (model, variables, source, mesh)
+            traces = [inference.run(config, way, *given) for way in ways.values()]  # compiles
+            pairs = zip(*traces, strict=True)
+            difference = max(float(np.abs(a.pred - b.pred).max()) for a, b in pairs)
+            times_s = {label: [] for label in ways}
+            for _ in range(arguments.rounds):
+                for label, way in ways.items():
+                    start = time.perf_counter()
+                    inference.run(config, way, *given)
+                    times_s[label].append(time.perf_counter() - start)
+            medians_s = {label: statistics.median(turns) for label, turns in times_s.items()}
+            ratio = statistics.median(
+                slow / fast for slow, fast in zip(*times_s.values(), strict=True)
+            )
+            shape = (source.size, config.eval.length, config.eval.hop)
+            frames = {label: computed_frames(way) for label, way in ways.items()}
+            cnn = frames["per window"] / frames["per frame"]
+            windows = config.eval.length / config.eval.hop
+            row = {"ratio": ratio, "cnn": cnn, "overlapping": windows, "difference": difference}
+            table.append({"network": name, "shape": shape, "s": medians_s, **row})
+            print(
+                f"{name:<28}{'{} x {} / {}'.format(*shape):<18}"
+                f"{medians_s['per window']:>14.2f}{medians_s['per frame']:>14.2f}"
+                f"{ratio:>7.2f}{cnn:>7.2f}{windows:>9.2f}{difference:>12.1e}",
+                flush=True,
+            )
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump({"cores": len(cores), "rounds": arguments.rounds, "table": table}, file)
+
+
+if __name__ == "__main__":
+    main()
