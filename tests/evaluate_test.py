@@ -11,8 +11,9 @@ import pytest
 
 from tests.train_test import tiny
 from va_jax import config as configuration
-from va_jax.chain import Chain
-from va_jax.evaluate import POST, evaluate
+from va_jax.chain import NAME, Chain
+from va_jax.evaluate import evaluate
+from va_jax.export import export
 from va_jax.schema import InputError
 from va_jax.scoring import folders
 
@@ -58,7 +59,7 @@ def test_the_files_of_traces_hold_the_scores(tiny_run):
 
 def test_post_processing_lies_with_its_checkpoint_and_makes_the_processed_columns(tiny_run):
     kept = scores(tiny_run)
-    path = tiny_run / "checkpoints" / str(kept["checkpoint_step"]) / POST
+    path = tiny_run / "checkpoints" / str(kept["checkpoint_step"]) / NAME
     chain = Chain.from_json(json.loads(path.read_text()), str(path))
     assert chain.to_json() == kept["post_processing"]
     for each in (tiny_run / "traces" / "test").glob("*.csv"):
@@ -73,6 +74,12 @@ def test_post_processing_lies_with_its_checkpoint_and_makes_the_processed_column
             time_s = np.array([float(line["time_s"]) for line in lines])
             expected = chain.apply(pred.astype(np.float32), time_s, dims)
             np.testing.assert_allclose(processed, expected, atol=2e-6)
+
+
+def test_an_export_carries_the_post_processing_along(tiny_run, tmp_path):
+    export(tiny_run, tmp_path / "out")
+    kept = json.loads((tmp_path / "out" / NAME).read_text())
+    assert kept == scores(tiny_run)["post_processing"]
 
 
 def test_faces_and_labels_are_told_apart(tiny_run):

@@ -12,6 +12,9 @@ from va_jax.lags import LagCurve
 from va_jax.postprocess import median_filtered, moved
 from va_jax.schema import InputError
 
+NAME = "postprocess.json"
+"""The file of a chain, in the folder of the checkpoint it was fitted for and in exports."""
+
 STEPS = {
     "median": ("window_s",),
     "centre": ("bias",),

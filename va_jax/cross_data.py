@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from va_jax import card, card_text, checkpoints, provenance, sharding
+from va_jax import card, card_text, chain, checkpoints, provenance, sharding
 from va_jax import config as configuration
 from va_jax.card import Trace
 from va_jax.chain import Chain
 from va_jax.data import sources
-from va_jax.evaluate import POST, open_split, restore
+from va_jax.evaluate import open_split, restore
 from va_jax.inference import predict_split
 from va_jax.schema import InputError
 
@@ -100,9 +100,9 @@ def fill(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, Any]]:
         source = open_split(cell.config, cell.split)
         traces = predict_split(cell.config, trained.predict, trained.variables, source, mesh)
         if processed:
-            chain = _chain(cell.workdir, trained.step)
+            fitted = _chain(cell.workdir, trained.step)
             traces = [
-                dataclasses.replace(trace, pred=chain.apply(trace.pred, trace.time_s, cell.dims))
+                dataclasses.replace(trace, pred=fitted.apply(trace.pred, trace.time_s, cell.dims))
                 for trace in traces
             ]
         traces = [_aligned(trace, cell, source.dims) for trace in traces]
@@ -117,13 +117,13 @@ def fill(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, Any]]:
 
 
 def _chain(workdir: pathlib.Path, step: int) -> Chain:
-    stored = checkpoints.read_beside(workdir, step, POST)
+    stored = checkpoints.read_beside(workdir, step, chain.NAME)
     if stored is None:
         raise InputError(
             f"{workdir}: no post-processing is kept with the checkpoint of step {step}; run "
             f"`python -m va_jax.main --mode=eval --workdir={workdir}` first, or go without"
         )
-    return Chain.from_json(json.loads(stored), f"{workdir}: {POST}")
+    return Chain.from_json(json.loads(stored), f"{workdir}: {chain.NAME}")
 
 
 def _aligned(trace: Trace, cell: Cell, set_dims: Sequence[str]) -> Trace:

@@ -11,7 +11,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from va_jax import card, card_text, checkpoints, fitting, logs, provenance, sharding
+from va_jax import card, card_text, chain, checkpoints, fitting, logs, provenance, sharding
 from va_jax import config as configuration
 from va_jax.card import Trace
 from va_jax.chain import Chain
@@ -24,9 +24,6 @@ from va_jax.report import page
 from va_jax.report.page import Evaluation, Split
 from va_jax.report.traces import write_traces
 from va_jax.train_state import abstract_variables
-
-POST = "postprocess.json"
-"""What the post-processing is called in the folder of the checkpoint it was fitted for."""
 
 
 class Trained(NamedTuple):
@@ -69,7 +66,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path | None
     }
     if out is None:
         text = json.dumps(fitted.to_json(), indent=1) + "\n"
-        checkpoints.write_beside(workdir, trained.step, POST, text)
+        checkpoints.write_beside(workdir, trained.step, chain.NAME, text)
     folder = workdir if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():

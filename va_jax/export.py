@@ -8,9 +8,8 @@ import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
+from va_jax import chain, checkpoints, provenance
 from va_jax import config as configuration
-from va_jax import provenance
-from va_jax.checkpoints import read_best
 from va_jax.schema import InputError
 
 PARAMETERS = "model.safetensors"
@@ -20,13 +19,15 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
     """Write the best checkpoint of `workdir` to the new folder `out`, whole or not at all.
 
     `model.safetensors` holds every array under its path, such as `params/backbone/conv1/kernel`;
-    `config.json` and `data.json` (what the run was trained on) are those of the run.
+    `config.json`, `data.json` (what the run was trained on) and `postprocess.json` (what an
+    evaluation has fitted on dev) are those of the run.
     """
     if out.exists():
         raise InputError(f"--out={out} exists already; choose another folder")
     config = configuration.load(workdir)
     data = provenance.read(workdir)
-    variables, _ = read_best(workdir)
+    variables, step = checkpoints.read_best(workdir)
+    fitted = checkpoints.read_beside(workdir, step, chain.NAME)
     arrays = {
         path: np.ascontiguousarray(value)
         for path, value in flatten_dict(variables, sep="/").items()
@@ -37,6 +38,8 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
         configuration.claim(temporary, config)
         if data is not None:  # an older run has none
             provenance.write(temporary, data)
+        if fitted is not None:  # not evaluated yet
+            (temporary / chain.NAME).write_text(fitted)
         # Not save_file, whose files nobody but their owner may read.
         (temporary / PARAMETERS).write_bytes(safetensors.numpy.save(arrays))
         os.replace(temporary, out)
