@@ -17,6 +17,7 @@ from tests import fakes
 from tests.inflate_test import NETWORKS, moving, network, reach, run, small_case
 from tests.tiny_networks import POINTS, tiny, variables_of
 from tests.tiny_networks import predict as reference
+from va_jax import config as configuration
 from va_jax import inference, sharding
 from va_jax.data import pipeline, transforms
 from va_jax.data.windows import PADDING, Window, numbers
@@ -213,6 +214,12 @@ def test_chunks_that_overlap_by_the_reach_give_what_one_pass_of_an_inflated_netw
     config = config_of(state="carry", length=length)
     ours = evaluated(model, config, tracks, compilations=(1, 0, 0))
     assert_same_traces(ours, long_passes(model, tracks, 1))
+
+
+def test_a_config_may_carry_an_inflated_network_along_a_track():
+    config = config_of(state="carry")
+    config.data.name, config.model.inflation.taps = "some_set", 3
+    configuration.check(config)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
