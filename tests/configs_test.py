@@ -26,6 +26,8 @@ from va_jax.train import train
 from va_jax.weights import pretrained
 from va_jax.weights.pretrained import Weights
 
+pytestmark = pytest.mark.usefixtures("without_page")
+
 FOLDER = pathlib.Path(configs.__file__).parent
 MODULES = {
     path.stem: importlib.import_module(f"configs.{path.stem}") for path in FOLDER.glob("*.py")

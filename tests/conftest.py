@@ -52,6 +52,14 @@ def tiny_data(tmp_path_factory) -> pathlib.Path:
     return folder
 
 
+@pytest.fixture
+def without_page(monkeypatch) -> None:
+    """Evaluations draw no report.html, which costs two seconds each."""
+    from va_jax.report import page
+
+    monkeypatch.setattr(page, "write", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, tiny_data) -> pathlib.Path:
     """Workdir of an evaluated run of one step on `synthetic_faces/tiny`; copy it to change it."""

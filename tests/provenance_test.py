@@ -29,6 +29,9 @@ METADATA = {
 }  # fmt: skip
 
 
+pytestmark = pytest.mark.usefixtures("without_page")
+
+
 @pytest.fixture(autouse=True)
 def _optax_promotes_types():
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
