@@ -112,6 +112,7 @@ def test_a_config_of_another_network_does_not_evaluate_a_run(tiny_run, tiny_data
         configuration.of_run(tiny_run, tiny(tiny_data, **{"train.steps": 1, "model.units": 16}))
 
 
+@pytest.mark.slow
 def test_traces_of_an_earlier_evaluation_are_gone(tiny_run, tiny_data, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "copy")
     stale = tmp_path / "copy" / "traces" / "test" / "gone.csv"

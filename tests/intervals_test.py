@@ -42,7 +42,8 @@ def test_a_weighted_score_is_the_score_of_the_recordings_drawn_so_often():
                 np.testing.assert_allclose(value[i], repeated[name][metric], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [pytest.param(12, marks=pytest.mark.slow), 40])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [12, 40])
 def test_intervals_cover_the_truth_at_the_nominal_rate(size):
     rng = np.random.default_rng(3)
     truth = aggregate(recordings(rng, 20_000))

@@ -261,6 +261,7 @@ def test_pictures_of_an_earlier_evaluation_are_gone(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_leaves_the_earlier_page(tmp_path):
     traces = recordings()[:2]
     page.write(tmp_path, evaluation(traces))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from va_jax import card, score
+from va_jax.report.traces import write_traces
 from va_jax.schema import Track
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
