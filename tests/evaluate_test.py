@@ -90,6 +90,7 @@ def test_faces_and_labels_are_told_apart(tiny_run):
     assert {line["face"] for line in lines} == {"0", "1"}
 
 
+@pytest.mark.slow
 def test_another_way_of_evaluating_goes_to_a_folder_of_its_own(tiny_run, tiny_data, tmp_path):
     before = (tiny_run / "metrics.json").read_text()
     keys = {"train.steps": 1, "eval.state": "window", "eval.hop": 4, "eval.fusion": "last"}

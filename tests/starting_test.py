@@ -202,6 +202,7 @@ def test_an_export_gives_a_run_what_the_run_it_came_from_gives(tmp_path, frame):
     assert_identical(exported.values, there.values)
 
 
+@pytest.mark.slow
 def test_a_recurrent_stack_is_put_on_a_trained_frame_network(tmp_path, tiny_data, frame):
     config = config_of("gru", tiny_data, **{"init.from_workdir": str(frame)})
     config.init.leave_out = ("params/head_.*",)

@@ -296,6 +296,7 @@ def kept(**changes):
     return describe(settings(**changes), DIMS, SIZE)["bytes"]
 
 
+@pytest.mark.slow
 def test_remat_a_frozen_backbone_and_pieces_each_lower_the_activations():
     plain = kept()["activations"]
     assert kept(model__remat=True)["activations"] < 0.6 * plain

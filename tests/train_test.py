@@ -21,7 +21,6 @@ from va_jax.schema import InputError
 from va_jax.train import initial_state, train
 from va_jax.train_state import Tally, abstract
 
-
 pytestmark = pytest.mark.usefixtures("without_page")
 
 
@@ -181,6 +180,7 @@ def test_a_step_that_is_not_finite_stops_the_run_with_its_number_and_tracks(tmp_
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(parameters(tmp_path / "run", config)))
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_best_parameters_of_another(tmp_path, tiny_data):
     given = tiny(tiny_data, **{"train.steps": 1})
     train(given, tmp_path / "first")
