@@ -30,11 +30,10 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from tfds_builders.common import encode_jpeg
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder as synthetic
 from tfds_builders.synthetic_faces.render import render
 from tfds_builders.writer import Recording
-from va_jax import faces, video
+from va_jax import faces, jpeg, video
 
 FPS = 25
 WIDTH, HEIGHT = 640, 360
@@ -74,9 +73,9 @@ def write_crops(folder: pathlib.Path, pictures: Sequence[np.ndarray], frames: in
     folder.mkdir()
     height = pictures[0].shape[0]
     squares = (cv2.resize(each[:, :height], (CROP_SIZE, CROP_SIZE)) for each in pictures)
-    endless = itertools.cycle([encode_jpeg(each) for each in squares])
-    for number, jpeg in enumerate(itertools.islice(endless, frames), 1):
-        (folder / f"{number:06}.jpg").write_bytes(jpeg)
+    endless = itertools.cycle([jpeg.encode(each) for each in squares])
+    for number, data in enumerate(itertools.islice(endless, frames), 1):
+        (folder / f"{number:06}.jpg").write_bytes(data)
 
 
 def write_tree(folder: pathlib.Path, kind: str, pictures, frames: int, tracks: int) -> None:
@@ -100,7 +99,7 @@ def bare_work(source: pathlib.Path) -> None:
     place = next(each[0] for each in found if len(each))
     for (_, image), each in zip(read(), found, strict=True):
         place = each[0] if len(each) else place
-        encode_jpeg(faces.align(image, place, CROP_SIZE)[0])
+        jpeg.encode(faces.align(image, place, CROP_SIZE)[0])
 
 
 def spend(*commands: Sequence[str]) -> tuple[float, float]:

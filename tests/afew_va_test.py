@@ -16,8 +16,7 @@ from tests.layouts import (
 )
 from tfds_builders.afew_va.afew_va_dataset_builder import Builder
 from tfds_builders.build import build
-from tfds_builders.common import encode_jpeg
-from va_jax import faces
+from va_jax import faces, jpeg
 from va_jax.schema import InputError
 
 WIDTH, HEIGHT = 96, 64
@@ -100,7 +99,7 @@ def test_landmarks_align_the_crop_and_are_stored_in_its_units(tmp_path, tree):
         points = face(40 + 2 * number, roll=number / 10)
         image = picture(number, WIDTH, HEIGHT)
         crop, matrix = faces.align(image, faces.five_points(points), 96)
-        assert track["frames"][number] == encode_jpeg(crop)
+        assert track["frames"][number] == jpeg.encode(crop)
         expected = (faces.transform_points(matrix, points) + 0.5) / 96
         np.testing.assert_allclose(track["landmarks"][number], expected, atol=1e-6)
         eyes = [track["landmarks"][number][part].mean(0) for part in (slice(36, 42), slice(42, 48))]

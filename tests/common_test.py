@@ -18,9 +18,10 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from tfds_builders import common, shards, workers
-from tfds_builders.common import Frame, TrackBuilder, clips, encode_jpeg
+from tfds_builders.common import Frame, TrackBuilder, clips
 from tfds_builders.splits import subject_disjoint_splits
 from tfds_builders.writer import Recording, extract_all
+from va_jax import jpeg
 from va_jax.schema import CLIP_FRAMES, InputError, Track
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -43,7 +44,7 @@ def toy_frames(seed, length, side):
         valence, arousal = rng.uniform(-1, 1, 2)
         target = np.array([valence, np.nan if index % 5 == 4 else arousal], np.float32)
         landmarks = rng.random((2, 2), np.float32)
-        yield Frame(encode_jpeg(image), target, index % 3 != 1, index / 25, landmarks)
+        yield Frame(jpeg.encode(image), target, index % 3 != 1, index / 25, landmarks)
 
 
 def extract_toy(recording, config, tally):
@@ -352,7 +353,7 @@ def test_memory_does_not_grow_with_the_recording():
 def test_jpeg_is_420_and_close_to_the_image():
     y, x = np.mgrid[:48, :48].astype(np.float32)
     image = np.stack([100 + 2 * x, 150 - y, 80 + x + y], -1).astype(np.uint8)
-    data = encode_jpeg(image[:, ::-1])
+    data = jpeg.encode(image[:, ::-1])
     assert simplejpeg.decode_jpeg_header(data)[2:] == ("YCbCr", "420")
     difference = simplejpeg.decode_jpeg(data).astype(float) - image[:, ::-1]
     assert np.abs(difference).mean() < 1.5

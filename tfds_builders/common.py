@@ -15,16 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import simplejpeg
 import tensorflow_datasets as tfds
-from jaxtyping import UInt8
 from tensorflow_datasets.core import dataset_builder
 
 from tfds_builders import facts, report, shards, workers, writer
 from tfds_builders.writer import Recording, Run
 from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
-
-JPEG_QUALITY = 90
 
 
 class Frame(NamedTuple):
@@ -35,13 +31,6 @@ class Frame(NamedTuple):
     face: bool  # the crop shows the face
     time_s: float
     landmarks: np.ndarray | None = None  # float32 [points, 2] in units of the crop's side
-
-
-def encode_jpeg(image: UInt8[np.ndarray, "side side 3"], quality: int = JPEG_QUALITY) -> bytes:
-    """The RGB crop as a JPEG file with 4:2:0 colour."""
-    return simplejpeg.encode_jpeg(
-        np.ascontiguousarray(image), quality, colorspace="RGB", colorsubsampling="420"
-    )
 
 
 def clips(frames: Iterable[Frame]) -> Iterator[Clip]:

@@ -5,11 +5,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, UInt8
 
 from tfds_builders import pictures
-from tfds_builders.common import encode_jpeg
-from va_jax import faces
+from va_jax import faces, jpeg
 from va_jax.schema import InputError
 
 MOST_PX = 4096
@@ -46,22 +45,9 @@ def _five(landmarks: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "5 2"]:
     return landmarks if len(landmarks) == 5 else faces.five_points(landmarks)
 
 
-def in_crop(
-    matrix: Float[np.ndarray, "2 3"], points: Float[np.ndarray, "points 2"], size: int
-) -> Float32[np.ndarray, "points 2"]:
-    """Points of the picture in units of the side of the crop that `matrix` leads to."""
-    moved = faces.transform_points(matrix, points.astype(np.float64))
-    return ((moved + 0.5) / size).astype(np.float32)
-
-
-def unknown(points: int) -> Float32[np.ndarray, "points 2"]:
-    """Landmarks of which nothing is known."""
-    return np.full((points, 2), np.nan, np.float32)
-
-
 def black(config: Any) -> bytes:
     """The crop of a frame before which no place is known."""
-    return encode_jpeg(np.zeros((config.size, config.size, 3), np.uint8), config.jpeg_quality)
+    return jpeg.black(config.size, config.jpeg_quality)
 
 
 def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) -> bytes:
@@ -80,4 +66,4 @@ def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) ->
     if len(image) != size:
         how = cv2.INTER_AREA if size < len(image) else cv2.INTER_LINEAR
         image = cv2.resize(image, (size, size), interpolation=how)
-    return encode_jpeg(image, quality)
+    return jpeg.encode(image, quality)

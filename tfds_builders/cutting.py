@@ -13,15 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfds_builders import cropping, pictures
-from tfds_builders.common import encode_jpeg
 from tfds_builders.labels import Labels
 from tfds_builders.pictures import Picture
 from tfds_builders.writer import Tally
-from va_jax import faces, video, video_facts
+from va_jax import faces, jpeg, video, video_facts
+from va_jax.faces import stored
 from va_jax.schema import InputError
-
-DETECTED_POINTS = 5
-"""Landmarks of a found face: left eye, right eye, nose, left and right mouth corner, as seen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +101,7 @@ def _ready(material: Material, config: Any, points: int, tally: Tally) -> Iterat
     """A JPEG of the right size is kept byte for byte, others are resized and encoded again."""
     images = pictures.numbered_images(material.pictures)
     first, last = material.first, max(images) if material.last is None else material.last
-    held, unknown = cropping.black(config), cropping.unknown(points)
+    held, unknown = cropping.black(config), stored.unknown(points)
     for number in range(first, last + 1):
         if number in images:
             held = cropping.read_crop(
@@ -118,11 +115,11 @@ def _ready(material: Material, config: Any, points: int, tally: Tally) -> Iterat
 def _placed(material: Material, config: Any, points: int, tally: Tally) -> Iterator[Cut]:
     places = material.places or {}
     known = (place for place in map(places.__getitem__, sorted(places)) if cropping.usable(place))
-    held, jpeg = next(known, None), cropping.black(config)
+    held, data = next(known, None), cropping.black(config)
     last, stored_points = material.first - 1, material.landmarks or {}
     for picture in _pictures(material, tally=tally):
         last = picture.number
-        place, landmarks = places.get(picture.number), cropping.unknown(points)
+        place, landmarks = places.get(picture.number), stored.unknown(points)
         shown = place is not None and cropping.usable(place) and picture.image is not None
         if picture.image is None:
             tally["no_image"] += 1
@@ -131,13 +128,13 @@ def _placed(material: Material, config: Any, points: int, tally: Tally) -> Itera
         held = place if shown else held
         if picture.image is not None and held is not None:
             crop, matrix = cropping.crop_place(picture.image, held, config)
-            jpeg = encode_jpeg(crop, config.jpeg_quality)
-            stored = stored_points.get(picture.number) if shown and points else None
-            if stored is not None:
-                landmarks = cropping.in_crop(matrix, stored, config.size)
+            data = jpeg.encode(crop, config.jpeg_quality)
+            points_here = stored_points.get(picture.number) if shown and points else None
+            if points_here is not None:
+                landmarks = stored.in_crop(matrix, points_here, config.size)
             elif shown and points:
                 tally["no_landmarks"] += 1
-        yield Cut(picture.number, picture.time_s, jpeg, shown, landmarks)
+        yield Cut(picture.number, picture.time_s, data, shown, landmarks)
     tally["places_unused"] += sum(not material.first <= number <= last for number in places)
 
 
@@ -189,27 +186,27 @@ def _aligned(
     config: Any,
     tally: Tally,
 ) -> Iterator[Cut]:
-    jpeg = cropping.black(config)
-    for picture, place, shown in zip(stream, track.landmarks, track.shown, strict=True):
-        landmarks = cropping.unknown(DETECTED_POINTS)
+    data = cropping.black(config)
+    places = zip(track.boxes, track.landmarks, track.shown, strict=True)
+    for picture, (box, place, shown) in zip(stream, places, strict=True):
+        landmarks = stored.unknown(faces.DETECTED_POINTS)
         if picture.image is None:
             tally["no_image"] += 1
         else:
             tally["not_found"] += int(not shown)
             try:
-                crop, matrix = faces.align(picture.image, place, config.size)
+                data, landmarks = faces.store(
+                    picture.image, box, place, bool(shown), config.size, config.jpeg_quality
+                )
             except InputError as error:
                 where = f"{material.pictures}: at {picture.time_s:.3f} s"
                 raise InputError(f"{where}: {error}") from error
-            jpeg = encode_jpeg(crop, config.jpeg_quality)
-            if shown:
-                landmarks = cropping.in_crop(matrix, place, config.size)
-        yield Cut(picture.number, picture.time_s, jpeg, bool(shown), landmarks)
+        yield Cut(picture.number, picture.time_s, data, bool(shown), landmarks)
 
 
 def _blank(stream: Iterator[Picture], config: Any, points: int, tally: Tally) -> Iterator[Cut]:
     for picture in stream:
         tally["not_found"] += 1
         yield Cut(
-            picture.number, picture.time_s, cropping.black(config), False, cropping.unknown(points)
+            picture.number, picture.time_s, cropping.black(config), False, stored.unknown(points)
         )

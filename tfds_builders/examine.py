@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from tfds_builders import common, cutting, pictures
+from tfds_builders import cutting, pictures
 from tfds_builders.cutting import Material
 from tfds_builders.labels import TimedLabels
 from tfds_builders.recorded import Read
 from tfds_builders.writer import Recording
-from va_jax import video_facts
+from va_jax import jpeg, video_facts
 from va_jax.schema import InputError
 
 # All ours.
@@ -150,7 +150,7 @@ def _stored_bytes(image: np.ndarray, config: Any) -> int:
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     square = image[top : top + side, left : left + side]
     crop = cv2.resize(square, (config.size, config.size), interpolation=cv2.INTER_AREA)
-    return len(common.encode_jpeg(crop, config.jpeg_quality))
+    return len(jpeg.encode(crop, config.jpeg_quality))
 
 
 def _look_for_faces(result: Examined, footage: Footage, find_faces: bool, config: Any) -> None:

@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from tfds_builders import common, cutting, raters, splits
 from tfds_builders.cutting import Material
 from tfds_builders.writer import Extract, Recording, Tally
+from va_jax import faces, jpeg
 from va_jax.schema import CLIP_FRAMES, DIMS, Clip, InputError
 
 Read = Callable[[Recording, Any], Material]
@@ -45,7 +46,7 @@ class RecordedConfig(tfds.core.BuilderConfig):
     min_face: int = 40  # smallest face searched for, pixels of the decoded frame
     max_side: int = 1280  # larger videos are shrunk to this before the search, pixels
     no_face: str = "refuse"  # or "mask": keep a recording that never shows a face, as black crops
-    jpeg_quality: int = common.JPEG_QUALITY
+    jpeg_quality: int = jpeg.QUALITY
     max_gap_s: float = 1.0  # labels joined by time: rows further apart are not interpolated
     seed: int = 0  # of the split where it is drawn
     folds: int = 0  # 0: one split; else fold number `fold` of so many is the test split
@@ -72,7 +73,7 @@ class RecordedConfig(tfds.core.BuilderConfig):
     @property
     def points(self) -> int:
         """Landmarks that are stored with each frame."""
-        return cutting.DETECTED_POINTS if self.faces == "detect" else 0
+        return faces.DETECTED_POINTS if self.faces == "detect" else 0
 
 
 def named_configs(

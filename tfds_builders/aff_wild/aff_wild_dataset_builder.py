@@ -10,11 +10,11 @@ import numpy as np
 
 from tfds_builders import trees
 from tfds_builders.aff_wild import labels, subjects
-from tfds_builders.cutting import DETECTED_POINTS, Material
+from tfds_builders.cutting import Material
 from tfds_builders.points import PointFiles, box_around, numbered_files, read_pts
 from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
 from tfds_builders.writer import Recording
-from va_jax import video_facts
+from va_jax import faces, video_facts
 from va_jax.schema import DIMS, InputError
 
 POINTS = 68  # of the landmarks that come with the set
@@ -53,7 +53,7 @@ class AffWildConfig(RecordedConfig):
 
     @property
     def points(self) -> int:
-        return DETECTED_POINTS if self.faces == "detect" else POINTS
+        return faces.DETECTED_POINTS if self.faces == "detect" else POINTS
 
 
 def read(recording: Recording, config: AffWildConfig) -> Material:

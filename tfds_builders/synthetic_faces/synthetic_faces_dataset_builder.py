@@ -11,6 +11,7 @@ from tfds_builders import common
 from tfds_builders.raters import fuse_raters
 from tfds_builders.synthetic_faces import behaviour, identity, raters, render
 from tfds_builders.writer import Recording, Tally
+from va_jax import jpeg
 from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 
 SUBJECT, PLAY, RATING, CAMERA, PANEL = range(5)  # random streams of one seed
@@ -29,7 +30,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
     recordings: int = 1  # per subject
     lengths: tuple[int, ...] = (320,)  # frames of the recordings, taken in turn
     seed: int = 0
-    jpeg_quality: int = common.JPEG_QUALITY
+    jpeg_quality: int = jpeg.QUALITY
 
     def __post_init__(self):
         try:
@@ -101,7 +102,7 @@ def _clips(scene: Script, recording: Recording, config: SyntheticFacesConfig) ->
         for first in range(0, len(pixels), CLIP_FRAMES):
             at = slice(start + first, start + min(first + CLIP_FRAMES, len(pixels)))
             crops = pixels[first : first + CLIP_FRAMES]
-            jpegs = [common.encode_jpeg(crop, config.jpeg_quality) for crop in crops]
+            jpegs = [jpeg.encode(crop, config.jpeg_quality) for crop in crops]
             yield Clip(jpegs, scene.target[at], scene.face[at], time_s[at], points[at])
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any, ClassVar
 
-from tfds_builders.cutting import DETECTED_POINTS, Material
+from tfds_builders.cutting import Material
 from tfds_builders.pictures import numbered_images
 from tfds_builders.recorded import (
     RecordedBuilder,
@@ -14,6 +14,7 @@ from tfds_builders.recorded import (
 from tfds_builders.tables import read_labels
 from tfds_builders.video_folder.listing import find_listing, read_listing
 from tfds_builders.writer import Recording
+from va_jax import faces
 from va_jax.schema import InputError
 
 
@@ -33,7 +34,7 @@ class VideoFolderConfig(RecordedConfig):
 
     @property
     def points(self) -> int:
-        return DETECTED_POINTS
+        return faces.DETECTED_POINTS
 
 
 def read(recording: Recording, config: VideoFolderConfig) -> Material:

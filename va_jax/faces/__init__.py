@@ -3,9 +3,11 @@
 from va_jax.faces.crops import align, crop_box, five_points, transform_points
 from va_jax.faces.follow import follow
 from va_jax.faces.mtcnn import Detections, Detector
+from va_jax.faces.stored import DETECTED_POINTS, store
 from va_jax.faces.tracks import FaceTrack, held, main_face, smooth
 
 __all__ = [
+    "DETECTED_POINTS",
     "Detections",
     "Detector",
     "FaceTrack",
@@ -16,5 +18,6 @@ __all__ = [
     "held",
     "main_face",
     "smooth",
+    "store",
     "transform_points",
 ]
