@@ -53,6 +53,14 @@ def test_times_are_the_presentation_stamps_of_a_variable_rate(tmp_path):
     np.testing.assert_allclose(times_s, np.array(stamps) / 1000, atol=1e-9)
 
 
+def test_a_matroska_file_that_was_cut_off_is_told_by_the_length_in_its_tag(tmp_path):
+    write_clip(tmp_path / "a.mkv", list(range(0, 4000, 40)))
+    data = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=r"breaks off after \d+ frames.*header says 4.000 s"):
+        list(read_frames(tmp_path / "a.mkv"))
+
+
 def test_times_count_from_the_start_of_the_stream(tmp_path):
     write_clip(tmp_path / "late.mkv", [5000, 5040, 5080])
     times_s = [time_s for time_s, _ in read_frames(tmp_path / "late.mkv")]

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,7 @@ class VideoInfo:
     fps: float | None  # mean frames per second; None where the file does not tell
     duration_s: float | None
     frames: int | None  # the header's claim: an edit list may show fewer
+    pixel_aspect: float = 1.0  # width over height of a pixel, which decoding leaves alone
 
 
 def probe(path: str | os.PathLike) -> VideoInfo:
@@ -39,14 +41,15 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         stream = video_stream(container, path)
         first = _first_frame(container, stream, path)
         width, height = first.width, first.height
+        aspect = float(stream.sample_aspect_ratio or 1)
         if _orientation(first)[0]:
-            width, height = height, width
+            width, height, aspect = height, width, 1 / aspect
         duration_s = None
         if stream.duration is not None:
             duration_s = float(stream.duration * stream.time_base)
         elif container.duration is not None:
             duration_s = container.duration / 1e6
-        return VideoInfo(width, height, _fps(stream), duration_s, stream.frames or None)
+        return VideoInfo(width, height, _fps(stream), duration_s, stream.frames or None, aspect)
 
 
 def read_frames(
@@ -158,10 +161,14 @@ def length_s(stream: Any) -> float | None:
     """The length that the header claims.
 
     Of an AVI it is the header's count of frames: its length is told by the size of the file, so it
-    shrinks with a file that was cut off.
+    shrinks with a file that was cut off. Matroska keeps the length of a stream in a tag.
     """
     if stream.container.format.name == "avi" and stream.frames and _fps(stream):
         return stream.frames / _fps(stream)
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", ""))
+    if stream.duration is None and tag:
+        hours, minutes, seconds = map(float, tag.groups())
+        return 3600 * hours + 60 * minutes + seconds
     return None if stream.duration is None else float(stream.duration * stream.time_base)
 
 
