@@ -118,6 +118,12 @@ def read_beside(workdir: pathlib.Path, step: int, name: str) -> str | None:
     return path.read_text() if path.exists() else None
 
 
+def best_step(workdir: pathlib.Path) -> int:
+    """The step of the best checkpoint in `workdir`; an InputError where there is none."""
+    with Checkpoints(workdir) as saved:
+        return _best(saved, workdir)[0]
+
+
 def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
     """The `params` and `batch_stats` of the best checkpoint in `workdir`, and its step.
 

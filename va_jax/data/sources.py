@@ -16,7 +16,7 @@ from tensorflow_datasets.core.decode import DeserializeMethod
 from va_jax.schema import CLIP_FRAMES, InputError, Track
 
 Record = dict[str, np.ndarray]
-"""A stored clip: `frames`, object [n], of JPEG bytes, and the fields of `Labels`."""
+"""A clip: `frames`, object [n] of JPEG bytes or uint8 [n, size, size, 3], and those of `Labels`."""
 
 
 class Labels(NamedTuple):
@@ -81,9 +81,11 @@ class Source:
         columns = ([record[key] for record in records] for key in self._fields)
         return Labels(*(np.concatenate(column) for column in columns))
 
-    def _decode(self, jpeg: bytes, image: np.ndarray) -> None:
-        if jpeg:
-            simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=image)
+    def _decode(self, stored: bytes | np.ndarray, image: np.ndarray) -> None:
+        if isinstance(stored, np.ndarray):
+            image[:] = stored
+        elif stored:
+            simplejpeg.decode_jpeg(stored, colorspace="RGB", buffer=image)
         else:
             image[:] = 0
 

@@ -1,0 +1,130 @@
+"""Frames that a caller holds in memory: checked, and offered as a source like a stored split."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from va_jax.data import landmarks as moving
+from va_jax.data import transforms
+from va_jax.data.sources import Record, Source
+from va_jax.schema import CLIP_FRAMES, InputError, Track
+
+FAR = 4.0
+"""Landmarks whose median lies further out, in sides of the frame, are taken for pixels; ours."""
+
+
+def source_of(
+    frames: UInt8[np.ndarray, "batch time size size 3"],
+    face: Bool[np.ndarray, "batch time"],
+    landmarks: Float32[np.ndarray, "batch time points 2"] | None,
+    time_s: Float32[np.ndarray, "batch time"],
+    dims: tuple[str, ...],
+) -> Source:
+    """A track without labels for every row, nothing of it copied before it is read."""
+    rows, length, size = frames.shape[:3]
+    clips = -(-length // CLIP_FRAMES)
+
+    def read(numbers: Sequence[int]) -> list[Record]:
+        records = []
+        for row, clip in (divmod(number, clips) for number in numbers):
+            part = slice(clip * CLIP_FRAMES, min((clip + 1) * CLIP_FRAMES, length))
+            record = {
+                "frames": frames[row, part],
+                "target": np.full((part.stop - part.start, len(dims)), np.nan, np.float32),
+                "face": face[row, part],
+                "time_s": time_s[row, part],
+            }
+            records.append(
+                record if landmarks is None else record | {"landmarks": landmarks[row, part]}
+            )
+        return records
+
+    mean_fps = (length - 1) / max(float(time_s[0, -1] - time_s[0, 0]), 1e-9)
+    tracks = [
+        Track(str(row), str(row), str(row), "", mean_fps, length, row * clips)
+        for row in range(rows)
+    ]
+    return Source(read, tracks, dims, size, 0 if landmarks is None else landmarks.shape[2])
+
+
+def checked_frames(frames: Any, size: int, axes: tuple[str, ...]) -> UInt8[np.ndarray, "..."]:
+    """`frames` as an array [*axes, size, size, 3]; InputError where they are no such thing."""
+    array = np.asarray(frames)
+    wanted = f"uint8 RGB [{', '.join((*axes, str(size), str(size), '3'))}]"
+    if array.dtype != np.uint8:
+        raise InputError(f"frames are {array.dtype}; give {wanted} with values from 0 to 255")
+    if array.ndim != len(axes) + 3:
+        raise InputError(f"frames have shape {array.shape}; give {wanted}")
+    if array.shape[-1] != 3:
+        first = array.shape[-3] == 3
+        remedy = "move the channels behind the pixels" if first else "convert them to RGB"
+        raise InputError(f"frames have {array.shape[-1]} channels, shape {array.shape}; {remedy}")
+    if array.shape[-3:-1] != (size, size):
+        height, width = array.shape[-3:-1]
+        raise InputError(
+            f"frames are {width} x {height} pixels, the network takes crops of {size} x {size}; "
+            "cut and scale the face as the passport's crop says"
+        )
+    if 0 in array.shape:
+        raise InputError(f"frames have shape {array.shape}; give at least one frame")
+    return array
+
+
+def checked_face(face: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
+    """Which frames show the face, all of them where None is given; else InputError."""
+    if face is None:
+        return np.ones(shape, bool)
+    array = np.asarray(face)
+    if array.dtype != np.bool_ or array.shape != shape:
+        raise InputError(
+            f"face is {array.dtype} of shape {array.shape}; give bool{_told(shape)}, True where a "
+            "frame shows the face"
+        )
+    return array
+
+
+def checked_landmarks(
+    landmarks: Any, shape: tuple[int, ...], points: int
+) -> Float32[np.ndarray, "..."] | None:
+    """Landmarks [*shape, points, 2] for a network that takes some, else None; or InputError."""
+    if points == 0:
+        if landmarks is not None:
+            raise InputError("landmarks are given, but this network takes none; leave them out")
+        return None
+    wanted = f"float32{_told((*shape, points, 2))}"
+    unit = "x and y in units of the frame's side, NaN where unknown"
+    if landmarks is None:
+        raise InputError(f"landmarks are missing; this network takes {wanted}: {unit}")
+    array = np.asarray(landmarks)
+    if array.dtype not in (np.float32, np.float64) or array.shape != (*shape, points, 2):
+        raise InputError(f"landmarks are {array.dtype} of shape {array.shape}; give {wanted}")
+    known = np.abs(array[np.isfinite(array)])
+    if known.size and np.median(known) > FAR:
+        raise InputError(f"landmarks lie about {np.median(known):.4g} from 0; give {unit}")
+    return array.astype(np.float32)
+
+
+def checked_times(time_s: Any, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
+    """Times in seconds, ascending along the last axis; else InputError."""
+    array = np.asarray(time_s)
+    if array.dtype not in (np.float32, np.float64) or array.shape != shape:
+        raise InputError(
+            f"time_s is {array.dtype} of shape {array.shape}; give float32{_told(shape)}, seconds"
+        )
+    if not np.isfinite(array).all() or (np.diff(array) <= 0).any():
+        raise InputError("time_s does not ascend; give the time of every frame in seconds")
+    return array.astype(np.float32)
+
+
+def as_fed(
+    landmarks: Float32[np.ndarray, "time points 2"], face: Bool[np.ndarray, " time"]
+) -> Float32[np.ndarray, "time points 2"]:
+    """Landmarks as a network gets them: from -1 to 1 over the frame, 0 where unknown."""
+    geometry, _ = transforms.UNCHANGED
+    return moving.move(landmarks, face, geometry)
+
+
+def _told(shape: tuple[int, ...]) -> str:
+    return f" [{', '.join(map(str, shape))}]" if shape else ""
