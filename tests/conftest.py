@@ -73,3 +73,13 @@ def tiny_run(tmp_path_factory, tiny_data) -> pathlib.Path:
         train(config, workdir)
         evaluate(config, workdir)
     return workdir
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tmp_path_factory, tiny_run) -> pathlib.Path:
+    """What `--mode=export` makes of `tiny_run`; copy it to change it."""
+    from va_jax.export import export
+
+    out = tmp_path_factory.mktemp("exported") / "tiny"
+    export(tiny_run, out)
+    return out

@@ -13,7 +13,6 @@ from tests.train_test import tiny
 from va_jax import config as configuration
 from va_jax.chain import NAME, Chain
 from va_jax.evaluate import evaluate
-from va_jax.export import export
 from va_jax.schema import InputError
 from va_jax.scoring import folders
 
@@ -76,9 +75,8 @@ def test_post_processing_lies_with_its_checkpoint_and_makes_the_processed_column
             np.testing.assert_allclose(processed, expected, atol=2e-6)
 
 
-def test_an_export_carries_the_post_processing_along(tiny_run, tmp_path):
-    export(tiny_run, tmp_path / "out")
-    kept = json.loads((tmp_path / "out" / NAME).read_text())
+def test_an_export_carries_the_post_processing_along(tiny_run, tiny_export):
+    kept = json.loads((tiny_export / NAME).read_text())
     assert kept == scores(tiny_run)["post_processing"]
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from tests import published
 from tests.train_test import assert_identical, parameters
+from va_jax import config as configuration
 from va_jax import starting
 from va_jax.checkpoints import read_best
-from va_jax.export import export
+from va_jax.export import write_arrays
 from va_jax.schema import InputError
 from va_jax.train import train
 from va_jax.weights.pretrained import Weights
@@ -195,7 +196,8 @@ def test_a_fine_tuned_frame_network_becomes_an_inflated_one_that_starts_at_its_s
 
 
 def test_an_export_gives_a_run_what_the_run_it_came_from_gives(tmp_path, frame):
-    export(frame, tmp_path / "out")
+    configuration.claim(tmp_path / "out", configuration.load(frame))
+    write_arrays(tmp_path / "out", read_best(frame)[0])
     there = starting.read(init_of(from_workdir=str(frame)))
     exported = starting.read(init_of(from_export=str(tmp_path / "out")))
     assert exported.backbones == there.backbones == "resnet"
@@ -243,21 +245,6 @@ def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_weights(
     first, second = (parameters(tmp_path / name, config) for name in ("whole", "again"))
     assert_identical(second, first)
     assert [line["step"] for line in lines(tmp_path / "again")].count(0) == 1
-
-
-def test_an_export_is_whole_or_not_there(tmp_path, frame):
-    export(frame, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "config.json",
-        "data.json",
-        "model.safetensors",
-    ]
-    assert (tmp_path / "out" / "data.json").read_text() == (frame / "data.json").read_text()
-    with pytest.raises(InputError, match="exists already"):
-        export(frame, tmp_path / "out")
-    with pytest.raises(InputError, match="not found"):
-        export(tmp_path / "nowhere", tmp_path / "other")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
 def test_weights_that_would_fit_but_belong_in_another_network_are_refused():

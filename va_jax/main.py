@@ -4,6 +4,7 @@ import functools
 import pathlib
 import sys
 
+import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -23,7 +24,7 @@ MODE = flags.DEFINE_enum(
     "mode",
     "train",
     ["train", "eval", "export", "summary"],
-    "train to the end and evaluate; evaluate only; write parameters to --out; describe the network",
+    "train to the end and evaluate; evaluate only; write the network to --out; describe it",
 )
 OUT = flags.DEFINE_string(
     "out", None, "export: the folder to write; default WORKDIR/export; eval: default WORKDIR"
@@ -48,6 +49,7 @@ def main(_: list[str]) -> None:
             raise InputError("--workdir is missing; name the folder of the run")
         workdir = pathlib.Path(WORKDIR.value)
         if MODE.value == "export":
+            jax.config.update("jax_platforms", "cpu")  # where an export is compared
             export(workdir, pathlib.Path(OUT.value or workdir / "export"))
             return
         if MODE.value == "train":
