@@ -1,0 +1,177 @@
+"""Source after source predicted and written, each by itself: one that fails leaves the others."""
+
+import contextlib
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from va_jax import faces
+from va_jax.model import Model, load
+from va_jax.prediction import camera, listing, overlay, plot, recipe, resuming, timing
+from va_jax.prediction.listing import Item
+from va_jax.prediction.pictures import Image, Video
+from va_jax.prediction.progress import Progress
+from va_jax.prediction.result import VideoResult
+from va_jax.prediction.rows import Table, rows
+from va_jax.prediction.source import Predictor
+from va_jax.schema import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """Where results go: a csv for each source in `out`, or all in one `csv`."""
+
+    out: pathlib.Path
+    csv: str | None = None  # a file, - for standard output
+    overlay: pathlib.Path | None = None
+    plot: pathlib.Path | None = None
+    overwrite: bool = False
+    progress: bool = True
+
+    def of(self, item: Item) -> pathlib.Path:
+        """The csv of a source that has one of its own."""
+        return self.out / item.name.with_name(f"{item.name.name}.csv")
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """How a source is predicted."""
+
+    which: str = "largest"  # one of following.TRACKS
+    every: int = recipe.DETECT_EVERY
+    processed: bool = False
+    seconds: float | None = None  # of a camera
+
+
+def predict(folder: str, sources: Sequence[str], outputs: Outputs, choices: Choices) -> bool:
+    """Predict all sources with the model in `folder`; whether all of them went well.
+
+    Raises InputError where nothing can be done at all, before any file is written.
+    """
+    index = listing.camera(sources)
+    if index is not None:
+        camera.check(outputs.overlay or outputs.plot, choices.processed)
+        path = None if outputs.csv in (None, "-") else pathlib.Path(outputs.csv)
+        _refuse_existing([] if path is None else [path], outputs)
+        with camera.opened(index) as capture:
+            predictor = _predictor(folder, choices)
+            slow = camera.run(capture, f"camera {index}", predictor, path, choices.seconds)
+        if slow is not None:
+            say("warning", slow)
+        return True
+    if choices.seconds is not None:
+        raise InputError(f"--seconds={choices.seconds:g} is of a camera; leave it out")
+    items, problems = listing.items(sources)
+    for problem in problems:
+        say("error", problem)
+    _check(items, outputs)
+    if not items:
+        return False
+    predictor = _predictor(folder, choices)
+    if outputs.csv is None and any(item.searched for item in items):
+        settings = {
+            "model": str(pathlib.Path(folder).resolve()),
+            "checkpoint_step": predictor.model.passport["checkpoint_step"],
+            "track": choices.which,
+            "every": choices.every,
+            "processed": choices.processed,
+        }
+        resuming.claim(outputs.out, settings, outputs.overwrite)
+    left = [item for item in items if not _complete(item, outputs)]
+    return run(left, predictor, outputs) and not problems
+
+
+def run(items: Sequence[Item], predictor: Predictor, outputs: Outputs) -> bool:
+    """Predict all; whether all of them went well."""
+    if outputs.csv is None:
+        return all([_one(item, predictor, outputs, None) for item in items])
+    path = None if outputs.csv == "-" else pathlib.Path(outputs.csv)
+    with Table(path, predictor.model.dims) as table:
+        return all([_one(item, predictor, outputs, table) for item in items])
+
+
+def say(kind: str, text: str) -> None:
+    """A line on standard error, for standard output may be the table."""
+    print(f"{kind}: {text}", file=sys.stderr)
+
+
+def _predictor(folder: str, choices: Choices) -> Predictor:
+    model: Model = load(folder)
+    how, warnings = recipe.of_passport(model.passport)
+    for warning in warnings:
+        say("warning", warning)
+    told = timing.note(model.chain, choices.processed)
+    if told is not None:
+        say("note", told)
+    detector = faces.Detector(min_face=recipe.MIN_FACE)
+    return Predictor(model, how, detector, choices.which, choices.every, choices.processed)
+
+
+def _check(items: Sequence[Item], outputs: Outputs) -> None:
+    """Raises InputError where something would be overwritten or cannot be made."""
+    if outputs.overlay or outputs.plot:
+        if len(items) > 1:
+            raise InputError(f"--overlay and --plot are of one source, {len(items)} are given")
+        for item in items:
+            if outputs.overlay:
+                overlay.check(outputs.overlay, item.path, outputs.overwrite)
+            if outputs.plot:
+                plot.check(outputs.plot, outputs.overwrite)
+    own = [outputs.of(item) for item in items if not item.searched and outputs.csv is None]
+    common = [pathlib.Path(outputs.csv)] if outputs.csv not in (None, "-") else []
+    _refuse_existing(own + common, outputs)
+
+
+def _refuse_existing(paths: Sequence[pathlib.Path], outputs: Outputs) -> None:
+    for path in paths:
+        if path.exists() and not outputs.overwrite:
+            raise InputError(f"{path} exists already; name another place, or --overwrite")
+
+
+def _complete(item: Item, outputs: Outputs) -> bool:
+    if outputs.csv is not None or outputs.overwrite or not item.searched:
+        return False
+    path = outputs.of(item)
+    done = resuming.complete(item, path)
+    if done:
+        say("skipped", f"{item.path}: {path} is complete")
+    return done
+
+
+def _one(item: Item, predictor: Predictor, outputs: Outputs, common: Table | None) -> bool:
+    """One source, its rows to the common table or to one of its own; whether all is there."""
+    where = outputs.csv or outputs.of(item)
+    table = Table(outputs.of(item), predictor.model.dims)
+    try:
+        pictures = (Image if item.image else Video)(item.path)
+        with Progress(item.path.name, outputs.progress) as progress:
+            with table if common is None else contextlib.nullcontext(common) as here:
+                result, warnings = predictor.predict(pictures, progress)
+                here.add(rows(result))
+            _draw(result, outputs, progress)
+    except InputError as error:
+        say("error", str(error))
+        return False
+    for warning in warnings:
+        say("warning", f"{item.path}: {warning}")
+    if pictures.broken is not None:
+        say("error", f"{pictures.broken}; {where} holds the {len(result.time_s)} frames before")
+        return False
+    say("done", f"{item.path}: {_told(result)} -> {where}")
+    return True
+
+
+def _told(result: VideoResult) -> str:
+    frames, faces = len(result.time_s), len(result.tracks)
+    seen = sum(int(track.shown.sum()) for track in result.tracks) / max(frames * faces, 1)
+    told = f"{frames} frame{'s' * (frames != 1)}, {faces} face{'s' * (faces != 1)}"
+    return f"{told}, shown in {seen:.1%} of the rows" if faces else told
+
+
+def _draw(result: VideoResult, outputs: Outputs, progress: Progress) -> None:
+    if outputs.overlay is not None:
+        progress.stage("overlay", len(result.time_s))
+        overlay.write(outputs.overlay, result, outputs.overwrite, progress.advance)
+    if outputs.plot is not None:
+        plot.write(outputs.plot, result, outputs.overwrite)
