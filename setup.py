@@ -12,7 +12,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["va_jax*", "tfds_builders*"]),
-    package_data={"tfds_builders": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"]},
+    package_data={
+        "tfds_builders": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"],
+        "va_jax": ["published/*", "published/model/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "absl-py",
