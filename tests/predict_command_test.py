@@ -67,12 +67,12 @@ def test_all_faces_have_a_row_in_every_frame(command):
     assert (gone["track"], gone["x"], gone["face_score"], gone["valid"]) == ("1", "", "", "0")
 
 
-def test_without_a_face_cells_are_empty_and_all_went_well(command, capsys):
+def test_without_a_face_cells_are_empty_and_that_is_told(command, capsys):
     write_video(pathlib.Path("a.mp4"), [[]] * 3)
-    assert command("a.mp4")
+    assert not command("a.mp4")
     lines = pathlib.Path("out/a.csv").read_text().splitlines()
     assert lines[1:] == [f"a.mp4,{n},{n * 0.04:.6f},,,,,,,,,0" for n in range(3)]
-    assert "warning: a.mp4: no face was found" in capsys.readouterr().err
+    assert "error: a.mp4: no face was found; out/a.csv has its 3 frames" in capsys.readouterr().err
 
 
 def test_what_fails_is_a_line_and_the_others_are_done(command, capsys):
@@ -285,7 +285,11 @@ def test_a_mistake_in_the_command_line_is_one_line():
 def test_real_clips_have_a_row_for_every_frame_and_their_faces(tmp_path, tiny_run, media):
     command = [*COMMAND, str(tiny_run), str(media), f"--out={tmp_path}", "--noprogress"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1  # for one has no face
+    assert [x for x in done.stderr.splitlines() if x.startswith("error:")] == [
+        f"error: {media}/no_face.mp4: no face was found; {tmp_path}/no_face.csv has its 95 frames "
+        "without one"
+    ]
     for name, frames, shown in (
         ("smile", 72, 1),
         ("tears_to_laughter", 472, 1),

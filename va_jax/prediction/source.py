@@ -38,8 +38,6 @@ class Predictor:
         found = follow(pictures, self.detector, self.which, self.every, progress.advance)
         stride, warning = recipes.stride_for(self.model.passport, found.fps)
         warnings = [] if warning is None else [warning]
-        if not found.tracks:
-            warnings.append("no face was found")
         tracks = self._tracks(pictures, found, stride, progress)
         result = VideoResult(
             pictures.path,

@@ -158,15 +158,19 @@ def _one(item: Item, predictor: Predictor, outputs: Outputs, common: Table | Non
     if pictures.broken is not None:
         say("error", f"{pictures.broken}; {where} holds the {len(result.time_s)} frames before")
         return False
+    if not result.tracks:
+        frames = len(result.time_s)
+        say("error", f"{item.path}: no face was found; {where} has its {frames} frames without one")
+        return False
     say("done", f"{item.path}: {_told(result)} -> {where}")
     return True
 
 
 def _told(result: VideoResult) -> str:
     frames, faces = len(result.time_s), len(result.tracks)
-    seen = sum(int(track.shown.sum()) for track in result.tracks) / max(frames * faces, 1)
+    seen = sum(int(track.shown.sum()) for track in result.tracks) / (frames * faces)
     told = f"{frames} frame{'s' * (frames != 1)}, {faces} face{'s' * (faces != 1)}"
-    return f"{told}, shown in {seen:.1%} of the rows" if faces else told
+    return f"{told}, shown in {seen:.1%} of the rows"
 
 
 def _draw(result: VideoResult, outputs: Outputs, progress: Progress) -> None:
