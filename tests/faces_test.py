@@ -77,6 +77,25 @@ def test_faces_that_hide_each_other_while_crossing_do_not_swap():
     np.testing.assert_allclose(centre_x(far)[far.shown], (450 - 6 * np.arange(60))[far.shown])
 
 
+def test_one_in_front_who_stops_is_not_taken_for_the_one_that_it_hides():
+    frames = []
+    for n in range(0, 60, 3):  # far looks: where it should be is wrong by much
+        near = (120 + 7 * min(n, 30), 100, 80)
+        far = (330 + 7 * max(n - 42, 0), 104, 76)
+        frames.append([near] if abs(near[0] - far[0]) < 40 else [near, far])
+    near, far = sorted(Scene(frames).follow(), key=lambda t: centre_x(t)[0])
+    assert near.shown.all()
+    assert (centre_x(near)[10:] == 330).all()
+    assert far.shown.tolist() == [n <= 24 or n >= 48 for n in range(0, 60, 3)]
+
+
+def test_a_video_of_fewer_looks_than_must_confirm_a_face_has_those_that_all_found():
+    assert [track.shown.tolist() for track in Scene([[(100, 50, 40)]]).follow()] == [[True]]
+    (track,) = Scene([[(100, 50, 40)]] * 20).follow(every=50)
+    assert track.shown.all()
+    assert Scene([[(100, 50, 40)], []]).follow() == []
+
+
 def test_when_the_camera_jerks_every_face_moves_along():
     # each face lands where its neighbour was nearer: the nearest pair alone would be wrong
     frames = [[(100, 100, 80), (150, 100, 80)]] * 10 + [[(138, 100, 80), (188, 100, 80)]] * 10

@@ -176,6 +176,15 @@ def test_sound_that_players_take_is_copied_packet_by_packet_and_in_step(tmp_path
     np.testing.assert_allclose([t for t, _ in after], [t for t, _ in before], atol=1.1e-3)
 
 
+def test_sound_goes_on_behind_the_last_of_pictures_that_come_at_uneven_times(tmp_path):
+    stamps_ms = [0, 40, 47, 140, 141, 300, 350]
+    times_s = write_clip(tmp_path / "in.mkv", stamps_ms, size=(67, 49), heard="aac")
+    out = overlaid(tmp_path, tmp_path / "in.mkv", times_s, "out.mkv")
+    np.testing.assert_allclose([time_s for time_s, _ in read_frames(out)], times_s, atol=1e-6)
+    assert packets(out)[-1][0] > 1.1
+    assert packets(out) == packets(tmp_path / "in.mkv")
+
+
 def test_other_sound_becomes_aac_and_stays_in_step(tmp_path):
     times_s = write_clip(tmp_path / "in.mkv", range(0, 1200, 40), heard="pcm_s16le")
     out = overlaid(tmp_path, tmp_path / "in.mkv", times_s)

@@ -1,9 +1,11 @@
 """The command: which sources it finds, what it writes, skips, refuses, and its exit code."""
 
 import csv
+import errno
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from tests.predicting import FakeModel, detect, write_video
 from va_jax.chain import Chain, Step
 from va_jax.prediction import listing, timing, work
 from va_jax.prediction.rows import Table
+from va_jax.prediction.source import Predictor
 from va_jax.prediction.work import Choices, Outputs
 from va_jax.schema import InputError
 
@@ -154,6 +157,97 @@ def test_a_video_newer_than_its_rows_is_predicted_again(command, capsys):
     capsys.readouterr()
     assert command("clips")
     assert "skipped" not in capsys.readouterr().err
+
+
+def test_an_older_video_in_the_place_of_another_is_predicted_too(command, capsys):
+    folder("a.mp4")
+    assert command("clips")
+    time.sleep(0.05)  # more than a tick of the file system
+    write_video(pathlib.Path("older.mp4"), [*FRAMES, *FRAMES])
+    os.utime("older.mp4", (1e9, 1e9))
+    os.replace("older.mp4", "clips/a.mp4")
+    capsys.readouterr()
+    assert command("clips")
+    assert "skipped" not in capsys.readouterr().err
+    assert len(table("out/a.csv")) == 8
+
+
+def test_what_was_stopped_midway_ends_as_if_it_had_not_been(command, monkeypatch):
+    folder("a.mp4", "b.mp4", "c.mp4")
+    assert command("clips", out="whole")
+    predict = Predictor.predict
+
+    def stopped(self, pictures, progress):
+        if pictures.path.name == "b.mp4":
+            assert sorted(os.listdir("out")) == ["a.csv", "predict.json"]  # nothing half-written
+            raise KeyboardInterrupt
+        return predict(self, pictures, progress)
+
+    monkeypatch.setattr(Predictor, "predict", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        command("clips")
+    before = pathlib.Path("out/a.csv").stat().st_mtime_ns
+    monkeypatch.setattr(Predictor, "predict", predict)
+    assert command("clips")
+    assert pathlib.Path("out/a.csv").stat().st_mtime_ns == before
+    for path in pathlib.Path("whole").iterdir():
+        assert pathlib.Path("out", path.name).read_bytes() == path.read_bytes()
+    assert len(os.listdir("out")) == 4
+
+
+def test_a_video_that_is_written_to_while_it_is_read_leaves_nothing(command, monkeypatch, capsys):
+    write_video(pathlib.Path("a.mp4"), FRAMES)
+    predict = Predictor.predict
+
+    def written_to(self, pictures, progress):
+        done = predict(self, pictures, progress)
+        with pictures.path.open("ab") as file:
+            file.write(b"more")
+        return done
+
+    monkeypatch.setattr(Predictor, "predict", written_to)
+    assert not command("a.mp4")
+    assert "a.mp4: changed while it was read" in capsys.readouterr().err
+    assert os.listdir("out") == []
+
+
+def test_a_closed_pipe_ends_the_command_with_one_error(command, monkeypatch, capsys):
+    for name in ("a.mp4", "b.mp4"):
+        write_video(pathlib.Path(name), FRAMES)
+
+    class Closed:
+        def write(self, _):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(Table, "__enter__", lambda self: setattr(self, "_file", Closed()) or self)
+    monkeypatch.setattr(Table, "__exit__", lambda *_: None)
+    with pytest.raises(InputError, match="standard output cannot be written: Broken pipe"):
+        command("a.mp4", "b.mp4", csv="-")
+    assert "error" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [
+        ({"csv": "/dev/null"}, "/dev/null is no file that can be replaced"),
+        ({"csv": ""}, "no file that can be replaced"),
+        ({"csv": "a.png"}, "a.png is also the source"),
+        ({"plot": pathlib.Path("../here/a.png")}, "a.png is also the source"),
+        ({"plot": pathlib.Path("b.png"), "overlay": pathlib.Path("b.png")}, "another output"),
+    ],
+)
+def test_no_output_takes_the_place_of_a_source_a_device_or_another(command, outputs, told):
+    pathlib.Path("a.png").write_bytes(b"source")
+    with pytest.raises(InputError, match=told):
+        command("a.png", overwrite=True, **outputs)
+    assert pathlib.Path("a.png").read_bytes() == b"source"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(command):
+    write_video(pathlib.Path("a.mp4"), FRAMES)
+    pathlib.Path("out").write_text("")
+    with pytest.raises(InputError, match="out cannot be written: File exists"):
+        command("a.mp4")
 
 
 def test_a_folder_of_rows_is_not_continued_in_another_way(command):
@@ -303,7 +397,19 @@ def test_real_clips_have_a_row_for_every_frame_and_their_faces(tmp_path, tiny_ru
 
 
 @pytest.mark.slow
-def test_a_terminated_command_leaves_nothing_behind(tmp_path, tiny_run, media):
+def test_a_reader_who_has_enough_sees_no_traceback(tiny_run, media):
+    command = [*COMMAND, str(tiny_run), str(media / "smile.mp4"), "--csv=-", "--noprogress"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    lines = process.stderr.read().decode().splitlines()
+    assert process.wait(60) == 1
+    assert lines[-1] == "error: standard output cannot be written: Broken pipe"
+    assert not [line for line in lines if "Traceback" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_command_leaves_nothing_behind(tmp_path, tiny_run, media, number, code):
     shutil.copy(media / "tears_to_laughter.mp4", tmp_path)
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -317,8 +423,8 @@ def test_a_terminated_command_leaves_nothing_behind(tmp_path, tiny_run, media):
     told = b""
     while b"crops" not in told:
         told += process.stderr.read(200)
-    process.terminate()
-    process.stderr.read()
-    assert process.wait(60) == 143
+    process.send_signal(number)
+    assert b"Traceback" not in process.stderr.read()
+    assert process.wait(60) == code
     assert os.listdir(tmp_path / "out") == []
     assert not [name for name in os.listdir(temporary) if "jax" not in name]

@@ -30,7 +30,9 @@ def heads(media, detector) -> list[list[np.ndarray]]:
     """The first frames of the clips, cut to the heads."""
     found = []
     for clip in CLIPS:
-        frames = [image for (_, image), _ in zip(read_frames(media / clip), range(60), strict=False)]
+        frames = [
+            image for (_, image), _ in zip(read_frames(media / clip), range(60), strict=False)
+        ]
         x1, y1, x2, y2 = detector(frames[0]).boxes[0]
         half = int(0.8 * max(x2 - x1, y2 - y1))
         x, y = int(x1 + x2) // 2 + half, int(y1 + y2) // 2 + half
@@ -86,22 +88,28 @@ def whose(track: TrackResult, ways: list[Way]) -> set[int]:
 
 CROSSING = [[(0, 120), (59, 520)], [(0, 520), (59, 120)]]
 SLOWLY = [[(0, 220), (59, 420)], [(0, 420), (59, 220)]]
-FAST = [[(0, 60), (59, 1100)], [(0, 560), (59, -480)]]
+FAST = [[(0, 80), (29, 560), (59, 560)], [(0, 560), (29, 80), (59, 80)]]
 TURNING_BACK = [[(0, 120), (29, 305), (59, 120)], [(0, 520), (29, 335), (59, 520)]]
 STOPPING = [[(0, 120), (29, 320), (59, 320)], [(0, 320), (39, 320), (59, 520)]]
 OVERTAKING = [[(0, 100), (59, 540)], [(0, 250), (59, 400)]]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("every", [1, 3])
-@pytest.mark.parametrize("ways", [CROSSING, SLOWLY, FAST, TURNING_BACK, STOPPING, OVERTAKING])
+@pytest.mark.parametrize(
+    ("ways", "every"),
+    [
+        *(
+            (ways, every)
+            for ways in (CROSSING, SLOWLY, FAST, STOPPING, OVERTAKING)
+            for every in (1, 3)
+        ),
+        (TURNING_BACK, 1),  # with longer steps nothing but looks would tell it from crossing
+    ],
+)
 def test_faces_that_hide_each_other_keep_their_numbers(tmp_path, heads, detector, ways, every):
-    if ways is TURNING_BACK and every > 1:
-        pytest.skip("between two looks nothing tells turning back from passing by")
     tracks = predict(film(tmp_path / "a.mp4", heads, ways), detector, every).tracks
     assert [track.number for track in tracks] == [0, 1]
-    assert sorted(whose(track, ways).pop() for track in tracks) == [0, 1]
-    assert all(len(whose(track, ways)) == 1 for track in tracks)
+    assert sorted(sorted(whose(track, ways)) for track in tracks) == [[0], [1]]
 
 
 @pytest.mark.slow

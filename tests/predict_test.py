@@ -10,6 +10,7 @@ from tests.predicting import PASSPORT, PLAIN, FakeModel, detect, predictor, quie
 from tfds_builders import cutting
 from tfds_builders.recorded import RecordedConfig
 from va_jax.chain import Chain, Step
+from va_jax.model import load
 from va_jax.prediction import pictures, recipe
 from va_jax.prediction.pictures import Image, Video
 from va_jax.prediction.result import VideoResult
@@ -54,6 +55,37 @@ def test_crops_are_those_a_data_set_of_the_video_holds_byte_for_byte(tmp_path, m
     assert [cut.jpeg for cut in cuts] == model.jpegs[0]
     assert 0 < sum(cut.face for cut in cuts) < 20
     np.testing.assert_array_equal(np.stack([cut.landmarks for cut in cuts]), model.landmarks)
+
+
+@pytest.mark.slow
+def test_values_are_those_of_the_model_on_the_crops_alone_and_in_a_batch(tmp_path, tiny_run):
+    places = [
+        [(0, 4 + n, 20, 40), *([(1, 100, 24, 36)] if n not in (4, 5) else [])] for n in range(14)
+    ]
+    path = write_video(tmp_path / "a.mp4", places, [100 * n for n in range(14)])
+    model, sources = load(tiny_run), []
+    traces = model.traces
+
+    def noted(source, stride=None):
+        sources.append(read(source))
+        return traces(source, stride)
+
+    def read(source):
+        images = np.empty((2, 14, source.size, source.size, 3), np.uint8)
+        for track in (0, 1):
+            source.read(track, np.arange(14), images[track])
+        return images, np.stack([source.labels(track).face for track in (0, 1)])
+
+    model.traces, (how, _) = noted, recipe.of_passport(model.passport)
+    result = predict(path, model, recipe=how, which="all")
+    model.traces = traces
+    (images, face), *_ = sources
+    assert (~face).sum() == 2
+    together = model(images, face)
+    for track in (0, 1):
+        np.testing.assert_array_equal(result.tracks[track].values, together[track])
+        alone = model(images[track], face[track])
+        np.testing.assert_allclose(result.tracks[track].values, alone, atol=1e-6)
 
 
 def test_crossing_faces_keep_their_numbers_and_their_values(tmp_path):

@@ -60,7 +60,7 @@ FIELDS = {
     "input.pixels": _choice("uint8 0..255"),
     "input.landmarks.points": _whole(0),
     "input.landmarks.place": _choice("none", "before_fc", "after_fc"),
-    "crop.size": _whole(1),
+    "crop.size": Field(lambda x: type(x) is int and 1 <= x <= 4096, "from 1 to 4096"),
     "crop.source": TEXT,
     "crop.margin": Field(lambda x: _finite(x) and x >= 0, "a number from 0 on"),
     "crop.alignment": TEXT,

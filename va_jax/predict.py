@@ -8,6 +8,7 @@ pattern such as "clips/*.mp4", or the number of a camera; docs/predict.md tells 
 import pathlib
 import signal
 import sys
+import warnings
 
 from absl import app, flags, logging
 
@@ -34,6 +35,7 @@ SECONDS = flags.DEFINE_float("seconds", None, "of a camera: stop after so long",
 
 def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every file it reads
+    warnings.showwarning = lambda message, *_: work.say("warning", str(message))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing half-written stays
     try:
         if len(argv) < 3:
@@ -53,6 +55,8 @@ def main(argv: list[str]) -> None:
         )
     except InputError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(0 if well else 1)
 
 

@@ -16,7 +16,8 @@ LEAST_STEP_S = 1e-3
 """A frame whose stamp does not advance is placed this far after the one before it (ours)."""
 
 CUT_OFF_S = 1.0
-"""A file that ends more than this before the length in its header was cut off (ours)."""
+"""A file that ends more than this before the length in its header was cut off, a file of less than
+4 s if a quarter is missing (ours)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +182,7 @@ def cut_off(stream: Any, count: int, end_s: float) -> bool:
     length = length_s(stream)
     if length is None or (stream.frames and count > 0.98 * stream.frames):
         return False
-    return end_s < length - max(CUT_OFF_S, 0.02 * length)
+    return end_s < length - max(min(CUT_OFF_S, length / 4), 0.02 * length)
 
 
 def _orientation(frame: Any) -> tuple[bool, bool, bool]:

@@ -15,6 +15,7 @@ from va_jax.schema import InputError
 CUT = 25.0  # mean change of a grey thumbnail, of 255, that makes a hard cut
 REACH = (0.5, 2.0, 1.5)  # a face is looked for within 0.5 + 2.0 per second unseen, at most 1.5
 GROWTH = 0.5  # greatest change of the log of its side from one hit to the next
+HIDDEN = 0.5  # what it costs to go on with a face that the look before did not find
 JUMP = 1.0  # a longer step between two looks is not interpolated
 
 
@@ -41,8 +42,11 @@ class _Path:
         self.hits.append((number, hit))
         self.look, self.box = look, box
 
-    def cost(self, look: _Look, box: np.ndarray) -> float:
-        """Distance + change of size + lack of overlap with where it should be now; inf: too far."""
+    def cost(self, number: int, look: _Look, box: np.ndarray) -> float:
+        """Distance + change of size + lack of overlap with where it should be now; inf: too far.
+
+        Who is hidden costs more, or would take over the one in front where that one turns round.
+        """
         unseen_s = look.time_s - self.look.time_s
         expected = self.box + np.tile(self.speed * min(unseen_s, 0.5), 2)
         side = np.sqrt(side_of(expected) * side_of(box))
@@ -50,7 +54,8 @@ class _Path:
         growth = abs(np.log(side_of(box) / side_of(expected)))
         if distance > min(REACH[0] + REACH[1] * unseen_s, REACH[2]) or growth > GROWTH:
             return np.inf
-        return distance + growth + 1 - _overlap(expected, box)
+        hidden = HIDDEN * (number - self.hits[-1][0] > 1)
+        return distance + growth + 1 - _overlap(expected, box) + hidden
 
 
 def follow(
@@ -65,8 +70,9 @@ def follow(
     Looks at every `every`-th frame, at both sides of a hard cut and at the last frame, and
     interpolates between two neighbouring looks that both found the face. A face keeps its
     identity while it is unseen for at most `keep_s` seconds within one shot; the frames of such
-    a gap are not shown. Faces never found by `confirm` looks in a row are dropped: the detector's
-    errors rarely last. Holds two frames at a time; raises InputError where there is none.
+    a gap are not shown. Faces never found by `confirm` looks in a row, or by all where there are
+    fewer, are dropped: the detector's errors rarely last. Holds two frames at a time; raises
+    InputError where there is none.
     """
     if every < 1 or confirm < 1:
         raise InputError(f"every={every} and confirm={confirm} must be at least 1")
@@ -75,13 +81,14 @@ def follow(
     for number, look in enumerate(looks):
         alive = [p for p in paths if p.look.shot == look.shot]
         alive = [p for p in alive if look.time_s - p.look.time_s <= keep_s]
-        taken = _assign(alive, look)
+        taken = _assign(alive, number, look)
         for hit in range(len(look.found.boxes)):
             if hit in taken:
                 taken[hit].add(number, look, hit)
             else:
                 paths.append(_Path(number, look, hit))
-    return [_track(p, looks, times_s) for p in paths if _longest_run(p) >= confirm]
+    least = min(confirm, len(looks))
+    return [_track(p, looks, times_s) for p in paths if _longest_run(p) >= least]
 
 
 def _look(
@@ -113,9 +120,9 @@ def _look(
     return np.array(times_s, np.float64), looks
 
 
-def _assign(paths: list[_Path], look: _Look) -> dict[int, _Path]:
+def _assign(paths: list[_Path], number: int, look: _Look) -> dict[int, _Path]:
     """Which path each detection continues: the pairs of least total cost."""
-    costs = np.array([[p.cost(look, box) for box in look.found.boxes] for p in paths])
+    costs = np.array([[p.cost(number, look, box) for box in look.found.boxes] for p in paths])
     if not costs.size:
         return {}
     far = 1e3  # above any sum of real costs, so that as many as can be are paired

@@ -24,6 +24,7 @@ class Video:
         info = video.probe(path)
         self.path, self.frames = path, info.frames  # the header's claim, or None
         self.width, self.height = info.width, info.height
+        self.pixel_aspect = info.pixel_aspect  # width over height of a pixel
         self.broken: str | None = None
 
     def __iter__(self) -> Iterator[tuple[float, UInt8[np.ndarray, "height width 3"]]]:
@@ -41,7 +42,7 @@ class Video:
 class Image:
     """An image file as a video of one frame, turned upright as its EXIF data say."""
 
-    confirm, broken, frames = 1, None, 1
+    confirm, broken, frames, pixel_aspect = 1, None, 1, 1.0
 
     def __init__(self, path: pathlib.Path):
         self.path = path
@@ -49,6 +50,7 @@ class Image:
             data = np.frombuffer(path.read_bytes(), np.uint8)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; check the path") from error
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
         if image is None:
             raise InputError(f"{path}: not a readable image; replace it or leave it out")

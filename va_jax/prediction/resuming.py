@@ -41,5 +41,18 @@ def claim(out: pathlib.Path, settings: Mapping[str, Any], overwrite: bool) -> No
 
 
 def complete(item: Item, csv: pathlib.Path) -> bool:
-    """Whether a file needs no prediction: it has one that is newer than itself."""
-    return csv.exists() and csv.stat().st_mtime >= item.path.stat().st_mtime
+    """Whether a file needs no prediction: it has one that is newer than itself.
+
+    An old file that is put in the place of another one is told by the time of that.
+    """
+    there = item.path.stat()
+    return csv.exists() and csv.stat().st_mtime >= max(there.st_mtime, there.st_ctime)
+
+
+def mark(path: pathlib.Path) -> tuple[int, int] | None:
+    """What changes when a file is written to; None where there is none."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return there.st_size, there.st_mtime_ns

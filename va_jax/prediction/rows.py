@@ -5,6 +5,7 @@ import csv
 import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -44,6 +45,15 @@ def placed(box: np.ndarray, score: float) -> list[str]:
 def told(values: np.ndarray) -> list[str]:
     """Cells of the predictions of a frame."""
     return ["" if value != value else f"{value:.6f}" for value in values.tolist()]
+
+
+def make_folder(folder: pathlib.Path) -> None:
+    """Make the folder of tables; raises InputError where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}; name another") from error
 
 
 class Table:

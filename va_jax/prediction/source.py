@@ -16,6 +16,9 @@ from va_jax.prediction.result import TrackResult, VideoResult
 from va_jax.prediction.spool import Spool
 from va_jax.schema import InputError
 
+NARROWED = 0.1
+"""Log of the aspect of pixels from which on it is told; PAL's 16:15 is .065; ours."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
@@ -38,6 +41,11 @@ class Predictor:
         found = follow(pictures, self.detector, self.which, self.every, progress.advance)
         stride, warning = recipes.stride_for(self.model.passport, found.fps)
         warnings = [] if warning is None else [warning]
+        if abs(np.log(pictures.pixel_aspect)) > NARROWED:
+            warnings.append(
+                f"its pixels are {pictures.pixel_aspect:.3g} times as wide as high, and faces are "
+                "not stretched; values may suffer, make the pixels square first"
+            )
         tracks = self._tracks(pictures, found, stride, progress)
         result = VideoResult(
             pictures.path,

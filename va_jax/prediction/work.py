@@ -13,7 +13,7 @@ from va_jax.prediction.listing import Item
 from va_jax.prediction.pictures import Image, Video
 from va_jax.prediction.progress import Progress
 from va_jax.prediction.result import VideoResult
-from va_jax.prediction.rows import Table, rows
+from va_jax.prediction.rows import Table, make_folder, rows
 from va_jax.prediction.source import Predictor
 from va_jax.schema import InputError
 
@@ -85,6 +85,7 @@ def predict(folder: str, sources: Sequence[str], outputs: Outputs, choices: Choi
 def run(items: Sequence[Item], predictor: Predictor, outputs: Outputs) -> bool:
     """Predict all; whether all of them went well."""
     if outputs.csv is None:
+        make_folder(outputs.out)
         return all([_one(item, predictor, outputs, None) for item in items])
     path = None if outputs.csv == "-" else pathlib.Path(outputs.csv)
     with Table(path, predictor.model.dims) as table:
@@ -119,12 +120,19 @@ def _check(items: Sequence[Item], outputs: Outputs) -> None:
             if outputs.plot:
                 plot.check(outputs.plot, outputs.overwrite)
     own = [outputs.of(item) for item in items if not item.searched and outputs.csv is None]
-    common = [pathlib.Path(outputs.csv)] if outputs.csv not in (None, "-") else []
+    common = [] if outputs.csv in (None, "-") else [pathlib.Path(outputs.csv)]
     _refuse_existing(own + common, outputs)
+    given = [outputs.overlay, outputs.plot, *common]
+    written = [path.resolve() for path in given if path is not None]
+    for path in written:
+        if written.count(path) > 1 or path in {item.path.resolve() for item in items}:
+            raise InputError(f"{path} is also the source or another output; name another place")
 
 
 def _refuse_existing(paths: Sequence[pathlib.Path], outputs: Outputs) -> None:
     for path in paths:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no file that can be replaced; name another place")
         if path.exists() and not outputs.overwrite:
             raise InputError(f"{path} exists already; name another place, or --overwrite")
 
@@ -140,27 +148,35 @@ def _complete(item: Item, outputs: Outputs) -> bool:
 
 
 def _one(item: Item, predictor: Predictor, outputs: Outputs, common: Table | None) -> bool:
-    """One source, its rows to the common table or to one of its own; whether all is there."""
+    """One source, its rows to the common table or to one of its own; whether all is there.
+
+    Raises InputError where nothing can be written, which is no fault of the source.
+    """
     where = outputs.csv or outputs.of(item)
-    table = Table(outputs.of(item), predictor.model.dims)
+    own = Table(outputs.of(item), predictor.model.dims)
     try:
+        before = resuming.mark(item.path)
         pictures = (Image if item.image else Video)(item.path)
         with Progress(item.path.name, outputs.progress) as progress:
-            with table if common is None else contextlib.nullcontext(common) as here:
-                result, warnings = predictor.predict(pictures, progress)
-                here.add(rows(result))
-            _draw(result, outputs, progress)
+            result, warnings = predictor.predict(pictures, progress)
+        if resuming.mark(item.path) != before:
+            raise InputError(f"{item.path}: changed while it was read; predict it again")
     except InputError as error:
         say("error", str(error))
         return False
+    with own if common is None else contextlib.nullcontext(common) as table:
+        table.add(rows(result))
+    with Progress(item.path.name, outputs.progress) as progress:
+        _draw(result, outputs, progress)
     for warning in warnings:
         say("warning", f"{item.path}: {warning}")
     if pictures.broken is not None:
         say("error", f"{pictures.broken}; {where} holds the {len(result.time_s)} frames before")
         return False
     if not result.tracks:
-        frames = len(result.time_s)
-        say("error", f"{item.path}: no face was found; {where} has its {frames} frames without one")
+        count = len(result.time_s)
+        frames = f"{count} frame{'s' * (count != 1)}"
+        say("error", f"{item.path}: no face was found; {where} has its {frames} without one")
         return False
     say("done", f"{item.path}: {_told(result)} -> {where}")
     return True
