@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     config.data.dev = "dev"  # chooses the best checkpoint
     config.data.test = "test"  # "" or a split without labels: predictions only, or none
     config.data.size = 0  # side of the model's input, pixels; 0: as stored
+    config.data.max_bad_records = 0  # of a split, >= 0: so many that cannot be read are left out
     config.data.threads = 2  # JPEG-decoding threads, >= 1; about the number of cores, at most 8
 
     config.window = ConfigDict()  # training windows

@@ -73,6 +73,16 @@ class Checkpoints:
             force=True,
         )
 
+    def is_scored(self, step: int) -> bool:
+        """Whether the checkpoint of `step` was saved with its dev CCC."""
+        return self._manager.metrics(step) is not None
+
+    def score(self, state: TrainState, config: ConfigDict, dev_ccc: Mapping[str, float]) -> None:
+        """Save the state of a checkpoint that has no scores again, with them."""
+        self._manager.delete(int(state.step))
+        self.save(state, config, dev_ccc)
+        self.wait()
+
     @staticmethod
     def any_in(workdir: pathlib.Path) -> bool:
         """Whether `workdir` holds a complete checkpoint; nothing is created."""

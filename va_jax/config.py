@@ -26,6 +26,7 @@ POST_STEPS = ("median", "centre", "scale", "lag")
 RANGES = {  # lowest, highest; both legal
     "seed": (0, 2**32 - 1),
     "data.size": (0, None),
+    "data.max_bad_records": (0, None),
     "data.threads": (1, None),
     "window.length": (1, None),
     "window.hop": (1, None),
@@ -59,10 +60,14 @@ RANGES = {  # lowest, highest; both legal
     "checkpoint.keep": (1, None),
 }
 
-MAY_DIFFER = ("data.dir", "data.build_missing", "data.threads", "log", "checkpoint.keep", "post")
+MAY_DIFFER = (
+    "data.dir", "data.build_missing", "data.threads", "data.max_bad_records", "log",
+    "checkpoint.keep", "post",
+)  # fmt: skip
 """Keys that change no number a run produces, so a resumed run may change them."""
 
 ADDED = {
+    "data": {"max_bad_records": 0},
     "post": {
         "steps": ["median", "centre", "scale", "lag"],
         "medians_s": [0.4, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0],
@@ -158,7 +163,8 @@ def load(workdir: pathlib.Path) -> ConfigDict:
         raise InputError(f"{path}: not found; is {str(workdir)!r} the workdir of a run?")
     tree = json.loads(path.read_text())
     for section, keys in ADDED.items():
-        tree[section] = keys | tree.get(section, {})
+        there = tree.get(section, {})
+        tree[section] = there | {key: keys[key] for key in keys if key not in there}
     return ConfigDict(tree).lock()
 
 

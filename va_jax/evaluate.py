@@ -4,7 +4,7 @@ import datetime
 import importlib.metadata
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -34,14 +34,19 @@ class Trained(NamedTuple):
     step: int
 
 
-def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path | None = None) -> None:
+def evaluate(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    out: pathlib.Path | None = None,
+    on_batch: Callable[[], None] = lambda: None,
+) -> None:
     """Score the best checkpoint in `workdir` (by dev CCC) on the dev and the test split.
 
     Writes metrics.json, metrics.txt, metrics.md, traces/SPLIT/TRACK.csv, report.html and its plots
     to `out`, which is `workdir` by default, and prints the text. Post-processing is fitted on dev
     and, by default, kept with the checkpoint. A split without labels is predicted and not scored.
     Where the data set is not as the run was trained on, a warning says so, or an InputError that
-    the network does not fit it.
+    the network does not fit it. `on_batch` is called for every batch of frames that is predicted.
     """
     configuration.check(config)
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
@@ -54,7 +59,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path | None
     dims, mesh = tuple(facts["dims"]), sharding.make_mesh()
     trained = restore(config, workdir, dims, config.data.size or facts["crop"]["size"], mesh)
     predicted = {
-        name: predict_split(config, trained.predict, trained.variables, source, mesh)
+        name: predict_split(config, trained.predict, trained.variables, source, mesh, on_batch)
         for name, source in opened.items()
     }
     if jax.process_index() != 0:
@@ -92,7 +97,8 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path | None
 def open_split(config: ConfigDict, split: str) -> Source:
     """A split of the run's data set, with the landmarks its network needs."""
     points = networks.landmark_points(config.model)
-    return sources.open_split(config.data.dir, config.data.name, split, points)
+    spare = config.data.max_bad_records
+    return sources.open_split(config.data.dir, config.data.name, split, points, spare)
 
 
 def restore(
@@ -130,10 +136,15 @@ def score(
 
 
 def dev_ccc(
-    config: ConfigDict, predict: Predict, variables: Any, source: Source, mesh: Mesh
+    config: ConfigDict,
+    predict: Predict,
+    variables: Any,
+    source: Source,
+    mesh: Mesh,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Pooled CCC of every dimension on `source`; 0 where nothing is labelled."""
-    traces = predict_split(config, predict, variables, source, mesh)
+    traces = predict_split(config, predict, variables, source, mesh, on_batch)
     scored = card.scores(traces, [trace.pred for trace in traces], source.dims)
     return {dim: scored[dim]["pooled"]["ccc"] if scored[dim] else 0.0 for dim in source.dims}
 

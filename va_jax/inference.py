@@ -96,14 +96,19 @@ def make_predict(model: Regressor, mesh: Mesh) -> Predict:
 
 
 def predict_split(
-    config: ConfigDict, predict: Predict, variables: Any, source: Source, mesh: Mesh
+    config: ConfigDict,
+    predict: Predict,
+    variables: Any,
+    source: Source,
+    mesh: Mesh,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> list[Trace]:
     """A trace for every track of `source`, in its order, on every process.
 
     With eval.state "carry" a track is one long window, whatever `eval.length` it is read in; with
     "window" it is cut into windows of that length, which begin anew and are fused. Numbers depend
     neither on the batch size nor on the number of devices. Memory holds a few batches of frames
-    and the traces.
+    and the traces. `on_batch` is called for every batch, equally often by every process.
     """
     over_time = inflate.reach(predict.model.backbone.times()) > 0
     if config.eval.state == "carry":
@@ -112,7 +117,7 @@ def predict_split(
         way = separate_windows(config, predict, source, mesh)
     else:
         way = cached_windows(config, predict, source, mesh)
-    return run(config, way, predict.model, variables, source, mesh)
+    return run(config, way, predict.model, variables, source, mesh, on_batch)
 
 
 def whole_tracks(config: ConfigDict, predict: Predict, source: Source, mesh: Mesh) -> Way:
@@ -185,7 +190,13 @@ def cached_windows(config: ConfigDict, predict: Predict, source: Source, mesh: M
 
 
 def run(
-    config: ConfigDict, way: Way, model: Regressor, variables: Any, source: Source, mesh: Mesh
+    config: ConfigDict,
+    way: Way,
+    model: Regressor,
+    variables: Any,
+    source: Source,
+    mesh: Mesh,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> list[Trace]:
     """A trace for every track of `source`, in its order, from what the pieces of `way` predict."""
     stride, process, processes = config.window.stride, jax.process_index(), jax.process_count()
@@ -210,6 +221,7 @@ def run(
 
     state, waiting = None, None
     for step, batch in zip(way.plan, batches, strict=True):
+        on_batch()
         inputs = {name: batch[name] for name in model.inputs(1, 1, 1)}
         state = way.begin(variables, inputs) if state is None else state
         if way.flush and all(window == windows.PADDING for window in step.read):

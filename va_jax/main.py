@@ -1,20 +1,16 @@
 """Train, evaluate, export or describe: `python -m va_jax.main --config=FILE --workdir=DIR`."""
 
 import functools
+import os
 import pathlib
 import sys
 
-import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from va_jax import command_line, sharding
-from va_jax import config as configuration
-from va_jax.evaluate import evaluate
-from va_jax.export import export
+from va_jax import command_line
 from va_jax.schema import InputError
-from va_jax.summary import summary
-from va_jax.train import train
+from va_jax.stopping import Stopped, Stopping
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "configuration file, FILE.py or FILE.py:VARIANT; not needed to evaluate"
@@ -38,28 +34,57 @@ PROCESSES = flags.DEFINE_integer("processes", 1, "number of processes")
 
 def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes
-    sharding.start_processes(COORDINATOR.value, PROCESS.value, PROCESSES.value)
+    stop = Stopping()
+    stop.listen()
     try:
-        if MODE.value in ("train", "summary") and CONFIG.value is None:
-            raise InputError("--config is missing; name a file, such as configs/quickstart.py")
-        if MODE.value == "summary":
-            print(summary(CONFIG.value))
-            return
-        if WORKDIR.value is None:
-            raise InputError("--workdir is missing; name the folder of the run")
-        workdir = pathlib.Path(WORKDIR.value)
-        if MODE.value == "export":
-            jax.config.update("jax_platforms", "cpu")  # where an export is compared
-            export(workdir, pathlib.Path(OUT.value or workdir / "export"))
-            return
-        if MODE.value == "train":
-            train(CONFIG.value, workdir)
-            evaluate(CONFIG.value, workdir)
-        else:
-            out = pathlib.Path(OUT.value) if OUT.value else None
-            evaluate(configuration.of_run(workdir, CONFIG.value), workdir, out)
+        run(stop)
+    except Stopped as stopped:
+        print(f"\n{stopped}")
     except InputError as error:
         sys.exit(f"error: {error}")
+    except Exception as error:
+        fail(error)
+        raise
+
+
+def fail(error: Exception) -> None:
+    """End with one line if something outside is at fault, not waiting for other processes."""
+    from va_jax import failures
+
+    line = failures.told(error)
+    if line is not None:
+        print(f"error: {line}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def run(stop: Stopping) -> None:
+    """What the flags ask for; imports JAX, so that a request to stop is heard meanwhile."""
+    import jax
+
+    from va_jax import config as configuration
+    from va_jax import sharding
+    from va_jax.evaluate import evaluate
+    from va_jax.export import export
+    from va_jax.summary import summary
+    from va_jax.train import train
+
+    sharding.start_processes(COORDINATOR.value, PROCESS.value, PROCESSES.value)
+    if MODE.value in ("train", "summary") and CONFIG.value is None:
+        raise InputError("--config is missing; name a file, such as configs/quickstart.py")
+    if MODE.value == "summary":
+        print(summary(CONFIG.value))
+        return
+    if WORKDIR.value is None:
+        raise InputError("--workdir is missing; name the folder of the run")
+    workdir, out = pathlib.Path(WORKDIR.value), pathlib.Path(OUT.value) if OUT.value else None
+    if MODE.value == "export":
+        jax.config.update("jax_platforms", "cpu")  # where an export is compared
+        export(workdir, out or workdir / "export")
+    elif MODE.value == "train":
+        train(CONFIG.value, workdir, stop)
+        evaluate(CONFIG.value, workdir, on_batch=stop.check)
+    else:
+        evaluate(configuration.of_run(workdir, CONFIG.value), workdir, out, stop.check)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The training loop: draw a batch, take a step, and at intervals log, evaluate and save."""
 
+import contextlib
 import pathlib
 from typing import Any
 
@@ -19,15 +20,19 @@ from va_jax.logs import Logs
 from va_jax.models import networks
 from va_jax.schema import InputError
 from va_jax.step import make_step
+from va_jax.stopping import Stopped, Stopping
 from va_jax.train_state import Tally, TrainState, abstract, initial_variables
 
 
-def train(config: ConfigDict, workdir: pathlib.Path) -> None:
+def train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping | None = None) -> None:
     """Train from the newest checkpoint in `workdir`, or from the start, to `train.steps`.
 
     A run that was killed and started again ends with the parameters of one that was not: the state,
-    the order of the data and every random draw follow from the seed and the step.
+    the order of the data and every random draw follow from the seed and the step. Asked to stop by
+    `stop` it saves the step it is at and raises Stopped; where dev was being scored for that step,
+    the run goes on with this.
     """
+    stop = stop or Stopping()
     source, dev = open_data(config)
     data = TrainingData(
         source,
@@ -60,30 +65,51 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
     last = config.train.steps
     with Checkpoints(workdir, config.checkpoint.keep) as saved:
         state, done = resume(saved, state, mesh)
-        if done == last:
+        unscored = due(config, done) and not saved.is_scored(done)
+        if done == last and not unscored:
             return
         batches = data.batches(done, config.data.threads)
         with Logs(workdir, done, last, config.log, active=jax.process_index() == 0) as logs:
             if start:
                 logs.dev(0, evaluate.dev_ccc(config, predict, state.variables, dev, mesh))
+            if unscored:
+                scores = evaluate.dev_ccc(config, predict, state.variables, dev, mesh, stop.check)
+                logs.dev(done, scores)
+                saved.score(state, config, scores)
             for number in range(done + 1, last + 1):
                 with logs.waiting():
                     batch = next(batches)
                 state, tally = step(state, tally, sharding.shard_batch(mesh, batch))
+                stop.unsaved = True
                 logs.advance()
-                ends = number == last
+                ends, stopped = number == last, stop.asked()
                 if ends or number % config.train.log_every_steps == 0:
                     check_finite(tally, data)
                     frames = config.train.batch_size * config.window.length
-                    logs.train(number, frames, tally.means(), float(schedule(number - 1)))
+                    means = tally.means() | ({"bad_records": len(source.bad)} if source.bad else {})
+                    logs.train(number, frames, means, float(schedule(number - 1)))
                     tally = sharding.replicate(mesh, Tally.zero())
-                if ends or number % config.checkpoint.every_steps == 0:
+                if ends or stopped or number % config.checkpoint.every_steps == 0:
                     check_finite(tally, data)
                     scores = None
-                    if ends or number % config.eval.every_steps == 0:
-                        scores = evaluate.dev_ccc(config, predict, state.variables, dev, mesh)
-                        logs.dev(number, scores)
+                    if due(config, number):
+                        with contextlib.suppress(Stopped):
+                            stop.check()
+                            scores = evaluate.dev_ccc(
+                                config, predict, state.variables, dev, mesh, stop.check
+                            )
+                            logs.dev(number, scores)
                     saved.save(state, config, scores)
+                    if stop.asked():
+                        saved.wait()
+                        raise Stopped(f"stopped as asked and saved at step {number} of {last}")
+    provenance.warn([*source.bad.values(), *dev.bad.values()])
+    stop.unsaved = False
+
+
+def due(config: ConfigDict, number: int) -> bool:
+    """Whether the checkpoint of that step is scored on dev."""
+    return number == config.train.steps or (number > 0 and number % config.eval.every_steps == 0)
 
 
 def open_data(config: ConfigDict) -> tuple[Source, Source]:
@@ -98,7 +124,7 @@ def open_data(config: ConfigDict) -> tuple[Source, Source]:
         multihost_utils.sync_global_devices("data set built")
     points = networks.landmark_points(config.model)
     splits = [
-        sources.open_split(data.dir, data.name, split, points)
+        sources.open_split(data.dir, data.name, split, points, data.max_bad_records)
         for split in (data.train, data.dev, data.test)
         if split
     ]

@@ -31,6 +31,8 @@ class Labels(NamedTuple):
 class Source:
     """One split of a built data set: its track table and random access to its frames.
 
+    Up to `spare` records that cannot be read, or hold what cannot be decoded, count as frames
+    without face and label, and are noted in `bad`; one more is an InputError that names it.
     Safe to read from many threads; JPEG decoding releases the interpreter lock.
     """
 
@@ -41,11 +43,14 @@ class Source:
         dims: tuple[str, ...],
         size: int,
         landmarks: int = 0,
+        spare: int = 0,
     ):
         self.tracks = tracks
         self.dims = dims  # names, in the order of the target's columns
         self.size = size  # side of the stored crops, pixels
         self.landmarks = landmarks  # points per frame; 0: not read
+        self.bad: dict[int, str] = {}  # by number of the record what is wrong with it
+        self._spare = spare
         self._records = records
         self._fields = _fields(landmarks)
 
@@ -55,31 +60,73 @@ class Source:
         `numbers` ascend and lie within the track; `images` is uint8 [len(numbers), size, size, 3].
         It is written in place, for a copy of the frames costs a tenth of their decoding.
         """
-        first = self.tracks[track].first_record
         clips = numbers // CLIP_FRAMES
         parts, done = [], 0
         touched = np.unique(clips)
-        for clip, record in zip(touched, self._records((first + touched).tolist()), strict=True):
+        for clip, record in zip(touched, self._clips(track, touched.tolist()), strict=True):
             inside = numbers[clips == clip] - clip * CLIP_FRAMES
-            for i in inside:
-                self._decode(record["frames"][i], images[done])
+            fields = {key: record[key][inside] for key in self._fields}
+            for place, i in enumerate(inside):
+                try:
+                    self._decode(record["frames"][i], images[done])
+                except ValueError as error:
+                    self._leave_out(track, int(clip), error)
+                    images[done] = 0
+                    fields |= {"face": fields["face"] & (np.arange(len(inside)) != place)}
                 done += 1
-            parts.append([record[key][inside] for key in self._fields])
+            parts.append(fields.values())
         return Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def jpegs(self, track: int, numbers: np.ndarray) -> list[bytes]:
         """The stored JPEG files of some frames of a track, b"" where nothing is stored."""
-        first = self.tracks[track].first_record
         clips, inside = np.divmod(numbers, CLIP_FRAMES)
-        records = self._records((first + clips).tolist())
+        records = self._clips(track, clips.tolist())
         return [record["frames"][i] for record, i in zip(records, inside, strict=True)]
 
     def labels(self, track: int) -> Labels:
         """What is known of every frame of a whole track."""
-        row = self.tracks[track]
-        records = self._records(range(row.first_record, row.first_record + row.records))
+        records = self._clips(track, range(self.tracks[track].records))
         columns = ([record[key] for record in records] for key in self._fields)
         return Labels(*(np.concatenate(column) for column in columns))
+
+    def _clips(self, track: int, clips: Sequence[int]) -> list[Record]:
+        """Records of a track by their number in it."""
+        first = self.tracks[track].first_record
+        try:
+            return self._records([first + clip for clip in clips])
+        except (OSError, RuntimeError, ValueError):  # of the storage; which one is it?
+            return [self._clip(track, clip) for clip in clips]
+
+    def _clip(self, track: int, clip: int) -> Record:
+        row = self.tracks[track]
+        try:
+            return self._records([row.first_record + clip])[0]
+        except (OSError, RuntimeError, ValueError) as error:
+            self._leave_out(track, clip, error)
+        numbers = np.arange(clip * CLIP_FRAMES, min((clip + 1) * CLIP_FRAMES, row.frames))
+        nothing = np.full((len(numbers), len(self.dims)), np.nan, np.float32)
+        return {
+            "frames": np.full(len(numbers), b"", object),
+            "target": nothing,
+            "face": np.zeros(len(numbers), bool),
+            "time_s": (numbers / row.fps).astype(np.float32),
+            "landmarks": np.full((len(numbers), self.landmarks, 2), np.nan, np.float32),
+        }
+
+    def _leave_out(self, track: int, clip: int, error: Exception) -> None:
+        """Note a bad record, or raise an InputError where there are too many."""
+        row, number = self.tracks[track], self.tracks[track].first_record + clip
+        last = min((clip + 1) * CLIP_FRAMES, row.frames) - 1
+        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        self.bad[number] = (
+            f"record {number}, frames {clip * CLIP_FRAMES} to {last} of track {row.track_id!r}, "
+            f"cannot be read: {cause}"
+        )
+        if len(self.bad) > self._spare:
+            raise InputError(
+                f"{self.bad[number]}; copy or build the data set again, or go on without by "
+                f"data.max_bad_records={len(self.bad)}"
+            ) from error
 
     def _decode(self, stored: bytes | np.ndarray, image: np.ndarray) -> None:
         if isinstance(stored, np.ndarray):
@@ -128,8 +175,8 @@ def stored_landmarks(data_dir: str, name: str) -> int:
     return layout["landmarks"].shape[1] if "landmarks" in layout else 0
 
 
-def open_split(data_dir: str, name: str, split: str, landmarks: int = 0) -> Source:
-    """The split `split` of a built data set, with or without (0) its landmarks.
+def open_split(data_dir: str, name: str, split: str, landmarks: int = 0, spare: int = 0) -> Source:
+    """The split `split` of a built data set, with or without (0) its landmarks; `spare`: Source.
 
     Raises InputError where it has no such split, or another number of landmarks per frame.
     """
@@ -155,7 +202,7 @@ def open_split(data_dir: str, name: str, split: str, landmarks: int = 0) -> Sour
     def read(numbers: Sequence[int]) -> list[Record]:
         return [features.deserialize_example_np(stored[n]) for n in numbers]
 
-    return Source(read, tracks, tuple(facts["dims"]), facts["crop"]["size"], landmarks)
+    return Source(read, tracks, tuple(facts["dims"]), facts["crop"]["size"], landmarks, spare)
 
 
 def build(data_dir: str, name: str) -> None:

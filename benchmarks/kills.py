@@ -1,0 +1,144 @@
+"""A small run killed at random moments again and again: does it end with the same parameters?
+
+    python -m benchmarks.kills [--kills=20] [--processes 1 2]
+
+SIGKILL and SIGTERM take turns, at a moment drawn from the length of a run. Of two processes SIGKILL
+takes one, and the other must end by itself; SIGTERM goes to one and both must save and end with
+exit code 0. Every kill is told; what it ends with is compared, bit for bit, with a run of as many
+processes that was left alone, and the exit code is 1 if they differ.
+"""
+
+import argparse
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from va_jax import checkpoints
+
+STEPS = 400
+FLAGS = (
+    f"--config.train.steps={STEPS}", "--config.checkpoint.every_steps=20",
+    "--config.eval.every_steps=40", "--config.train.log_every_steps=20",
+    "--config.log.progress=False", "--config.log.tensorboard=False",
+)  # fmt: skip
+PATIENCE_S = 300
+
+
+class Job:
+    """The processes of one start of a run."""
+
+    def __init__(self, workdir: pathlib.Path, data: pathlib.Path, processes: int):
+        command = [
+            sys.executable, "-m", "va_jax.main", "--config=configs/quickstart.py:tiny",
+            f"--workdir={workdir}", f"--config.data.dir={data}", *FLAGS,
+        ]  # fmt: skip
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            place = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
+        env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+        env.setdefault("JAX_COMPILATION_CACHE_DIR", str(data / "compiled"))
+        self.told = [tempfile.TemporaryFile("w+") for _ in range(processes)]  # noqa: SIM115
+        self.running = [
+            subprocess.Popen(
+                command + ([place, f"--process={n}", f"--processes={processes}"] * (processes > 1)),
+                env=env,
+                stdout=told,
+                stderr=subprocess.STDOUT,
+            )
+            for n, told in enumerate(self.told)
+        ]
+
+    def wait(self) -> list[int]:
+        """Exit codes, once all have ended."""
+        return [process.wait(PATIENCE_S) for process in self.running]
+
+    def output(self) -> str:
+        """The end of what all said."""
+        for told in self.told:
+            told.seek(0)
+        return "\n".join(told.read()[-1500:] for told in self.told)
+
+
+def whole(workdir: pathlib.Path, data: pathlib.Path, processes: int) -> float:
+    """Seconds of a run to its end; exits where it fails."""
+    start = time.monotonic()
+    job = Job(workdir, data, processes)
+    if any(job.wait()):
+        sys.exit(f"error: the run failed:\n{job.output()}")
+    return time.monotonic() - start
+
+
+def identical(left: pathlib.Path, right: pathlib.Path) -> bool:
+    """Whether two runs ended with the same parameters and scores."""
+    (here, _), (there, _) = (checkpoints.read_best(each) for each in (left, right))
+    same = [np.array_equal(x, y) for x, y in zip(*map(_leaves, (here, there)), strict=True)]
+    scores = [(each / "metrics.json").read_text() for each in (left, right)]
+    return all(same) and scores[0] == scores[1]
+
+
+def _leaves(tree: dict) -> list[np.ndarray]:
+    parts = (_leaves(x) if isinstance(x, dict) else [x] for _, x in sorted(tree.items()))
+    return [leaf for part in parts for leaf in part]
+
+
+def kill_again_and_again(folder: pathlib.Path, processes: int, kills: int, seed: int = 0) -> bool:
+    """Whether a run that is killed so often ends as one that is not; tells every kill."""
+    draw, data = random.Random(seed), folder / "data"
+    one, other = folder / f"whole{processes}", folder / f"killed{processes}"
+    whole(folder / f"first{processes}", data, processes)  # fills the compilation cache
+    length_s = whole(one, data, processes)
+    number, same = 0, True
+    while number < kills:
+        job = Job(other, data, processes)
+        moment_s = draw.uniform(0, length_s)
+        time.sleep(moment_s)
+        how = (signal.SIGKILL, signal.SIGTERM)[number % 2]
+        start = time.monotonic()
+        if any(process.poll() is not None for process in job.running):
+            job.wait()
+            same = same and identical(one, other)
+            print(f"came to its end, {'identical' if same else 'NOT identical'}", flush=True)
+            shutil.rmtree(other)
+            continue
+        draw.choice(job.running).send_signal(how)
+        codes = job.wait()
+        steps = sorted(int(x.name) for x in other.glob("checkpoints/*") if x.name.isdecimal())
+        print(
+            f"{number}: {how.name} after {moment_s:.1f} s, exit codes {codes} "
+            f"{time.monotonic() - start:.1f} s later, checkpoints {steps}",
+            flush=True,
+        )
+        if any(codes):
+            print(job.output(), flush=True)
+        number += 1
+    whole(other, data, processes)
+    return same and identical(one, other)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        found = {
+            count: kill_again_and_again(pathlib.Path(name), count, args.kills, args.seed)
+            for count in args.processes
+        }
+    for count, same in found.items():
+        print(f"{count} process{'es' * (count > 1)}: {'identical' if same else 'NOT identical'}")
+    sys.exit(not all(found.values()))
+
+
+if __name__ == "__main__":
+    main()

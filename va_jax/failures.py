@@ -1,0 +1,46 @@
+"""What went wrong outside a run, in one line for people; all else keeps its traceback."""
+
+import errno
+
+import jax
+
+SMALLER = (
+    "lower train.batch_size, eval.batch_size or window.length, raise train.accumulate, or set "
+    "model.remat=True or model.compute_dtype='bfloat16'"
+)
+
+
+def told(error: BaseException) -> str | None:
+    """The line for a full disk, too little memory or a lost process; None for anything else."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in errno.errorcode:
+            place = f" ({cause.filename})" if cause.filename else ""
+            return (
+                f"{cause.strerror}{place}; once that is mended the same command goes on from the "
+                "last checkpoint"
+            )
+        if isinstance(cause, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(cause):
+            return f"not enough memory on the device: {_first_line(cause)}; {SMALLER}"
+        if isinstance(cause, MemoryError):
+            return f"not enough memory: {_first_line(cause)}; {SMALLER}, or data.threads"
+    if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
+        return (
+            f"process {jax.process_index()} of {jax.process_count()}: another process of the job "
+            f"is lost or has failed: {_first_line(error)}; start all of them again, they go on "
+            "from the last checkpoint"
+        )
+    return None
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """The error and what led to it, the deepest first."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found[::-1]
+
+
+def _first_line(error: BaseException) -> str:
+    line = (str(error).strip().splitlines() or ["no more is known"])[0]
+    return line if len(line) <= 300 else f"{line[:297]}..."
