@@ -19,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from va_jax import checkpoints
 
-STEPS = 400
+STEPS = 200
 FLAGS = (
     f"--config.train.steps={STEPS}", "--config.checkpoint.every_steps=20",
     "--config.eval.every_steps=40", "--config.train.log_every_steps=20",
@@ -36,7 +37,13 @@ PATIENCE_S = 300
 class Job:
     """The processes of one start of a run."""
 
-    def __init__(self, workdir: pathlib.Path, data: pathlib.Path, processes: int):
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        data: pathlib.Path,
+        processes: int,
+        own: Mapping[int, Sequence[str]] = {},  # flags of single processes
+    ):
         command = [
             sys.executable, "-m", "va_jax.main", "--config=configs/quickstart.py:tiny",
             f"--workdir={workdir}", f"--config.data.dir={data}", *FLAGS,
@@ -49,7 +56,9 @@ class Job:
         self.told = [tempfile.TemporaryFile("w+") for _ in range(processes)]  # noqa: SIM115
         self.running = [
             subprocess.Popen(
-                command + ([place, f"--process={n}", f"--processes={processes}"] * (processes > 1)),
+                command
+                + [place, f"--process={n}", f"--processes={processes}"] * (processes > 1)
+                + list(own.get(n, [])),
                 env=env,
                 stdout=told,
                 stderr=subprocess.STDOUT,

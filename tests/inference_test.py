@@ -18,7 +18,7 @@ from tests.inflate_test import NETWORKS, moving, network, reach, run, small_case
 from tests.tiny_networks import POINTS, tiny, variables_of
 from tests.tiny_networks import predict as reference
 from va_jax import config as configuration
-from va_jax import inference, sharding
+from va_jax import inference, processes, sharding
 from va_jax.data import pipeline, transforms
 from va_jax.data.windows import PADDING, Window, numbers
 from va_jax.models import inflate
@@ -312,7 +312,7 @@ def test_windows_and_one_pass_agree_for_a_network_without_a_temporal_part():
 
 def save_predictions(coordinator, process, folder):
     """What a process of two, with two devices each, predicts."""
-    sharding.start_processes(coordinator, process, 2)
+    processes.start(coordinator, process, 2)
     for state, settings in SETTINGS.items():
         ours = evaluated(light(), config_of(2, batch_size=4, **settings), source(), devices=4)
         np.savez(pathlib.Path(folder) / f"{state}_{process}.npz", *ours)

@@ -26,10 +26,12 @@ OUT = flags.DEFINE_string(
     "out", None, "export: the folder to write; default WORKDIR/export; eval: default WORKDIR"
 )
 COORDINATOR = flags.DEFINE_string(
-    "coordinator", "", 'several processes: HOST:PORT of process 0, or "auto" on a TPU pod or SLURM'
+    "coordinator",
+    "",
+    'several processes: HOST:PORT of process 0, or "auto" on TPU, SLURM, MPI',
 )
-PROCESS = flags.DEFINE_integer("process", 0, "number of this process")
-PROCESSES = flags.DEFINE_integer("processes", 1, "number of processes")
+PROCESS = flags.DEFINE_integer("process", None, "number of this process, from 0")
+PROCESSES = flags.DEFINE_integer("processes", None, "number of processes")
 
 
 def main(_: list[str]) -> None:
@@ -62,13 +64,13 @@ def run(stop: Stopping) -> None:
     import jax
 
     from va_jax import config as configuration
-    from va_jax import sharding
+    from va_jax import processes
     from va_jax.evaluate import evaluate
     from va_jax.export import export
     from va_jax.summary import summary
     from va_jax.train import train
 
-    sharding.start_processes(COORDINATOR.value, PROCESS.value, PROCESSES.value)
+    processes.start(COORDINATOR.value, PROCESS.value, PROCESSES.value)
     if MODE.value in ("train", "summary") and CONFIG.value is None:
         raise InputError("--config is missing; name a file, such as configs/quickstart.py")
     if MODE.value == "summary":
@@ -80,7 +82,9 @@ def run(stop: Stopping) -> None:
     if MODE.value == "export":
         jax.config.update("jax_platforms", "cpu")  # where an export is compared
         export(workdir, out or workdir / "export")
-    elif MODE.value == "train":
+        return
+    print(processes.told(), flush=True)
+    if MODE.value == "train":
         train(CONFIG.value, workdir, stop)
         evaluate(CONFIG.value, workdir, on_batch=stop.check)
     else:

@@ -9,24 +9,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from va_jax.schema import InputError
 
-LOST_S = 60
-"""A process that is not heard of for so long is lost, and the others end; ours."""
-
-
-def start_processes(coordinator: str, process: int, processes: int) -> None:
-    """Join the processes of a job, before any other use of JAX.
-
-    `coordinator` is "" (a single process), "auto" (TPU pods, SLURM and others that JAX recognises)
-    or the "host:port" of process 0, with this process's number and their count.
-    """
-    limits = {"heartbeat_timeout_seconds": LOST_S, "shutdown_timeout_seconds": LOST_S}
-    if coordinator == "auto":
-        jax.distributed.initialize(**limits)
-    elif coordinator:
-        jax.distributed.initialize(
-            coordinator, num_processes=processes, process_id=process, **limits
-        )
-
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A one-dimensional mesh, axis "data", of all devices, or of some for a test."""

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from va_jax import config as configuration
-from va_jax import evaluate, optim, provenance, sharding, starting
+from va_jax import evaluate, optim, processes, provenance, sharding, starting
 from va_jax.checkpoints import Checkpoints
 from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
@@ -48,6 +48,8 @@ def train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping | None = Non
     tx = optim.make_tx(config.optim, config.train.steps)
     schedule = optim.make_schedule(config.optim, config.train.steps)
     state = initial_state(config, model, tx, source.size)
+    facts = sources.metadata(config.data.dir, config.data.name)
+    processes.agree(config, {"workdir": str(workdir), "split_hash": facts["split_hash"]})
     begun = Checkpoints.any_in(workdir)
     start = None if begun else starting.start(config, state.variables)
     if start:

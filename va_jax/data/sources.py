@@ -15,7 +15,7 @@ from tensorflow_datasets.core.decode import DeserializeMethod
 
 from va_jax.schema import CLIP_FRAMES, InputError, Track
 
-Record = dict[str, np.ndarray]
+Record = dict[str, Any]
 """A clip: `frames`, object [n] of JPEG bytes or uint8 [n, size, size, 3], and those of `Labels`."""
 
 
