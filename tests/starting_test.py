@@ -176,6 +176,7 @@ def lines(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_frame_network_becomes_an_inflated_one_that_starts_at_its_score(
     tmp_path, tiny_data, frame
 ):

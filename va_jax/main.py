@@ -32,16 +32,20 @@ COORDINATOR = flags.DEFINE_string(
 )
 PROCESS = flags.DEFINE_integer("process", None, "number of this process, from 0")
 PROCESSES = flags.DEFINE_integer("processes", None, "number of processes")
+STOPPED_CODE = flags.DEFINE_integer(
+    "stopped_code", 0, "exit code of a run that was asked to stop, and can go on"
+)
 
 
 def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes
-    stop = Stopping()
+    stop = Stopping(STOPPED_CODE.value)
     stop.listen()
     try:
         run(stop)
     except Stopped as stopped:
-        print(f"\n{stopped}")
+        print(f"\n{stopped}", flush=True)
+        sys.exit(stop.code)
     except InputError as error:
         sys.exit(f"error: {error}")
     except Exception as error:

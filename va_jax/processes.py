@@ -23,6 +23,9 @@ JOIN_S = 300
 LOST_S = 60
 """A process that is not heard of for so long is lost, and the others end; ours."""
 
+END_S = 3600
+"""So long the others wait at the end for process 0, which scores and draws; ours."""
+
 OWN = ("data.dir", "data.threads", "log.progress")
 """Keys in which processes may differ: where a copy of the data lies, how it is read."""
 
@@ -45,7 +48,7 @@ def start(coordinator: str, process: int | None, processes: int | None) -> None:
     limits = {
         "initialization_timeout": JOIN_S,
         "heartbeat_timeout_seconds": LOST_S,
-        "shutdown_timeout_seconds": LOST_S,
+        "shutdown_timeout_seconds": END_S,
     }
     if coordinator != "auto":
         process = _number("process", process, "JAX_PROCESS_ID")

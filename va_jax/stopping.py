@@ -13,14 +13,15 @@ class Stopped(Exception):  # noqa: N818, for it is no error
 class Stopping:
     """Hears the request once it listens.
 
-    A single process ends at once, with exit code 0, as long as nothing is `unsaved`: while it
+    A single process ends at once, with exit code `code`, as long as nothing is `unsaved`: while it
     starts, compiles or evaluates what is saved, wherever Python is then. Otherwise `asked` tells
     it, and a second request ends it at once with 143, as if it had not been heard. Of several
     processes any may get the request: JAX makes all of them hear it at the same call of `asked`.
     """
 
-    def __init__(self):
+    def __init__(self, code: int = 0):
         self.unsaved = False
+        self.code = code
         self._heard = threading.Event()
         self._calls = 0
 
@@ -57,7 +58,7 @@ class Stopping:
                     os._exit(143)
                 if not self.unsaved:
                     _say(b"\nstopped as asked, nothing is lost; the same command goes on\n")
-                    os._exit(0)
+                    os._exit(self.code)
                 self._heard.set()
 
 

@@ -1,0 +1,207 @@
+"""The launch scripts say what they would run, refuse mistakes, and start real processes."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from benchmarks import kills
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "tpu_scripts"
+SCRIPTS = sorted(FOLDER.glob("*.sh"))
+PLACE = ("--name=va", "--zone=z")
+KUBERNETES = ("--name=va", "--image=i", "--claim=c", "--pods=2")
+RUN = ("--", "--config=configs/quickstart.py:a,b", "--workdir=../bucket/r")
+TPU = "+ gcloud compute tpus"
+
+COMMANDS = {
+    ("create", *PLACE, "--accelerator=v5litepod-16", "--runtime=r", "--spot=true"): [
+        f"{TPU} queued-resources create va --node-id=va --accelerator-type=v5litepod-16 "
+        "--runtime-version=r --spot --zone=z --quiet"
+    ],
+    ("create", *PLACE, "--accelerator=a", "--runtime=r", "--project=p"): [
+        f"{TPU} queued-resources create va --node-id=va --accelerator-type=a "
+        "--runtime-version=r --zone=z --project=p --quiet"
+    ],
+    ("watch", *PLACE, "--worker=3"): [
+        f"{TPU} queued-resources describe va --format=value\\(state.state\\) --zone=z --quiet",
+        f"{TPU} tpu-vm ssh va --worker=3 --command=tail\\ -n\\ 30\\ -F\\ run.log --zone=z --quiet",
+    ],
+    ("collect", *PLACE, "--from=a/b", "--to=/nowhere/c"): [
+        f"{TPU} tpu-vm scp --recurse va:a/b /nowhere/c --worker=0 --zone=z --quiet"
+    ],
+    ("delete", *PLACE): [f"{TPU} queued-resources delete va --force --zone=z --quiet"],
+    ("slurm", "--gpus=4", "--nodes=2", "--partition=p", *RUN): [
+        "+ sbatch --job-name=va_jax --nodes=2 --ntasks-per-node=4 --gpus-per-node=4 "
+        "--cpus-per-task=8 --time=24:00:00 --signal=TERM@120 --requeue --open-mode=append "
+        f"--partition=p {FOLDER}/slurm_job.sh .venv/bin/python "
+        "--config=configs/quickstart.py:a\\,b --workdir=../bucket/r"
+    ],
+}
+
+
+def call(name, *flags, **options):
+    return subprocess.run(
+        [FOLDER / f"{name}.sh", *flags], capture_output=True, text=True, check=False, **options
+    )
+
+
+def dry(name, *flags):
+    place = flags.index("--") if "--" in flags else len(flags)
+    done = call(name, *flags[:place], "--dry-run", *flags[place:])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("given", COMMANDS, ids=lambda given: given[0])
+def test_a_dry_run_prints_the_commands(given):
+    assert dry(*given).splitlines() == COMMANDS[given]
+
+
+def test_setup_packs_the_last_commit_and_mounts_the_bucket_on_all_workers():
+    lines = dry("setup", *PLACE, "--bucket=b").splitlines()
+    assert lines[0].startswith("+ git -C ")
+    assert lines[0].endswith(" HEAD")
+    assert all("--worker=all" in line for line in lines[1:])
+    assert ".\\[tpu\\]" in lines[2]
+    assert "gcsfuse\\ --implicit-dirs\\ b\\ bucket" in lines[-1]
+
+
+def test_the_run_on_all_workers_gets_every_flag_as_it_was_given():
+    (line,) = dry("run", *PLACE, "--", "--config=a.py:x,y", "--workdir=a b").splitlines()
+    (command,) = (
+        word.removeprefix("--command=")
+        for word in subprocess.run(
+            ["bash", "-c", f'printf "%s\\n" {line[2:]}'], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        if word.startswith("--command=")
+    )
+    inner = command[command.index(".venv") : command.index(">>")]
+    words = subprocess.run(
+        ["bash", "-c", f'printf "%s\\n" {inner}'], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert words == [
+        ".venv/bin/python", "-m", "va_jax.main", "--coordinator=auto", "--config=a.py:x,y",
+        "--workdir=a b",
+    ]  # fmt: skip
+
+
+def test_spot_creates_sets_up_and_runs():
+    flags = ("--accelerator=a", "--runtime=r", "--bucket=b", "--workdir=runs/x")
+    told = dry("spot", *PLACE, *flags, "--", "--config=c")
+    assert [line.split()[4] for line in told.splitlines() if line.startswith(TPU)] == [
+        "queued-resources", "tpu-vm", "tpu-vm", "tpu-vm", "tpu-vm", "tpu-vm",
+    ]  # fmt: skip
+    assert "--spot" in told
+    assert "--workdir=../bucket/runs/x" in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "resource", "job"),
+    [
+        (
+            ["--gpus=8"],
+            {"nvidia.com/gpu": 8},
+            "--coordinator=va-pods-0-0.va:1234 --process=$JOB_COMPLETION_INDEX --processes=2 ",
+        ),
+        (
+            ["--tpus=4", "--accelerator=tpu-v5-lite-podslice", "--topology=2x4"],
+            {"google.com/tpu": 4},
+            "--coordinator=auto ",
+        ),
+    ],
+)
+def test_the_manifest_of_kubernetes_is_a_jobset_of_the_pods(flags, resource, job):
+    manifest = yaml.safe_load(dry("kubernetes", *KUBERNETES, *flags, *RUN))
+    assert (manifest["kind"], manifest["metadata"]["name"]) == ("JobSet", "va")
+    (replicated,) = manifest["spec"]["replicatedJobs"]
+    inner = replicated["template"]["spec"]
+    assert inner["parallelism"] == inner["completions"] == 2
+    pod = inner["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"] == resource
+    assert container["command"][2].strip() == (
+        f"exec python -m va_jax.main --stopped_code=75 {job}"
+        "--config=configs/quickstart.py:a\\,b --workdir=../bucket/r"
+    )
+    assert ("nodeSelector" in pod) == ("--tpus=4" in flags)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("create", "--name=a"), "--zone=... is missing; see --help"),
+        (("create", "--nam=a"), "--nam=a is unknown; known are --name --zone"),
+        (("watch", "zone"), "zone is no --key=value"),
+        (("run", *PLACE), "nothing stands behind --"),
+        (("slurm", "--gpus=none", *RUN), "--gpus=none is no number from 1 on"),
+        (("kubernetes", *KUBERNETES, *RUN), "give either --gpus=N or --tpus=N"),
+        (("kubernetes", *KUBERNETES, "--tpus=4", *RUN), "--tpus needs --accelerator"),
+        (("collect", *PLACE, "--from=a", f"--to={FOLDER}"), "exists already"),
+    ],
+)
+def test_a_mistake_is_one_line(given, message):
+    done = call(*given)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+@pytest.mark.parametrize("path", [x for x in SCRIPTS if x.stem not in ("common", "slurm_job")])
+def test_help_tells_the_flags(path):
+    done = call(path.stem, "--help")
+    assert done.returncode == 0
+    assert f"{path.name} --" in done.stdout
+
+
+def test_shellcheck_finds_nothing():
+    found = shutil.which("shellcheck", path=f"{pathlib.Path(sys.executable).parent}:{os.defpath}")
+    if found is None:
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run([found, *SCRIPTS], cwd=FOLDER, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+SRUN = """#!/usr/bin/env bash
+shift
+for ((i = 1; i < SLURM_NTASKS; i++)); do SLURM_PROCID=$i SLURM_LOCALID=$i "$@" & done
+SLURM_PROCID=0 SLURM_LOCALID=0 "$@"
+status=$?
+wait
+exit $status
+"""
+
+
+@pytest.mark.slow
+def test_the_job_of_slurm_starts_a_process_for_every_task(tmp_path, tiny_data):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in (("srun", SRUN), ("scontrol", f"#!/bin/sh\necho $* > {tools}/asked\n")):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = os.environ | {
+        "PATH": f"{tools}:{os.environ['PATH']}", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "",
+        "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_NPROCS": "2", "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_NUM_NODES": "1", "SLURM_STEPID": "0",
+        "SLURM_JOB_NODELIST": "localhost", "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+        "JAX_COORDINATOR_PORT": str(port),
+    }  # fmt: skip
+    flags = ["--config=configs/quickstart.py:tiny", f"--config.data.dir={tiny_data}", *kills.FLAGS]
+    done = call(
+        "slurm_job", sys.executable, *flags, f"--workdir={tmp_path}/run", env=env,
+        cwd=FOLDER.parent, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "process 0 of 2 on" in done.stdout
+    assert "process 1 of 2 on" in done.stdout
+    assert (tmp_path / "run" / "metrics.json").exists()
+    assert not (tools / "asked").exists()

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Delete the TPU and its queued resource, and so end what it costs; buckets stay.
+#
+#   delete.sh --name=NAME --zone=ZONE [--project=P] [--dry-run]
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+parse "name zone project=" "$@"
+
+tpu queued-resources delete "$name" --force

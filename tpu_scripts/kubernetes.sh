@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Apply a JobSet that runs one job on several pods, each with its GPUs or its part of a TPU slice.
+#
+#   kubernetes.sh --name=NAME --image=IMAGE --claim=CLAIM --pods=2 --gpus=8 [--restarts=20] [--dry-run]
+#                 -- --config=FILE --workdir=/data/runs/NAME ...
+#   kubernetes.sh ... --pods=4 --tpus=4 --accelerator=tpu-v5-lite-podslice --topology=4x4 -- ...
+#
+# IMAGE has va_jax installed, with [cuda] or [tpu]; the volume CLAIM (ReadWriteMany) is /data in every
+# pod. --gpus and --tpus are those of a pod. --dry-run prints the manifest. Needs the JobSet controller. A
+# pod that is asked to stop saves and ends with 75, so that the JobSet starts all of them again.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+parse "name image claim pods gpus= tpus= accelerator= topology= restarts=20" "$@"
+whole pods
+((${#given[@]})) || fail "nothing stands behind --; give --config=FILE --workdir=/data/..."
+[[ $name =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] || fail "--name=$name: small letters, digits and - only"
+if [[ -n $gpus && -z $tpus ]]; then
+  whole gpus
+  resource="nvidia.com/gpu: $gpus"
+  selector=""
+  job="--coordinator=$name-pods-0-0.$name:1234 --process=\$JOB_COMPLETION_INDEX --processes=$pods"
+elif [[ -n $tpus && -z $gpus ]]; then
+  whole tpus
+  [[ -n $accelerator && -n $topology ]] || fail "--tpus needs --accelerator and --topology; see --help"
+  resource="google.com/tpu: $tpus"
+  selector="
+              nodeSelector:
+                cloud.google.com/gke-tpu-accelerator: $accelerator
+                cloud.google.com/gke-tpu-topology: $topology"
+  job="--coordinator=auto"
+else
+  fail "give either --gpus=N or --tpus=N"
+fi
+if ((pods == 1)); then job=""; fi
+
+# A literal block of YAML needs no quoting of its own.
+manifest="apiVersion: jobset.x-k8s.io/v1alpha2
+kind: JobSet
+metadata:
+  name: $name
+spec:
+  failurePolicy:
+    maxRestarts: $restarts
+  network:
+    enableDNSHostnames: true
+    subdomain: $name
+  replicatedJobs:
+    - name: pods
+      replicas: 1
+      template:
+        spec:
+          backoffLimit: 0
+          completionMode: Indexed
+          parallelism: $pods
+          completions: $pods
+          template:
+            spec:
+              restartPolicy: Never
+              terminationGracePeriodSeconds: 120$selector
+              containers:
+                - name: va-jax
+                  image: $image
+                  command:
+                    - sh
+                    - -c
+                    - |
+                      exec python -m va_jax.main --stopped_code=75 $job$(printf ' %q' "${given[@]}")
+                  resources:
+                    limits:
+                      $resource
+                  volumeMounts:
+                    - name: data
+                      mountPath: /data
+                    - name: shared-memory
+                      mountPath: /dev/shm
+              volumes:
+                - name: data
+                  persistentVolumeClaim:
+                    claimName: $claim
+                - name: shared-memory
+                  emptyDir:
+                    medium: Memory"
+if $dry_run; then
+  echo "$manifest"
+else
+  kubectl apply -f - <<<"$manifest"
+fi

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Put this checkout's last commit on all workers and install it; mount a bucket on each, if one is given.
+#
+#   setup.sh --name=NAME --zone=ZONE [--project=P] [--bucket=BUCKET] [--dry-run]
+#
+# The bucket becomes ~/bucket, by gcsfuse, which is installed where it is missing.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+parse "name zone project= bucket=" "$@"
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+packed=$(mktemp -d)/va_jax.tar.gz
+run git -C "$root" archive --format=tar.gz "--output=$packed" HEAD
+tpu tpu-vm scp "$packed" "$name:va_jax.tar.gz" --worker=all
+on all "rm -rf va_jax && mkdir va_jax && tar -xzf va_jax.tar.gz -C va_jax && cd va_jax && \
+python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[tpu]'"
+if [[ -n $bucket ]]; then
+  on all "command -v gcsfuse || { export GCSFUSE_REPO=gcsfuse-\$(lsb_release -c -s) \
+key=/usr/share/keyrings/cloud.google.asc; echo \"deb [signed-by=\$key] https://packages.cloud.google.com/apt \$GCSFUSE_REPO main\" | \
+sudo tee /etc/apt/sources.list.d/gcsfuse.list; \
+curl -s https://packages.cloud.google.com/apt/doc/apt-key.gpg | sudo tee \$key > /dev/null; \
+sudo apt-get -qq update && sudo apt-get -qq install gcsfuse; }"
+  on all "mkdir -p bucket && { mountpoint -q bucket || gcsfuse --implicit-dirs $(printf %q "$bucket") bucket; }"
+fi

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Submit a run to SLURM: a process for every GPU, asked to save two minutes before the time is over.
+#
+#   slurm.sh --gpus=8 [--nodes=1] [--time=24:00:00] [--partition=P] [--account=A] [--cpus=8]
+#            [--python=.venv/bin/python] [--dry-run] -- --config=FILE --workdir=DIR ...
+#
+# --gpus and --cpus are those of a node, and of a process. DIR must be on a file system that all nodes
+# share. A run that was not at its end is put into the queue again and goes on.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+parse "gpus nodes=1 time=24:00:00 partition= account= cpus=8 python=.venv/bin/python" "$@"
+whole gpus nodes cpus
+((${#given[@]})) || fail "nothing stands behind --; give --config=FILE --workdir=DIR"
+
+run sbatch --job-name=va_jax "--nodes=$nodes" "--ntasks-per-node=$gpus" "--gpus-per-node=$gpus" \
+  "--cpus-per-task=$cpus" "--time=$time" --signal=TERM@120 --requeue --open-mode=append \
+  ${partition:+"--partition=$partition"} ${account:+"--account=$account"} \
+  "$(dirname "${BASH_SOURCE[0]}")/slurm_job.sh" "$python" "${given[@]}"

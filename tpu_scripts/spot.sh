@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Run on spot capacity to the end: whenever the TPU is taken away, ask for another one and go on.
+#
+#   spot.sh --name=NAME --zone=ZONE --accelerator=A --runtime=R --bucket=BUCKET --workdir=runs/NAME
+#           [--project=P] [--every-s=60] [--dry-run] -- --config=FILE ...
+#
+# The workdir is a folder of the bucket; the run has ended when its metrics.json is there. Leave this
+# running on a machine that stays up. What the run costs is told by the time that create.sh was ACTIVE.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+parse "name zone accelerator runtime bucket workdir project= every_s=60" "$@"
+whole every_s
+((${#given[@]})) || fail "nothing stands behind --; give --config=FILE"
+
+here=$(dirname "${BASH_SOURCE[0]}")
+place=("--name=$name" "--zone=$zone")
+if [[ -n $project ]]; then place+=("--project=$project"); fi
+dry=()
+if $dry_run; then dry=(--dry-run); fi
+
+begin() {
+  "$here/create.sh" "${place[@]}" "--accelerator=$accelerator" "--runtime=$runtime" --spot=true "${dry[@]}" &&
+    "$here/setup.sh" "${place[@]}" "--bucket=$bucket" "${dry[@]}" &&
+    "$here/run.sh" "${place[@]}" "${dry[@]}" -- "${given[@]}" "--workdir=../bucket/$workdir"
+}
+
+ended() { gcloud storage ls "gs://$bucket/$workdir/metrics.json" >/dev/null 2>&1; }
+
+if $dry_run; then
+  begin
+  exit 0
+fi
+until ended; do
+  now=$(state)
+  if [[ $now != ACTIVE ]]; then
+    echo "$name is $now; asking for another one"
+    if [[ $now != GONE ]]; then "$here/delete.sh" "${place[@]}"; fi
+    begin || echo "that failed; once more in $every_s s"
+  fi
+  sleep "$every_s"
+done
+"$here/delete.sh" "${place[@]}"
