@@ -128,5 +128,7 @@ def get_config() -> ConfigDict:
 
     config.log = ConfigDict()
     config.log.tensorboard = True
+    config.log.profile_steps = 0  # steps to trace into workdir/profile once warm, >= 0
+    config.log.hlo = False  # write the compiled step to workdir/step.hlo.txt
     config.log.progress = True  # progress bar on standard error
     return config.lock()

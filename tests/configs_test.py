@@ -20,6 +20,7 @@ import configs
 from va_jax import config as configuration
 from va_jax import starting, summary
 from va_jax.evaluate import evaluate
+from va_jax.logs import SPENT
 from va_jax.models import networks
 from va_jax.schema import DIMS
 from va_jax.train import train
@@ -387,7 +388,7 @@ def tiny_of(row, data_dir):
     return config
 
 
-SPEED = ("frames_per_s", "input_wait")
+SPEED = ("frames_per_s", "input_wait", *(f"{each}_s" for each in ("step", *SPENT)))
 
 
 def logged(workdir, step, but=()):

@@ -14,7 +14,7 @@ LAYERS = [
     {"card", "card_text", "lags", "chain", "fitting", "provenance"}
     | {"models", "weights", "data", "video", "video_facts", "video_writer", "faces"},
     {"optim", "sharding", "train_state", "checkpoints", "logs", "step", "inference"}
-    | {"processes", "stopping", "failures", "stream", "stablehlo"}
+    | {"processes", "profiling", "stopping", "failures", "stream", "stablehlo"}
     | {"scoring", "challenges", "report"},
     {"sheet", "passport", "model_card", "trial", "export", "starting", "summary"}
     | {"evaluate", "train", "cross_data"},

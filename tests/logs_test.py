@@ -23,7 +23,7 @@ def test_lines_after_the_step_and_a_line_cut_off_are_dropped(tmp_path):
 
 def test_a_line_holds_the_means_the_speed_and_the_wait(tmp_path):
     with Logs(tmp_path, 0, 10, quiet(), active=True) as logs:
-        with logs.waiting():
+        with logs.spending("input"):
             pass
         logs.train(5, 64, {"steps": 5.0, "loss": 0.5, "grad_norm": 1.0}, 1e-3)
         logs.dev(5, {"valence": 0.25})

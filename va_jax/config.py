@@ -28,6 +28,7 @@ RANGES = {  # lowest, highest; both legal
     "data.size": (0, None),
     "data.max_bad_records": (0, None),
     "data.threads": (1, None),
+    "log.profile_steps": (0, None),
     "window.length": (1, None),
     "window.hop": (1, None),
     "window.stride": (1, None),
@@ -68,6 +69,7 @@ MAY_DIFFER = (
 
 ADDED = {
     "data": {"max_bad_records": 0},
+    "log": {"profile_steps": 0, "hlo": False},
     "post": {
         "steps": ["median", "centre", "scale", "lag"],
         "medians_s": [0.4, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0],

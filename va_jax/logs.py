@@ -1,5 +1,6 @@
 """What a run says while it trains: metrics.jsonl, TensorBoard events and a progress bar."""
 
+import collections
 import contextlib
 import json
 import pathlib
@@ -13,11 +14,14 @@ from tqdm import tqdm
 
 from va_jax.config import write_atomically
 
+SPENT = ("compile", "input", "eval", "checkpoint")
+"""What time is spent on beside the steps; `checkpoint` is what of a save is waited for."""
+
 
 class Logs:
     """Writes on process 0 only (`active`); use as a context manager.
 
-    Every line of metrics.jsonl is {"step", "kind": "train" or "dev", values...}.
+    Every line of metrics.jsonl is {"step", "kind": "train", "dev" or "time", values...}.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class Logs:
             dynamic_ncols=True, smoothing=0.1,
         )  # fmt: skip
         self._file, self._events = None, None
+        self._spent_s, self._told = dict.fromkeys(SPENT, 0.0), time.monotonic()
         if active:
             path = workdir / "metrics.jsonl"
             rewind(path, start)
@@ -47,11 +52,11 @@ class Logs:
             self._events.close()
 
     @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Count the time inside as time spent waiting for input."""
+    def spending(self, kind: str) -> Iterator[None]:
+        """Count the time inside as spent on one of `SPENT`."""
         before = time.monotonic()
         yield
-        self._waited_s += time.monotonic() - before
+        self._spent_s[kind] += time.monotonic() - before
 
     def advance(self) -> None:
         """Move the progress bar by one step."""
@@ -63,7 +68,7 @@ class Logs:
         """A line of training values and of the speed since the last line."""
         elapsed = max(time.monotonic() - self._since, 1e-9)
         speed = means.pop("steps") * frames_per_step / elapsed
-        wait = self._waited_s / elapsed
+        wait = (self._spent_s["input"] - self._waited_s) / elapsed
         shares = {"frames_per_s": speed, "input_wait": wait}
         self._write(step, "train", means | {"learning_rate": learning_rate} | shares)
         self._bar.set_postfix_str(
@@ -79,8 +84,22 @@ class Logs:
             self._bar.write(f"step {step}: dev CCC {told}")
         self._restart_clock()
 
+    def time(self, step: int) -> None:
+        """A line of the seconds since the last such line: what of them was spent on what."""
+        now = time.monotonic()
+        whole_s, self._told = now - self._told, now
+        spent = dict(self._spent_s)
+        self._write(
+            step,
+            "time",
+            {f"{kind}_s": round(value, 3) for kind, value in spent.items()}
+            | {"step_s": round(max(whole_s - sum(spent.values()), 0), 3)},
+        )
+        self._spent_s = dict.fromkeys(SPENT, 0.0)
+        self._restart_clock()
+
     def _restart_clock(self) -> None:
-        self._since, self._waited_s = time.monotonic(), 0.0
+        self._since, self._waited_s = time.monotonic(), self._spent_s["input"]
 
     def _write(self, step: int, kind: str, values: dict[str, float]) -> None:
         if self._file:
@@ -94,6 +113,21 @@ def history(workdir: pathlib.Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl; none where there is no such file."""
     path = workdir / "metrics.jsonl"
     return _lines(path.read_text()) if path.exists() else []
+
+
+def goodput(workdir: pathlib.Path) -> str:
+    """In words, what the time of a run was spent on, over all its starts; "" if nothing is known.
+
+    What a killed process did after its last checkpoint, and starting up, are not in it.
+    """
+    spent = collections.Counter[str]()
+    for line in history(workdir):
+        if line["kind"] == "time":
+            spent.update({key: line[key] for key in line if key.endswith("_s")})
+    whole_s = sum(spent.values())
+    shares = (f"{key.removesuffix('_s')} {spent[key] / whole_s:.0%}" for key in spent if whole_s)
+    order = sorted(shares, key=lambda words: "step" not in words)
+    return f"{whole_s:.0f} s: {', '.join(order)}" if order else ""
 
 
 def rewind(path: pathlib.Path, step: int) -> None:

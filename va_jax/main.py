@@ -88,6 +88,7 @@ def run(stop: Stopping) -> None:
         export(workdir, out or workdir / "export")
         return
     print(processes.told(), flush=True)
+    processes.keep_compiled(workdir / "compiled")
     if MODE.value == "train":
         train(CONFIG.value, workdir, stop)
         evaluate(CONFIG.value, workdir, on_batch=stop.check)

@@ -82,6 +82,17 @@ def told() -> str:
     )
 
 
+def keep_compiled(folder: pathlib.Path) -> None:
+    """Keep what is compiled there, so that the next start of a run need not wait for it.
+
+    JAX_COMPILATION_CACHE_DIR in the environment names another place.
+    """
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 def agree(config: ConfigDict, more: Mapping[str, Any]) -> None:
     """Raise an InputError on all processes where one runs another config, code or `more`.
 

@@ -11,12 +11,20 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from va_jax import config as configuration
-from va_jax import evaluate, optim, processes, provenance, sharding, starting
+from va_jax import (
+    evaluate,
+    optim,
+    processes,
+    profiling,
+    provenance,
+    sharding,
+    starting,
+)
 from va_jax.checkpoints import Checkpoints
 from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
 from va_jax.data.sources import Source
-from va_jax.logs import Logs
+from va_jax.logs import Logs, goodput
 from va_jax.models import networks
 from va_jax.schema import InputError
 from va_jax.step import make_step
@@ -71,6 +79,7 @@ def train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping | None = Non
         if done == last and not unscored:
             return
         batches = data.batches(done, config.data.threads)
+        profile = profiling.Profile(workdir / "profile", done, config.log.profile_steps)
         with Logs(workdir, done, last, config.log, active=jax.process_index() == 0) as logs:
             if start:
                 logs.dev(0, evaluate.dev_ccc(config, predict, state.variables, dev, mesh))
@@ -79,14 +88,24 @@ def train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping | None = Non
                 logs.dev(done, scores)
                 saved.score(state, config, scores)
             for number in range(done + 1, last + 1):
-                with logs.waiting():
-                    batch = next(batches)
-                state, tally = step(state, tally, sharding.shard_batch(mesh, batch))
+                with logs.spending("input"):
+                    batch = sharding.shard_batch(mesh, next(batches))
+                if number == done + 1:
+                    with logs.spending("compile"):
+                        if config.log.hlo and jax.process_index() == 0:
+                            profiling.write_hlo(workdir / "step.hlo.txt", step, state, tally, batch)
+                        state, tally = step(state, tally, batch)
+                else:
+                    profile.before(number)
+                    with jax.transfer_guard("disallow"):
+                        state, tally = step(state, tally, batch)
+                    profile.after(number, tally)
                 stop.unsaved = True
                 logs.advance()
                 ends, stopped = number == last, stop.asked()
                 if ends or number % config.train.log_every_steps == 0:
                     check_finite(tally, data)
+                    check_compiled_once(step)
                     frames = config.train.batch_size * config.window.length
                     means = tally.means() | ({"bad_records": len(source.bad)} if source.bad else {})
                     logs.train(number, frames, means, float(schedule(number - 1)))
@@ -95,16 +114,21 @@ def train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping | None = Non
                     check_finite(tally, data)
                     scores = None
                     if due(config, number):
-                        with contextlib.suppress(Stopped):
+                        with contextlib.suppress(Stopped), logs.spending("eval"):
                             stop.check()
                             scores = evaluate.dev_ccc(
                                 config, predict, state.variables, dev, mesh, stop.check
                             )
                             logs.dev(number, scores)
-                    saved.save(state, config, scores)
+                    with logs.spending("checkpoint"):
+                        saved.save(state, config, scores)
+                        if ends or stop.asked():
+                            saved.wait()
+                    logs.time(number)
                     if stop.asked():
-                        saved.wait()
                         raise Stopped(f"stopped as asked and saved at step {number} of {last}")
+    if jax.process_index() == 0:
+        print(f"\n{goodput(workdir)}")
     provenance.warn([*source.bad.values(), *dev.bad.values()])
     stop.unsaved = False
 
@@ -176,6 +200,12 @@ def initial_state(
         )
 
     return jax.jit(create)()
+
+
+def check_compiled_once(step: Any) -> None:
+    """Raise a RuntimeError where a step was compiled anew, for its input changed shape or type."""
+    if step._cache_size() > 1:
+        raise RuntimeError(f"the step was compiled {step._cache_size()} times; its input changed")
 
 
 def check_finite(tally: Tally, data: TrainingData) -> None:
