@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
@@ -152,17 +153,55 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         mean, var = running_mean.value, running_var.value
         x = x.astype(scale.dtype)
-        if train:
+        if not train:
+            return _normalised(x, mean, var, scale, bias).astype(self.dtype)
+        y, (batch_mean, batch_var, count) = _batch_normalised(x, mask, scale, bias, mean, var)
+        if not self.is_initializing():
             some = mask.any()
-            batch_mean, batch_var, count = _moments(x, mask, centre=mean)
-            if not self.is_initializing():
-                unbiased = batch_var * (count / jnp.maximum(count - 1, 1))
-                running_mean.value = jnp.where(some, _follow(mean, batch_mean), mean)
-                running_var.value = jnp.where(some, _follow(var, unbiased), var)
-            mean, var = jnp.where(some, batch_mean, mean), jnp.where(some, batch_var, var)
-        factor = scale * lax.rsqrt(var + BN_EPSILON)
-        y = (x - _wide(mean)) * _wide(factor) + _wide(bias)
+            unbiased = batch_var * (count / jnp.maximum(count - 1, 1))
+            running_mean.value = jnp.where(some, _follow(mean, batch_mean), mean)
+            running_var.value = jnp.where(some, _follow(var, unbiased), var)
         return y.astype(self.dtype)
+
+
+@jax.custom_vjp
+def _batch_normalised(
+    x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    """All frames by the moments of the masked ones, by `mean` and `var` where there is none.
+
+    And these moments, through which no gradient goes. The gradient is written out: what XLA makes
+    of the moments' derivatives takes a CPU three times as long.
+    """
+    return _batch_forward(x, mask, scale, bias, mean, var)[0]
+
+
+def _batch_forward(
+    x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array
+) -> tuple[Any, Any]:
+    moments = _moments(x, mask, centre=mean)
+    some = mask.any()
+    mean, var = jnp.where(some, moments[0], mean), jnp.where(some, moments[1], var)
+    y = _normalised(x, mean, var, scale, bias)
+    return (y, moments), (x, mask, scale, mean, lax.rsqrt(var + BN_EPSILON), moments[2])
+
+
+def _batch_backward(saved: Any, slopes: Any) -> tuple[Array | None, ...]:
+    x, mask, scale, mean, by_spread, count = saved
+    slope, _ = slopes
+    normal = (x - _wide(mean)) * _wide(by_spread)
+    every = jnp.ones_like(mask)
+    by_bias, by_scale = _masked_sum(slope, every), _masked_sum(slope * normal, every)
+    through_moments = (_wide(by_bias) + normal * _wide(by_scale)) / count
+    rest = jnp.where(mask[..., None, None, None], through_moments, 0)
+    return (slope - rest) * _wide(scale * by_spread), None, by_scale, by_bias, None, None
+
+
+_batch_normalised.defvjp(_batch_forward, _batch_backward)
+
+
+def _normalised(x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> Array:
+    return (x - _wide(mean)) * _wide(scale * lax.rsqrt(var + BN_EPSILON)) + _wide(bias)
 
 
 def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]:
@@ -171,11 +210,15 @@ def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]
     One pass over the activations; taken around `centre`, the running mean, so that no digits are
     lost where the mean is large against the spread.
     """
-    dev = jnp.where(mask[..., None, None, None], x - _wide(centre), 0)
+    dev = x - _wide(centre)
     count = jnp.maximum(mask.sum().astype(x.dtype) * x.shape[2] * x.shape[3], 1)
-    mean = dev.sum((0, 1, 2, 3)) / count
-    square = (dev**2).sum((0, 1, 2, 3)) / count
+    mean, square = _masked_sum(dev, mask) / count, _masked_sum(dev**2, mask) / count
     return mean + centre, jnp.maximum(square - mean**2, 0), count
+
+
+def _masked_sum(x: Array, mask: Array) -> Array:
+    """Over all positions of the masked frames; over those of a frame first, as a CPU likes it."""
+    return jnp.where(mask[..., None], x.sum((2, 3)), 0).sum((0, 1))
 
 
 def _wide(channels: Array) -> Array:
