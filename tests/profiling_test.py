@@ -64,7 +64,7 @@ def test_a_step_that_is_compiled_anew_is_a_bug():
 
 
 def test_no_step_is_traced_unless_asked_for(tmp_path):
-    profile = profiling.Profile(tmp_path / "profile", 0, 0)
+    profile = profiling.Profile(tmp_path / "profile", 0, 99, 0)
     for number in range(1, 20):
         profile.before(number)
         profile.after(number, jnp.zeros(()))

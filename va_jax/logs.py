@@ -55,8 +55,10 @@ class Logs:
     def spending(self, kind: str) -> Iterator[None]:
         """Count the time inside as spent on one of `SPENT`."""
         before = time.monotonic()
-        yield
-        self._spent_s[kind] += time.monotonic() - before
+        try:
+            yield
+        finally:
+            self._spent_s[kind] += time.monotonic() - before
 
     def advance(self) -> None:
         """Move the progress bar by one step."""

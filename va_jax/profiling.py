@@ -10,12 +10,12 @@ WARM = 10
 
 
 class Profile:
-    """Traces `steps` steps, from the eleventh of this process on; none for 0."""
+    """Traces `steps` steps, from the eleventh of this process on, and none behind the last one."""
 
-    def __init__(self, folder: pathlib.Path, done: int, steps: int):
+    def __init__(self, folder: pathlib.Path, done: int, last: int, steps: int):
         self._folder = folder
         self._first = done + WARM + 1
-        self._last = done + WARM + steps
+        self._last = min(done + WARM + steps, last)
         self._running = False
 
     def before(self, number: int) -> None:
@@ -25,8 +25,8 @@ class Profile:
             self._running = True
 
     def after(self, number: int, result: Any) -> None:
-        """To be called after step `number` with what it gave, and at the end of a run."""
-        if self._running and number >= self._last:
+        """To be called after step `number` with what it gave."""
+        if self._running and number == self._last:
             jax.block_until_ready(result)
             jax.profiler.stop_trace()
             self._running = False
@@ -38,6 +38,7 @@ class Profile:
 
 def write_hlo(path: pathlib.Path, step: Any, *given: Any) -> None:
     """The optimised HLO of a jitted step for what it is given; compiles once more."""
-    text = step.lower(*given).compile().as_text()
-    path.write_text(text)
-    print(f"\n{path} holds the compiled step")
+    text = step.lower(*given).compile().as_text()  # by all processes: they may do it together
+    if jax.process_index() == 0:
+        path.write_text(text)
+        print(f"\n{path} holds the compiled step")

@@ -79,7 +79,7 @@ def train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping | None = Non
         if done == last and not unscored:
             return
         batches = data.batches(done, config.data.threads)
-        profile = profiling.Profile(workdir / "profile", done, config.log.profile_steps)
+        profile = profiling.Profile(workdir / "profile", done, last, config.log.profile_steps)
         with Logs(workdir, done, last, config.log, active=jax.process_index() == 0) as logs:
             if start:
                 logs.dev(0, evaluate.dev_ccc(config, predict, state.variables, dev, mesh))
@@ -92,7 +92,7 @@ def train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping | None = Non
                     batch = sharding.shard_batch(mesh, next(batches))
                 if number == done + 1:
                     with logs.spending("compile"):
-                        if config.log.hlo and jax.process_index() == 0:
+                        if config.log.hlo:
                             profiling.write_hlo(workdir / "step.hlo.txt", step, state, tally, batch)
                         state, tally = step(state, tally, batch)
                 else:
