@@ -51,14 +51,13 @@ class Job:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             place = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
+        job = [place, f"--processes={processes}", "--join_s=30"] if processes > 1 else []
         env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
         env.setdefault("JAX_COMPILATION_CACHE_DIR", str(data / "compiled"))
         self.told = [tempfile.TemporaryFile("w+") for _ in range(processes)]  # noqa: SIM115
         self.running = [
             subprocess.Popen(
-                command
-                + [place, f"--process={n}", f"--processes={processes}"] * (processes > 1)
-                + list(own.get(n, [])),
+                [*command, *job, *([f"--process={n}"] if job else []), *own.get(n, [])],
                 env=env,
                 stdout=told,
                 stderr=subprocess.STDOUT,

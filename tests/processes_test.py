@@ -2,18 +2,15 @@
 
 import os
 import subprocess
-import sys
 
 import jax
 import pytest
 
 from benchmarks import kills
-from tests.faults_test import command
+from tests.faults_test import ROOT, command
 from tests.train_test import tiny
 from va_jax import processes
 from va_jax.schema import InputError
-
-DATA = "--config.data.dir="
 
 
 @pytest.fixture(autouse=True)
@@ -81,17 +78,11 @@ def test_processes_with_different_flags_all_stop_and_name_the_key(tmp_path, tiny
 
 
 @pytest.mark.slow
-def test_a_process_whose_job_nobody_leads_stops_in_time(tmp_path, tiny_data, monkeypatch):
-    code = (
-        "import sys; from va_jax import processes; processes.JOIN_S = 5; "
-        "from va_jax import main; from absl import app; "
-        "app.run(main.main, sys.argv)"
-    )
-    flags = command(tmp_path / "run", tiny_data)[3:]
+def test_a_process_whose_job_nobody_leads_stops_in_time(tmp_path, tiny_data):
+    flags = ["--coordinator=127.0.0.1:1", "--process=1", "--processes=2", "--join_s=5"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *flags, "--coordinator=127.0.0.1:1", "--process=1",
-         "--processes=2"],
-        env=os.environ | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True, timeout=120,
-        check=False,
+        command(tmp_path / "run", tiny_data, *flags),
+        env=os.environ | {"JAX_PLATFORMS": "cpu"}, cwd=ROOT, capture_output=True, text=True,
+        timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode != 0

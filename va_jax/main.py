@@ -32,6 +32,7 @@ COORDINATOR = flags.DEFINE_string(
 )
 PROCESS = flags.DEFINE_integer("process", None, "number of this process, from 0")
 PROCESSES = flags.DEFINE_integer("processes", None, "number of processes")
+JOIN_S = flags.DEFINE_integer("join_s", 300, "seconds that a process waits for the others", 1)
 STOPPED_CODE = flags.DEFINE_integer(
     "stopped_code", 0, "exit code of a run that was asked to stop, and can go on"
 )
@@ -74,7 +75,7 @@ def run(stop: Stopping) -> None:
     from va_jax.summary import summary
     from va_jax.train import train
 
-    processes.start(COORDINATOR.value, PROCESS.value, PROCESSES.value)
+    processes.start(COORDINATOR.value, PROCESS.value, PROCESSES.value, JOIN_S.value)
     if MODE.value in ("train", "summary") and CONFIG.value is None:
         raise InputError("--config is missing; name a file, such as configs/quickstart.py")
     if MODE.value == "summary":

@@ -17,9 +17,6 @@ from ml_collections import ConfigDict
 
 from va_jax.schema import InputError
 
-JOIN_S = 300
-"""So long a process waits for the others to come; ours."""
-
 LOST_S = 60
 """A process that is not heard of for so long is lost, and the others end; ours."""
 
@@ -30,12 +27,13 @@ OWN = ("data.dir", "data.threads", "log.progress")
 """Keys in which processes may differ: where a copy of the data lies, how it is read."""
 
 
-def start(coordinator: str, process: int | None, processes: int | None) -> None:
+def start(coordinator: str, process: int | None, processes: int | None, join_s: int = 300) -> None:
     """Join the processes of a job, before any other use of JAX.
 
     `coordinator` is "" (a single process, unless the environment has JAX_COORDINATOR_ADDRESS,
     JAX_PROCESS_ID and JAX_NUM_PROCESSES), "auto" (TPU pods, SLURM, Open MPI and others that JAX
-    recognises) or the "host:port" of process 0, with this process's number and their count.
+    recognises) or the "host:port" of process 0, with this process's number and their count. It
+    waits for the others for `join_s` seconds.
     """
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS", "")
     if not coordinator:
@@ -46,7 +44,7 @@ def start(coordinator: str, process: int | None, processes: int | None) -> None:
             )
         return
     limits = {
-        "initialization_timeout": JOIN_S,
+        "initialization_timeout": join_s,
         "heartbeat_timeout_seconds": LOST_S,
         "shutdown_timeout_seconds": END_S,
     }
@@ -67,7 +65,7 @@ def start(coordinator: str, process: int | None, processes: int | None) -> None:
         jax.distributed.initialize(**limits)
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"--coordinator={coordinator}: the processes did not come together within {JOIN_S} s: "
+            f"--coordinator={coordinator}: the processes did not come together within {join_s} s: "
             f"{str(error).strip().splitlines()[0]}; see that all of them run and reach that address"
         ) from error
 
