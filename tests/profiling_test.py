@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import pytest
 
 from configs.default import get_config
-from tests.train_test import tiny
+from tests.faults_test import run
 from va_jax import logs, profiling
-from va_jax.train import check_compiled_once, train
+from va_jax.train import check_compiled_once
 
 
 def settings():
@@ -72,10 +72,10 @@ def test_no_step_is_traced_unless_asked_for(tmp_path):
 
 
 @pytest.mark.slow
-def test_steps_are_traced_once_warm_and_the_step_is_written(tmp_path, tiny_data, capsys):
-    changes = {"train.steps": 14, "log.profile_steps": 2, "log.hlo": True, "log.tensorboard": False}
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        train(tiny(tiny_data, **changes), tmp_path / "run")
-    assert "steps 11 to 12 are traced" in capsys.readouterr().out
+def test_steps_are_traced_once_warm_and_the_step_is_written(tmp_path, tiny_data):
+    flags = ["--config.train.steps=14", "--config.log.profile_steps=2", "--config.log.hlo=True"]
+    done = run(tmp_path / "run", tiny_data, *flags)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "steps 11 to 12 are traced" in done.stdout
     assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
     assert "HloModule jit_step" in (tmp_path / "run" / "step.hlo.txt").read_text()
