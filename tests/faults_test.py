@@ -107,6 +107,8 @@ def test_lines_name_the_disk_the_memory_and_nothing_else():
     error = ValueError("while saving")
     error.__cause__ = OSError(28, "No space left on device")
     assert failures.told(error).startswith("No space left on device; once that is mended")
+    stored = ValueError("RESOURCE_EXHAUSTED: Error writing local file [os_error_code='28']")
+    assert failures.told(stored).startswith("No space left on device; once that is mended")
     assert "train.accumulate" in failures.told(MemoryError("8 GiB"))
     assert failures.told(ValueError("a bug")) is None
 

@@ -299,7 +299,7 @@ def kept(**changes):
 @pytest.mark.slow
 def test_remat_a_frozen_backbone_and_pieces_each_lower_the_activations():
     plain = kept()["activations"]
-    assert kept(model__remat=True)["activations"] < 0.6 * plain
+    assert kept(model__remat=True)["activations"] < 0.7 * plain
     assert kept(optim__rates__backbone=0.0)["activations"] < 0.01 * plain
     assert kept(train__accumulate=2)["activations"] == pytest.approx(plain / 2, rel=0.01)
 

@@ -1,6 +1,8 @@
 """What went wrong outside a run, in one line for people; all else keeps its traceback."""
 
 import errno
+import os
+import re
 
 import jax
 
@@ -13,6 +15,11 @@ SMALLER = (
 def told(error: BaseException) -> str | None:
     """The line for a full disk, too little memory or a lost process; None for anything else."""
     for cause in _causes(error):
+        code = re.search(
+            r"\bos_error_code='(\d+)'", str(cause)
+        )  # so TensorStore tells, in a ValueError
+        if isinstance(cause, ValueError) and code:
+            cause = OSError(int(code[1]), os.strerror(int(code[1])))
         if isinstance(cause, OSError) and cause.errno in errno.errorcode:
             place = f" ({cause.filename})" if cause.filename else ""
             return (
