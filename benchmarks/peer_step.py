@@ -1,4 +1,4 @@
-"""One training step of a torch peer, with the loss and the optimiser of a config."""
+"""A training step or a forward pass of a torch peer, with loss and optimiser of a config."""
 
 import os
 from collections.abc import Callable
@@ -11,8 +11,46 @@ from benchmarks.peers import Network
 from va_jax.schema import DIMS
 
 
-def make_step(config: ConfigDict, batch: dict[str, Any]) -> Callable[[], None]:
+def make_step(
+    config: ConfigDict, batch: dict[str, Any], compiled: bool = False
+) -> tuple[Callable[[], None], None]:
     """Forward pass, loss, backward pass and update on a batch of numpy arrays put on the device."""
+    peer, tensors, inputs = _placed(config, batch)
+    optimiser = make_optimiser(config.optim, peer)
+    run = torch.compile(peer) if compiled else peer
+
+    def step() -> None:
+        loss = weighted_loss(run(**inputs), tensors["target"], config.loss)
+        loss.backward()
+        if config.optim.clip_norm:
+            torch.nn.utils.clip_grad_norm_(peer.parameters(), config.optim.clip_norm)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        _wait(peer)
+
+    return step, None
+
+
+def make_forward(
+    config: ConfigDict, batch: dict[str, Any], compiled: bool = False
+) -> tuple[Callable[[], None], None]:
+    """The forward pass of evaluation."""
+    peer, _, inputs = _placed(config, batch)
+    peer.eval()
+    run = torch.compile(peer) if compiled else peer
+
+    def forward() -> None:
+        with torch.inference_mode():
+            run(**inputs)
+        _wait(peer)
+
+    return forward, None
+
+
+def _placed(
+    config: ConfigDict, batch: dict[str, Any]
+) -> tuple[Network, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The network, the batch and what of it the network is called on, on the device."""
     torch.set_float32_matmul_precision("high")  # TF32, as JAX has it on a GPU
     torch.backends.cudnn.benchmark = True
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -22,19 +60,12 @@ def make_step(config: ConfigDict, batch: dict[str, Any]) -> Callable[[], None]:
     peer = Network(config.model, DIMS, config.data.size).to(device, memory_format=layout)
     tensors = {name: torch.from_numpy(x).to(device) for name, x in batch.items()}
     inputs = {name: tensors[name] for name in ("frames", "landmarks") if name in tensors}
-    optimiser = make_optimiser(config.optim, peer)
+    return peer, tensors, inputs
 
-    def step() -> None:
-        loss = weighted_loss(peer(**inputs), tensors["target"], config.loss)
-        loss.backward()
-        if config.optim.clip_norm:
-            torch.nn.utils.clip_grad_norm_(peer.parameters(), config.optim.clip_norm)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
 
-    return step
+def _wait(peer: Network) -> None:
+    if peer.mean.is_cuda:
+        torch.cuda.synchronize()
 
 
 def weighted_loss(pred: torch.Tensor, target: torch.Tensor, weights: ConfigDict) -> torch.Tensor:

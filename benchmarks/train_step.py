@@ -4,15 +4,18 @@
 
 A network is FILE:VARIANT of `configs/`, at the window length and image side that stand there. A
 step is forward pass, loss, backward pass and update, on frames that lie on the device; in float32
-on a CPU, else with a backbone in bfloat16. The two take turns, so that a busy machine slows both;
-medians are compared. FLOPs are three times the forward pass's, by formula. Memory is what a step
-takes beyond parameters and optimiser state, each in a process of its own: the rise of resident
-memory on a CPU (Linux), of allocated memory on a GPU. torch is left out, and said to be, where it
-is not installed or does not see the same device.
+on a CPU, else with a backbone in bfloat16. The variants take turns, so that a busy machine slows
+all; medians are compared. FLOPs are three times the forward pass's, by formula; bytes are those
+that XLA counts in the compiled step, loops once. Both are set against what the device reaches in a
+matrix product and a copy, measured before. Memory is what a step takes beyond parameters and
+optimiser state, each in a process of its own: the rise of resident memory on a CPU (Linux), of
+allocated memory on a GPU. torch is left out, and said to be, where it is not installed or does not
+see the same device; `--compile` adds it under torch.compile.
 """
 
 import argparse
 import ctypes
+import functools
 import gc
 import importlib
 import importlib.util
@@ -24,13 +27,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks import ceilings
 from va_jax import optim, summary
 from va_jax.models import networks
 from va_jax.schema import DIMS
@@ -53,13 +57,19 @@ NETWORKS = (
 )
 
 Step = Callable[[], None]
-"""Takes a training step and waits for its end."""
+"""Takes a training step, or a forward pass, and waits for its end."""
+
+Variant = Callable[[ConfigDict, dict[str, Any]], tuple[Step, float | None]]
+"""Makes one from a config and a batch, and tells the bytes it moves where they are known."""
 
 
-def read_config(name: str, windows: int) -> ConfigDict:
+def read_config(name: str, windows: int = 0, length: int = 0, size: int = 0) -> ConfigDict:
+    """A named network with a batch of so many windows, frames and pixels; 0: as it says."""
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     config.train.batch_size = windows or config.train.batch_size
+    config.window.length = length or config.window.length
+    config.data.size = size or config.data.size
     if jax.default_backend() != "cpu":
         config.model.compute_dtype = "bfloat16"
     return config
@@ -79,7 +89,7 @@ def random_batch(config: ConfigDict) -> dict[str, Any]:
     return batch
 
 
-def our_step(config: ConfigDict, batch: dict[str, Any]) -> Step:
+def our_step(config: ConfigDict, batch: dict[str, Any]) -> tuple[Step, float]:
     model = networks.build(config.model, DIMS)
     tx = optim.make_tx(config.optim, config.train.steps)
 
@@ -88,27 +98,37 @@ def our_step(config: ConfigDict, batch: dict[str, Any]) -> Step:
         return TrainState.create(initial_variables(model, config.data.size, config.seed), tx)
 
     state, tally, batch = create(), Tally.zero(), jax.device_put(batch)
-    take = make_step(config, model, tx)
+    take = make_step(config, model, tx).lower(state, tally, batch).compile()
 
     def step() -> None:
         nonlocal state, tally
         state, tally = jax.block_until_ready(take(state, tally, batch))
 
-    return step
+    return step, take.cost_analysis()["bytes accessed"]
 
 
-def available_variants() -> dict[str, Callable[..., Step]]:
+def torch_sees_the_device() -> bool:
+    """Says so where it does not."""
     if not importlib.util.find_spec("torch"):
         print("torch is not installed: left out")
-        return {"va_jax": our_step}
+        return False
     import torch
-
-    from benchmarks import peer_step
 
     if jax.default_backend() != ("gpu" if torch.cuda.is_available() else "cpu"):
         print(f"torch does not see the {jax.default_backend()} that jax sees: left out")
-        return {"va_jax": our_step}
-    return {"va_jax": our_step, "torch": peer_step.make_step}
+        return False
+    return True
+
+
+def step_variants(compile_torch: bool) -> dict[str, Variant]:
+    variants = {"va_jax": our_step}
+    if torch_sees_the_device():
+        from benchmarks import peer_step
+
+        variants["torch"] = peer_step.make_step
+        if compile_torch:
+            variants["compiled"] = functools.partial(peer_step.make_step, compiled=True)
+    return variants
 
 
 def flops_per_frame(config: ConfigDict) -> float:
@@ -119,10 +139,11 @@ def flops_per_frame(config: ConfigDict) -> float:
     return sum(row.flops for row in rows)
 
 
-def memory_mib(variant: str, name: str, windows: int) -> float:
+def memory_mib(variant: str, name: str, shape: Sequence[int]) -> float:
     """`own_memory_mib` of a process that does nothing else."""
-    command = [sys.executable, "-m", "benchmarks.train_step", "--memory_of", variant]
-    command += ["--networks", name, "--windows", str(windows)]
+    command = [sys.executable, "-m", "benchmarks.train_step", "--memory_of", variant, "--compile"]
+    sides = zip(("--windows", "--length", "--size"), map(str, shape), strict=True)
+    command += ["--networks", name, *(word for pair in sides for word in pair)]
     # What is freed returns to the system at once, so that taking it again shows.
     malloc = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     done = subprocess.run(command, env=os.environ | malloc, stdout=subprocess.PIPE, check=True)
@@ -157,6 +178,13 @@ def resident_kib(field: str) -> int:
         return int(re.search(rf"{field}:\s+(\d+) kB", file.read())[1])
 
 
+def ceilings_of(dtype: str) -> dict[str, float]:
+    found = {"gflops": ceilings.matmul_gflops(dtype), "gb_per_s": ceilings.copy_gb_per_s()}
+    arithmetic = f"{found['gflops']:.0f} GFLOP/s in a {dtype} matrix product"
+    print(f"the device reaches {arithmetic}, {found['gb_per_s']:.1f} GB/s in a copy")
+    return found
+
+
 def turns_s(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
     """Times of every variant, one after the other."""
     for step in steps.values():
@@ -171,42 +199,69 @@ def turns_s(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="FILE:VARIANT of configs/")
-    parser.add_argument("--windows", type=int, default=0, help="in a batch; 0: as the config says")
-    parser.add_argument("--rounds", type=int, default=3, help="timed turns of each variant")
-    parser.add_argument("--threads", type=int, default=0, help="cores for every variant; 0: all")
-    parser.add_argument("--json", help="also write the table to this file")
+    parser = parser_of(__doc__.splitlines()[0])
     parser.add_argument("--memory_of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
 
-    # XLA sizes its pool by the cores the process may use, when it is first called.
-    cores = sorted(os.sched_getaffinity(0))[: arguments.threads or None]
-    os.sched_setaffinity(0, cores)
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # two frameworks share a GPU
-    variants = available_variants()
+    use_cores(arguments.threads)
+    variants = step_variants(arguments.compile)
     if arguments.memory_of:
-        config = read_config(arguments.networks[0], arguments.windows)
-        step = variants[arguments.memory_of](config, random_batch(config))
+        shape = arguments.windows, arguments.length, arguments.size
+        config = read_config(arguments.networks[0], *shape)
+        step, _ = variants[arguments.memory_of](config, random_batch(config))
         print(own_memory_mib(arguments.memory_of, step))
         return
 
     cache = tempfile.TemporaryDirectory()  # the processes that measure memory need not compile
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
     jax.config.update("jax_compilation_cache_dir", cache.name)
-    print(f"{len(cores)} cores, {arguments.rounds} rounds; ratio = va_jax / variant, median")
+    compare(arguments, variants, flops_factor=3, memory=memory_mib)
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="FILE:VARIANT of configs/")
+    parser.add_argument("--windows", type=int, default=0, help="in a batch; 0: as the config says")
+    parser.add_argument("--length", type=int, default=0, help="frames; 0: as the config says")
+    parser.add_argument("--size", type=int, default=0, help="pixels; 0: as the config says")
+    parser.add_argument("--rounds", type=int, default=3, help="timed turns of each variant")
+    parser.add_argument("--threads", type=int, default=0, help="cores for every variant; 0: all")
+    parser.add_argument("--compile", action="store_true", help="also torch.compile")
+    parser.add_argument("--json", help="also write the table to this file")
+    return parser
+
+
+def use_cores(threads: int) -> None:
+    """Of those this process may use so many, for every variant; 0: all."""
+    # XLA sizes its pool by the cores the process may use, when it is first called.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: threads or None])
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # two frameworks share a GPU
+
+
+def compare(
+    arguments: argparse.Namespace,
+    variants: dict[str, Variant],
+    flops_factor: int,
+    memory: Callable[[str, str, Sequence[int]], float] | None = None,
+) -> None:
+    """Times the variants of every network in turns and prints the table."""
+    cores, rounds = len(os.sched_getaffinity(0)), arguments.rounds
+    print(f"{cores} cores, {rounds} rounds; ratio = va_jax / variant, median")
+    dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    most = ceilings_of(dtype)
     print(
-        f"{'network':<46}{'windows, frames, px':<20}{'variant':<8}"
-        f"{'ms':>8}{'frames/s':>10}{'GFLOP/s':>9}{'ratio':>7}{'MiB':>8}"
+        f"{'network':<40}{'windows, frames, px':<20}{'variant':<9}{'ms':>7}{'frames/s':>10}"
+        f"{'GFLOP/s':>9}{'of most':>8}{'GB/s':>7}{'of most':>8}{'ratio':>7}{'MiB':>7}"
     )
     table = []
     for name in arguments.networks:
-        config = read_config(name, arguments.windows)
-        batch, flops = random_batch(config), 3 * flops_per_frame(config)
+        config = read_config(name, arguments.windows, arguments.length, arguments.size)
+        batch, flops = random_batch(config), flops_factor * flops_per_frame(config)
         shape = config.train.batch_size, config.window.length, config.data.size
-        steps = {variant: make(config, batch) for variant, make in variants.items()}
-        times_s = turns_s(steps, arguments.rounds)
-        steps.clear()  # the next ones need their memory
+        made = {variant: make(config, batch) for variant, make in variants.items()}
+        moved = {variant: size for variant, (_, size) in made.items()}
+        times_s = turns_s({variant: step for variant, (step, _) in made.items()}, rounds)
+        made.clear()  # the next ones need their memory
         for variant, turns in times_s.items():
             median_s = statistics.median(turns)
             pairs = zip(times_s["va_jax"], turns, strict=True)
@@ -215,20 +270,27 @@ def main() -> None:
                 "ms": 1e3 * median_s,
                 "frames_per_s": speed,
                 "gflops": speed * flops / 1e9,
+                "gb_per_s": moved[variant] and moved[variant] / median_s / 1e9,
                 "ratio": statistics.median(ours / this for ours, this in pairs),
-                "mib": memory_mib(variant, name, arguments.windows),
+                "mib": memory and memory(variant, name, shape),
             }
             table.append({"network": name, "batch": shape, "variant": variant, **row})
+            cells = [f"{row['gflops']:>9.1f}", f"{row['gflops'] / most['gflops']:>8.2f}"]
+            if row["gb_per_s"]:
+                share = row["gb_per_s"] / most["gb_per_s"]
+                cells += [f"{row['gb_per_s']:>7.1f}", f"{share:>8.2f}"]
+            else:
+                cells.append(" " * 15)
+            cells.append(f"{row['ratio']:>7.2f}")
+            cells += [f"{row['mib']:>7.0f}"] if memory else []
             print(
-                f"{name:<46}{'{} x {} x {}'.format(*shape):<20}{variant:<8}"
-                "{ms:>8.0f}{frames_per_s:>10.1f}{gflops:>9.1f}{ratio:>7.2f}{mib:>8.0f}".format(
-                    **row
-                ),
+                f"{name:<40}{'{} x {} x {}'.format(*shape):<20}{variant:<9}{row['ms']:>7.0f}"
+                f"{speed:>10.1f}{''.join(cells)}",
                 flush=True,
             )
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"cores": len(cores), "rounds": arguments.rounds, "table": table}, file)
+            json.dump({"cores": cores, "rounds": rounds, "most": most, "table": table}, file)
 
 
 if __name__ == "__main__":
