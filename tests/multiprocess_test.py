@@ -78,30 +78,34 @@ def test_a_run_on_several_devices_follows_the_run_on_one(tmp_path, tiny_data, wh
     assert_close_runs(tmp_path, whole, tiny_data)
 
 
-@pytest.mark.slow
-def test_two_processes_follow_the_run_of_one(tmp_path, tiny_data, whole):
+def start_two(workdir, data_dir):
+    """Two processes of two devices each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    job = [
-        start(
-            tmp_path, tiny_data, 2,
-            f"--coordinator=127.0.0.1:{port}", f"--process={i}", "--processes=2",
-        )
-        for i in range(2)
-    ]  # fmt: skip
-    outputs = [finish(process) for process in job]
+        job = (f"--coordinator=127.0.0.1:{free.getsockname()[1]}", "--processes=2")
+    return [start(workdir, data_dir, 2, *job, f"--process={i}") for i in range(2)]
+
+
+@pytest.mark.slow
+def test_two_processes_follow_the_run_of_one(tmp_path, tiny_data, whole):
+    outputs = [finish(process) for process in start_two(tmp_path, tiny_data)]
     assert "pooled" in outputs[0]
     assert "pooled" not in outputs[1]
     assert_close_runs(tmp_path, whole, tiny_data)
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_four_devices_resumes_on_one(tmp_path, tiny_data, whole):
-    process = start(tmp_path, tiny_data, 4)
-    wait_for(process, lambda: (tmp_path / "checkpoints" / "2").exists())
-    kill(process)
-    finish(start(tmp_path, tiny_data, 1))
+def test_four_devices_then_one_then_two_processes_of_two_follow_the_run_of_one(
+    tmp_path, tiny_data, whole
+):
+    for devices, step in ((4, 2), (1, 4)):
+        process = start(tmp_path, tiny_data, devices)
+        wait_for(process, lambda step=step: (tmp_path / "checkpoints" / str(step)).exists())
+        kill(process)
+        saved = [int(x.name) for x in tmp_path.glob("checkpoints/*") if x.name.isdecimal()]
+        assert max(saved) == step  # something is left for those who come after
+    for process in start_two(tmp_path, tiny_data):
+        finish(process)
     assert_close_runs(tmp_path, whole, tiny_data)
 
 
