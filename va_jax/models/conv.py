@@ -177,9 +177,8 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         mean, var = running_mean.value, running_var.value
-        x = x.astype(scale.dtype)
         if not train:
-            return _normalised(x, mean, var, scale, bias).astype(self.dtype)
+            return _normalised(x.astype(scale.dtype), mean, var, scale, bias).astype(self.dtype)
         y, (batch_mean, batch_var, count) = _batch_normalised(x, mask, scale, bias, mean, var)
         if not self.is_initializing():
             some = mask.any()
@@ -204,22 +203,25 @@ def _batch_normalised(
 def _batch_forward(
     x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array
 ) -> tuple[Any, Any]:
-    moments = _moments(x, mask, centre=mean)
+    exact = x.astype(scale.dtype)
+    moments = _moments(exact, mask, centre=mean)
     some = mask.any()
     mean, var = jnp.where(some, moments[0], mean), jnp.where(some, moments[1], var)
-    y = _normalised(x, mean, var, scale, bias)
+    y = _normalised(exact, mean, var, scale, bias)
+    # The gradient keeps x as it came: in bfloat16 half of the memory.
     return (y, moments), (x, mask, scale, mean, lax.rsqrt(var + BN_EPSILON), moments[2])
 
 
 def _batch_backward(saved: Any, slopes: Any) -> tuple[Array | None, ...]:
     x, mask, scale, mean, by_spread, count = saved
     slope, _ = slopes
-    normal = (x - _wide(mean)) * _wide(by_spread)
+    normal = (x.astype(scale.dtype) - _wide(mean)) * _wide(by_spread)
     every = jnp.ones_like(mask)
     by_bias, by_scale = _masked_sum(slope, every), _masked_sum(slope * normal, every)
     through_moments = (_wide(by_bias) + normal * _wide(by_scale)) / count
     rest = jnp.where(mask[..., None, None, None], through_moments, 0)
-    return (slope - rest) * _wide(scale * by_spread), None, by_scale, by_bias, None, None
+    by_x = (slope - rest) * _wide(scale * by_spread)
+    return by_x.astype(x.dtype), None, by_scale, by_bias, None, None
 
 
 _batch_normalised.defvjp(_batch_forward, _batch_backward)
