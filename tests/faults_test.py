@@ -10,6 +10,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -113,6 +114,14 @@ def test_lines_name_the_disk_the_memory_and_nothing_else():
     assert failures.told(ValueError("a bug")) is None
 
 
+def test_a_device_whose_memory_does_not_suffice_names_the_keys():
+    with pytest.raises(jax.errors.JaxRuntimeError) as caught:
+        jax.block_until_ready(jax.jit(jnp.outer)(jnp.ones(10**7), jnp.ones(10**7)))  # 400 TB
+    line = failures.told(caught.value)
+    assert line.startswith("not enough memory on the device: RESOURCE_EXHAUSTED")
+    assert "raise train.accumulate, or set model.remat=True" in line
+
+
 def command(workdir, data, *flags):
     return [
         sys.executable, "-m", "va_jax.main", "--config=configs/quickstart.py:tiny",
@@ -161,6 +170,14 @@ def test_a_disk_that_cannot_be_written_is_one_line(small_disk, tiny_data):
     done = run(small_disk / "run", tiny_data)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: Read-only file system")
+
+
+@pytest.mark.slow
+def test_a_network_too_large_for_the_memory_is_one_line(tmp_path, tiny_data):
+    done = run(tmp_path / "run", tiny_data, "--config.model.units=3000000")  # 144 TB of LSTM
+    assert done.returncode == 1
+    assert "error: not enough memory on the device: RESOURCE_EXHAUSTED" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
