@@ -131,7 +131,7 @@ class Model:
     def _rows(self, tracks: list[Track], config: ConfigDict) -> int:
         """Rows of a batch: no more than can be filled, so that a single track is not padded.
 
-        Powers of 2 times the devices, so that there are few sizes to compile.
+        A multiple of the devices.
         """
         stride, asked = config.window.stride, config.eval
         if asked.state == "window" and inflate.reach(self._predict.model.backbone.times()):
@@ -140,7 +140,7 @@ class Model:
             pieces = lanes.lanes_of(tracks, stride)
         devices = self._mesh.size
         each = -(-len(pieces) // devices)
-        return min(asked.batch_size, devices * 2 ** (each - 1).bit_length())
+        return min(asked.batch_size, devices * each)
 
     def _times(self, time_s: Any, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
         if time_s is not None:
