@@ -1,13 +1,16 @@
-"""Frames per second of `va_jax.predict`, the share of each of its stages, and its peak memory.
+"""What `va_jax.predict` costs: frames per second, each stage's share, time and memory by length.
 
     python -m benchmarks.predict [MODEL] [--networks tzirakis2021:resnet50_lstm] [--video=CLIP]
 
 MODEL is an export or the workdir of a run; a network is FILE:VARIANT of `configs/`, with random
-parameters. The stages of one video are timed once all is compiled: searching and following faces,
-cutting crops, the network; both of the former decode the video, whose decoding alone is timed too.
-The network's stage, which reads and decodes the crops, takes turns with the bare jitted call on as
-many frames in memory, a batch as large and the state handed on; medians of the rounds.
-With `--minutes 1 10` fresh processes predict a short and a long video, in turns.
+parameters. Once all is compiled one video is predicted, its stages timed as they run: waiting for
+decoded frames in both passes, finding and following faces, cutting and encoding crops, the network
+with the decoding of the crops, the rest (first look at the file, rows). Seconds of CPU stand beside
+those of the wall; decoders work ahead in threads of their own, so their CPU falls to what runs
+meanwhile. The network's stage takes turns with the bare jitted call on as many frames in memory, in
+as many rows, the state handed on; medians of the rounds.
+With `--minutes 1 10` fresh processes predict a short and a long video, in turns, and one of two
+seconds, from which start-up and compilation are reckoned.
 """
 
 import argparse
@@ -15,10 +18,13 @@ import importlib
 import itertools
 import json
 import pathlib
+import resource
 import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -33,23 +39,62 @@ from va_jax.models import networks
 from va_jax.prediction import recipe
 from va_jax.prediction.pictures import Video
 from va_jax.prediction.progress import Progress
+from va_jax.prediction.rows import Table, rows
 from va_jax.prediction.source import Predictor
 from va_jax.schema import DIMS
 from va_jax.train_state import initial_variables
 
+STAGES = {
+    "frames of faces": "decode, first pass",
+    "faces": "find and follow faces",
+    "frames of crops": "decode, second pass",
+    "crops": "cut and encode crops",
+    "network": "network",
+    "rest": "rest",
+}
+BRIEF_MINUTES = 2 / 60  # of the video that tells start-up
+
+
+def clock() -> np.ndarray:
+    """Seconds of the wall and of this process's CPU."""
+    return np.array([time.perf_counter(), time.process_time()])
+
 
 class Stopwatch(Progress):
-    """Seconds and frames of every stage, in place of a bar."""
+    """The clock of every stage, in place of a bar; it runs until the next one begins."""
 
     def __init__(self):
         super().__init__("", shown=False)
-        self.seconds: dict[str, float] = {}
-        self._name, self._since = "start", time.perf_counter()
+        self.spent: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))
+        self._name, self._since = "rest", clock()
 
-    def stage(self, name: str, frames: int | None) -> None:
-        now = time.perf_counter()
-        self.seconds[self._name] = self.seconds.get(self._name, 0) + now - self._since
+    def stage(self, name: str, frames: int | None = None) -> None:
+        now = clock()
+        self.spent[self._name] += now - self._since
         self._name, self._since = name, now
+
+    def decoded(self, seconds: np.ndarray) -> None:
+        """Time that is not the running stage's but its decoder's."""
+        self.spent[f"frames of {self._name}"] += seconds
+        self.spent[self._name] -= seconds
+
+
+class Timed(Video):
+    """A video whose decoding is a stage of its own in every pass."""
+
+    def __init__(self, path: pathlib.Path, watch: Stopwatch):
+        super().__init__(path)
+        self._watch = watch
+
+    def __iter__(self) -> Iterator[Any]:
+        frames = super().__iter__()
+        while True:
+            start = clock()
+            frame = next(frames, None)
+            self._watch.decoded(clock() - start)
+            if frame is None:
+                return
+            yield frame
 
 
 def random_model(name: str) -> Model:
@@ -74,80 +119,133 @@ def random_model(name: str) -> Model:
     return Model(make_predict(network, mesh), variables, config, known, mesh)
 
 
-def bare_call(model: Model, frames: int) -> Any:
-    """The jitted pass over as many frames of noise, in chunks that hand on the state."""
-    network, rows = model._predict.model, model.config.window.stride
-    length = model.config.eval.length
-    chunks = -(-frames // (rows * length))
-    shape = (rows, length, model.size, model.size, 3)
+def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
+    """The jitted pass over as many frames of noise, in so many rows, chunk after chunk."""
+    network, length = model._predict.model, model.config.eval.length
+    lane = -(-frames // rows)  # frames of a row
+    shape = (rows, min(lane, length), model.size, model.size, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    face = np.ones((rows, length), bool)
     call = jax.jit(lambda *given: network.apply(*given, train=False))
+    sizes = [min(length, lane - first) for first in range(0, lane, length)]
 
-    def run() -> float:
-        start, state = time.perf_counter(), network.initial_state(rows)
-        for _ in range(chunks):
-            pred, state = call(model._variables, noise, face, state)
-            np.asarray(pred)
-        return time.perf_counter() - start
+    def run() -> np.ndarray:
+        start, state, preds = clock(), network.initial_state(rows), []
+        for size in sizes:
+            face = np.ones((rows, size), bool)
+            pred, state = call(model._variables, noise[:, :size], face, state)
+            preds.append(pred)
+        jax.device_get(preds)
+        return clock() - start
 
     run()  # compiles
     return run
 
 
 def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[str, Any]:
-    """Medians of the seconds of the stages, of decoding alone, and of the bare call."""
+    """Medians of what the stages and the bare call spend, in seconds of the wall and of CPU."""
     how, _ = recipe.of_passport(model.passport)
     predictor = Predictor(model, how, faces.Detector(min_face=recipe.MIN_FACE), every=every)
-    result, _ = predictor.predict(Video(path), Stopwatch())  # compiles
-    frames = len(result.time_s)
-    bare, found = bare_call(model, frames), []
-    for _ in range(rounds):
+    stride, _ = recipe.stride_for(model.passport, video.probe(path).fps)
+    lanes = min(stride, model.config.eval.batch_size)
+
+    def once() -> tuple[Stopwatch, int]:
         watch = Stopwatch()
-        predictor.predict(Video(path), watch)
-        watch.stage("", None)
-        start = time.perf_counter()
-        for _ in video.read_frames(path, recipe.MAX_SIDE):
-            pass
-        decode = time.perf_counter() - start
-        found.append(watch.seconds | {"decode": decode, "bare": bare()})
-    medians = {name: statistics.median(each[name] for each in found) for name in found[0]}
-    ratio = statistics.median(each["network"] / each["bare"] for each in found)
-    return {"frames": frames, "seconds": medians, "network_by_bare": ratio}
+        result, _ = predictor.predict(Timed(path, watch), watch)
+        watch.stage("rest")
+        with Table(path.with_suffix(".csv"), model.dims) as table:
+            table.add(rows(result))
+        watch.stage("")
+        return watch, len(result.time_s)
+
+    _, frames = once()  # compiles
+    bare, found = bare_call(model, frames, lanes), []
+    for _ in range(rounds):
+        watch, _ = once()
+        found.append({**watch.spent, "bare": bare()})
+    medians = {name: np.median([each[name] for each in found], 0).tolist() for name in found[0]}
+    ratios = [each["network"] / each["bare"] for each in found]
+    return {
+        "frames": frames,
+        "rows": lanes,
+        "seconds": {name: medians[name] for name in (*STAGES, "bare")},
+        "network_by_bare": np.median(ratios, 0).tolist(),
+    }
 
 
 def told(name: str, row: dict[str, Any]) -> str:
-    seconds = row["seconds"]
-    whole = seconds["start"] + seconds["faces"] + seconds["crops"] + seconds["network"]
-    shares = {
-        "decode, twice": 2 * seconds["decode"],
-        "find and follow faces": seconds["faces"] - seconds["decode"],
-        "cut crops": seconds["crops"] - seconds["decode"],
-        "network": seconds["network"],
-    }
-    parts = ", ".join(f"{key} {value / whole:.0%}" for key, value in shares.items())
-    return (
-        f"{name}: {row['frames'] / whole:.1f} frames/s: {parts}; network's stage "
-        f"{row['frames'] / seconds['network']:.0f} frames/s, {row['network_by_bare']:.2f} x the "
-        "time of the bare call"
-    )
+    """The table of one network."""
+    seconds, frames = row["seconds"], row["frames"]
+    whole_s, whole_cpu_s = np.sum([seconds[stage] for stage in STAGES], 0)
+    lines = [f"{name:<28}{'s':>9}{'share':>8}{'CPU s':>9}{'frames/s':>10}"]
+    for stage, words in STAGES.items():
+        wall_s, cpu_s = seconds[stage]
+        share = f"{wall_s / whole_s:.1%}"
+        lines.append(f"{words:<28}{wall_s:>9.3f}{share:>8}{cpu_s:>9.3f}{frames / wall_s:>10.0f}")
+    lines.append(f"{'all':<28}{whole_s:>9.3f}{'':>8}{whole_cpu_s:>9.3f}{frames / whole_s:>10.1f}")
+    wall_s, cpu_s = seconds["bare"]
+    lines.append(f"{'bare call':<28}{wall_s:>9.3f}{'':>8}{cpu_s:>9.3f}{frames / wall_s:>10.0f}")
+    wall, cpu = row["network_by_bare"]
+    lines.append(f"network / bare call: {wall:.2f}, of CPU {cpu:.2f}; {row['rows']} rows")
+    return "\n".join(lines)
+
+
+def spend(command: list[str]) -> tuple[float, float, float]:
+    """Seconds of the wall and of CPU, and the peak memory, MiB, of a fresh process."""
+
+    def cpu_s() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before_s = cpu_s()
+    wall_s, peak_mib = build.spend(command)
+    return wall_s, cpu_s() - before_s, peak_mib
 
 
 def lengths(
     model: str, folder: pathlib.Path, minutes: list[float], pictures: Any, every: int, rounds: int
-) -> dict[str, tuple[float, float]]:
-    """By minutes the median seconds and the largest peak, MiB, of a fresh process."""
-    spent: dict[str, list[tuple[float, float]]] = {f"{each:g}": [] for each in minutes}
-    for each in minutes:
+) -> dict[str, Any]:
+    """By minutes the median seconds, of the wall and of CPU, and largest peak of fresh processes.
+
+    `start_s` is what a video without frames would take, on the line through the two shortest.
+    """
+    spent: dict[float, list[tuple[float, float, float]]] = {}
+    for each in sorted({BRIEF_MINUTES, *minutes}):
         build.write_video(folder / f"{each:g}.mp4", pictures, round(60 * build.FPS * each))
-    for _, name in itertools.product(range(rounds), spent):
-        command = [sys.executable, "-m", "va_jax.predict", model, str(folder / f"{name}.mp4")]
+        spent[each] = []
+    for _, each in itertools.product(range(rounds), spent):
+        command = [sys.executable, "-m", "va_jax.predict", model, str(folder / f"{each:g}.mp4")]
         flags = [f"--out={folder}", "--overwrite", "--noprogress", f"--every={every}"]
-        spent[name].append(build.spend([*command, *flags]))
-    return {
-        name: (statistics.median(s for s, _ in each), max(mib for _, mib in each))
-        for name, each in spent.items()
-    }
+        spent[each].append(spend([*command, *flags]))
+    table = [
+        {
+            "minutes": each,
+            "s": [statistics.median(column) for column in list(zip(*turns, strict=True))[:2]],
+            "peak_mib": max(mib for *_, mib in turns),
+        }
+        for each, turns in spent.items()
+    ]
+    brief, short = table[0], table[1]
+    rate = np.subtract(short["s"], brief["s"]) / (short["minutes"] - brief["minutes"])
+    return {"table": table, "start_s": (brief["s"] - rate * brief["minutes"]).tolist()}
+
+
+def told_lengths(spent: dict[str, Any]) -> str:
+    """The table of the videos, and how many times the shortest asked for the longest one takes."""
+    table, start_s = spent["table"], np.array(spent["start_s"])
+    lines = [f"{'minutes':<12}{'s':>9}{'CPU s':>9}{'peak, MiB':>11}"]
+    for row in table:
+        wall_s, cpu_s = row["s"]
+        lines.append(f"{row['minutes']:<12.3g}{wall_s:>9.1f}{cpu_s:>9.1f}{row['peak_mib']:>11.0f}")
+    short, long = table[1], table[-1]
+    whole = np.divide(long["s"], short["s"])
+    less = (long["s"] - start_s) / (short["s"] - start_s)
+    lines.append(f"start-up and compilation: {start_s[0]:.1f} s, of CPU {start_s[1]:.1f}")
+    lines.append(
+        f"{long['minutes'] / short['minutes']:.3g} x the length: {whole[0]:.2f} x the time, of CPU "
+        f"{whole[1]:.2f} x; less start-up {less[0]:.2f} x, of CPU {less[1]:.2f} x; "
+        f"{long['peak_mib'] / short['peak_mib']:.2f} x the memory"
+    )
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -172,23 +270,25 @@ def main() -> None:
         pictures = build.drawn_pictures()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        rows: dict[str, Any] = {}
+        costs: dict[str, Any] = {}
         if args.seconds:
             clip = folder / "clip.mp4"
             build.write_video(clip, pictures, round(build.FPS * args.seconds))
             models = {args.model: va_jax.load(args.model)} if args.model else {}
             models |= {each: random_model(each) for each in args.networks}
-            rows = {
-                each: stages(model, clip, args.every, args.rounds) for each, model in models.items()
-            }
-        spent = lengths(args.model, folder, args.minutes, pictures, args.every, args.rounds)
+            for each, model in models.items():
+                costs[each] = stages(model, clip, args.every, args.rounds)
+        spent = None
+        if args.minutes:
+            asked = (args.model, folder, args.minutes, pictures)
+            spent = lengths(*asked, args.every, args.rounds)
     if args.json:
-        print(json.dumps({"stages": rows, "by_minutes": spent}))
+        print(json.dumps({"stages": costs, "by_minutes": spent}))
         return
-    for each, row in rows.items():
-        print(told(each, row))
-    for minutes, (seconds, mib) in spent.items():
-        print(f"a video of {minutes} min: {seconds:.1f} s, at most {mib:.0f} MiB")
+    for each, row in costs.items():
+        print(told(each, row), end="\n\n")
+    if spent:
+        print(told_lengths(spent))
 
 
 if __name__ == "__main__":
