@@ -138,10 +138,11 @@ def test_the_number_of_devices_changes_nothing_but_rounding(tiny_data, devices):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-6), many.params, one.params)
 
 
-def test_a_batch_computed_in_pieces_has_the_gradient_of_the_whole(tiny_data):
+def test_a_batch_computed_in_pieces_has_the_gradient_of_the_whole(tiny_data, monkeypatch):
     frozen = {"optim.rates.backbone": 0.0, "optim.name": "sgd", "train.accumulate": 1}
     whole = run_steps(tiny(tiny_data, **frozen), 2, jax.devices()[:1])[1]
-    for pieces in (2, 4):
+    for pieces, backend in ((2, "cpu"), (4, "cpu"), (4, "gpu")):  # unrolled, or a loop
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
         config = tiny(tiny_data, **(frozen | {"train.accumulate": pieces}))
         cut = run_steps(config, 2, jax.devices()[:1])[1]
         jax.tree.map(
