@@ -199,7 +199,8 @@ def initial_state(
             initial_variables(model, config.data.size or size, config.seed), tx
         )
 
-    return jax.jit(create)()
+    # On a CPU an array of a program that ran out of memory is waited for without end.
+    return jax.block_until_ready(jax.jit(create)())
 
 
 def check_compiled_once(step: Any) -> None:
@@ -210,7 +211,7 @@ def check_compiled_once(step: Any) -> None:
 
 def check_finite(tally: Tally, data: TrainingData) -> None:
     """Raise an InputError that names the first step that was not finite, and its tracks."""
-    bad = int(tally.bad_step)
+    bad = int(jax.block_until_ready(tally).bad_step)
     if bad >= 0:
         raise InputError(
             f"step {bad + 1}: loss or gradient is not finite; its batch holds tracks "
