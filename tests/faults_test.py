@@ -137,6 +137,7 @@ def run(*given):
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
 
 

@@ -415,7 +415,7 @@ def test_a_stopped_command_leaves_nothing_behind(tmp_path, tiny_run, media, numb
     temporary.mkdir()
     command = [*COMMAND, str(tiny_run), str(tmp_path / "tears_to_laughter.mp4")]
     process = subprocess.Popen(
-        [*command, f"--out={tmp_path / 'out'}"],
+        [*command, f"--out={tmp_path / 'out'}", f"--overlay={tmp_path / 'seen.mp4'}"],
         env=os.environ | {"TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         bufsize=0,
@@ -427,4 +427,5 @@ def test_a_stopped_command_leaves_nothing_behind(tmp_path, tiny_run, media, numb
     assert b"Traceback" not in process.stderr.read()
     assert process.wait(60) == code
     assert os.listdir(tmp_path / "out") == []
+    assert not list(tmp_path.glob("*seen*"))
     assert not [name for name in os.listdir(temporary) if "jax" not in name]
