@@ -48,10 +48,7 @@ class Job:
             sys.executable, "-m", "va_jax.main", "--config=configs/quickstart.py:tiny",
             f"--workdir={workdir}", f"--config.data.dir={data}", *FLAGS,
         ]  # fmt: skip
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            place = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
-        job = [place, f"--processes={processes}", "--join_s=30"] if processes > 1 else []
+        job = joining(processes) if processes > 1 else []
         env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
         env.setdefault("JAX_COMPILATION_CACHE_DIR", str(data / "compiled"))
         self.told = [tempfile.TemporaryFile("w+") for _ in range(processes)]  # noqa: SIM115
@@ -74,6 +71,14 @@ class Job:
         for told in self.told:
             told.seek(0)
         return "\n".join(told.read()[-1500:] for told in self.told)
+
+
+def joining(processes: int) -> list[str]:
+    """The flags that the processes of a new job have in common."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    return [f"--coordinator={place}", f"--processes={processes}", "--join_s=30"]
 
 
 def whole(workdir: pathlib.Path, data: pathlib.Path, processes: int) -> float:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.experimental import multihost_utils
 
 from configs.default import get_config
 from va_jax import sharding
@@ -83,3 +84,14 @@ def test_a_file_beside_a_checkpoint_lives_as_long_as_that(tmp_path):
     assert not (tmp_path / "checkpoints" / "1").exists()
     assert read_beside(tmp_path, 1, "note.json") is None
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["5", "6"]
+
+
+def test_saving_leaves_the_count_of_calls_alone_by_which_processes_stop_together(
+    tmp_path, monkeypatch
+):
+    calls = []
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", calls.append)
+    with Checkpoints(tmp_path) as saved:
+        saved.save(state(1), get_config(), {"valence": 0.1})
+        saved.wait()
+    assert calls == []

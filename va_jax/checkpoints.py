@@ -20,6 +20,13 @@ BEST = "dev_ccc"
 """The score kept beside a checkpoint that was evaluated: mean CCC over the dimensions, pooled."""
 
 
+class _Manager(ocp.CheckpointManager):
+    """Leaves preemption alone: by asking JAX with numbers of its own it would mix up `Stopping`."""
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
+
+
 class Checkpoints:
     """Saves in the background and restores; use as a context manager, or the last save is lost.
 
@@ -27,7 +34,7 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: pathlib.Path, newest: int = 1):
-        self._manager = ocp.CheckpointManager(
+        self._manager = _Manager(
             (workdir / "checkpoints").absolute(),
             item_handlers={
                 "state": ocp.PyTreeCheckpointHandler(),

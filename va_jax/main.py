@@ -41,7 +41,7 @@ STOPPED_CODE = flags.DEFINE_integer(
 def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes
     stop = Stopping(STOPPED_CODE.value)
-    stop.listen()
+    stop.listen(job=bool(COORDINATOR.value or os.environ.get("JAX_COORDINATOR_ADDRESS")))
     try:
         run(stop)
     except Stopped as stopped:
@@ -76,6 +76,7 @@ def run(stop: Stopping) -> None:
     from va_jax.train import train
 
     processes.start(COORDINATOR.value, PROCESS.value, PROCESSES.value, JOIN_S.value)
+    stop.joined()
     if MODE.value in ("train", "summary") and CONFIG.value is None:
         raise InputError("--config is missing; name a file, such as configs/quickstart.py")
     if MODE.value == "summary":

@@ -7,6 +7,8 @@ import json
 import os
 import pathlib
 import platform
+import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +24,8 @@ LOST_S = 60
 
 END_S = 3600
 """So long the others wait at the end for process 0, which scores and draws; ours."""
+
+REACH = "see that all of them run and reach that address"
 
 OWN = ("data.dir", "data.threads", "log.progress")
 """Keys in which processes may differ: where a copy of the data lies, how it is read."""
@@ -44,7 +48,7 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
             )
         return
     limits = {
-        "initialization_timeout": join_s,
+        "initialization_timeout": 2 * join_s,  # at which JAX aborts; `_late` comes first
         "heartbeat_timeout_seconds": LOST_S,
         "shutdown_timeout_seconds": END_S,
     }
@@ -61,13 +65,15 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
             "process_id": process,
             "num_processes": processes,
         }
+    late = threading.Timer(join_s, _late, [coordinator, join_s])
+    late.start()
     try:
         jax.distributed.initialize(**limits)
     except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"--coordinator={coordinator}: the processes did not come together within {join_s} s: "
-            f"{str(error).strip().splitlines()[0]}; see that all of them run and reach that address"
-        ) from error
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{_apart(coordinator)}: {reason}; {REACH}") from error
+    finally:
+        late.cancel()
 
 
 def told() -> str:
@@ -130,6 +136,16 @@ def facts(config: ConfigDict) -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "numpy")}
     kept = {key: value for key, value in flat.items() if key not in OWN}
     return kept | versions | {"code": digest.hexdigest()[:12]}
+
+
+def _late(coordinator: str, join_s: int) -> None:
+    """End the process, for JAX waits where no exception reaches it."""
+    print(f"error: {_apart(coordinator)} within {join_s} s; {REACH}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _apart(coordinator: str) -> str:
+    return f"--coordinator={coordinator}: the processes did not come together"
 
 
 def _gathered(mine: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,6 +5,11 @@ import signal
 import sys
 import threading
 
+HOLD_S = 20
+"""So long a request is held for a job to join, of the 30 s that clusters give; ours."""
+
+TERM = bytes([signal.SIGTERM])
+
 
 class Stopped(Exception):  # noqa: N818, for it is no error
     """The run ends before its end, as it was asked to; what it says is for people."""
@@ -13,32 +18,48 @@ class Stopped(Exception):  # noqa: N818, for it is no error
 class Stopping:
     """Hears the request once it listens.
 
-    A single process ends at once, with exit code `code`, as long as nothing is `unsaved`: while it
-    starts, compiles or evaluates what is saved, wherever Python is then. Otherwise `asked` tells
-    it, and a second request ends it at once with 143, as if it had not been heard. Of several
-    processes any may get the request: JAX makes all of them hear it at the same call of `asked`.
+    A process that is alone ends at once, with exit code `code`, as long as nothing is `unsaved`:
+    while it starts, compiles or evaluates what is saved, wherever Python is then. Otherwise `asked`
+    tells it, and a second request ends it at once with 143, as if it had not been heard. Of the
+    processes of a job any may get the request: they have `HOLD_S` to join, and then JAX makes all
+    of them hear it at the same call of `asked`.
     """
 
     def __init__(self, code: int = 0):
         self.unsaved = False
         self.code = code
         self._heard = threading.Event()
+        self._joined = threading.Event()
+        self._alone = True
         self._calls = 0
 
-    def listen(self) -> None:
-        """From here to the end of the process; before JAX is imported, which takes seconds."""
+    def listen(self, job: bool = False) -> None:
+        """From here to the end of the process; before JAX is imported, which takes seconds.
+
+        A process of a `job` joins others, and must then say so.
+        """
         pipe, end = os.pipe()
         os.set_blocking(end, False)
-        signal.signal(signal.SIGTERM, lambda *_: None)  # JAX takes the place of it in a job
+        signal.signal(signal.SIGTERM, _nothing)
         signal.set_wakeup_fd(end, warn_on_full_buffer=False)  # written to even while XLA compiles
+        if not job:
+            self._joined.set()
         threading.Thread(target=self._listen, args=(pipe,), daemon=True).start()
+
+    def joined(self) -> None:
+        """The processes of the job are together, and JAX has taken SIGTERM over."""
+        import jax
+
+        self._alone = jax.process_count() == 1
+        if self._alone:
+            signal.signal(signal.SIGTERM, _nothing)
+        self._joined.set()
 
     def asked(self) -> bool:
         """Whether to save and stop now; all processes must call it equally often."""
-        import jax
-        from jax.experimental import multihost_utils
+        if not self._alone and not self._heard.is_set():
+            from jax.experimental import multihost_utils
 
-        if jax.process_count() > 1 and not self._heard.is_set():
             self._calls += 1
             if multihost_utils.reached_preemption_sync_point(self._calls):
                 self._heard.set()
@@ -51,15 +72,25 @@ class Stopping:
 
     def _listen(self, pipe: int) -> None:
         with open(pipe, "rb", buffering=0) as numbers:
-            while number := numbers.read(1):
-                if number[0] != signal.SIGTERM:
-                    continue
-                if self._heard.is_set():
-                    os._exit(143)
-                if not self.unsaved:
-                    _say(b"\nstopped as asked, nothing is lost; the same command goes on\n")
-                    os._exit(self.code)
-                self._heard.set()
+            requests = (number for number in iter(lambda: numbers.read(1), b"") if number == TERM)
+            next(requests)
+            threading.Thread(target=self._act, daemon=True).start()
+            next(requests)
+            os._exit(143)
+
+    def _act(self) -> None:
+        """Follow the first request."""
+        if not self._joined.wait(HOLD_S) or (self._alone and not self.unsaved):
+            _say(b"\nstopped as asked, nothing is lost; the same command goes on\n")
+            os._exit(self.code)
+        if self._alone:
+            self._heard.set()
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)  # now to JAX, which tells it to all
+
+
+def _nothing(*_: object) -> None:
+    """A handler of Python's, without which no number is written to the pipe."""
 
 
 def _say(line: bytes) -> None:

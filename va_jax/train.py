@@ -58,6 +58,7 @@ def train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping | None = Non
     state = initial_state(config, model, tx, source.size)
     facts = sources.metadata(config.data.dir, config.data.name)
     processes.agree(config, {"workdir": str(workdir), "split_hash": facts["split_hash"]})
+    stop.check()
     begun = Checkpoints.any_in(workdir)
     start = None if begun else starting.start(config, state.variables)
     if start:
