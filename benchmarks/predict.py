@@ -18,8 +18,6 @@ import importlib
 import itertools
 import json
 import pathlib
-import resource
-import statistics
 import sys
 import tempfile
 import time
@@ -31,7 +29,7 @@ import jax
 import numpy as np
 
 import va_jax
-from benchmarks import build
+from benchmarks import build, video_lengths
 from va_jax import faces, sharding, video
 from va_jax.inference import make_predict
 from va_jax.model import Model
@@ -52,7 +50,6 @@ STAGES = {
     "network": "network",
     "rest": "rest",
 }
-BRIEF_MINUTES = 2 / 60  # of the video that tells start-up
 
 
 def clock() -> np.ndarray:
@@ -189,65 +186,6 @@ def told(name: str, row: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def spend(command: list[str]) -> tuple[float, float, float]:
-    """Seconds of the wall and of CPU, and the peak memory, MiB, of a fresh process."""
-
-    def cpu_s() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
-
-    before_s = cpu_s()
-    wall_s, peak_mib = build.spend(command)
-    return wall_s, cpu_s() - before_s, peak_mib
-
-
-def lengths(
-    model: str, folder: pathlib.Path, minutes: list[float], pictures: Any, every: int, rounds: int
-) -> dict[str, Any]:
-    """By minutes the median seconds, of the wall and of CPU, and largest peak of fresh processes.
-
-    `start_s` is what a video without frames would take, on the line through the two shortest.
-    """
-    spent: dict[float, list[tuple[float, float, float]]] = {}
-    for each in sorted({BRIEF_MINUTES, *minutes}):
-        build.write_video(folder / f"{each:g}.mp4", pictures, round(60 * build.FPS * each))
-        spent[each] = []
-    for _, each in itertools.product(range(rounds), spent):
-        command = [sys.executable, "-m", "va_jax.predict", model, str(folder / f"{each:g}.mp4")]
-        flags = [f"--out={folder}", "--overwrite", "--noprogress", f"--every={every}"]
-        spent[each].append(spend([*command, *flags]))
-    table = [
-        {
-            "minutes": each,
-            "s": [statistics.median(column) for column in list(zip(*turns, strict=True))[:2]],
-            "peak_mib": max(mib for *_, mib in turns),
-        }
-        for each, turns in spent.items()
-    ]
-    brief, short = table[0], table[1]
-    rate = np.subtract(short["s"], brief["s"]) / (short["minutes"] - brief["minutes"])
-    return {"table": table, "start_s": (brief["s"] - rate * brief["minutes"]).tolist()}
-
-
-def told_lengths(spent: dict[str, Any]) -> str:
-    """The table of the videos, and how many times the shortest asked for the longest one takes."""
-    table, start_s = spent["table"], np.array(spent["start_s"])
-    lines = [f"{'minutes':<12}{'s':>9}{'CPU s':>9}{'peak, MiB':>11}"]
-    for row in table:
-        wall_s, cpu_s = row["s"]
-        lines.append(f"{row['minutes']:<12.3g}{wall_s:>9.1f}{cpu_s:>9.1f}{row['peak_mib']:>11.0f}")
-    short, long = table[1], table[-1]
-    whole = np.divide(long["s"], short["s"])
-    less = (long["s"] - start_s) / (short["s"] - start_s)
-    lines.append(f"start-up and compilation: {start_s[0]:.1f} s, of CPU {start_s[1]:.1f}")
-    lines.append(
-        f"{long['minutes'] / short['minutes']:.3g} x the length: {whole[0]:.2f} x the time, of CPU "
-        f"{whole[1]:.2f} x; less start-up {less[0]:.2f} x, of CPU {less[1]:.2f} x; "
-        f"{long['peak_mib'] / short['peak_mib']:.2f} x the memory"
-    )
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", help="an export, or the workdir of a run")
@@ -281,14 +219,14 @@ def main() -> None:
         spent = None
         if args.minutes:
             asked = (args.model, folder, args.minutes, pictures)
-            spent = lengths(*asked, args.every, args.rounds)
+            spent = video_lengths.measure(*asked, args.every, args.rounds)
     if args.json:
         print(json.dumps({"stages": costs, "by_minutes": spent}))
         return
     for each, row in costs.items():
         print(told(each, row), end="\n\n")
     if spent:
-        print(told_lengths(spent))
+        print(video_lengths.told(spent))
 
 
 if __name__ == "__main__":

@@ -14,17 +14,12 @@ see the same device; `--compile` adds it under torch.compile.
 """
 
 import argparse
-import ctypes
 import functools
-import gc
 import importlib
 import importlib.util
 import json
 import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -34,7 +29,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks import ceilings
+from benchmarks import ceilings, memory
 from va_jax import optim, summary
 from va_jax.models import networks
 from va_jax.schema import DIMS
@@ -139,45 +134,6 @@ def flops_per_frame(config: ConfigDict) -> float:
     return sum(row.flops for row in rows)
 
 
-def memory_mib(variant: str, name: str, shape: Sequence[int]) -> float:
-    """`own_memory_mib` of a process that does nothing else."""
-    command = [sys.executable, "-m", "benchmarks.train_step", "--memory_of", variant, "--compile"]
-    sides = zip(("--windows", "--length", "--size"), map(str, shape), strict=True)
-    command += ["--networks", name, *(word for pair in sides for word in pair)]
-    # What is freed returns to the system at once, so that taking it again shows.
-    malloc = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    done = subprocess.run(command, env=os.environ | malloc, stdout=subprocess.PIPE, check=True)
-    return float(done.stdout.split()[-1])
-
-
-def own_memory_mib(variant: str, step: Step) -> float:
-    """The most that a step takes beyond what lies there before it."""
-    step()  # makes what stays: compiled code, the optimiser's state
-    gc.collect()
-    on_gpu = jax.default_backend() != "cpu"
-    if on_gpu and variant == "torch":
-        import torch
-
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    if on_gpu:
-        stats = jax.local_devices()[0].memory_stats()
-        return (stats["peak_bytes_in_use"] - stats["bytes_in_use"]) / 2**20
-    ctypes.CDLL(None).malloc_trim(0)
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")  # the peak starts anew
-    before = resident_kib("VmRSS")
-    step()
-    return (resident_kib("VmHWM") - before) / 2**10
-
-
-def resident_kib(field: str) -> int:
-    with open("/proc/self/status", encoding="ascii") as file:
-        return int(re.search(rf"{field}:\s+(\d+) kB", file.read())[1])
-
-
 def ceilings_of(dtype: str) -> dict[str, float]:
     found = {"gflops": ceilings.matmul_gflops(dtype), "gb_per_s": ceilings.copy_gb_per_s()}
     arithmetic = f"{found['gflops']:.0f} GFLOP/s in a {dtype} matrix product"
@@ -209,13 +165,13 @@ def main() -> None:
         shape = arguments.windows, arguments.length, arguments.size
         config = read_config(arguments.networks[0], *shape)
         step, _ = variants[arguments.memory_of](config, random_batch(config))
-        print(own_memory_mib(arguments.memory_of, step))
+        print(memory.own_mib(arguments.memory_of, step))
         return
 
     cache = tempfile.TemporaryDirectory()  # the processes that measure memory need not compile
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
     jax.config.update("jax_compilation_cache_dir", cache.name)
-    compare(arguments, variants, flops_factor=3, memory=memory_mib)
+    compare(arguments, variants, flops_factor=3, memory_of=memory.mib)
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
@@ -242,7 +198,7 @@ def compare(
     arguments: argparse.Namespace,
     variants: dict[str, Variant],
     flops_factor: int,
-    memory: Callable[[str, str, Sequence[int]], float] | None = None,
+    memory_of: Callable[[str, str, Sequence[int]], float] | None = None,
 ) -> None:
     """Times the variants of every network in turns and prints the table."""
     cores, rounds = len(os.sched_getaffinity(0)), arguments.rounds
@@ -272,7 +228,7 @@ def compare(
                 "gflops": speed * flops / 1e9,
                 "gb_per_s": moved[variant] and moved[variant] / median_s / 1e9,
                 "ratio": statistics.median(ours / this for ours, this in pairs),
-                "mib": memory and memory(variant, name, shape),
+                "mib": memory_of and memory_of(variant, name, shape),
             }
             table.append({"network": name, "batch": shape, "variant": variant, **row})
             cells = [f"{row['gflops']:>9.1f}", f"{row['gflops'] / most['gflops']:>8.2f}"]
@@ -282,7 +238,7 @@ def compare(
             else:
                 cells.append(" " * 15)
             cells.append(f"{row['ratio']:>7.2f}")
-            cells += [f"{row['mib']:>7.0f}"] if memory else []
+            cells += [f"{row['mib']:>7.0f}"] if memory_of else []
             print(
                 f"{name:<40}{'{} x {} x {}'.format(*shape):<20}{variant:<9}{row['ms']:>7.0f}"
                 f"{speed:>10.1f}{''.join(cells)}",

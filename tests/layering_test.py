@@ -16,7 +16,7 @@ LAYERS = [
     {"optim", "sharding", "train_state", "checkpoints", "logs", "step", "inference"}
     | {"processes", "profiling", "stopping", "failures", "stream", "stablehlo"}
     | {"scoring", "challenges", "report"},
-    {"sheet", "passport", "model_card", "trial", "export", "starting", "summary"}
+    {"sheet", "passport", "passport_fields", "model_card", "trial", "export", "starting", "summary"}
     | {"evaluate", "train", "cross_data"},
     {"model", "prediction"},
     {"browse", "compare", "doctor", "main", "matrix", "predict", "score", "selftest"}

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.train_test import tiny
-from va_jax import passport
+from va_jax import passport, passport_fields
 from va_jax.data import sources
 from va_jax.schema import InputError
 
@@ -140,7 +140,7 @@ def test_a_folder_without_a_passport_is_told_the_command(tmp_path):
         passport.read(tmp_path)
 
 
-@pytest.mark.parametrize("key", passport.FIELDS)
+@pytest.mark.parametrize("key", passport_fields.FIELDS)
 def test_an_entry_that_is_missing_is_named(known, tmp_path, key):
     passport.write(tmp_path, changed(known, key, ...))
     with pytest.raises(InputError, match=rf"passport\.json: '{key}' is missing; write the export"):
