@@ -5,6 +5,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -79,3 +80,23 @@ def test_one_whose_others_do_not_come_ends_in_time_and_at_once_when_asked_twice(
     assert AGAIN in patient.communicate()[0]
     assert patient.returncode == 0
     assert time.monotonic() - begun < stopping.HOLD_S + 5
+
+
+LATE = """
+import os, signal
+from va_jax.stopping import Stopping
+
+class Last:
+    def __del__(self, kill=os.kill, process=os.getpid(), number=signal.SIGTERM):
+        kill(process, number)  # Python has given all its handlers up by now
+
+last, stop = Last(), Stopping()
+stop.listen()
+{end}
+"""
+
+
+@pytest.mark.parametrize(("end", "code"), [("stop.end()", 0), ("", -signal.SIGTERM)])
+def test_a_request_that_comes_when_all_is_done_changes_nothing(end, code):
+    done = subprocess.run([sys.executable, "-c", LATE.format(end=end)], cwd=ROOT, check=False)
+    assert done.returncode == code

@@ -52,6 +52,8 @@ def main(_: list[str]) -> None:
     except Exception as error:
         fail(error)
         raise
+    finally:
+        stop.end()
 
 
 def fail(error: Exception) -> None:

@@ -55,6 +55,10 @@ class Stopping:
             signal.signal(signal.SIGTERM, _nothing)
         self._joined.set()
 
+    def end(self) -> None:
+        """All is done: a request that comes while Python takes itself apart changes nothing."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
     def asked(self) -> bool:
         """Whether to save and stop now; all processes must call it equally often."""
         if not self._alone and not self._heard.is_set():
