@@ -77,6 +77,8 @@ def run(stop: Stopping) -> None:
     from va_jax.summary import summary
     from va_jax.train import train
 
+    if MODE.value == "export":
+        jax.config.update("jax_platforms", "cpu")  # where an export is compared
     processes.start(COORDINATOR.value, PROCESS.value, PROCESSES.value, JOIN_S.value)
     stop.joined()
     if MODE.value in ("train", "summary") and CONFIG.value is None:
@@ -88,7 +90,6 @@ def run(stop: Stopping) -> None:
         raise InputError("--workdir is missing; name the folder of the run")
     workdir, out = pathlib.Path(WORKDIR.value), pathlib.Path(OUT.value) if OUT.value else None
     if MODE.value == "export":
-        jax.config.update("jax_platforms", "cpu")  # where an export is compared
         export(workdir, out or workdir / "export")
         return
     print(processes.told(), flush=True)

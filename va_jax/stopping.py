@@ -47,7 +47,9 @@ class Stopping:
         threading.Thread(target=self._listen, args=(pipe,), daemon=True).start()
 
     def joined(self) -> None:
-        """The processes of the job are together, and JAX has taken SIGTERM over."""
+        """The processes of a job are together, and JAX has taken SIGTERM over."""
+        if self._joined.is_set():
+            return
         import jax
 
         self._alone = jax.process_count() == 1
