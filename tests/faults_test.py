@@ -112,6 +112,8 @@ def test_lines_name_the_disk_the_memory_and_nothing_else():
     assert failures.told(stored).startswith("No space left on device; once that is mended")
     assert "train.accumulate" in failures.told(MemoryError("8 GiB"))
     assert failures.told(ValueError("a bug")) is None
+    repeated = MemoryError("INTERNAL: " + 99 * "Error dispatching: " + "8 GiB")
+    assert "not enough memory: INTERNAL: Error dispatching: 8 GiB;" in failures.told(repeated)
 
 
 def test_a_device_whose_memory_does_not_suffice_names_the_keys():

@@ -50,4 +50,5 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 def _first_line(error: BaseException) -> str:
     line = (str(error).strip().splitlines() or ["no more is known"])[0]
+    line = re.sub(r"(\w[^:]*: )\1+", r"\1", line)  # once more for each that waited
     return line if len(line) <= 300 else f"{line[:297]}..."
