@@ -51,8 +51,10 @@ class Conv(nn.Module):
             joined = jnp.moveaxis(kernel, 0, 2).reshape(*kernel.shape[1:3], -1, self.features)
             y = _each_frame(side_by_side, joined, self.stride)
         else:  # XLA's own 3-D convolutions are many times slower on a CPU
-            views = zip(_temporal_taps(x, mask, self.time), kernel, strict=True)
-            y = sum(_each_frame(view, tap, self.stride) for view, tap in views)
+            # split, for its gradient joins; that of an index pads with zeros and adds
+            pieces = lax.split(kernel, (1,) * self.time.taps)
+            views = zip(_temporal_taps(x, mask, self.time), pieces, strict=True)
+            y = sum(_each_frame(view, tap[0], self.stride) for view, tap in views)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
             y = y + bias.astype(self.dtype)[None, None, None, None]
