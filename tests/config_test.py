@@ -107,3 +107,10 @@ def test_a_workdir_from_before_a_key_was_there_is_read_with_its_default(tmp_path
     (tmp_path / "config.json").write_text(json.dumps(old))
     assert load(tmp_path).to_json(sort_keys=True) == legal().to_json(sort_keys=True)
     claim(tmp_path, legal())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"log": 3}', "\x00"])
+def test_a_config_that_is_not_one_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config\.json: not the config of a run .*; restore it"):
+        load(tmp_path)

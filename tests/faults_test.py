@@ -45,6 +45,16 @@ def read_all(data, spare=0):
     return source, read
 
 
+def test_a_split_without_tracks_is_named(tmp_path, tiny_data):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    (path,) = data.glob("synthetic_faces/tiny/*/metadata.json")
+    facts = json.loads(path.read_text())
+    facts["tracks"]["dev"] = []
+    path.write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="its split 'dev' has no track; name another"):
+        sources.open_split(str(data), "synthetic_faces/tiny", "dev")
+
+
 def test_a_bad_record_is_named_with_its_track_and_the_remedy(damaged):
     remedy = r"record \d+, frames \d+ to \d+ of track '.*', cannot be read: .*max_bad_records=1"
     with pytest.raises(InputError, match=remedy):

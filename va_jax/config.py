@@ -163,11 +163,14 @@ def load(workdir: pathlib.Path) -> ConfigDict:
     path = workdir / "config.json"
     if not path.exists():
         raise InputError(f"{path}: not found; is {str(workdir)!r} the workdir of a run?")
-    tree = json.loads(path.read_text())
-    for section, keys in ADDED.items():
-        there = tree.get(section, {})
-        tree[section] = there | {key: keys[key] for key in keys if key not in there}
-    return ConfigDict(tree).lock()
+    try:
+        tree = json.loads(path.read_text())
+        for section, keys in ADDED.items():
+            there = tree.get(section, {})
+            tree[section] = there | {key: keys[key] for key in keys if key not in there}
+        return ConfigDict(tree).lock()
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not the config of a run ({error!r}); restore it") from error
 
 
 def of_run(workdir: pathlib.Path, given: ConfigDict | None) -> ConfigDict:

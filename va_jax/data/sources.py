@@ -178,7 +178,8 @@ def stored_landmarks(data_dir: str, name: str) -> int:
 def open_split(data_dir: str, name: str, split: str, landmarks: int = 0, spare: int = 0) -> Source:
     """The split `split` of a built data set, with or without (0) its landmarks; `spare`: Source.
 
-    Raises InputError where it has no such split, or another number of landmarks per frame.
+    Raises InputError where it has no such split, no track in it, or another number of landmarks per
+    frame.
     """
     builder = _builder(directory(data_dir, name))
     facts = builder.info.metadata
@@ -195,6 +196,11 @@ def open_split(data_dir: str, name: str, split: str, landmarks: int = 0, spare: 
             f"set {f'it to {points} or ' if points else ''}model.landmarks='none'"
         )
     tracks = [Track(**row) for row in facts["tracks"][split]]
+    if not tracks:
+        raise InputError(
+            f"data set {name!r}: its split {split!r} has no track; name another split, or build "
+            "the set again with recordings for it (report.csv tells which were left out)"
+        )
     stored = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
     needed = ("frames", *_fields(landmarks))  # the rest would cost half a millisecond a window
     features = tfds.features.FeaturesDict({key: layout[key] for key in needed})
