@@ -33,7 +33,9 @@ import simplejpeg
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder as synthetic
 from tfds_builders.synthetic_faces.render import render
 from tfds_builders.writer import Recording
-from va_jax import faces, jpeg, video
+from va_jax import faces
+from va_jax.video import jpeg
+from va_jax.video import read as video
 
 FPS = 25
 WIDTH, HEIGHT = 640, 360

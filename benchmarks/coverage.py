@@ -9,9 +9,9 @@ import argparse
 
 import numpy as np
 
-from va_jax import intervals
-from va_jax.influence import standard_errors
-from va_jax.metrics import Moments, aggregate
+from va_jax.evaluation import bootstrap
+from va_jax.evaluation.jackknife import standard_errors
+from va_jax.evaluation.metrics import Moments, aggregate
 
 METRICS = ("ccc", "pcc", "rmse", "sagr")
 POPULATION = 40_000
@@ -34,7 +34,7 @@ def recordings(rng: np.random.Generator, count: int) -> Moments:
 def trial(rng: np.random.Generator, size: int, seed: int) -> dict[str, tuple[np.ndarray, ...]]:
     """Metric -> ends of the interval and of the percentile interval, pooled."""
     moments, once = recordings(rng, size), np.ones((1, size))
-    drawn = intervals.resamples(size, seed=seed)
+    drawn = bootstrap.resamples(size, seed=seed)
     value, error, resampled, errors = (
         each["pooled"]
         for each in (
@@ -44,10 +44,10 @@ def trial(rng: np.random.Generator, size: int, seed: int) -> dict[str, tuple[np.
             standard_errors(moments, drawn),
         )
     )
-    tails = ((1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2)
+    tails = ((1 - bootstrap.LEVEL) / 2, (1 + bootstrap.LEVEL) / 2)
     return {
         key: (
-            *intervals.interval(value[key], error[key][0], resampled[key], errors[key]),
+            *bootstrap.interval(value[key], error[key][0], resampled[key], errors[key]),
             *np.quantile(resampled[key], tails, axis=0),
         )
         for key in METRICS

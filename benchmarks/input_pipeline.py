@@ -25,7 +25,7 @@ import simplejpeg
 
 from va_jax.data import sources, windows
 from va_jax.data.pipeline import TrainingData
-from va_jax.schema import CLIP_FRAMES
+from va_jax.types import CLIP_FRAMES
 
 PLAIN = {
     "flip": False, "crop": 1.0, "rotation_deg": 0.0,

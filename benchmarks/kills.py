@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from va_jax import checkpoints
+from va_jax.train import checkpoints
 
 STEPS = 200
 FLAGS = (

@@ -8,7 +8,7 @@ import torch
 from ml_collections import ConfigDict
 
 from benchmarks.peers import Network
-from va_jax.schema import DIMS
+from va_jax.types import DIMS
 
 
 def make_step(

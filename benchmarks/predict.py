@@ -30,17 +30,19 @@ import numpy as np
 
 import va_jax
 from benchmarks import build, video_lengths
-from va_jax import faces, sharding, video
-from va_jax.inference import make_predict
-from va_jax.model import Model
-from va_jax.models import networks
-from va_jax.prediction import recipe
-from va_jax.prediction.pictures import Video
-from va_jax.prediction.progress import Progress
-from va_jax.prediction.rows import Table, rows
-from va_jax.prediction.source import Predictor
-from va_jax.schema import DIMS
-from va_jax.train_state import initial_variables
+from va_jax import faces
+from va_jax.evaluation.predict_split import make_predict
+from va_jax.export.model import Model
+from va_jax.models import build as networks
+from va_jax.predict import preprocessing
+from va_jax.predict.pictures import Video
+from va_jax.predict.progress import Progress
+from va_jax.predict.rows import Table, rows
+from va_jax.predict.source import Predictor
+from va_jax.train import sharding
+from va_jax.train.state import initial_variables
+from va_jax.types import DIMS
+from va_jax.video import read
 
 STAGES = {
     "frames of faces": "decode, first pass",
@@ -140,9 +142,9 @@ def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
 
 def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[str, Any]:
     """Medians of what the stages and the bare call spend, in seconds of the wall and of CPU."""
-    how, _ = recipe.of_passport(model.passport)
-    predictor = Predictor(model, how, faces.Detector(min_face=recipe.MIN_FACE), every=every)
-    stride, _ = recipe.stride_for(model.passport, video.probe(path).fps)
+    how, _ = preprocessing.of_passport(model.passport)
+    predictor = Predictor(model, how, faces.Detector(min_face=preprocessing.MIN_FACE), every=every)
+    stride, _ = preprocessing.stride_for(model.passport, read.probe(path).fps)
     lanes = min(stride, model.config.eval.batch_size)
 
     def once() -> tuple[Stopwatch, int]:
@@ -192,7 +194,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=[], help="FILE:VARIANT of configs/")
     parser.add_argument("--video", type=pathlib.Path, help="clip with a face, shown in turns")
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--every", type=int, default=recipe.DETECT_EVERY)
+    parser.add_argument("--every", type=int, default=preprocessing.DETECT_EVERY)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, nargs="*", default=[])
     parser.add_argument("--json", action="store_true")
@@ -201,7 +203,7 @@ def main() -> None:
         sys.exit("error: --minutes needs a MODEL, for fresh processes load it")
     if args.video:
         frames = itertools.islice(
-            video.read_frames(args.video, recipe.MAX_SIDE), build.PIECE_FRAMES
+            read.read_frames(args.video, preprocessing.MAX_SIDE), build.PIECE_FRAMES
         )
         pictures = [image for _, image in frames]
     else:

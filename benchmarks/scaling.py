@@ -26,12 +26,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from va_jax import optim, sharding
-from va_jax.models import networks
-from va_jax.schema import DIMS
-from va_jax.step import make_step
-from va_jax.train import initial_state
-from va_jax.train_state import Tally, abstract
+from va_jax.models import build
+from va_jax.train import optim, sharding
+from va_jax.train.loop import initial_state
+from va_jax.train.state import Tally, abstract
+from va_jax.train.step import make_step
+from va_jax.types import DIMS
 
 NETWORKS = ("quickstart:gru", "tzirakis2021:resnet50_lstm", "teixeira2021:resnet50,i3d_centred")
 COLLECTIVE = re.compile(
@@ -71,7 +71,7 @@ def compiled(name: str) -> dict[str, Any]:
     config.train.batch_size = jax.device_count()
     config.train.accumulate = 1
     size = config.data.size or 48
-    model, tx = networks.build(config.model, DIMS), optim.make_tx(config.optim, 100)
+    model, tx = build.build(config.model, DIMS), optim.make_tx(config.optim, 100)
     mesh = sharding.make_mesh()
     whole = sharding.replicated(mesh)
     state = abstract(jax.eval_shape(lambda: initial_state(config, model, tx, size)), whole)

@@ -30,11 +30,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import ceilings, memory
-from va_jax import optim, summary
-from va_jax.models import networks
-from va_jax.schema import DIMS
-from va_jax.step import make_step
-from va_jax.train_state import Tally, TrainState, initial_variables
+from va_jax.models import build
+from va_jax.train import optim, summary
+from va_jax.train.state import Tally, TrainState, initial_variables
+from va_jax.train.step import make_step
+from va_jax.types import DIMS
 
 NETWORKS = (
     "teixeira2021:vgg16,lstm",
@@ -79,13 +79,13 @@ def random_batch(config: ConfigDict) -> dict[str, Any]:
         "target": rng.uniform(-1, 1, (*shape, len(DIMS))).astype(np.float32),
         "mask": np.ones(shape, bool),
     }
-    if points := networks.landmark_points(config.model):
+    if points := build.landmark_points(config.model):
         batch["landmarks"] = rng.uniform(-1, 1, (*shape, points, 2)).astype(np.float32)
     return batch
 
 
 def our_step(config: ConfigDict, batch: dict[str, Any]) -> tuple[Step, float]:
-    model = networks.build(config.model, DIMS)
+    model = build.build(config.model, DIMS)
     tx = optim.make_tx(config.optim, config.train.steps)
 
     @jax.jit
@@ -128,7 +128,7 @@ def step_variants(compile_torch: bool) -> dict[str, Variant]:
 
 def flops_per_frame(config: ConfigDict) -> float:
     """Of the forward pass."""
-    model = networks.build(config.model, DIMS)
+    model = build.build(config.model, DIMS)
     inputs = model.inputs(1, config.window.length, config.data.size)
     rows = summary.rows(model, summary.abstract_variables(model, inputs), inputs)
     return sum(row.flops for row in rows)

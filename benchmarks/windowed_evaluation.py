@@ -22,12 +22,13 @@ import numpy as np
 import simplejpeg
 from ml_collections import ConfigDict
 
-from va_jax import inference, sharding
 from va_jax.data.sources import Source
 from va_jax.data.windows import PADDING
-from va_jax.models import networks
-from va_jax.schema import CLIP_FRAMES, DIMS, Track
-from va_jax.train_state import initial_variables
+from va_jax.evaluation import predict_split
+from va_jax.models import build
+from va_jax.train import sharding
+from va_jax.train.state import initial_variables
+from va_jax.types import CLIP_FRAMES, DIMS, Track
 
 NETWORKS = {  # FILE:VARIANT -> side in pixels, frames of a window, of the tracks, tracks in a batch
     "quickstart:gru": (48, 64, (1500, 1400, 1300, 1200, 1100, 1000, 900, 800), 4),
@@ -70,14 +71,14 @@ def open_tracks(name: str) -> Source:
 
 
 def two_ways(
-    config: ConfigDict, source: Source, predict: inference.Predict, mesh: Any
-) -> dict[str, inference.Way]:
-    ways = (inference.separate_windows, inference.cached_windows)
+    config: ConfigDict, source: Source, predict: predict_split.Predict, mesh: Any
+) -> dict[str, predict_split.Way]:
+    ways = (predict_split.separate_windows, predict_split.cached_windows)
     chosen = [way(config, predict, source, mesh) for way in ways]
     return dict(zip(("per window", "per frame"), chosen, strict=True))
 
 
-def computed_frames(way: inference.Way) -> int:
+def computed_frames(way: predict_split.Way) -> int:
     batches = [step.read for step in way.plan if any(window != PADDING for window in step.read)]
     return sum(map(len, batches)) * way.read
 
@@ -103,22 +104,22 @@ def main() -> None:
     table = []
     for name in arguments.networks:
         source, mesh = open_tracks(name), sharding.make_mesh()
-        model = networks.build(read_config(name, 0.5).model, DIMS)
+        model = build.build(read_config(name, 0.5).model, DIMS)
         create = jax.jit(lambda model=model, size=source.size: initial_variables(model, size, 0))
         variables = sharding.replicate(mesh, create())
-        predict = inference.make_predict(model, mesh)
+        predict = predict_split.make_predict(model, mesh)
         for overlap in arguments.overlaps:
             config = read_config(name, overlap)
             ways = two_ways(config, source, predict, mesh)
             given = (model, variables, source, mesh)
-            traces = [inference.run(config, way, *given) for way in ways.values()]  # compiles
+            traces = [predict_split.run(config, way, *given) for way in ways.values()]  # compiles
             pairs = zip(*traces, strict=True)
             difference = max(float(np.abs(a.pred - b.pred).max()) for a, b in pairs)
             times_s = {label: [] for label in ways}
             for _ in range(arguments.rounds):
                 for label, way in ways.items():
                     start = time.perf_counter()
-                    inference.run(config, way, *given)
+                    predict_split.run(config, way, *given)
                     times_s[label].append(time.perf_counter() - start)
             medians_s = {label: statistics.median(turns) for label, turns in times_s.items()}
             ratio = statistics.median(

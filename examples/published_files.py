@@ -21,8 +21,7 @@ import va_jax
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder as synthetic
 from tfds_builders.synthetic_faces.render import render
 from tfds_builders.writer import Recording
-from va_jax import selftest
-from va_jax.prediction import recipe
+from va_jax.predict import preprocessing, selftest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NETWORK = ("--config.model.width=8", "--config.model.units=16")
@@ -82,7 +81,7 @@ def write_clip(path):
 def write_values(folder):
     """What the network says of the crops at the boxes in `expected.csv`."""
     model = va_jax.load(folder / "model")
-    how, _ = recipe.of_passport(model.passport)
+    how, _ = preprocessing.of_passport(model.passport)
     places = selftest.read(folder / "expected.csv")
     found = selftest.cropped(model, how, folder / "clip.mp4", places)
     with (folder / selftest.VALUES).open("w", newline="") as file:

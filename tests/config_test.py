@@ -10,7 +10,7 @@ import pytest
 from configs import default
 from va_jax import config as configuration
 from va_jax.config import CHOICES, RANGES, check, claim, load
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 CONFIGS = [
     path.stem

@@ -18,14 +18,14 @@ from ml_collections import config_flags
 
 import configs
 from va_jax import config as configuration
-from va_jax import starting, summary
-from va_jax.evaluate import evaluate
-from va_jax.logs import SPENT
-from va_jax.models import networks
-from va_jax.schema import DIMS
-from va_jax.train import train
-from va_jax.weights import pretrained
-from va_jax.weights.pretrained import Weights
+from va_jax.evaluation.evaluate import evaluate
+from va_jax.models import build
+from va_jax.train import initialize, summary
+from va_jax.train.logs import SPENT
+from va_jax.train.loop import train
+from va_jax.types import DIMS
+from va_jax.weights import load
+from va_jax.weights.load import Weights
 
 pytestmark = pytest.mark.usefixtures("without_page")
 
@@ -97,7 +97,7 @@ def network_of(row):
 def shapes(row, tiny=False):
     """Abstract variables by path."""
     config = config_of(row, *["tiny"] * tiny)
-    model = networks.build(config.model, DIMS)
+    model = build.build(config.model, DIMS)
     variables = summary.abstract_variables(model, model.inputs(1, 2, config.data.size or 32))
     return flatten_dict(variables, sep="/")
 
@@ -113,7 +113,7 @@ def test_every_row_is_legal_and_has_its_pinned_number_of_parameters(row):
     configuration.check(config_of(row))
     assert config_of(row).model == config_of(network_of(row)).model
     params = [x for path, x in shapes(network_of(row)).items() if path.startswith("params/")]
-    assert networks.parameter_count(params) == COUNTS[network_of(row)]
+    assert build.parameter_count(params) == COUNTS[network_of(row)]
 
 
 def dense(*widths):
@@ -290,8 +290,8 @@ def after(given, row, **changes):
     own = {"params": {}, "batch_stats": {}}
     for path, leaf in shapes(row).items():
         own[path.partition("/")[0]][path.partition("/")[2]] = leaf
-    starting.check_backbone(given, config.model.backbone)
-    return starting.fill(own, given, config.init)
+    initialize.check_backbone(given, config.model.backbone)
+    return initialize.fill(own, given, config.init)
 
 
 HEADS = {f"head_{dim}" for dim in DIMS}
@@ -368,7 +368,7 @@ VGG_FILES = {
 )
 def test_at_96_pixels_a_vgg_file_gives_its_convolutions_and_its_input(format, row, initialised):
     leave_out = config_of(row).init.leave_out
-    start = after(pretrained.translate(VGG_FILES[format], format, "a file", leave_out), row)
+    start = after(load.translate(VGG_FILES[format], format, "a file", leave_out), row)
     assert layers(start, "initialised") == initialised
     assert {"backbone/conv1_1", "backbone/conv5_3", "batch_stats/input"} <= layers(start, "loaded")
 
@@ -378,7 +378,7 @@ def test_at_96_pixels_a_vgg_file_gives_its_convolutions_and_its_input(format, ro
 def test_at_224_pixels_a_vgg_file_gives_all_but_the_heads(word, format):
     row = f"teixeira2021:vgg16,frame,init={word}"
     assert config_of(row).init.format in ("auto", format)
-    start = after(pretrained.translate(VGG_FILES[format], format, "a file"), row)
+    start = after(load.translate(VGG_FILES[format], format, "a file"), row)
     assert layers(start, "initialised") == HEADS
 
 
@@ -432,7 +432,7 @@ def parsed(command):
 def test_a_command_of_a_chain_is_legal_and_follows_the_one_it_starts_from(command):
     config, workdir = parsed(command)
     configuration.check(config)
-    networks.build(config.model, DIMS)
+    build.build(config.model, DIMS)
     earlier = [parsed(other) for other in CHAINS[: CHAINS.index(command)]]
     before = {where: given for given, where in earlier}
     assert workdir not in before

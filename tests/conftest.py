@@ -63,9 +63,9 @@ def without_page(monkeypatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, tiny_data) -> pathlib.Path:
     """Workdir of an evaluated run of one step on `synthetic_faces/tiny`; copy it to change it."""
-    from tests.train_test import tiny
-    from va_jax.evaluate import evaluate
-    from va_jax.train import train
+    from tests.train.loop_test import tiny
+    from va_jax.evaluation.evaluate import evaluate
+    from va_jax.train.loop import train
 
     workdir = tmp_path_factory.mktemp("run") / "tiny"
     config = tiny(tiny_data, **{"train.steps": 1})
@@ -78,7 +78,7 @@ def tiny_run(tmp_path_factory, tiny_data) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def tiny_export(tmp_path_factory, tiny_run) -> pathlib.Path:
     """What `--mode=export` makes of `tiny_run`; copy it to change it."""
-    from va_jax.export import export
+    from va_jax.export.export import export
 
     out = tmp_path_factory.mktemp("exported") / "tiny"
     export(tiny_run, out)

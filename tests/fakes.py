@@ -4,7 +4,7 @@ import numpy as np
 import simplejpeg
 
 from va_jax.data.sources import Source
-from va_jax.schema import CLIP_FRAMES, Track
+from va_jax.types import CLIP_FRAMES, Track
 
 
 def source(

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.default import get_config
-from va_jax.models.networks import build
-from va_jax.schema import DIMS
+from va_jax.models.build import build
+from va_jax.types import DIMS
 
 BATCH, TIME, SIDE, WIDTH, UNITS, POINTS = 4, 6, 16, 4, 3, 2
 

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builders import common, report, workers
 from tfds_builders.choose import make_builder
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 
 def build(

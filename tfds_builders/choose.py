@@ -9,7 +9,7 @@ from typing import Any
 
 import tfds_builders
 from tfds_builders import common
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 
 def make_builder(

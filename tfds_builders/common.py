@@ -20,7 +20,7 @@ from tensorflow_datasets.core import dataset_builder
 
 from tfds_builders import facts, report, shards, workers, writer
 from tfds_builders.writer import Recording, Run
-from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
+from va_jax.types import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 
 
 class Frame(NamedTuple):

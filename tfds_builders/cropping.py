@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tfds_builders import pictures
-from va_jax import faces, jpeg
-from va_jax.schema import InputError
+from va_jax import faces
+from va_jax.types import InputError
+from va_jax.video import jpeg
 
 MOST_PX = 4096
 """A face that spans more pixels is an error in its file (ours); it would fill the memory, too."""

@@ -16,9 +16,10 @@ from tfds_builders import cropping, pictures
 from tfds_builders.labels import Labels
 from tfds_builders.pictures import Picture
 from tfds_builders.writer import Tally
-from va_jax import faces, jpeg, video, video_facts
+from va_jax import faces
 from va_jax.faces import stored
-from va_jax.schema import InputError
+from va_jax.types import InputError
+from va_jax.video import facts, jpeg, read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def fps_of(material: Material) -> float:
     if material.pictures.is_dir():
         return material.fps
     if material.repeats:
-        return video_facts.timeline(material.pictures).fps or material.fps
+        return facts.timeline(material.pictures).fps or material.fps
     times_s = [picture.time_s for picture in _pictures(material)]
     return pictures.mean_fps(times_s) or material.fps
 
@@ -156,7 +157,7 @@ def _detected(
 def _fps_of_one_frame(material: Material) -> float:
     if material.pictures.is_dir():
         return material.fps
-    return video.probe(material.pictures).fps or material.fps
+    return read.probe(material.pictures).fps or material.fps
 
 
 def _noting_times(

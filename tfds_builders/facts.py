@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from va_jax.schema import Track
+from va_jax.types import Track
 
 Row = Mapping[str, Any]
 """A row of `writer.extract_all` that was not refused."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfds_builders.examine import Examined, Finding
 from tfds_builders.labels import NumberedLabels
-from va_jax.schema import LABEL_RANGE
+from va_jax.types import LABEL_RANGE
 
 # All ours.
 LEAST_ROWS = 100  # shorter labels may well be constant, or the same as others'

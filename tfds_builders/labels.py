@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from va_jax.schema import LABEL_RANGE, InputError
+from va_jax.types import LABEL_RANGE, InputError
 
 
 @dataclasses.dataclass(frozen=True)

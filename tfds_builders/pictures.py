@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 
 from tfds_builders.points import numbered_files
 from tfds_builders.writer import Tally
-from va_jax import video
-from va_jax.schema import InputError
+from va_jax.types import InputError
+from va_jax.video import read
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -54,7 +54,7 @@ def of_video(
     A repeated frame keeps its number for itself, and is counted in `tally` as `repeats_dropped`.
     """
     before = None
-    for index, (time_s, image) in enumerate(video.read_frames(path, max_side)):
+    for index, (time_s, image) in enumerate(read.read_frames(path, max_side)):
         if not repeats:
             small = cv2.resize(image, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
             small = small.astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tfds_builders.text import read_lines, require
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 
 def numbered_files(folder: pathlib.Path, *suffixes: str) -> dict[int, pathlib.Path]:

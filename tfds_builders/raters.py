@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from va_jax.schema import LABEL_RANGE, InputError
+from va_jax.types import LABEL_RANGE, InputError
 
 
 def fuse_raters(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "rows"]:

@@ -14,8 +14,9 @@ import tensorflow_datasets as tfds
 from tfds_builders import common, cutting, raters, splits
 from tfds_builders.cutting import Material
 from tfds_builders.writer import Extract, Recording, Tally
-from va_jax import faces, jpeg
-from va_jax.schema import CLIP_FRAMES, DIMS, Clip, InputError
+from va_jax import faces
+from va_jax.types import CLIP_FRAMES, DIMS, Clip, InputError
+from va_jax.video import jpeg
 
 Read = Callable[[Recording, Any], Material]
 """`read(recording, builder_config)`: its files, its labels parsed; nothing is decoded."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 
 def subject_disjoint_splits(

@@ -16,7 +16,7 @@ from tfds_builders import label_checks
 from tfds_builders.choose import make_builder
 from tfds_builders.examine import Examined, Finding, examine
 from tfds_builders.recorded import RecordedBuilder
-from va_jax.schema import SPLITS, InputError
+from va_jax.types import SPLITS, InputError
 
 # All ours.
 ALIKE = 2.0  # mean difference of all samples, grey levels, below which pictures are the same

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from tfds_builders.labels import TimedLabels
 from tfds_builders.raters import fuse_raters
 from tfds_builders.text import number, read_lines
-from va_jax.schema import LABEL_RANGE, InputError
+from va_jax.types import LABEL_RANGE, InputError
 
 DELIMITERS = (";", "\t", ",")
 TIME_NAMES = frozenset(

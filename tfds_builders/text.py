@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 

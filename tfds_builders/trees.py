@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Iterable
 
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".wmv", ".flv"})
 

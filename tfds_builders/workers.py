@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfds_builders.writer import Run, Task
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 Work = Callable[..., dict[str, Any]]
 

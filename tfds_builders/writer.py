@@ -23,7 +23,7 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from tfds_builders import shards
-from va_jax.schema import CLIP_FRAMES, LABEL_RANGE, Clip, InputError
+from va_jax.types import CLIP_FRAMES, LABEL_RANGE, Clip, InputError
 
 
 @dataclasses.dataclass(frozen=True)

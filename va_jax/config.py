@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 CHOICES = {
     "window.remainder": ("pad", "drop", "shift"),

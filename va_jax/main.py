@@ -8,9 +8,9 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from va_jax import command_line
-from va_jax.schema import InputError
-from va_jax.stopping import Stopped, Stopping
+from va_jax.cli import flags as command_line
+from va_jax.train.stopping import Stopped, Stopping
+from va_jax.types import InputError
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "configuration file, FILE.py or FILE.py:VARIANT; not needed to evaluate"
@@ -58,7 +58,7 @@ def main(_: list[str]) -> None:
 
 def fail(error: Exception) -> None:
     """End with one line if something outside is at fault, not waiting for other processes."""
-    from va_jax import failures
+    from va_jax.train import failures
 
     line = failures.told(error)
     if line is not None:
@@ -71,11 +71,11 @@ def run(stop: Stopping) -> None:
     import jax
 
     from va_jax import config as configuration
-    from va_jax import processes
-    from va_jax.evaluate import evaluate
-    from va_jax.export import export
-    from va_jax.summary import summary
-    from va_jax.train import train
+    from va_jax.evaluation.evaluate import evaluate
+    from va_jax.export.export import export
+    from va_jax.train import processes
+    from va_jax.train.loop import train
+    from va_jax.train.summary import summary
 
     if MODE.value == "export":
         jax.config.update("jax_platforms", "cpu")  # where an export is compared

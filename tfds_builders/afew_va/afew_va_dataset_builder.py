@@ -10,7 +10,7 @@ from tfds_builders.afew_va.labels import POINTS, RANGE, read_actor, read_annotat
 from tfds_builders.cutting import Material
 from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
 from tfds_builders.writer import Recording
-from va_jax.schema import DIMS, InputError
+from va_jax.types import DIMS, InputError
 
 DEPTH = 4
 """Folders from the top of a tree down to a clip, at most: AFEW-VA/AFEW-VA/01/001."""

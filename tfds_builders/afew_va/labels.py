@@ -13,7 +13,7 @@ import numpy as np
 
 from tfds_builders.cropping import usable
 from tfds_builders.labels import NumberedLabels, to_label_range
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 POINTS = 68
 

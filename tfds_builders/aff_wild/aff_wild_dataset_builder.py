@@ -14,8 +14,9 @@ from tfds_builders.cutting import Material
 from tfds_builders.points import PointFiles, box_around, numbered_files, read_pts
 from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
 from tfds_builders.writer import Recording
-from va_jax import faces, video_facts
-from va_jax.schema import DIMS, InputError
+from va_jax import faces
+from va_jax.types import DIMS, InputError
+from va_jax.video import facts as video_facts
 
 POINTS = 68  # of the landmarks that come with the set
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from tfds_builders.labels import NumberedLabels, check_range
 from tfds_builders.text import read_lines, require
-from va_jax.schema import LABEL_RANGE, InputError
+from va_jax.types import LABEL_RANGE, InputError
 
 
 def read_trace(path: pathlib.Path, name: str) -> Float[np.ndarray, "rows"]:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from tfds_builders import trees
 from tfds_builders.text import read_lines
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 NAME = "subjects.csv"
 HEADER = ["video", "subject"]

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfds_builders.labels import NumberedLabels
 from tfds_builders.text import number, read_lines
-from va_jax.schema import DIMS, LABEL_RANGE, InputError
+from va_jax.types import DIMS, LABEL_RANGE, InputError
 
 INVALID = -5.0
 

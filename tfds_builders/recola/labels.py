@@ -12,7 +12,7 @@ from tfds_builders.labels import NumberedLabels, check_range
 from tfds_builders.raters import fuse_raters
 from tfds_builders.tables import DELIMITERS, UNLABELLED, find_time_column, rising_times
 from tfds_builders.text import number, read_lines, require
-from va_jax.schema import LABEL_RANGE, InputError
+from va_jax.types import LABEL_RANGE, InputError
 
 STEP_S = 0.04
 """From one row to the next, and from one frame of a video to the next."""

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping
 
 from tfds_builders import trees
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from va_jax.schema import SPLITS, InputError
+from va_jax.types import SPLITS, InputError
 
 FULL46 = {
     "train": (15, 16, 17, 18, 21, 23, 25, 37, 39, 41, 46, 50, 51, 55, 56, 60),

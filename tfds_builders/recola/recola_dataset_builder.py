@@ -20,8 +20,8 @@ from tfds_builders.recola.layouts import LAYOUTS, Layout, Source, recognise
 from tfds_builders.recola.protocols import COUNTS, PROTOCOLS, split_of
 from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
 from tfds_builders.writer import Recording
-from va_jax import video_facts
-from va_jax.schema import DIMS, InputError
+from va_jax.types import DIMS, InputError
+from va_jax.video import facts as video_facts
 
 FPS = 1 / STEP_S
 FPS_TOLERANCE = 0.01

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfds_builders.trees import VIDEOS
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 NAME = re.compile(r"S[AVS][HLD]_C([1-6])_S(\d+)_P(\d+)_VC1_(\d{1,9})_(\d{1,9})")
 

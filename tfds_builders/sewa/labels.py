@@ -11,7 +11,7 @@ from tfds_builders.labels import NumberedLabels, check_range, to_label_range
 from tfds_builders.sewa.clips import Clip, offset
 from tfds_builders.tables import UNLABELLED
 from tfds_builders.text import read_lines, require
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 RANGE = (0.0, 1.0)
 """Of the values in the files."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from tfds_builders.points import PointFiles
 from tfds_builders.sewa.clips import LANDMARKS, Clip, offset
 from tfds_builders.text import read_lines, require
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 POINTS = 49
 LINE = 3  # behind pitch, yaw and roll, and ten points of the eyes

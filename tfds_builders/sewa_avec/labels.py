@@ -9,7 +9,7 @@ from jaxtyping import Float
 from tfds_builders.labels import TimedLabels, check_range
 from tfds_builders.tables import UNLABELLED, rising_times
 from tfds_builders.text import read_lines, require
-from va_jax.schema import LABEL_RANGE, InputError
+from va_jax.types import LABEL_RANGE, InputError
 
 HEADER = ("name", "timestamp", "arousal", "valence", "liking")
 """Of 2019; the files of 2017 and 2018 have these columns without a header."""

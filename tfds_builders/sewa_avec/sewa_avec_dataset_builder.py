@@ -10,7 +10,7 @@ from tfds_builders.cutting import Material
 from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
 from tfds_builders.sewa_avec.labels import DIMS, read_labels
 from tfds_builders.writer import Recording
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 SPLITS = {"Train": "train", "Devel": "dev", "Test": "test"}
 NAME = re.compile(r"(Train|Devel|Test)_(?:([A-Z]{2})_)?\d+")

@@ -11,8 +11,8 @@ from tfds_builders import common
 from tfds_builders.raters import fuse_raters
 from tfds_builders.synthetic_faces import behaviour, identity, raters, render
 from tfds_builders.writer import Recording, Tally
-from va_jax import jpeg
-from va_jax.schema import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
+from va_jax.types import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
+from va_jax.video import jpeg
 
 SUBJECT, PLAY, RATING, CAMERA, PANEL = range(5)  # random streams of one seed
 BATCH_FRAMES = 4 * CLIP_FRAMES  # drawn at once; bounds memory for long recordings

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import NoReturn
 
-from va_jax.schema import SPLITS, InputError
+from va_jax.types import SPLITS, InputError
 
 REQUIRED = ("video", "labels")
 OPTIONAL = ("subject", "split", "group")

@@ -15,7 +15,7 @@ from tfds_builders.tables import read_labels
 from tfds_builders.video_folder.listing import find_listing, read_listing
 from tfds_builders.writer import Recording
 from va_jax import faces
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 
 @dataclasses.dataclass

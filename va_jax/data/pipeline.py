@@ -10,7 +10,7 @@ from va_jax.data import landmarks, transforms, windows
 from va_jax.data.sources import Source
 from va_jax.data.transforms import Colour, Geometry
 from va_jax.data.windows import Window
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 Batch = dict[str, np.ndarray]
 """frames uint8 [batch, time, size, size, 3]; target float32 [batch, time, dims], 0 if unlabelled;

@@ -9,7 +9,7 @@ from va_jax.data import pipeline, transforms, windows
 from va_jax.data.pipeline import Batch, TrainingData
 from va_jax.data.sources import Source
 from va_jax.data.transforms import Colour, Geometry
-from va_jax.schema import Track
+from va_jax.types import Track
 
 STATES = ("no face", "no label", "past the end")
 """Why a frame does not count; where several hold, the later one."""

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, UInt8
 from va_jax.data import landmarks as moving
 from va_jax.data import transforms
 from va_jax.data.sources import Record, Source
-from va_jax.schema import CLIP_FRAMES, InputError, Track
+from va_jax.types import CLIP_FRAMES, InputError, Track
 
 FAR = 4.0
 """Landmarks whose median lies further out, in sides of the frame, are taken for pixels; ours."""

@@ -13,7 +13,7 @@ import simplejpeg
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.decode import DeserializeMethod
 
-from va_jax.schema import CLIP_FRAMES, InputError, Track
+from va_jax.types import CLIP_FRAMES, InputError, Track
 
 Record = dict[str, Any]
 """A clip: `frames`, object [n] of JPEG bytes or uint8 [n, size, size, 3], and those of `Labels`."""

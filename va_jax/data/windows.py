@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from va_jax.schema import InputError, Track
+from va_jax.types import InputError, Track
 
 REMAINDERS = ("pad", "drop", "shift")
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 FIRST_INNER = {68: 17, 49: 0}
 """Where brows, nose, eyes, mouth begin: the 49 points are the 68 without jaw and two lip points."""

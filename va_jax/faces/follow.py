@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from va_jax.faces.mtcnn import Detections
 from va_jax.faces.tracks import FaceTrack, side_of
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 # All ours; distances are in sides of the face.
 CUT = 25.0  # mean change of a grey thumbnail, of 255, that makes a hard cut

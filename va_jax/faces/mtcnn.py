@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Float32, UInt8
 from va_jax.faces.crops import warp
 from va_jax.faces.nets import on_crops, onet, pnet, rnet
 from va_jax.faces.weights import load_weights
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 Boxes = Float[Array, "n 4"]  # x1, y1, x2, y2 in pixels
 

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from va_jax import jpeg
 from va_jax.faces.crops import align, crop_box, transform_points
+from va_jax.video import jpeg
 
 DETECTED_POINTS = 5
 """Landmarks of a found face: left eye, right eye, nose, left and right mouth corner, as seen."""

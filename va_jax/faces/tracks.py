@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 MIN_SIDE = 0.5  # a track joins the main face if its faces have this share of the main side; ours
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from va_jax.schema import InputError
-from va_jax.weights import pickles
-from va_jax.weights.pickles import ContentError
+from va_jax.types import InputError
+from va_jax.weights import safe_pickle
+from va_jax.weights.safe_pickle import ContentError
 
 PARAMETERS = {"pnet": 6_632, "rnet": 100_178, "onet": 389_040}
 
@@ -45,8 +45,8 @@ def read_arrays(path: pathlib.Path) -> list[np.ndarray]:
 
         file = io.BytesIO(lz4.frame.decompress(path.read_bytes()))
         wrapper = functools.partial(_StoredArray, file)
-        names = {**pickles.NAMES, ("joblib.numpy_pickle", "NumpyArrayWrapper"): wrapper}
-        return [stored.array for stored in pickles.load(file, names)]
+        names = {**safe_pickle.NAMES, ("joblib.numpy_pickle", "NumpyArrayWrapper"): wrapper}
+        return [stored.array for stored in safe_pickle.load(file, names)]
     except (ImportError, OSError, EOFError, RuntimeError, AttributeError, TypeError,
             ValueError) as error:  # fmt: skip
         raise InputError(
@@ -62,7 +62,7 @@ class _StoredArray:
         self._file = file
 
     def build(self, facts: dict[str, Any]) -> None:
-        shape, dtype = pickles.whole(facts["shape"]), facts["dtype"].dtype
+        shape, dtype = safe_pickle.whole(facts["shape"]), facts["dtype"].dtype
         if dtype != np.float32 or facts["order"] != "C":
             raise ContentError(f"an array of {dtype} in {facts['order']} order")
         if "numpy_array_alignment_bytes" in facts:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 WAYS = ("centred", "copied")
 """centred: the middle tap holds the kernel, the others 0, so the network starts as the 2-D one.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from va_jax.models.scans import gru_scan, lstm_scan
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 State = tuple[tuple[Array, ...], ...]
 """Of every layer (h, c) for the LSTM, (h,) for the GRU; each float32 [batch, units].

@@ -14,7 +14,7 @@ from va_jax.models.conv import BatchNorm, Conv, stride_mask
 from va_jax.models.inflate import FLAT, Inflation, Time
 from va_jax.models.pooling import max_over_time
 from va_jax.models.resnet import pool_frames, repeat_frames
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 WIDEST = 8  # times the first stage's width; from the fourth stage on
 

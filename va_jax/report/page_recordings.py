@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from va_jax.card import Trace
+from va_jax.evaluation.score_table import Trace
 from va_jax.report import page_tables
 from va_jax.report.page_sections import Evaluation, Split, image, picture
 from va_jax.report.page_tables import shown

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from va_jax import card_text
-from va_jax.card import Trace
-from va_jax.lags import LagCurve
+from va_jax.evaluation import score_text
+from va_jax.evaluation.lags import LagCurve
+from va_jax.evaluation.score_table import Trace
 from va_jax.report import page_tables, plots
 from va_jax.report.page_tables import shown
-from va_jax.schema import DIMS
+from va_jax.types import DIMS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +50,14 @@ def scores(evaluation: Evaluation) -> str:
     """The card of every split: all metrics under all aggregations, baselines, ceilings."""
     parts = []
     for name, split in evaluation.splits.items():
-        parts.append(f"<h3>{escape(card_text.head(name, split.card))}</h3>")
+        parts.append(f"<h3>{escape(score_text.head(name, split.card))}</h3>")
         if not split.scored:
             continue
         parts.append(page_tables.card_tables(split.card))
         told = [
             f"<li>{escape(dim)}, {escape(note)}</li>"
             for dim in evaluation.dims
-            for note in card_text.notes(split.card, dim)
+            for note in score_text.notes(split.card, dim)
         ]
         parts += ['<ul class="pale">', *told, "</ul>"] if told else []
         every = page_tables.baseline_tables(split.card)

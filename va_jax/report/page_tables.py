@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from va_jax.card import Trace
-from va_jax.card_text import ceilings, number
-from va_jax.metrics import METRICS
+from va_jax.evaluation.metrics import METRICS
+from va_jax.evaluation.score_table import Trace
+from va_jax.evaluation.score_text import ceilings, number
 
 COLUMNS = (*(metric.upper() for metric in METRICS), "frames", "recordings", "undefined")
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
 
-from va_jax.lags import LagCurve
-from va_jax.schema import DIMS, LABEL_RANGE
+from va_jax.evaluation.lags import LagCurve
+from va_jax.types import DIMS, LABEL_RANGE
 
 BINS = 40
 """Along each side of a density."""

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from va_jax.metrics import Moments
-from va_jax.schema import DIMS, InputError
-from va_jax.scoring import trace_files, trace_join
-from va_jax.scoring.trace_files import TraceFile
-from va_jax.scoring.trace_join import Tally
+from va_jax.evaluation.metrics import Moments
+from va_jax.scoring import align
+from va_jax.scoring import files as trace_files
+from va_jax.scoring.align import Tally
+from va_jax.scoring.files import TraceFile
+from va_jax.types import DIMS, InputError
 
 TARGET, PROCESSED = "_target", "_processed"
 """Ends of the names of columns in our own traces."""
@@ -208,7 +209,7 @@ def _rows(
     else:
         predictions = trace_files.read(path, columns, fps)
         key = np.arange(len(truth.values))
-    pair = trace_join.pair(path.stem, "", predictions, truth, columns, tally)
+    pair = align.pair(path.stem, "", predictions, truth, columns, tally)
     trace = pair.on_labels(0.0)
     return Rows(key[trace.mask], trace.pred[trace.mask], trace.target[trace.mask])
 

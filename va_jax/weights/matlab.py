@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from va_jax.weights.pickles import ContentError, whole
+from va_jax.weights.safe_pickle import ContentError, whole
 
 STORED = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from va_jax.schema import InputError
-from va_jax.weights.recurrent_names import RECURRENT
-from va_jax.weights.torch_names import FORMATS
+from va_jax.types import InputError
+from va_jax.weights.names import FORMATS
+from va_jax.weights.rnn_names import RECURRENT
 
 LEGAL = ", ".join((*FORMATS, *RECURRENT))
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from va_jax.schema import InputError
+from va_jax.types import InputError
 
 
 class StatedInput(NamedTuple):

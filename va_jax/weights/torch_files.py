@@ -10,8 +10,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from va_jax.weights import pickles
-from va_jax.weights.pickles import ContentError, whole
+from va_jax.weights import safe_pickle
+from va_jax.weights.safe_pickle import ContentError, whole
 
 MAGIC = 0x1950A86A20F9469CFC6C
 """The number that is the first pickle of a file of torch before 1.6."""
@@ -39,7 +39,7 @@ def read_zip(archive: zipfile.ZipFile) -> Any:
         order = archive.read(f"{folder}byteorder").decode()
     storages = _Storages()
     file = io.BytesIO(archive.read(f"{folder}data.pkl"))
-    tree = pickles.load(file, NAMES, storages.of)
+    tree = safe_pickle.load(file, NAMES, storages.of)
     _end(file)
     for key, storage in storages.items():
         storage.fill(archive.read(f"{folder}data/{key}"), order)
@@ -53,12 +53,12 @@ def read_pickle(content: bytes) -> Any:
     then every storage, its length first.
     """
     file = io.BytesIO(content)
-    tree = pickles.load(file, NAMES)
+    tree = safe_pickle.load(file, NAMES)
     if tree == MAGIC:
-        _version, _machine = pickles.load(file), pickles.load(file)
+        _version, _machine = safe_pickle.load(file), safe_pickle.load(file)
         storages = _Storages()
-        tree = pickles.load(file, NAMES, storages.of)
-        keys = pickles.load(file)
+        tree = safe_pickle.load(file, NAMES, storages.of)
+        keys = safe_pickle.load(file)
         if sorted(keys) != sorted(storages):
             raise ContentError("its tensors and its storages do not belong together")
         for key in keys:
@@ -135,7 +135,7 @@ def _parameter(tensor: Any, *_: Any) -> Any:
 
 
 NAMES: Mapping[tuple[str, str], Any] = {
-    **pickles.NAMES,
+    **safe_pickle.NAMES,
     **{("torch", kind): kind for kind in DTYPES},
     ("torch._utils", "_rebuild_tensor"): Tensor,
     ("torch._utils", "_rebuild_tensor_v2"): Tensor,

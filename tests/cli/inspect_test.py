@@ -1,0 +1,238 @@
+"""The doctor finds every planted fault, tells file and consequence; a clean tree is clean."""
+
+import json
+import shutil
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import simplejpeg
+
+from tests.tfds_builders.layouts import picture, write_text, write_video
+from tfds_builders.build import build, refusals
+from va_jax.cli import inspect
+
+FRAMES = 120
+TIMES = np.arange(0, 5, 0.1)
+
+
+def wave(phase, count=FRAMES):
+    """Labels of a recording, unlike those of every other phase."""
+    k = np.arange(count)
+    return np.round(np.stack([0.8 * np.sin(k / 9 + phase), 0.5 * np.cos(k / 7)], 1), 4).tolist()
+
+
+def noise_crops(folder, seed):
+    """FRAMES crops of coloured squares, which change with the seed and every 30 frames."""
+    folder.mkdir(parents=True)
+    for n in range(FRAMES):
+        shades = np.random.default_rng([seed, n // 30]).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+        image = np.kron(shades, np.ones((4, 4, 1), np.uint8))
+        (folder / f"{n + 1:05d}.jpg").write_bytes(simplejpeg.encode_jpeg(image, 95))
+
+
+def rows(values):
+    return "valence,arousal\n" + "".join(f"{v},{a}\n" for v, a in values)
+
+
+def timed(values, times=TIMES):
+    lines = (f"{t:.2f},{v},{a}\n" for t, (v, a) in zip(times, values, strict=False))
+    return "time,valence,arousal\n" + "".join(lines)
+
+
+def run(capsys, *arguments):
+    """Exit code and printed lines of the doctor."""
+    code = inspect.main([*map(str, arguments), "--jobs=2"])
+    return code, capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture
+def crops(tmp_path):
+    """Aff-Wild2 with three tracks and no fault; returns its top, and the folders of its parts."""
+    root = tmp_path / "in"
+    labels = root / "annotations" / "VA_Estimation_Challenge"
+    for number, split in ((1, "Train_Set"), (2, "Train_Set"), (3, "Validation_Set")):
+        write_text(labels / split / f"{number}.txt", rows(wave(number)))
+        noise_crops(root / "cropped_aligned" / f"{number}", number)
+    return root, labels, root / "cropped_aligned"
+
+
+def test_a_clean_tree_is_clean(tmp_path, crops, capsys):
+    code, lines = run(capsys, "aff_wild2/112", crops[0], f"--data_dir={tmp_path / 'not_yet'}")
+    assert code == 0
+    assert lines[0].startswith(f"aff_wild2/112 in {crops[0]}: 3 recordings (the published set has")
+    assert lines[1].split() == ["train", "2", "recordings,", "2", "subjects,", "240", "frames"]
+    assert lines[3] == "  0.00 hours at 30 frames per second"
+    low, high = (round(f(v for n in (1, 2, 3) for v, _ in wave(n)), 3) for f in (min, max))
+    assert lines[4] == f"  valence from {low:.3f} to {high:.3f}"
+    assert lines[-1] == "nothing is wrong"
+    assert not (tmp_path / "not_yet").exists()
+
+
+def plant_in_crops(root, labels, images):
+    """{text that a line about the fault must hold}, of faults in labels and folders of crops."""
+    train = labels / "Train_Set"
+    write_text(train / "absent.txt", rows(wave(11)))
+    names = ("empty", "blank", "range", "torn", "short", "few", "copy", "flat", "none")
+    for seed, name in enumerate(names, 20):
+        noise_crops(images / name, seed)
+        write_text(train / f"{name}.txt", rows(wave(seed)))
+    shutil.copytree(images / "1", images / "same")
+    write_text(train / "same.txt", rows(wave(30)))
+    write_text(train / "empty.txt", "")
+    write_text(train / "blank.txt", rows(wave(4)).replace("\n", "\n\n", 3))
+    write_text(train / "range.txt", rows([*wave(5), (1.5, 0)]))
+    torn = images / "torn" / "00007.jpg"
+    torn.write_bytes(torn.read_bytes()[:-40])
+    write_text(train / "short.txt", rows(wave(6, FRAMES - 15)))
+    for path in sorted((images / "few").iterdir())[20:]:
+        path.unlink()
+    shutil.copy(train / "1.txt", train / "copy.txt")
+    write_text(train / "flat.txt", rows([(0.25, a) for _, a in wave(7)]))
+    write_text(train / "none.txt", rows([(-5, -5)] * FRAMES))
+    write_text(labels / "Validation_Set" / "1_left.txt", rows(wave(12)))
+    shutil.copytree(images / "3", images / "1_left")
+    return {
+        ("unreadable", "cropped_aligned/absent: does not exist", "left out"),
+        ("unreadable", "empty.txt: is empty", "left out"),
+        ("unreadable", "blank.txt: line 2: is blank", "left out"),
+        ("unreadable", f"range.txt: line {FRAMES + 2}: 1.5 is neither", "left out"),
+        ("torn image", "torn/00007.jpg: is no readable JPEG", "left out"),
+        ("unequal counts", "short.txt: 105 rows for the 120 frames", "15 frames without a row"),
+        ("few faces", "cropped_aligned/few: 20 of 120 frames show a face", "masked"),
+        ("unequal counts", "few.txt: 120 rows", "100 frames behind the last image"),
+        ("same pictures", "same: shows what cropped_aligned/1 shows", "kept all the same"),
+        ("same pictures", "cropped_aligned/3: shows what", "kept all the same"),
+        ("duplicated labels", "copy.txt: the same values as in", "kept all the same"),
+        ("constant labels", "flat.txt: valence is 0.25 in all 120 rows", "kept"),
+        ("no labels", "none.txt: no row is valid", "unlabelled"),
+        ("subject parted", "subject '1' is in dev", "flatter"),
+        ("video parted", "video '1' is in dev", "flatter"),
+        ("disk space", "GB are free, a build takes", "it will stop"),
+    }
+
+
+def test_every_fault_in_labels_and_crops_is_found(tmp_path, crops, capsys, monkeypatch):
+    expected = plant_in_crops(*crops)
+    usage = shutil._ntuple_diskusage(10**6, 10**6 - 1000, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    code, lines = run(capsys, "aff_wild2/112", crops[0])
+    found = lines[lines.index(next(line for line in lines if "records of about" in line)) + 1 : -1]
+    assert code == 1
+    for check, what, then in expected:
+        hits = [line for line in found if line.startswith(f"{check}: ") and what in line]
+        assert len(hits) == 1, (check, what, found)
+        assert then in hits[0]
+    assert len(found) == len(expected), found
+    assert lines[-1] == f"wrong: {len(expected)}"
+    directory, _ = build("aff_wild2/112", tmp_path / "data", crops[0])
+    left_out = {line for line in found if "will be left out" in line}
+    assert len(left_out) == len(refusals(directory)) == 5  # what it says is what is done
+
+
+def write_uneven(path, stamps_ms):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for number, stamp in enumerate(stamps_ms):
+            frame = av.VideoFrame.from_ndarray(picture(number % 60, 64, 48), format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def plant_in_videos(root):
+    """The same of faults in videos and timed labels; every video has labels of its own."""
+    names = ["good", "junk", "cut", "uneven", "gap", "back", "binary", "comma", "early"]
+    for number, name in enumerate(names):
+        seen = np.random.default_rng(number).integers(0, 60, 125)
+        write_video(root / f"{name}.mp4", 125, numbers=seen.tolist())
+        write_text(root / f"{name}.csv", timed(wave(number)))
+    (root / "junk.mp4").write_bytes(b"not a video" * 99)
+    whole = write_video(root / "cut.avi", 125, numbers=np.arange(125) % 60).read_bytes()
+    (root / "cut.mp4").unlink()
+    (root / "cut.avi").write_bytes(whole[: len(whole) * 2 // 3])
+    write_uneven(root / "uneven.mp4", np.cumsum([0, *[20, 20, 80] * 41]).tolist())
+    kept = (TIMES < 1) | (TIMES > 3.05)
+    write_text(root / "gap.csv", timed(np.array(wave(4))[: len(TIMES)][kept].tolist(), TIMES[kept]))
+    write_text(root / "back.csv", timed(wave(5), [*TIMES[:9], 0.3, *TIMES[10:]]))
+    (root / "binary.csv").write_bytes(b"time,valence\0\xff\xfe\x00")
+    comma = timed(wave(7)).replace(",", ";").replace(".", ",")
+    write_text(root / "comma.csv", comma)  # no fault: semicolons, so commas are decimals
+    write_text(root / "early.csv", timed(wave(8)[:25]))
+    lines = [f"{name}.{'avi' if name == 'cut' else 'mp4'},{name}.csv" for name in names]
+    write_text(root / "videos.csv", "video,labels\n" + "\n".join(lines) + "\n")
+    return {
+        ("unreadable", "junk.mp4: not a readable video", "left out"),
+        ("truncated video", "cut.avi: ends at", "left out"),
+        ("variable rate", "uneven.mp4: frames last 0.020 to 0.080 s", "their times"),
+        ("label gap", "gap.csv: no row between seconds 0.9 and 3.1", "unlabelled"),
+        ("unreadable", "back.csv: line 11: time 0.30 goes back from 0.8", "left out"),
+        ("unreadable", "binary.csv: is no UTF-8 text", "left out"),
+        ("unequal counts", "early.csv: 25 rows for the 125 frames", "without a row"),
+    }
+
+
+def test_every_fault_in_videos_and_timed_labels_is_found(tmp_path, capsys):
+    expected = plant_in_videos(tmp_path / "in")
+    code, lines = run(capsys, "video_folder", tmp_path / "in", "--no_detector", "--json")
+    result = json.loads("\n".join(lines))
+    found = result["findings"]
+    assert code == 1
+    for check, what, then in expected:
+        hits = [each for each in found if each["check"] == check and what in each["what"]]
+        assert len(hits) == 1, (check, what, found)
+        assert then in hits[0]["then"]
+    assert len(found) == len(expected), found
+    assert result["found"] == 9
+    assert result["fps"] == [25, 25]
+
+
+def test_frames_without_a_face_are_sampled_where_the_set_has_no_boxes(tmp_path, capsys, media):
+    root = tmp_path / "in"
+    root.mkdir()
+    for name in ("smile.mp4", "no_face.mp4"):
+        shutil.copy(media / name, root)
+    write_text(root / "videos.csv", "video,labels\nsmile.mp4,\nno_face.mp4,\n")
+    options = ("--config_options", "max_side=320")
+    code, lines = run(capsys, "video_folder", root, *options)
+    assert code == 1
+    (line,) = [line for line in lines if line.startswith("few faces: ")]
+    assert "no_face.mp4: 0 of" in line
+    assert line.endswith("left out, if no other frame shows one")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("aff_wild3", "no builder 'aff_wild3'"),
+        ("synthetic_faces", "synthetic_faces is generated"),
+        ("aff_wild2", "has no folder"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_one_line(tmp_path, capsys, name, message):
+    assert inspect.main([name, str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert inspect.main([name, str(tmp_path / "nowhere")]) == 1
+
+
+def test_there_is_at_least_one_thread(crops, capsys):
+    assert inspect.main(["aff_wild2", str(crops[0]), "--jobs=0"]) == 1
+    assert capsys.readouterr().err == "error: jobs=0 must be at least 1\n"
+
+
+def test_an_image_that_leads_nowhere_leaves_its_recording_out(tmp_path, crops, capsys):
+    link = crops[2] / "2" / "00009.jpg"
+    link.unlink()
+    link.symlink_to(tmp_path / "nowhere.jpg")
+    code, lines = run(capsys, "aff_wild2/112", crops[0])
+    told = "cropped_aligned/2/00009.jpg: No such file or directory"
+    assert code == 1
+    assert [line for line in lines if line.startswith("torn image: ") and told in line]
+    directory, _ = build("aff_wild2/112", tmp_path / "data", crops[0])
+    assert told in refusals(directory)["2"]

@@ -1,0 +1,108 @@
+"""Geometry of the crops: by hand, under rotation, beyond the border, and without aliasing."""
+
+import cv2
+import numpy as np
+import pytest
+
+from va_jax.faces.crops import align, crop_box, five_points, transform_points, warp
+from va_jax.types import InputError
+
+UPRIGHT = np.array([[40, 50], [80, 50], [60, 65], [45, 80], [75, 80]], np.float64)
+
+
+def turned(points: np.ndarray, degrees: float, centre: tuple[float, float]) -> np.ndarray:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return (points - centre) @ np.array([[c, s], [-s, c]]) + centre
+
+
+def test_upright_face_is_placed_as_by_hand():
+    # eyes 40 apart, mouth 30 below: the square of side 80 around (60, 65), from (20, 25)
+    _, matrix = align(np.zeros((200, 200, 3), np.uint8), UPRIGHT, 80)
+    seen = transform_points(matrix, UPRIGHT)
+    # edges are at -0.5 of pixel centres, so the square's middle falls on (39.5, 39.5)
+    np.testing.assert_allclose(seen, UPRIGHT - [60, 65] + 39.5, atol=1e-9)
+
+
+def test_long_face_is_bounded_by_the_height_of_mouth_to_eyes():
+    long = UPRIGHT + np.array([[0, 0], [0, 0], [0, 0], [0, 30], [0, 30]])
+    _, matrix = align(np.zeros((200, 200, 3), np.uint8), long, 60)
+    assert matrix[0, 0] == pytest.approx(60 / (2 * 60))
+    np.testing.assert_allclose(transform_points(matrix, np.array([[60.0, 80.0]])), [[29.5, 29.5]])
+
+
+@pytest.mark.parametrize("degrees", [-170, -90, -20, 35, 90])
+def test_alignment_undoes_any_rotation(degrees):
+    image = np.zeros((200, 200, 3), np.uint8)
+    _, upright = align(image, UPRIGHT, 64)
+    _, matrix = align(image, turned(UPRIGHT, degrees, (90, 70)), 64)
+    np.testing.assert_allclose(
+        transform_points(matrix, turned(UPRIGHT, degrees, (90, 70))),
+        transform_points(upright, UPRIGHT),
+        atol=1e-9,
+    )
+
+
+def test_crop_shows_what_the_matrix_says():
+    image = np.zeros((200, 240, 3), np.uint8)
+    points = turned(UPRIGHT, 25, (60, 65)) + np.array([60, 30])
+    for colour, point in enumerate(points[[0, 1, 3]]):
+        cv2.circle(image, np.round(point).astype(int).tolist(), 3, np.eye(3)[colour] * 255, -1)
+    crop, matrix = align(image, points, 160)
+    y, x = np.mgrid[:160, :160]
+    for colour, point in enumerate(transform_points(matrix, points)[[0, 1, 3]]):
+        weight = crop[..., colour].astype(float)
+        centroid = [(weight * x).sum() / weight.sum(), (weight * y).sum() / weight.sum()]
+        np.testing.assert_allclose(centroid, point, atol=1.5)  # drawn at whole pixels
+
+
+def test_unturned_crop_of_the_same_size_copies_pixels():
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
+    crop, matrix = crop_box(image, np.array([9.5, 4.5, 41.5, 36.5]), 32)
+    np.testing.assert_array_equal(crop, image[5:37, 10:42])
+    np.testing.assert_allclose(matrix, [[1, 0, -10], [0, 1, -5]])
+
+
+def test_box_crop_is_square_with_its_margin_and_black_outside():
+    image = np.full((100, 100, 3), 200, np.uint8)
+    crop, matrix = crop_box(image, np.array([-10.0, 30, 10, 70]), 60, margin=0.25)
+    assert matrix[0, 0] == pytest.approx(60 / (1.5 * 40))
+    corners = transform_points(matrix, np.array([[-30.0, 20], [30, 80]]))
+    np.testing.assert_allclose(corners, [[-0.5, -0.5], [59.5, 59.5]])
+    assert (crop[:, :29] == 0).all()
+    assert (crop[:, 31:] == 200).all()
+
+
+def test_shrinking_averages_and_so_does_not_alias():
+    stripes = np.zeros((512, 512, 3), np.uint8)
+    stripes[:, ::2] = 255
+    crop, _ = crop_box(stripes, np.array([-0.5, -0.5, 511.5, 511.5]), 64)
+    np.testing.assert_allclose(crop, 127.5, atol=2)
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    crop, _ = crop_box(noise, np.array([-0.5, -0.5, 511.5, 511.5]), 64)
+    mean = noise.reshape(64, 8, 64, 8, 3).astype(float).mean((1, 3))
+    np.testing.assert_allclose(crop, mean, atol=1)
+
+
+def test_outside_takes_the_named_value():
+    matrix = np.array([[1.0, 0, 100], [0, 1, 0]])
+    assert (warp(np.zeros((8, 8, 3), np.uint8), matrix, 8, outside=128) == 128).all()
+
+
+def test_five_points_of_68_and_of_49_are_the_same():
+    points = np.random.default_rng(0).uniform(0, 100, (68, 2))
+    inner = np.delete(points[17:], [60 - 17, 64 - 17], 0)  # without jaw and inner mouth corners
+    assert len(inner) == 49
+    expected = [points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]]
+    np.testing.assert_allclose(five_points(points), expected)
+    np.testing.assert_allclose(five_points(inner), expected)
+
+
+def test_impossible_placements_are_refused():
+    image = np.zeros((20, 20, 3), np.uint8)
+    for landmarks in (np.full((5, 2), 7.0), np.full((5, 2), np.nan)):
+        with pytest.raises(InputError, match="no eye line"):
+            align(image, landmarks, 16)
+    with pytest.raises(InputError, match="has no area"):
+        crop_box(image, np.array([5.0, 5, 5, 9]), 16)
+    with pytest.raises(InputError, match="21 landmarks"):
+        five_points(np.zeros((21, 2)))

@@ -1,0 +1,200 @@
+"""The detector: parity with its package, padding, crowds, and weight files that run nothing."""
+
+import importlib.util
+import io
+import pathlib
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+
+from va_jax.faces import mtcnn
+from va_jax.faces.mtcnn import Detector
+from va_jax.faces.weights import load_weights, read_arrays
+from va_jax.types import InputError
+from va_jax.video.read import read_frames
+
+lz4_frame = pytest.importorskip("lz4.frame")
+
+# What the mtcnn package 1.0.0 gives under TensorFlow 2 for the first frame of smile.mp4, with the
+# pyramid 12/40 * .709^k: x, y, width, height, score, five x, five y.
+PACKAGE_SMILE = [
+    *(221.4334, 84.893, 147.9627, 204.7052, 0.9998),
+    *(258.761, 327.5269, 294.9055, 271.7723, 327.8155),
+    *(169.6594, 166.4795, 212.8077, 250.9044, 248.2351),
+]
+
+
+@pytest.fixture(scope="module")
+def smile(media) -> np.ndarray:
+    return next(read_frames(media / "smile.mp4"))[1]
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector()
+
+
+def exact_pyramid(image: np.ndarray, scales: list[float]) -> list[np.ndarray]:
+    height, width = image.shape[:2]
+    sizes = [(int(width * s), int(height * s)) for s in scales]
+    image = image.astype(np.float32)
+    return [(cv2.resize(image, s, interpolation=cv2.INTER_AREA) - 127.5) / 128 for s in sizes]
+
+
+def test_cascade_gives_what_the_package_gives(smile, monkeypatch):
+    monkeypatch.setattr(mtcnn, "_pyramid", exact_pyramid)
+    found = Detector(refinements=0)(smile)
+    x, y, width, height, score = PACKAGE_SMILE[:5]
+    np.testing.assert_allclose(found.boxes, [[x, y, x + width, y + height]], atol=0.01)
+    np.testing.assert_allclose(found.scores, [score], atol=1e-4)
+    landmarks = np.stack([PACKAGE_SMILE[5:10], PACKAGE_SMILE[10:]], -1)
+    np.testing.assert_allclose(found.landmarks, landmarks[None], atol=0.01)
+
+
+def test_halved_pyramid_is_the_area_mean(smile):
+    scales = mtcnn._scales(smile.shape[:2], 40)
+    assert len(scales) == 7
+    for fast, exact in zip(
+        mtcnn._pyramid(smile, scales), exact_pyramid(smile, scales), strict=True
+    ):
+        assert fast.shape == exact.shape
+        assert np.abs(fast - exact).mean() < 0.02
+
+
+def test_a_shifted_picture_shifts_the_landmarks(smile, detector):
+    moved = cv2.copyMakeBorder(smile, 24, 0, 0, 40, cv2.BORDER_CONSTANT)[:360, 40:]
+    moved = np.ascontiguousarray(moved)
+    shift = detector(moved).landmarks - detector(smile).landmarks
+    np.testing.assert_allclose(shift - [-40, 24], 0, atol=3)  # of a face 145 pixels wide
+
+
+def test_mirrored_face_keeps_its_points_in_the_order_as_seen(smile, detector):
+    mirrored = detector(np.ascontiguousarray(smile[:, ::-1])).landmarks[0]
+    expected = detector(smile).landmarks[0][[1, 0, 2, 4, 3]]
+    expected[:, 0] = smile.shape[1] - 1 - expected[:, 0]
+    np.testing.assert_allclose(mirrored, expected, atol=6)
+    assert mirrored[0, 0] < mirrored[1, 0]
+    assert mirrored[3, 0] < mirrored[4, 0]
+
+
+@pytest.fixture(scope="module")
+def crowd(smile) -> np.ndarray:
+    face = cv2.resize(smile[40:340, 150:450], (120, 120), interpolation=cv2.INTER_AREA)
+    return np.tile(face, (2, 3, 1))
+
+
+@pytest.fixture(scope="module")
+def crowd_found(crowd) -> mtcnn.Detections:
+    return Detector(80, caps=(128, 128, 32))(crowd)
+
+
+def test_a_crowd_is_found(crowd_found):
+    assert len(crowd_found.boxes) == 6
+    assert (np.diff(crowd_found.scores) <= 0).all()
+
+
+def test_a_cap_that_cuts_something_off_warns_and_changes_no_other_face(crowd, crowd_found):
+    with pytest.warns(UserWarning, match=r"caps\[2\]=4 cut off candidates"):
+        few = Detector(80, caps=(100, 90, 4))(crowd)
+    assert 0 < len(few.boxes) <= 4
+    gaps = np.abs(few.landmarks[:, None] - crowd_found.landmarks).max((2, 3))
+    assert gaps.min(1).max() < 1e-2  # the padding is another, the faces are the same
+
+
+def test_one_compilation_serves_all_images_of_a_size(smile, detector):
+    detector(smile)
+    compiled = mtcnn._detect._cache_size()
+    detector(smile[::-1].copy())
+    assert mtcnn._detect._cache_size() == compiled
+
+
+def test_an_image_smaller_than_a_face_has_none(detector):
+    found = detector(np.zeros((30, 300, 3), np.uint8))
+    assert found.boxes.shape == (0, 4)
+    assert found.landmarks.shape == (0, 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [({"min_face": 8}, "min_face=8"), ({"caps": (32, 0, 4)}, "caps=")]
+)
+def test_senseless_options_are_refused(options, reason):
+    with pytest.raises(InputError, match=reason):
+        Detector(**options)
+
+
+def test_weights_are_complete():
+    shapes = {net: [array.shape for array in arrays] for net, arrays in load_weights().items()}
+    assert shapes["pnet"][0] == (3, 3, 3, 10)
+    assert shapes["onet"][-6:] == [(256, 4), (4,), (256, 10), (10,), (256, 2), (2,)]
+    assert sum(array.size for arrays in load_weights().values() for array in arrays) == 495_850
+
+
+def test_missing_package_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install mtcnn"):
+        load_weights.__wrapped__()
+
+
+class Touch:
+    """Unpickled by the ordinary reader, it makes a file."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return exec, (f"open({self.path!r}, 'w').close()",)
+
+
+def test_a_malicious_weight_file_runs_nothing(tmp_path):
+    trace = tmp_path / "trace"
+    code = pickle.dumps([np.zeros(2, np.float32), Touch(trace)])
+    pickle.loads(code)
+    assert trace.exists()  # the file is as dangerous as meant
+    trace.unlink()
+    (tmp_path / "evil.lz4").write_bytes(lz4_frame.compress(code))
+    with pytest.raises(InputError, match=r"it names (builtins\.exec|numpy)"):
+        read_arrays(tmp_path / "evil.lz4")
+    only = pickle.dumps(Touch(trace), protocol=0)
+    (tmp_path / "evil.lz4").write_bytes(lz4_frame.compress(only))
+    with pytest.raises(InputError, match=r"it names (builtins|__builtin__)\.exec"):
+        read_arrays(tmp_path / "evil.lz4")
+    assert not trace.exists()
+
+
+def test_an_array_of_objects_is_refused(tmp_path):
+    joblib = pytest.importorskip("joblib")
+    trace = tmp_path / "trace"
+    file = io.BytesIO()
+    joblib.dump([np.array([Touch(trace)], object)], file)
+    (tmp_path / "evil.lz4").write_bytes(lz4_frame.compress(file.getvalue()))
+    with pytest.raises(InputError, match=r"'O8'|byte order"):
+        read_arrays(tmp_path / "evil.lz4")
+    assert not trace.exists()
+
+
+def test_arrays_written_by_joblib_are_read_back(tmp_path):
+    joblib = pytest.importorskip("joblib")
+    arrays = [np.random.default_rng(0).normal(size=s).astype(np.float32) for s in ((3, 4), (5,))]
+    file = io.BytesIO()
+    joblib.dump(arrays, file)
+    (tmp_path / "good.lz4").write_bytes(lz4_frame.compress(file.getvalue()))
+    for read, written in zip(read_arrays(tmp_path / "good.lz4"), arrays, strict=True):
+        np.testing.assert_array_equal(read, written)
+
+
+@pytest.mark.parametrize("content", [b"", b"no lz4 at all"])
+def test_a_broken_weight_file_is_refused(tmp_path, content):
+    (tmp_path / "broken.lz4").write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.lz4: not a readable list"):
+        read_arrays(tmp_path / "broken.lz4")
+
+
+def test_a_truncated_weight_file_is_refused(tmp_path):
+    folder = pathlib.Path(importlib.util.find_spec("mtcnn").origin).parent / "assets" / "weights"
+    content = lz4_frame.decompress((folder / "pnet.lz4").read_bytes())
+    for length in (100, 700, 20_000):
+        (tmp_path / "short.lz4").write_bytes(lz4_frame.compress(content[:length]))
+        with pytest.raises(InputError, match="not a readable list"):
+            read_arrays(tmp_path / "short.lz4")

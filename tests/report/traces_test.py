@@ -1,0 +1,51 @@
+"""Trace files: a row for every frame, in a folder that holds nothing else."""
+
+import csv
+import dataclasses
+
+import numpy as np
+
+from tests.evaluation.score_table_test import DIMS, TRACES
+from va_jax.evaluation.score_table import Trace
+from va_jax.report.traces import write_traces
+
+
+def test_every_frame_has_a_row_whether_it_counts_or_not(tmp_path):
+    source = TRACES[1]
+    target, face = source.target.copy(), source.face.copy()
+    target[3], face[5] = np.nan, False
+    write_traces(
+        tmp_path / "out", [Trace(source.track, source.pred, target, face, source.time_s)], DIMS
+    )
+    rows = list(csv.DictReader((tmp_path / "out" / "t1.csv").open()))
+    assert list(rows[0]) == [
+        "frame", "time_s", "valence", "arousal", "valence_target", "arousal_target",
+        "face", "valid",
+    ]  # fmt: skip
+    assert [int(row["frame"]) for row in rows] == list(range(100))
+    assert [i for i, row in enumerate(rows) if row["valid"] == "0"] == [3, 5]
+    assert [i for i, row in enumerate(rows) if row["face"] == "0"] == [5]
+    assert rows[3]["valence_target"] == ""
+    preds = np.array([[float(row[dim]) for dim in DIMS] for row in rows])
+    np.testing.assert_allclose(preds, source.pred, atol=1e-6)
+
+
+def test_a_track_id_with_a_slash_names_one_file(tmp_path):
+    track = dataclasses.replace(TRACES[0].track, track_id="a/b")
+    write_traces(tmp_path / "out", [dataclasses.replace(TRACES[0], track=track)], DIMS)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a__b.csv"]
+
+
+def test_processed_predictions_have_columns_of_their_own(tmp_path):
+    write_traces(tmp_path / "out", TRACES[:1], DIMS, [2 * TRACES[0].pred])
+    rows = list(csv.DictReader((tmp_path / "out" / "t0.csv").open()))
+    assert list(rows[0])[-4:] == ["valence_processed", "arousal_processed", "face", "valid"]
+    processed = np.array([float(row["arousal_processed"]) for row in rows])
+    np.testing.assert_allclose(processed, 2 * TRACES[0].pred[:, 1], atol=1e-6)
+
+
+def test_what_the_folder_held_before_is_gone(tmp_path):
+    write_traces(tmp_path / "out", TRACES, DIMS)
+    write_traces(tmp_path / "out", TRACES[:1], DIMS)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["t0.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -1,0 +1,139 @@
+"""Reading files of predictions and labels: what they may look like, and what is refused."""
+
+import re
+
+import numpy as np
+import pytest
+
+from va_jax.scoring import files
+from va_jax.types import InputError
+
+DIMS = ["valence", "arousal"]
+ROWS = [[0, 0.0, 0.25, -0.5], [1, 0.04, 0.5, 0.125], [2, 0.08, -1.0, 1.0]]
+PLAIN = "frame,time_s,valence,arousal\n0,0.0,0.25,-0.5\n1,0.04,0.5,0.125\n2,0.08,-1.0,1.0\n"
+
+
+def write(folder, text, name="P1.csv"):
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def check_plain(file):
+    rows = np.array(ROWS)
+    np.testing.assert_array_equal(file.frame, rows[:, 0])
+    np.testing.assert_array_equal(file.time_s, rows[:, 1])
+    np.testing.assert_array_equal(file.values, rows[:, 2:])
+    assert len(file.unplaced) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        PLAIN.rstrip("\n"),
+        PLAIN.replace(",", ";"),
+        PLAIN.replace(",", "\t"),
+        PLAIN.replace(",", " ; "),
+        PLAIN.replace(",", ";").replace(".", ","),
+        PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("\n", "\r"),
+        PLAIN.replace("\n", "\n\n"),
+        b"\xef\xbb\xbf" + PLAIN.encode(),
+        PLAIN.replace("frame,time_s,valence", "Frame, 'Time in Seconds' ,\"VALENCE\""),
+        PLAIN.replace("time_s", "frameTime"),
+        PLAIN.replace("0,0.0,0.25", '"0","0.0", 0.25'),
+        re.sub("^", "'a',", PLAIN, count=4, flags=re.M),
+        re.sub("^", '"a, b",', PLAIN, count=4, flags=re.M),
+    ],
+    ids=range(15),
+)
+def test_the_same_numbers_are_read_however_the_file_is_written(tmp_path, text):
+    check_plain(files.read(write(tmp_path, text), DIMS))
+
+
+def test_rows_of_a_file_with_frames_may_stand_in_any_order(tmp_path):
+    head, *rows = PLAIN.splitlines()
+    file = files.read(write(tmp_path, "\n".join([head, rows[2], rows[0], rows[1]])), DIMS)
+    check_plain(file)
+    assert file.place.tolist() == [1, 2, 0]
+    assert file.where(0).endswith("P1.csv: line 2")
+
+
+@pytest.mark.parametrize("cell", ["", " ", "nan", "inf", "abc", "0.1.2", "1_0", "--", "None"])
+def test_a_cell_that_is_no_number_spoils_no_other(tmp_path, cell):
+    file = files.read(write(tmp_path, PLAIN.replace("0.5,0.125", f"0.5,{cell}")), DIMS)
+    expected = np.array(ROWS)[:, 2:]
+    expected[1, 1] = np.nan
+    np.testing.assert_array_equal(file.values, expected)
+
+
+def test_a_row_with_too_few_cells_lacks_their_values(tmp_path):
+    file = files.read(write(tmp_path, PLAIN.replace("0.5,0.125", "0.5")), DIMS)
+    np.testing.assert_array_equal(file.values[1], [0.5, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("1,0.04", "x,0.04"), ("1,0.04", "1.5,0.04"), ("0.04", "")]
+)
+def test_a_row_without_a_frame_or_time_has_no_place(tmp_path, old, new):
+    file = files.read(write(tmp_path, PLAIN.replace(old, new)), DIMS)
+    assert file.frame.tolist() == [0, 2]
+    assert file.unplaced.tolist() == [1]
+
+
+def test_the_line_of_a_row_counts_empty_lines(tmp_path):
+    file = files.read(write(tmp_path, "\n" + PLAIN.replace("\n1,", "\n\n \n1,")), DIMS)
+    assert [file.where(place)[-2:] for place in file.place] == [" 3", " 6", " 7"]
+
+
+def test_frames_get_their_times_from_a_frame_rate(tmp_path):
+    path = write(tmp_path, "frame,valence\n0,0.1\n5,0.2\n")
+    assert files.read(path, DIMS[:1]).time_s is None
+    assert files.read(path, DIMS[:1], fps=25.0).time_s.tolist() == [0, 0.2]
+
+
+def test_marks_are_read_where_they_are_asked_for(tmp_path):
+    path = write(tmp_path, "frame,valence,valid\n0,0.1,1\n1,,0\n2,0.3,1\n")
+    assert files.read(path, DIMS[:1], has_marks=True).marked.tolist() == [False, True, False]
+    assert not files.read(path, DIMS[:1]).marked.any()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1 names no column 'frame' or 'time_s', but ''"),
+        ("valence,arousal\n0.1,0.2\n", "line 1 names no column 'frame' or 'time_s'"),
+        ("frame,valence,arousal\n", "has a header and no rows"),
+        ("frame,valence\n0,0.1\n", "no column 'arousal' among 'frame', 'valence'"),
+        ("frame,valence,arousal,arousal\n0,1,1,1\n", "more than one column 'arousal'"),
+        ("frame,valence,arousal\n3,0,0\n4,0,0\n3,0,0\n", "line 4: frame 3 comes a second time"),
+        ("time,valence,arousal\n0.1,0,0\n0.2,0,0\n0.2,0,0\n", "line 4: time 0.2 s does not rise"),
+        ("time,valence,arousal\n0.1,0,0\n0,0,0\n", "line 3: time 0 s does not rise, 0.1 s is"),
+        (b"frame,valence,arousal\n0,\xff,1\n", "byte 24 is not UTF-8"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(InputError, match=re.escape(f"{path}: {message}")) as caught:
+        files.read(path, DIMS)
+    assert "\n" not in str(caught.value)
+
+
+def test_recordings_are_the_csv_files_of_a_folder(tmp_path):
+    with pytest.raises(InputError, match=r"holds no \.csv file"):
+        files.recordings(tmp_path)
+    for name in ("b.csv", "a.csv", ".a.csv", "notes.txt"):
+        write(tmp_path, PLAIN, name)
+    assert list(files.recordings(tmp_path)) == ["a", "b"]
+    with pytest.raises(InputError, match="no such folder"):
+        files.recordings(tmp_path / "absent")
+
+
+def test_groups_are_read_by_recording(tmp_path):
+    path = write(tmp_path, "Group;recording\n".replace(";", ",") + "DE,a\nHU,b\n")
+    assert files.groups(path) == {"a": "DE", "b": "HU"}
+    with pytest.raises(InputError, match="names no columns 'recording' and 'group'"):
+        files.groups(write(tmp_path, PLAIN))
+    with pytest.raises(InputError, match="'a' has too few cells"):
+        files.groups(write(tmp_path, "recording,group\na\n"))

@@ -1,0 +1,230 @@
+"""The command that builds a set: what it prints, refuses, keeps and replaces."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import simplejpeg
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.read_only_builder import builder_from_files
+
+from tests.tfds_builders.layouts import write_crops, write_text
+from tfds_builders.build import build, main
+from tfds_builders.choose import builder_class
+from va_jax.types import InputError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Two subjects with a folder of crops each, one of them labelled."""
+    folder = tmp_path / "in"
+    for number, name in enumerate(("anna", "bert")):
+        (folder / name).mkdir(parents=True)
+        for frame in range(1, 5):
+            image = np.full((112, 112, 3), 50 * number + frame, np.uint8)
+            (folder / name / f"{frame}.jpg").write_bytes(simplejpeg.encode_jpeg(image))
+    (folder / "anna.csv").write_text("0;.1;.2\n.04;.1;.2\n.08;.1;.2\n.12;.1;.2\n")
+    (folder / "videos.csv").write_text("video,labels,split\nanna,anna.csv,train\nbert,,test\n")
+    return folder
+
+
+def run(tmp_path, *arguments):
+    return main([*arguments, f"--data_dir={tmp_path / 'data'}", f"--manual_dir={tmp_path / 'in'}"])
+
+
+def test_the_command_builds_says_what_and_does_nothing_twice(tmp_path, source, capsys):
+    assert run(tmp_path, "video_folder/112") == 0
+    directory = tmp_path / "data" / "video_folder" / "112" / "1.0.0"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"built: {directory}"
+    assert lines[1] == "valence, arousal at 25 fps, crops 112 px"
+    table = [" ".join(line.split()) for line in lines[2:]]
+    assert table == [
+        "train 1 tracks 4 frames, 100% with a face, 100% labelled",
+        "rows 4",
+        "test 1 tracks 4 frames, 100% with a face, 0% labelled",
+    ]
+    for name in ("video_folder/112", "video_folder"):
+        assert (
+            pathlib.Path(builder_from_files(name, data_dir=tmp_path / "data").data_dir) == directory
+        )
+    stamps = {path: path.stat().st_mtime_ns for path in directory.iterdir()}
+    assert run(tmp_path, "video_folder") == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"already built: {directory}"
+    assert stamps == {path: path.stat().st_mtime_ns for path in directory.iterdir()}
+
+
+def test_a_bad_recording_is_left_out_named_and_told_by_the_exit_code(tmp_path, source, capsys):
+    (source / "anna.csv").write_text("0;.1;.2\n.04;.1;9\n")
+    directory = tmp_path / "data" / "video_folder" / "112" / "1.0.0"
+    for _ in range(2):  # also where the set is there already
+        assert run(tmp_path, "video_folder/112") == 3
+        error = capsys.readouterr().err.splitlines()[-2:]
+        assert error[0].startswith("left out: anna: ")
+        assert "anna.csv: line 2: arousal 9 is outside [-1, 1]" in error[0]
+        assert error[1] == f"1 recordings left out, see {directory / 'report.csv'}"
+    lines = [line.split(",") for line in (directory / "report.csv").read_text().splitlines()]
+    header = "split,track_id,video_id,subject_id,status,frames,fps,face,labelled,used,reason"
+    assert lines[0] == header.split(",")
+    assert lines[1][:5] == ["train", "anna", "anna", "anna", "refused"]
+    assert lines[2] == ["test", "bert", "bert", "bert", "built", "4", "25.0", "4", "0", "0", ""]
+    assert run(tmp_path, "video_folder/112", "--strict", "--overwrite") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+    (source / "anna.csv").write_text("0;.1;.2\n.04;.1;.9\n")
+    assert run(tmp_path, "video_folder/112", "--overwrite") == 0
+
+
+def test_where_no_recording_is_left_nothing_is_built(tmp_path, source, capsys):
+    (source / "anna.csv").unlink()
+    (source / "anna.csv").write_text("")
+    (source / "bert" / "2.jpg").write_bytes(b"torn")
+    assert run(tmp_path, "video_folder/112") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "anna.csv: is empty" in error
+    assert error.endswith("(and 1 more: no recording is left)")
+    assert not list((tmp_path / "data" / "video_folder").glob("112/1.0.0"))
+
+
+@pytest.mark.slow
+def test_builds_killed_anywhere_end_with_the_bytes_of_one_that_was_not(tmp_path):
+    root = tmp_path / "in"
+    for number in range(8):
+        labels = "".join(f"{0.01 * number},{0.02 * k}\n" for k in range(40))
+        path = "annotations/VA_Set/Train_Set" if number < 6 else "annotations/VA_Set/Validation_Set"
+        write_text(root / path / f"{number}.txt", f"valence,arousal\n{labels}")
+        write_crops(root / "cropped_aligned" / f"{number}", range(1, 41, 1 + number % 2), size=96)
+
+    def command(data):
+        folders = f"--data_dir={tmp_path / data}", f"--manual_dir={root}"
+        return [sys.executable, "-m", "tfds_builders.build", "aff_wild2/112", "--jobs=2", *folders]
+
+    def contents(data):
+        folder = tmp_path / data / "aff_wild2" / "112"
+        assert [path.name for path in folder.iterdir()] == ["1.0.0"]
+        return {path.name: path.read_bytes() for path in (folder / "1.0.0").iterdir()}
+
+    begun = time.monotonic()
+    subprocess.run(command("whole"), check=True, capture_output=True, cwd=ROOT)
+    took_s = time.monotonic() - begun
+    for share in np.random.default_rng(0).uniform(0.4, 1, 4):
+        process = subprocess.Popen(
+            command("killed"), stderr=subprocess.DEVNULL, cwd=ROOT, start_new_session=True
+        )
+        time.sleep(share * took_s)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command("killed"), check=True, capture_output=True, cwd=ROOT)
+    assert contents("killed") == contents("whole")
+
+
+def test_errors_are_one_line_and_exit_code_1(tmp_path, source, capsys):
+    assert run(tmp_path, "video_folders") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: no builder 'video_folders'; known: ")
+    assert "video_folder" in error
+    assert error.count("\n") == 1
+    assert run(tmp_path, "video_folder/12") == 1
+    assert "no config '12'; known: 112, 96, 224" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("siz=96", "option 'siz=96': write key=value, key one of size, faces, dims"),
+        ("size", "option 'size': write key=value"),
+        ("size=big", "option size='big' is no int"),
+    ],
+)
+def test_bad_options_are_refused(tmp_path, source, option, message):
+    with pytest.raises(InputError, match=message):
+        build("video_folder", tmp_path, source, options=[option])
+
+
+def test_missing_folders_and_jobs_below_one_are_refused(tmp_path, source):
+    with pytest.raises(InputError, match="video_folder needs --manual_dir: A folder with videos"):
+        build("video_folder", tmp_path / "data")
+    with pytest.raises(InputError, match="nowhere does not exist or is empty; it must"):
+        build("video_folder", tmp_path / "data", tmp_path / "nowhere")
+    with pytest.raises(InputError, match="jobs=0 must be at least 1"):
+        build("video_folder", tmp_path / "data", source, jobs=0)
+
+
+def test_other_options_than_those_built_need_overwrite(tmp_path, source):
+    data = tmp_path / "data"
+    directory, new = build("video_folder", data, source)
+    assert new
+    with pytest.raises(InputError, match=r"was built with fps=25.0; give the same options or --ov"):
+        build("video_folder", data, source, options=["fps=5"])
+    again, new = build("video_folder", data, source, overwrite=True, options=["fps=5"])
+    assert (again, new) == (directory, True)
+    assert tfds.builder_from_directory(directory).info.metadata["fps"] == 5
+    assert build("video_folder", data, source, options=["fps=5"]) == (directory, False)
+    assert sorted(path.name for path in data.iterdir()) == ["downloads", "video_folder"]
+
+
+def test_a_set_of_an_older_version_needs_overwrite(tmp_path, source):
+    directory, _ = build("video_folder", tmp_path / "data", source)
+    facts = json.loads((directory / "metadata.json").read_text())
+    del facts["refused"]
+    (directory / "metadata.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="was built by an older version; build it anew by --over"):
+        build("video_folder", tmp_path / "data", source)
+    assert build("video_folder", tmp_path / "data", source, overwrite=True) == (directory, True)
+
+
+def test_a_failed_overwrite_leaves_the_old_set_alone(tmp_path, source):
+    data = tmp_path / "data"
+    directory, _ = build("video_folder", data, source)
+    before = {path: path.read_bytes() for path in directory.iterdir()}
+    (source / "bert" / "2.jpg").write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"2\.jpg: is no readable JPEG"):
+        build("video_folder", data, source, overwrite=True, strict=True)
+    assert before == {path: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_several_targets_are_an_option(tmp_path, source):
+    header = "time,joy,valence,arousal\n"
+    (source / "anna.csv").write_text(header + "0,.5,.1,.2\n1,.5,.1,.2\n")
+    options = ["dims=valence,arousal,joy"]
+    directory, _ = build("video_folder/112", tmp_path / "data", source, options=options)
+    reader = tfds.builder_from_directory(directory)
+    assert reader.info.metadata["dims"] == ["valence", "arousal", "joy"]
+    assert set(reader.info.metadata["train_mean"]) == {"valence", "arousal", "joy"}
+    np.testing.assert_allclose(reader.as_data_source("train")[0]["target"][0], [0.1, 0.2, 0.5])
+
+
+def test_the_module_runs_as_a_command_without_tensorflow(tmp_path, source):
+    code = (
+        "import sys; from tfds_builders.build import main; code = main(sys.argv[1:]); "
+        "assert 'tensorflow' not in sys.modules; sys.exit(code)"
+    )
+    arguments = ["video_folder", f"--data_dir={tmp_path / 'data'}", f"--manual_dir={source}"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("built: ")
+
+
+def test_every_builder_has_its_papers_in_order():
+    """Each package says what it is, whom to cite and what it holds."""
+    root = ROOT / "tfds_builders"
+    packages = [path.parent for path in root.glob("*/*_dataset_builder.py")]
+    assert packages
+    for package in packages:
+        for name in ("README.md", "CITATIONS.bib", "TAGS.txt"):
+            assert (package / name).read_text().strip(), f"{package.name}/{name}"
+        assert builder_class(package.name).name == package.name

@@ -1,0 +1,341 @@
+"""SEWA Basic: joins by number on the 50 Hz grid, landmarks, sessions that are never parted."""
+
+import fractions
+import re
+
+import av
+import numpy as np
+import pytest
+import simplejpeg
+
+from tests.tfds_builders.layouts import (
+    build_set,
+    picture,
+    report_of,
+    shown,
+    write_text,
+    write_video,
+)
+from tfds_builders.build import build
+from tfds_builders.choose import builder_class
+from va_jax.types import InputError
+
+NAME = "SSL_C2_S055_P109_VC1_004803_004822"
+FIRST, COUNT = 4803, 20
+TWICE = [n // 2 for n in range(COUNT)]
+WIDTH, HEIGHT = 96, 72
+
+
+def face(x, y):
+    """49 points: level eyes 18 pixels apart, the mouth 16 below them, x, y in between."""
+    points = np.random.default_rng(0).uniform(-10, 10, (49, 2))
+    ring = np.array([[-2, 0], [-1, -1], [1, -1], [2, 0], [1, 1], [-1, 1]])
+    points[19:25], points[25:31] = np.add(ring, [-9, -8]), np.add(ring, [9, -8])
+    points[31], points[37] = [-6, 8], [6, 8]
+    return np.add(points, [x, y])
+
+
+def points_text(points):
+    """A landmark file as the owners write it, of 49 points or of None."""
+    line = " ".join(["-1"] * 98 if points is None else [f"{each:.4f}" for each in points.ravel()])
+    return f"1.5 -2.25 0.125\n{' '.join(['7.5'] * 20)}\n{line}\n"
+
+
+def column_text(dim, values, start):
+    """{dim} rows from frame number `start`, one for each value that is not None."""
+    rows = [f"{start + n},0.0,{v}" for n, v in enumerate(values) if v is not None]
+    return "\n".join([f"frame_idx,ignored,{dim}", *rows]) + "\n"
+
+
+def valence(count=COUNT):
+    return [round(n / count, 6) for n in range(count)]
+
+
+def arousal(count=COUNT):
+    return [round(1 - n / (2 * count), 6) for n in range(count)]
+
+
+def write_clip(
+    root, name=NAME, start=FIRST, landmark_start=1, numbers=tuple(TWICE), points=None, below=""
+):
+    """A clip whose labels count from `start`, its landmarks from `landmark_start`, all complete."""
+    folder = root / name
+    write_video(folder / f"{name}.avi", 0, WIDTH, HEIGHT, 50, numbers)
+    write_text(folder / "metadata.ini", "[Folder]\nsession = 55\n")
+    write_text(folder / f"{name}.wav", "x")
+    for dim, values in (("Valence", valence()), ("Arousal", arousal())):
+        place = folder / below.format(dim)
+        write_text(place / f"{name}_{dim}_AV_Aligned.csv", column_text(dim, values, start))
+    for n in range(COUNT):
+        each = face(40, 30) if points is None else points.get(n, face(40, 30))
+        if not isinstance(each, str):
+            path = folder / "landmarks" / f"{landmark_start + n:06d}.txt"
+            write_text(path, points_text(each))
+    return folder
+
+
+def mapped(frames):
+    """Targets of frames 0.. of the clip: [0, 1] becomes [-1, 1]."""
+    return np.array([[2 * valence()[n] - 1, 2 * arousal()[n] - 1] for n in frames], np.float32)
+
+
+@pytest.mark.parametrize(("start", "landmark_start"), [(FIRST, 1), (1, 0), (0, FIRST)])
+def test_labels_stay_at_their_frames_when_repeats_are_dropped(tmp_path, start, landmark_start):
+    points = {4: None, 6: "absent"}
+    write_clip(tmp_path / "in", NAME, start, landmark_start, points=points)
+    facts, tracks = build_set(tmp_path, "sewa/96")
+    row, track = tracks[NAME]
+    kept = np.arange(0, COUNT, 2)
+    assert (row["frames"], row["fps"]) == (10, 25)
+    assert (row["subject_id"], row["group"], row["video_id"]) == ("C2_P109", "C2", NAME)
+    np.testing.assert_allclose(track["time_s"], kept / 50, rtol=1e-6)
+    np.testing.assert_allclose(track["target"], mapped(kept), atol=1e-6)
+    assert track["face"].tolist() == [n not in points for n in kept]
+    line = report_of(tmp_path)[NAME]
+    assert [line[key] for key in ("rows", "repeats_dropped", "no_place")] == ["20", "10", "2"]
+    source = {"source": "AV annotation", "range": [0, 1], "join": "frame number"}
+    assert facts["labels"] == source
+    assert facts["crop"]["source"] == "landmarks"
+
+
+def test_repeats_are_kept_on_demand(tmp_path):
+    write_clip(tmp_path / "in")
+    _, tracks = build_set(tmp_path, "sewa/96", "repeats=keep")
+    row, track = tracks[NAME]
+    assert (row["frames"], row["fps"]) == (COUNT, 50)
+    np.testing.assert_allclose(track["target"], mapped(range(COUNT)), atol=1e-6)
+
+
+def test_frames_that_the_video_leaves_empty_do_not_shift_the_labels(tmp_path):
+    """Repeats may be stored as empty packets, of which a decoder shows nothing."""
+    folder = write_clip(tmp_path / "in")
+    path = folder / f"{NAME}.avi"
+    path.unlink()
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=50)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.time_base = fractions.Fraction(1, 50)
+        for number in (0, 1, 3, 6, 8, 10, 13, 16, 19):
+            frame = av.VideoFrame.from_ndarray(picture(number, WIDTH, HEIGHT), format="rgb24")
+            frame.pts, frame.time_base = number, fractions.Fraction(1, 50)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    row, track = build_set(tmp_path, "sewa/96")[1][NAME]
+    kept = [0, 1, 3, 6, 8, 10, 13, 16, 19]
+    np.testing.assert_allclose(track["time_s"], np.array(kept) / 50, rtol=1e-6)
+    np.testing.assert_allclose(track["target"], mapped(kept), atol=1e-6)
+    assert track["face"].all()
+    assert row["fps"] == pytest.approx(8 / (19 / 50), abs=1e-5)
+
+
+def test_crops_are_placed_by_the_landmarks(tmp_path):
+    """The square around eyes and mouth has twice the side of 18 pixels, the eyes' distance."""
+    points = {n: face(40 + n, 36 - n / 2) for n in range(COUNT)}
+    write_clip(tmp_path / "in", points=points)
+    _, track = build_set(tmp_path, "sewa/112")[1][NAME]
+    assert track["landmarks"].shape == (10, 49, 2)
+    for index, n in enumerate(range(0, COUNT, 2)):
+        centre = np.array([40 + n, 36 - n / 2])
+        expected = (points[n] - centre) / 36 + 0.5
+        np.testing.assert_allclose(track["landmarks"][index], expected, atol=2e-4)
+        crop = simplejpeg.decode_jpeg(track["frames"][index]).astype(float)
+        middle = crop[54:58, 54:58].mean((0, 1))
+        ramps = 250 * centre / [WIDTH - 1, HEIGHT - 1]
+        np.testing.assert_allclose(middle, [4 * (n // 2), *ramps], atol=6)
+        assert shown(track["frames"][index]) == n // 2
+
+
+def test_what_one_file_lacks_is_unlabelled(tmp_path):
+    folder = write_clip(tmp_path / "in")
+    gappy = [None if n in (0, 7, 8) else v for n, v in enumerate(arousal())]
+    gappy[10] = "nan"
+    write_text(folder / f"{NAME}_Arousal_AV_Aligned.csv", column_text("x", gappy, FIRST))
+    _, track = build_set(tmp_path, "sewa/96", "repeats=keep")[1][NAME]
+    expected = mapped(range(COUNT))
+    expected[[0, 7, 8, 10], 1] = np.nan
+    np.testing.assert_allclose(track["target"], expected, atol=1e-6)
+    line = report_of(tmp_path)[NAME]
+    assert (line["rows"], line["rows_invalid"], line["labelled"]) == ("20", "4", "16")
+
+
+def test_annotations_and_landmarks_are_found_in_unpacked_archives(tmp_path):
+    folder = write_clip(tmp_path / "in" / "SEWA DB v0.2 - BASIC", below="{}")
+    packed = folder / "Landmarks" / f"{NAME}-Landmarks"
+    packed.parent.mkdir()
+    (folder / "landmarks").rename(packed)
+    write_text(packed / "readme.txt", "x")
+    write_text(tmp_path / "in" / "SEWA DB v0.2 - BASIC" / "licence.txt", "x")
+    write_text(tmp_path / "in" / "SEWA DB v0.2 - BASIC" / "SSL_C7_S1_P1_VC1_1_2" / "x.avi", "x")
+    facts, tracks = build_set(tmp_path, "sewa/96")
+    assert set(tracks) == {NAME}
+    assert tracks[NAME][1]["face"].all()
+    assert facts["refused"] == {}
+
+
+def test_the_annotation_is_an_option(tmp_path):
+    folder = write_clip(tmp_path / "in")
+    for dim in ("Valence", "Arousal"):
+        path = folder / f"{NAME}_{dim}_V_Aligned.csv"
+        write_text(path, column_text(dim, [0.75] * COUNT, FIRST))
+    facts, tracks = build_set(tmp_path, "sewa/96", "annotation=V", "dims=arousal,valence")
+    np.testing.assert_array_equal(tracks[NAME][1]["target"], np.full((10, 2), 0.5, np.float32))
+    assert facts["labels"]["source"] == "V annotation"
+    assert facts["dims"] == ["arousal", "valence"]
+
+
+def test_faces_may_be_searched_for_instead(tmp_path):
+    folder = write_clip(tmp_path / "in", numbers=(0, 1) * 10)
+    for path in (folder / "landmarks").iterdir():
+        path.unlink()
+    unseen = ("no_face=mask", "min_face=80")  # larger than the picture: nothing is compiled
+    facts, tracks = build_set(tmp_path, "sewa/96_detect", *unseen)
+    assert tracks[NAME][1]["landmarks"].shape == (COUNT, 5, 2)
+    np.testing.assert_allclose(tracks[NAME][1]["target"], mapped(range(COUNT)), atol=1e-6)
+    assert facts["crop"]["source"] == "detect"
+
+
+OTHER = "SAH_C6_S001_P002_VC1_000000_000019"
+
+
+def drop(pattern):
+    def change(folder):
+        for path in sorted(folder.glob(pattern)):
+            path.unlink()
+
+    return change
+
+
+def rename_annotation(folder):
+    for path in folder.glob("*Valence*"):
+        path.rename(path.with_name(path.name.replace("_AV_", "_A_")))
+
+
+def shorten(folder):
+    write_video(folder / f"{OTHER}.avi", 9, WIDTH, HEIGHT, 50)
+
+
+def second_video(folder):
+    write_text(folder / "copy.avi", "x")
+
+
+def tear_points(folder):
+    write_text(folder / "landmarks" / "000003.txt", "1 2 3\n1 2\n4 5 6\n")
+
+
+def copy_points(folder):
+    write_text(folder / "more" / "1.txt", "x")
+
+
+def other_labels(folder):
+    text = column_text("x", valence(), FIRST)
+    for path in folder.glob("*.csv"):
+        write_text(path, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop("landmarks/*"), "holds no landmarks .* build a configuration called detect"),
+        (drop("*.avi"), f"{OTHER}: holds 0 videos; leave"),
+        (second_video, f"{OTHER}: holds 2 videos; leave"),
+        (
+            drop("*Valence*"),
+            f"no {OTHER}_Valence_AV_Aligned.csv; unpack the annotations of valence",
+        ),
+        (rename_annotation, "set the option annotation to what there is: A$"),
+        (shorten, rf"{OTHER}\.avi: lasts 9 frames at 50 per second, by the name of its clip 20"),
+        (tear_points, r"000003\.txt: line 3: 3 numbers, expected x and y of 49 points"),
+        (copy_points, "landmarks lie in .*/landmarks and in .*/more; remove one"),
+        (other_labels, "frames 4803 to 4822 are neither 0 to 19, .* are they of another clip"),
+    ],
+)
+def test_a_bad_clip_is_left_out_by_name_and_the_others_are_built(tmp_path, change, message):
+    write_clip(tmp_path / "in")
+    change(write_clip(tmp_path / "in", OTHER, start=0, numbers=range(COUNT)))
+    facts, tracks = build_set(tmp_path, "sewa/96")
+    assert set(tracks) == {NAME}
+    assert re.search(message, facts["refused"][OTHER])
+    assert "\n" not in facts["refused"][OTHER]
+
+
+def test_trees_without_clips_are_refused(tmp_path):
+    write_text(tmp_path / "in" / "SSL_C9_S055_P109_VC1_004803_004822" / "x.avi", "x")
+    with pytest.raises(InputError, match="holds no folder called like SSL_C2_S055"):
+        build("sewa", tmp_path / "data", tmp_path / "in")
+
+
+def test_a_clip_that_lies_in_two_places_is_refused(tmp_path):
+    (tmp_path / "in" / NAME).mkdir(parents=True)
+    (tmp_path / "in" / "more" / NAME).mkdir(parents=True)
+    with pytest.raises(InputError, match=f"more/{NAME}: is the same clip as .*; remove one"):
+        build("sewa", tmp_path / "data", tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("annotation=v", "annotation='v' is none of A, V, AV"),
+        ("repeats=half", "repeats='half' is none of drop, keep"),
+        ("dims=valence,liking", "dims=valence,liking: SEWA Basic has valence, arousal"),
+        ("faces=boxes", "faces='boxes' is none of landmarks, detect"),
+    ],
+)
+def test_options_out_of_range_are_refused(tmp_path, option, message):
+    (tmp_path / NAME).mkdir()
+    with pytest.raises(InputError, match=message):
+        build("sewa", tmp_path / "data", tmp_path, options=[option])
+
+
+def many_clips(root):
+    """Six cultures that use the same numbers: six pairs, and a stranger whom one of them met."""
+    for culture in range(1, 7):
+        pairs = [(session, 2 * session + side) for session in range(1, 7) for side in (0, 1)]
+        for session, participant in [*pairs, (7, 3), (7, 99)]:
+            name = f"SVD_C{culture}_S{session:03d}_P{participant:03d}_VC1_000001_000100"
+            (root / name).mkdir(parents=True)
+            (root / name.replace("_000001_000100", "_000201_000300")).mkdir()
+    return root
+
+
+def drawn(tmp_path, root, **options):
+    builder = builder_class("sewa")(data_dir=tmp_path, config="112", options=options)
+    found = builder.recordings(root)
+    return [each for split in found.values() for each in split]
+
+
+@pytest.mark.parametrize(
+    "options", [{"seed": seed} for seed in range(4)] + [{"folds": 5, "fold": n} for n in range(5)]
+)
+def test_neither_people_nor_sessions_are_parted_and_cultures_are_spread(tmp_path, options):
+    recordings = drawn(tmp_path, many_clips(tmp_path / "in"), **options)
+    assert len(recordings) == 6 * 14 * 2
+    for key in ("subject_id", "session"):
+        splits = {}
+        for each in recordings:
+            unit = each.details["session"] if key == "session" else each.subject_id
+            splits.setdefault(unit, set()).add(each.split)
+        assert all(len(each) == 1 for each in splits.values()), key
+    cultures = {(each.split, each.group) for each in recordings}
+    assert {group for split, group in cultures if split == "train"} == {
+        f"C{n}" for n in range(1, 7)
+    }
+    assert {split for split, _ in cultures} == {"train", "dev", "test"}
+
+
+def test_every_clip_is_once_in_the_test_split_of_the_folds(tmp_path):
+    root = many_clips(tmp_path / "in")
+    tested = []
+    for fold in range(5):
+        tested += [
+            each.track_id
+            for each in drawn(tmp_path, root, folds=5, fold=fold)
+            if each.split == "test"
+        ]
+    assert sorted(tested) == sorted(path.name for path in root.iterdir())
+
+
+def test_there_is_a_configuration_for_every_size_way_and_fold():
+    names = {config.name for config in builder_class("sewa").BUILDER_CONFIGS}
+    assert {"112", "224", "96_detect", "224_fold4", "112_detect_fold0", "224_V_fold1"} <= names
+    assert len(names) == 3 * 6 * 6
+    assert next(iter(builder_class("sewa").BUILDER_CONFIGS)).name == "112"

@@ -1,0 +1,242 @@
+"""The whole loop on the tiny rendered set: exact resumption, freezing, accumulation, refusals."""
+
+import importlib
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from va_jax import config as configuration
+from va_jax.data import sources
+from va_jax.data.pipeline import TrainingData
+from va_jax.evaluation.evaluate import evaluate
+from va_jax.evaluation.metrics import METRICS
+from va_jax.models import build
+from va_jax.train import optim, sharding, step
+from va_jax.train.checkpoints import Checkpoints
+from va_jax.train.loop import initial_state, train
+from va_jax.train.state import Tally, abstract
+from va_jax.types import InputError
+
+pytestmark = pytest.mark.usefixtures("without_page")
+
+
+@pytest.fixture(autouse=True)
+def _optax_promotes_types():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def tiny(data_dir: pathlib.Path, **overrides):
+    config = importlib.import_module("configs.quickstart").get_config("tiny")
+    config.data.dir = str(data_dir)
+    config.log.progress = False
+    config.update_from_flattened_dict(overrides)
+    return config
+
+
+def pooled(card, dim):
+    """The pooled metrics of a card; its few recordings have no intervals."""
+    row = card["scores"][dim]["pooled"]
+    assert row["interval"] is None
+    return {metric: row[metric] for metric in (*METRICS, "n")}
+
+
+def parameters(workdir, config):
+    mesh = sharding.make_mesh()
+    facts = sources.metadata(config.data.dir, config.data.name)
+    model = build.build(config.model, tuple(facts["dims"]))
+    tx = optim.make_tx(config.optim, config.train.steps)
+    state = initial_state(config, model, tx, facts["crop"]["size"])
+    target = abstract(state, sharding.replicated(mesh))
+    with Checkpoints(workdir) as saved:
+        state, _ = saved.restore(saved.latest_step(), target)
+    return jax.tree.map(np.asarray, state.variables)
+
+
+def assert_identical(first, second):
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_a_run_stopped_at_any_checkpoint_ends_as_if_it_had_not_been(tmp_path, tiny_data):
+    config = tiny(tiny_data, **{"train.steps": 4})
+    train(config, tmp_path / "whole")
+    evaluate(config, tmp_path / "whole")
+    for stop in (1, 3):
+        stopped = tmp_path / f"stopped{stop}"
+        shutil.copytree(tmp_path / "whole", stopped)
+        (stopped / "metrics.json").unlink()
+        for later in (stopped / "checkpoints").iterdir():
+            if later.name.isdigit() and int(later.name) > stop:
+                shutil.rmtree(later)
+        if not (stopped / "checkpoints" / str(stop)).exists():
+            shutil.rmtree(stopped / "checkpoints")  # not kept: then from the start
+        train(config, stopped)
+        evaluate(config, stopped)
+        assert_identical(parameters(stopped, config), parameters(tmp_path / "whole", config))
+        for name in ("metrics.json",):
+            assert (stopped / name).read_text() == (tmp_path / "whole" / name).read_text()
+        steps = [json.loads(x)["step"] for x in (stopped / "metrics.jsonl").open()]
+        assert sorted(steps) == sorted([1, 2, 3, 4] * 3)  # train, dev, time
+
+
+def test_every_frame_of_every_track_has_a_row_and_scores_do_not_depend_on_the_batch(
+    tmp_path, tiny_data
+):
+    config = tiny(tiny_data)
+    train(config, tmp_path / "run")
+    results = []
+    for batch, length in ((4, 16), (8, 16), (4, 7)):
+        with config.unlocked():
+            config.eval.batch_size, config.eval.length, config.eval.hop = batch, length, length
+        evaluate(config, tmp_path / "run")
+        results.append(json.loads((tmp_path / "run" / "metrics.json").read_text()))
+        source = sources.open_split(config.data.dir, config.data.name, "test")
+        for track in source.tracks:
+            path = tmp_path / "run" / "traces" / "test" / f"{track.track_id}.csv"
+            assert len(path.read_text().splitlines()) == track.frames + 1
+    for other in results[1:]:
+        for split in ("dev", "test"):
+            for dim in ("valence", "arousal"):
+                first, second = (pooled(each["splits"][split], dim) for each in (results[0], other))
+                assert second == pytest.approx(first, rel=1e-4, abs=1e-6)
+
+
+def run_steps(config, count, devices=None):
+    """State and mean loss after `count` steps on the tiny set, on some or all devices."""
+    source = sources.open_split(config.data.dir, config.data.name, "train")
+    data = TrainingData(
+        source,
+        config.window.to_dict(),
+        config.augment.to_dict(),
+        source.size,
+        config.train.batch_size,
+        0,
+    )
+    model = build.build(config.model, source.dims)
+    tx = optim.make_tx(config.optim, config.train.steps)
+    mesh = sharding.make_mesh(devices)
+    state = sharding.replicate(mesh, initial_state(config, model, tx, source.size))
+    first = jax.tree.map(np.asarray, state)
+    tally = sharding.replicate(mesh, Tally.zero())
+    take_step = step.make_step(config, model, tx)
+    batches = data.batches(0, 1)
+    for _ in range(count):
+        state, tally = take_step(state, tally, sharding.shard_batch(mesh, next(batches)))
+    return first, jax.tree.map(np.asarray, state), jax.tree.map(np.asarray, tally)
+
+
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 4])
+def test_the_number_of_devices_changes_nothing_but_rounding(tiny_data, devices):
+    config = tiny(tiny_data, **{"optim.name": "sgd", "model.dropout": 0.2})
+    _, one, tally_one = run_steps(config, 3, jax.devices()[:1])
+    _, many, tally_many = run_steps(config, 3, jax.devices()[:devices])
+    np.testing.assert_allclose(tally_many.loss, tally_one.loss, rtol=1e-5)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-6), many.params, one.params)
+
+
+def test_a_batch_computed_in_pieces_has_the_gradient_of_the_whole(tiny_data, monkeypatch):
+    frozen = {"optim.rates.backbone": 0.0, "optim.name": "sgd", "train.accumulate": 1}
+    whole = run_steps(tiny(tiny_data, **frozen), 2, jax.devices()[:1])[1]
+    for pieces, backend in ((2, "cpu"), (4, "cpu"), (4, "gpu")):  # unrolled, or a loop
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        config = tiny(tiny_data, **(frozen | {"train.accumulate": pieces}))
+        cut = run_steps(config, 2, jax.devices()[:1])[1]
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), cut.params, whole.params
+        )
+
+
+def test_a_frozen_part_keeps_parameters_and_statistics_and_the_others_learn(tiny_data):
+    config = tiny(tiny_data, **{"optim.rates.backbone": 0.0})
+    first, last, _ = run_steps(config, 2)
+    assert_identical(last.params["backbone"], first.params["backbone"])
+    assert_identical(last.batch_stats, first.batch_stats)
+    for part in ("recurrent", "head_valence", "head_arousal"):
+        changed = jax.tree.map(
+            lambda x, y: bool((x != y).any()), last.params[part], first.params[part]
+        )
+        assert any(jax.tree.leaves(changed)), part
+
+
+def test_batch_norm_statistics_move_when_nothing_is_frozen(tiny_data):
+    first, last, _ = run_steps(tiny(tiny_data), 1)
+    moved = jax.tree.map(lambda x, y: bool((x != y).any()), last.batch_stats, first.batch_stats)
+    assert not any(jax.tree.leaves(moved.pop("input")))  # a scale, not a statistic of the batch
+    assert all(jax.tree.leaves(moved))
+
+
+def test_a_step_that_is_not_finite_stops_the_run_with_its_number_and_tracks(tmp_path, tiny_data):
+    config = tiny(
+        tiny_data,
+        **{"train.steps": 4, "optim.name": "sgd", "optim.clip_norm": 0.0, "loss.mse": 1.0},
+    )
+    config.optim.learning_rate = 1e30
+    config.optim.warmup_steps = 0
+    with pytest.raises(InputError, match=r"step [23]: loss or gradient is not finite.*tracks \S+"):
+        train(config, tmp_path / "run")
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(parameters(tmp_path / "run", config)))
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_the_best_parameters_of_another(tmp_path, tiny_data):
+    given = tiny(tiny_data, **{"train.steps": 1})
+    train(given, tmp_path / "first")
+    config = tiny(tiny_data, **{"train.steps": 1, "optim.learning_rate": 1e-12})
+    config.init.from_workdir = str(tmp_path / "first")
+    train(config, tmp_path / "second")
+    first = parameters(tmp_path / "first", given)["params"]
+    second = parameters(tmp_path / "second", config)["params"]
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), first, second)
+
+
+def test_a_missing_set_and_a_missing_split_are_refused_and_leave_no_workdir(tmp_path, tiny_data):
+    config = tiny(tmp_path / "nowhere", **{"data.build_missing": False})
+    with pytest.raises(InputError, match=r"not found in data.dir.*tfds_builders.build"):
+        train(config, tmp_path / "run")
+    config = tiny(tiny_data, **{"data.dev": "validation"})
+    with pytest.raises(InputError, match=r"no split 'validation', it has dev, test, train; set"):
+        train(config, tmp_path / "run")
+    config = tiny(tiny_data, **{"data.test": "private"})
+    with pytest.raises(InputError, match=r"no split 'private'"):
+        train(config, tmp_path / "run")
+    config = tiny(tiny_data, **{"window.length": 4000, "window.remainder": "drop"})
+    with pytest.raises(InputError, match=r"window.length=4000 .* is longer than track"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_set_without_labels_is_refused(tmp_path, tiny_data, monkeypatch):
+    monkeypatch.setattr(sources, "metadata", lambda *_: {"train_mean": {}})
+    with pytest.raises(InputError, match="nothing to learn"):
+        train(tiny(tiny_data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+SLOW = [pytest.param(fusion, marks=pytest.mark.slow) for fusion in ("median", "extremum")]
+
+
+@pytest.mark.parametrize("fusion", ["mean", *SLOW])
+def test_overlapping_windows_of_a_frame_network_fuse_to_what_one_pass_gives(
+    tmp_path, tiny_data, fusion
+):
+    config = tiny(tiny_data, **{"model.recurrent": "none", "train.steps": 1})
+    train(config, tmp_path)
+    cards = []
+    for state, hop in (("carry", 16), ("window", 5)):
+        config.eval.state, config.eval.hop, config.eval.fusion = state, hop, fusion
+        evaluate(config, tmp_path)
+        cards.append(json.loads((tmp_path / "metrics.json").read_text())["splits"]["test"])
+    for dim in ("valence", "arousal"):
+        one_pass, fused = (pooled(card, dim) for card in cards)
+        assert fused == pytest.approx(one_pass, rel=1e-4, abs=1e-6)
+
+
+def test_a_workdir_of_another_config_is_left_as_it_is(tmp_path, tiny_data):
+    configuration.claim(tmp_path / "run", tiny(tiny_data))
+    with pytest.raises(InputError, match=r"another config: seed \(0 there, 9 here\)"):
+        train(tiny(tiny_data, seed=9), tmp_path / "run")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json"]

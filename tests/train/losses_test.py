@@ -1,0 +1,77 @@
+"""Losses against float64 numpy, under masks, constants and half precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from va_jax.train.losses import ccc_loss, mse_loss, weighted_loss
+
+
+def batch(seed=0, shape=(4, 16)):
+    rng = np.random.default_rng(seed)
+    target = rng.uniform(-1, 1, (*shape, 2)).astype(np.float32)
+    pred = (0.5 * target + 0.3 * rng.normal(size=target.shape)).astype(np.float32)
+    return jnp.asarray(pred), jnp.asarray(target), jnp.asarray(rng.random(shape) < 0.7)
+
+
+def reference(pred, target, mask):
+    mask = np.asarray(mask)
+    x = np.asarray(pred, np.float64)[mask]
+    y = np.asarray(target, np.float64)[mask]
+    cov = ((x - x.mean(0)) * (y - y.mean(0))).mean(0)
+    return 1 - 2 * cov / (x.var(0) + y.var(0) + (x.mean(0) - y.mean(0)) ** 2)
+
+
+def test_ccc_loss_is_one_minus_ccc_of_the_flattened_batch():
+    pred, target, mask = batch()
+    np.testing.assert_allclose(ccc_loss(pred, target, mask), reference(pred, target, mask), 1e-6)
+
+
+def test_mse_loss_is_the_mean_over_valid_frames():
+    pred, target, mask = batch()
+    expected = np.asarray((pred[mask] - target[mask]) ** 2).mean(0)
+    np.testing.assert_allclose(mse_loss(pred, target, mask), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [ccc_loss, mse_loss])
+def test_what_stands_outside_the_mask_changes_neither_loss_nor_gradient(loss):
+    pred, target, mask = batch()
+    dirty_pred = jnp.where(mask[..., None], pred, jnp.nan)
+    dirty_target = jnp.where(mask[..., None], target, jnp.inf)
+    value = jax.value_and_grad(lambda p, t: loss(p, t, mask).sum())
+    clean, dirty = value(pred, target), value(dirty_pred, dirty_target)
+    np.testing.assert_array_equal(clean[0], dirty[0])
+    np.testing.assert_array_equal(clean[1], dirty[1])
+    assert (np.asarray(dirty[1])[~np.asarray(mask)] == 0).all()
+
+
+@pytest.mark.parametrize("loss", [ccc_loss, mse_loss])
+def test_constant_signals_and_empty_masks_have_finite_loss_and_gradient(loss):
+    constant = jnp.full((2, 8, 2), 0.25)
+    for mask in (jnp.ones((2, 8), bool), jnp.zeros((2, 8), bool)):
+        value, slope = jax.value_and_grad(lambda p, m=mask: loss(p, constant, m).sum())(constant)
+        assert np.isfinite(value)
+        np.testing.assert_array_equal(slope, 0)
+
+
+def test_a_trace_of_tiny_deviation_keeps_its_ccc():
+    pred, target, mask = batch()
+    value = ccc_loss(pred * 1e-3, target * 1e-3, mask)
+    np.testing.assert_allclose(value, reference(pred, target, mask), atol=0.03)
+
+
+def test_half_precision_predictions_are_summed_in_float32():
+    pred, target, mask = batch(shape=(8, 512))
+    half = jnp.asarray(pred, jnp.bfloat16)
+    value = ccc_loss(half, target, mask)
+    assert value.dtype == jnp.float32
+    expected = reference(np.asarray(half.astype(jnp.float32)), target, mask)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_weighted_loss_is_the_sum_of_its_weighted_means():
+    pred, target, mask = batch()
+    value = weighted_loss(pred, target, mask, {"ccc": 0.5, "mse": 2.0})
+    expected = 0.5 * ccc_loss(pred, target, mask).mean() + 2 * mse_loss(pred, target, mask).mean()
+    np.testing.assert_allclose(value, expected, rtol=1e-6)

@@ -1,0 +1,102 @@
+"""A request to stop is heard wherever a run is: alone, in a job of one, in a job of two."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks import kills
+from tests.train.faults_test import ROOT, command
+from va_jax.train import stopping
+
+AGAIN = "the same command goes on"
+
+
+def start(workdir, data, *flags):
+    return subprocess.Popen(
+        command(workdir, data, "--coordinator=127.0.0.1:1", *flags),
+        env=os.environ | {"JAX_PLATFORMS": "cpu"}, cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def wait_to_listen(*running):
+    """Until SIGTERM is caught in all (Linux); before that it ends a process as any other."""
+    for process in running:
+        status = pathlib.Path(f"/proc/{process.pid}/status")
+        while not caught(status.read_text()) & 1 << (signal.SIGTERM - 1):
+            time.sleep(0.01)
+
+
+def caught(status):
+    return int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 1, 2, 3, 5])
+def test_of_two_that_start_one_hears_it_and_both_stop(tmp_path, tiny_data, seconds):
+    job = kills.Job(tmp_path / "run", tiny_data, 2)
+    wait_to_listen(*job.running)
+    time.sleep(seconds)
+    job.running[seconds % 2].send_signal(signal.SIGTERM)
+    assert job.wait() == [0, 0], job.output()
+    assert job.output().count("stopped as asked") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["start-up", "step"])
+def test_a_job_of_one_process_hears_it(tmp_path, tiny_data, moment):
+    job = kills.Job(tmp_path / "run", tiny_data, 1, {0: [*kills.joining(1), "--process=0"]})
+    wait_to_listen(*job.running)
+    while moment == "step" and not (tmp_path / "run" / "checkpoints" / "20").exists():
+        assert job.running[0].poll() is None, job.output()
+        time.sleep(0.1)
+    job.running[0].send_signal(signal.SIGTERM)
+    assert job.wait() == [0]
+    assert {"start-up": AGAIN, "step": "and saved at step"}[moment] in job.output()
+
+
+@pytest.mark.slow
+def test_one_whose_others_do_not_come_ends_in_time_and_at_once_when_asked_twice(
+    tmp_path, tiny_data
+):
+    job = ("--process=1", "--processes=2")
+    patient, hurried = (start(tmp_path / name, tiny_data, *job) for name in ("one", "other"))
+    wait_to_listen(patient, hurried)
+    time.sleep(3)
+    begun = time.monotonic()
+    for process in (patient, hurried):
+        process.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    hurried.send_signal(signal.SIGTERM)
+    hurried.communicate()
+    assert hurried.returncode == 143
+    assert time.monotonic() - begun < stopping.HOLD_S / 2
+    assert AGAIN in patient.communicate()[0]
+    assert patient.returncode == 0
+    assert time.monotonic() - begun < stopping.HOLD_S + 5
+
+
+LATE = """
+import os, signal
+from va_jax.stopping import Stopping
+
+class Last:
+    def __del__(self, kill=os.kill, process=os.getpid(), number=signal.SIGTERM):
+        kill(process, number)  # Python has given all its handlers up by now
+
+last, stop = Last(), Stopping()
+stop.listen()
+{end}
+"""
+
+
+@pytest.mark.parametrize(("end", "code"), [("stop.end()", 0), ("", -signal.SIGTERM)])
+def test_a_request_that_comes_when_all_is_done_changes_nothing(end, code):
+    done = subprocess.run([sys.executable, "-c", LATE.format(end=end)], cwd=ROOT, check=False)
+    assert done.returncode == code

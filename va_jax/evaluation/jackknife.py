@@ -1,0 +1,100 @@
+"""How much each recording moves a score, and from that the standard error of every score.
+
+A score is a function of how often each recording is drawn. Its derivative by a recording's weight
+is that recording's influence (the infinitesimal jackknife: Jaeckel, 1972; Efron, 1982).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from va_jax.evaluation.metrics import Moments, evaluated, ratio
+
+TOGETHER = 200_000
+"""Recordings x resamples whose influences are held at once; bounds memory."""
+
+
+def standard_errors(
+    moments: Moments, weights: Float[np.ndarray, "resamples recordings"]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Aggregation -> metric -> standard error [resamples, dims], in the shape of `aggregate`."""
+    return errors_from(lambda drawn: influences(moments, drawn), weights)
+
+
+def errors_from(
+    influences_of: Callable[[np.ndarray], dict[str, dict[str, np.ndarray]]],
+    weights: Float[np.ndarray, "resamples recordings"],
+) -> dict[str, dict[str, np.ndarray]]:
+    """The same of any score, from a function of weights that gives what `influences` gives.
+
+    Scores that are sums of others have the same sums of their influences. The function is called
+    for few resamples at a time.
+    """
+    rows = max(1, TOGETHER // weights.shape[1])
+    parts = [
+        {
+            aggregation: {
+                metric: np.sqrt(np.einsum("br,brd->bd", drawn, each**2))
+                for metric, each in row.items()
+            }
+            for aggregation, row in influences_of(drawn).items()
+        }
+        for drawn in (weights[start : start + rows] for start in range(0, len(weights), rows))
+    ]
+    return {
+        aggregation: {
+            metric: np.concatenate([part[aggregation][metric] for part in parts]) for metric in row
+        }
+        for aggregation, row in parts[0].items()
+    }
+
+
+def influences(
+    moments: Moments, weights: Float[np.ndarray, "resamples recordings"]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Aggregation -> metric -> derivative by each recording's weight [resamples, recordings, dims].
+
+    Of the CCC it is that of the population's formula.
+    """
+    count, single = moments.count, evaluated(moments)
+    frames = (weights @ count)[:, None]
+    drawn = weights.sum(-1)[:, None, None]
+
+    def around_mean(value: np.ndarray) -> np.ndarray:
+        return (value - (weights @ value)[:, None] / drawn) / drawn
+
+    def around_weighted(value: np.ndarray) -> np.ndarray:
+        return count * (value - (weights @ (count * value))[:, None] / frames) / frames
+
+    return {
+        "pooled": _of_pooled(moments, weights),
+        "mean_of_recordings": {key: around_mean(value) for key, value in single.items()},
+        "length_weighted": {key: around_weighted(value) for key, value in single.items()},
+    }
+
+
+def _of_pooled(moments: Moments, weights: np.ndarray) -> dict[str, np.ndarray]:
+    whole = moments.merged(weights)
+    scores = {key: value[:, None] for key, value in evaluated(whole).items()}
+    frames, m2_pred, m2_target = (
+        value[:, None] for value in (whole.count, whole.m2_pred, whole.m2_target)
+    )
+    gap = (whole.mean_pred - whole.mean_target)[:, None]
+    from_pred = moments.mean_pred - whole.mean_pred[:, None]
+    from_target = moments.mean_target - whole.mean_target[:, None]
+    co = moments.co + moments.count * from_pred * from_target
+    pred = moments.m2_pred + moments.count * from_pred**2
+    target = moments.m2_target + moments.count * from_target**2
+    bias = moments.count * (gap**2 + 2 * gap * (from_pred - from_target))
+    mse = (moments.squared_error - scores["mse"] * moments.count) / frames
+    spread = np.sqrt(m2_pred) * np.sqrt(m2_target)
+    relative = ratio(pred, m2_pred) + ratio(target, m2_target)
+    total = m2_pred + m2_target + frames * gap**2
+    return {
+        "ccc": ratio(2 * co - scores["ccc"] * (pred + target + bias), total),
+        "pcc": ratio(co, spread) - scores["pcc"] * relative / 2,
+        "rmse": ratio(mse, 2 * scores["rmse"]),
+        "mse": mse,
+        "sagr": (moments.agree - scores["sagr"] * moments.count) / frames,
+    }

@@ -1,0 +1,175 @@
+"""The processes of a job: they join, tell their devices, and must all run the same."""
+
+import collections
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from va_jax.types import InputError
+
+LOST_S = 60
+"""A process that is not heard of for so long is lost, and the others end; ours."""
+
+END_S = 3600
+"""So long the others wait at the end for process 0, which scores and draws; ours."""
+
+REACH = "see that all of them run and reach that address"
+
+OWN = ("data.dir", "data.threads", "log.progress")
+"""Keys in which processes may differ: where a copy of the data lies, how it is read."""
+
+
+def start(coordinator: str, process: int | None, processes: int | None, join_s: int = 300) -> None:
+    """Join the processes of a job, before any other use of JAX.
+
+    `coordinator` is "" (a single process, unless the environment has JAX_COORDINATOR_ADDRESS,
+    JAX_PROCESS_ID and JAX_NUM_PROCESSES), "auto" (TPU pods, SLURM, Open MPI and others that JAX
+    recognises) or the "host:port" of process 0, with this process's number and their count. It
+    waits for the others for `join_s` seconds.
+    """
+    coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS", "")
+    if not coordinator:
+        if process is not None or processes is not None:
+            raise InputError(
+                f"--process={process} of --processes={processes}, but no --coordinator; give the "
+                "HOST:PORT of process 0, or leave both out"
+            )
+        return
+    limits = {
+        "initialization_timeout": 2 * join_s,  # at which JAX aborts; `_late` comes first
+        "heartbeat_timeout_seconds": LOST_S,
+        "shutdown_timeout_seconds": END_S,
+    }
+    if coordinator != "auto":
+        process = _number("process", process, "JAX_PROCESS_ID")
+        processes = _number("processes", processes, "JAX_NUM_PROCESSES")
+        if not 0 <= process < processes:
+            raise InputError(f"--process={process} is not from 0 to --processes={processes} less 1")
+        host, _, port = coordinator.rpartition(":")
+        if not host or not port.isdecimal():
+            raise InputError(f"--coordinator={coordinator!r} is neither HOST:PORT nor auto")
+        limits |= {
+            "coordinator_address": coordinator,
+            "process_id": process,
+            "num_processes": processes,
+        }
+    late = threading.Timer(join_s, _late, [coordinator, join_s])
+    late.start()
+    try:
+        jax.distributed.initialize(**limits)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{_apart(coordinator)}: {reason}; {REACH}") from error
+    finally:
+        late.cancel()
+
+
+def told() -> str:
+    """This process and its devices, in a line."""
+    kinds = collections.Counter(device.device_kind for device in jax.local_devices())
+    devices = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+    return (
+        f"process {jax.process_index()} of {jax.process_count()} on {platform.node()}: {devices}, "
+        f"of {jax.device_count()} devices"
+    )
+
+
+def keep_compiled(folder: pathlib.Path) -> None:
+    """Keep what is compiled there, so that the next start of a run need not wait for it.
+
+    JAX_COMPILATION_CACHE_DIR in the environment names another place.
+    """
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def agree(config: ConfigDict, more: Mapping[str, Any]) -> None:
+    """Raise an InputError on all processes where one runs another config, code or `more`.
+
+    It names the first five differences to process 0.
+    """
+    if jax.process_count() == 1:
+        return
+    first, *others = _gathered(facts(config) | dict(more))
+    found = [
+        f"process {process}: {line}"
+        for process, there in enumerate(others, 1)
+        for line in differences(there, first)
+    ]
+    if found:
+        rest = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise InputError(
+            f"the processes do not run the same: {'; '.join(found[:5])}{rest}; start all of them "
+            "with the same flags, code and data"
+        )
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What another process has otherwise than process 0, a line for each key."""
+    return [
+        f"{key}={there.get(key)!r}, process 0 has {here.get(key)!r}"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
+
+
+def facts(config: ConfigDict) -> dict[str, Any]:
+    """All keys of a config that decide what a process does, versions, and a digest of the code."""
+    flat = json.loads(json.dumps(_flat(config.to_dict())))
+    digest = hashlib.sha256()
+    for path in sorted(pathlib.Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "numpy")}
+    kept = {key: value for key, value in flat.items() if key not in OWN}
+    return kept | versions | {"code": digest.hexdigest()[:12]}
+
+
+def _late(coordinator: str, join_s: int) -> None:
+    """End the process, for JAX waits where no exception reaches it."""
+    print(f"error: {_apart(coordinator)} within {join_s} s; {REACH}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _apart(coordinator: str) -> str:
+    return f"--coordinator={coordinator}: the processes did not come together"
+
+
+def _gathered(mine: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What every process gave, on all of them."""
+    text = np.frombuffer(json.dumps(mine).encode(), np.uint8)
+    lengths = multihost_utils.process_allgather(np.array(len(text)))
+    padded = np.zeros(lengths.max(), np.uint8)
+    padded[: len(text)] = text
+    rows = multihost_utils.process_allgather(padded)
+    return [json.loads(row[:length].tobytes()) for row, length in zip(rows, lengths, strict=True)]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _number(flag: str, given: int | None, variable: str) -> int:
+    value = os.environ.get(variable) if given is None else given
+    if value is None or not str(value).isdecimal():
+        raise InputError(
+            f"--{flag}={value} is no number; give it, or {variable} in the environment"
+        )
+    return int(value)

@@ -1,0 +1,106 @@
+"""One optimiser step over the global batch, whole or computed in pieces."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from va_jax.train import losses
+from va_jax.train.state import Tally, TrainState
+
+Batch = dict[str, Any]
+Step = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
+
+
+def make_step(config: ConfigDict, model: Any, tx: optax.GradientTransformation) -> Step:
+    """A jitted step; state and tally are donated, every random draw follows from seed and step.
+
+    A step whose loss or gradient is not finite changes nothing, and neither do the steps after it:
+    the tally keeps its number, and the state stays the one that led to it.
+    """
+    root = jax.random.key(config.seed)
+    pieces = config.train.accumulate
+
+    def forward(params: Any, stats: Any, batch: Batch, rng: jax.Array) -> tuple[jax.Array, Any]:
+        (pred, _), updated = model.apply(
+            {"params": params, "batch_stats": stats},
+            **{name: batch[name] for name in model.inputs(1, 1, 1)},
+            train=True,
+            freeze_backbone=not config.optim.rates.backbone,
+            mutable=["batch_stats"],
+            rngs={"dropout": rng},
+        )
+        return pred, updated["batch_stats"]
+
+    def loss_of(pred: jax.Array, batch: Batch) -> jax.Array:
+        return losses.weighted_loss(pred, batch["target"], batch["mask"], config.loss.to_dict())
+
+    def gradient(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
+        def objective(params: Any) -> tuple[jax.Array, Any]:
+            pred, stats = forward(params, state.batch_stats, batch, rng)
+            return loss_of(pred, batch), stats
+
+        (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        return loss, stats, grads
+
+    def gradient_in_pieces(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
+        # The concordance of a batch is no mean of its pieces' concordances. So the predictions of
+        # all pieces come first, then the gradient of the whole batch's loss by the predictions,
+        # then, piece by piece, by the parameters: exact, for one more forward pass. Only batch
+        # norm sees the pieces: it takes its statistics from each in turn.
+        cut = {key: _strided(value, pieces) for key, value in batch.items()}
+        rngs = jax.random.split(rng, pieces)
+        preds = jax.lax.map(lambda x: forward(state.params, state.batch_stats, *x)[0], (cut, rngs))
+        whole = {key: _joined(value) for key, value in cut.items() if key != "frames"}
+        loss, slopes = jax.value_and_grad(lambda p: loss_of(_joined(p), whole))(preds)
+
+        def add_piece(sums: tuple[Any, Any], x: tuple[Any, Any, Any]) -> tuple[Any, None]:
+            stats, grads = sums
+            piece, piece_rng, slope = x
+            _, pull, stats = jax.vjp(
+                lambda params: forward(params, stats, piece, piece_rng), state.params, has_aux=True
+            )
+            return (stats, jax.tree.map(jnp.add, grads, pull(slope)[0])), None
+
+        zeros = jax.tree.map(jnp.zeros_like, state.params)
+        # Inside a loop the gradient of a convolution takes a CPU up to fifty times as long.
+        unroll = pieces if jax.default_backend() == "cpu" else 1
+        (stats, grads), _ = jax.lax.scan(
+            add_piece, (state.batch_stats, zeros), (cut, rngs, slopes), unroll=unroll
+        )
+        return loss, stats, grads
+
+    def step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
+        rng = jax.random.fold_in(root, state.step)
+        compute = gradient if pieces == 1 else gradient_in_pieces
+        loss, stats, grads = compute(state, batch, rng)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        moved = TrainState(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=stats,
+            opt_state=opt_state,
+        )
+        grad_norm = optax.tree.norm(grads)
+        good = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & (tally.bad_step < 0)
+        tally = Tally(
+            steps=tally.steps + 1,
+            loss=tally.loss + loss,
+            grad_norm=tally.grad_norm + grad_norm,
+            bad_step=jnp.where(good | (tally.bad_step >= 0), tally.bad_step, state.step),
+        )
+        return jax.tree.map(lambda new, old: jnp.where(good, new, old), moved, state), tally
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+def _strided(x: jax.Array, pieces: int) -> jax.Array:
+    """[batch, ...] -> [pieces, batch / pieces, ...]: the same windows on any number of devices."""
+    return x.reshape(-1, pieces, *x.shape[1:]).swapaxes(0, 1)
+
+
+def _joined(x: jax.Array) -> jax.Array:
+    return x.reshape(-1, *x.shape[2:])
