@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 import pathlib
 import re
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from va_jax.io import write_text
 from va_jax.types import InputError
 
 CHOICES = {
@@ -155,7 +155,7 @@ def claim(
             )
         return
     workdir.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(_plain(config), indent=1) + "\n")
+    write_text(path, json.dumps(_plain(config), indent=1) + "\n")
 
 
 def load(workdir: pathlib.Path) -> ConfigDict:
@@ -183,13 +183,6 @@ def of_run(workdir: pathlib.Path, given: ConfigDict | None) -> ConfigDict:
         return stored
     claim(workdir, given, (*MAY_DIFFER, "eval."))
     return given
-
-
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Write a text file so that a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # several may write the same
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def _plain(config: ConfigDict) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The vocabulary of the project: names, ranges and the one error that users are meant to read."""
+"""The shared vocabulary: tracks, clips, traces, value ranges, and the error that users read."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -62,3 +62,19 @@ class Clip(NamedTuple):
     face: np.ndarray  # bool [n]
     time_s: np.ndarray  # float32 [n], presentation time in the source video
     landmarks: np.ndarray | None = None  # float32 [n, points, 2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trace:
+    """Predictions and labels of a whole track, one row per frame."""
+
+    track: Track
+    pred: np.ndarray  # float32 [frames, dims]
+    target: np.ndarray  # float32 [frames, dims]; NaN where unlabelled
+    face: np.ndarray  # bool [frames]
+    time_s: np.ndarray  # float32 [frames]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Frames that count in a score: the face is visible and every target is labelled."""
+        return self.face & np.isfinite(self.target).all(-1)

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from va_jax.evaluation.filters import median_filtered, moved
 from va_jax.evaluation.lags import LagCurve, lag_curve, sweep
 from va_jax.evaluation.metrics import Moments
-from va_jax.evaluation.score_table import Trace
-from va_jax.types import Track
+from va_jax.types import Trace, Track
 
 
 def times(frames, fps=10.0):

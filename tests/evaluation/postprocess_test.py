@@ -19,8 +19,7 @@ from va_jax import config as configuration
 from va_jax.evaluation.fitting import CURVE_POINTS, fit
 from va_jax.evaluation.metrics import Moments
 from va_jax.evaluation.postprocess import STEPS, Chain
-from va_jax.evaluation.score_table import Trace
-from va_jax.types import DIMS, InputError
+from va_jax.types import DIMS, InputError, Trace
 
 ONE = ("valence",)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from va_jax.evaluation.metrics import METRICS, Moments
-from va_jax.evaluation.score_table import Trace, metric_card, scores
-from va_jax.types import Track
+from va_jax.evaluation.score_table import metric_card, scores
+from va_jax.types import Trace, Track
 
 DIMS = ("valence", "arousal")
 

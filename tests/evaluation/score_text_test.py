@@ -7,7 +7,8 @@ import pytest
 
 from tests.evaluation.score_table_test import DIMS, TRACES, trace
 from va_jax.evaluation import score_text
-from va_jax.evaluation.score_table import Trace, metric_card, scores
+from va_jax.evaluation.score_table import metric_card, scores
+from va_jax.types import Trace
 
 MANY = [trace(i, 60, "ab"[i % 2]) for i in range(8)]
 

@@ -7,11 +7,11 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from va_jax.evaluation.score_table import Trace
 from va_jax.faces import Detections
 from va_jax.predict.preprocessing import Recipe
 from va_jax.predict.progress import Progress
 from va_jax.predict.source import Predictor
+from va_jax.types import Trace
 
 PASSPORT = {
     "dims": ["valence", "arousal"],

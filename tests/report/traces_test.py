@@ -6,8 +6,8 @@ import dataclasses
 import numpy as np
 
 from tests.evaluation.score_table_test import DIMS, TRACES
-from va_jax.evaluation.score_table import Trace
 from va_jax.report.traces import write_traces
+from va_jax.types import Trace
 
 
 def test_every_frame_has_a_row_whether_it_counts_or_not(tmp_path):

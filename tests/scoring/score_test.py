@@ -281,7 +281,7 @@ def test_our_own_traces_are_both_sides(tmp_path, capsys):
         face = np.arange(len(target)) != 5
         times = (np.arange(len(target)) / 25).astype(np.float32)
         track = Track(name, name, name, "", 25.0, len(target), 0)
-        traces.append(score_table.Trace(track, predictions.astype(np.float32), target, face, times))
+        traces.append(Trace(track, predictions.astype(np.float32), target, face, times))
     write_traces(tmp_path / "traces", traces, DIMS)
     result = scored(
         capsys, tmp_path / "traces", tmp_path / "traces", "--label_suffix=_target", "--strict"

@@ -11,11 +11,10 @@ import pytest
 
 from tests.tfds_builders.layouts import write_text
 from tfds_builders.sewa_avec.labels import read_labels
-from va_jax.evaluation.score_table import Trace
 from va_jax.report.traces import write_traces
 from va_jax.scoring import files
 from va_jax.submit import abaw, avec, values
-from va_jax.types import InputError, Track
+from va_jax.types import InputError, Trace, Track
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VALENCE = [0.1, 0.2, 0.3, -0.4, 0.5, 0.6]

@@ -11,8 +11,8 @@ import jax
 from absl import app, flags, logging
 
 from va_jax.cli import flags as command_line
-from va_jax.config import write_atomically
 from va_jax.evaluation import cross_dataset
+from va_jax.io import write_text
 from va_jax.types import InputError
 
 DATA = flags.DEFINE_list("data", None, "built data sets, each NAME or NAME:SPLIT")
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
         if jax.process_index() == 0:
             print(text := _text(results))
             if OUT.value:
-                write_atomically(pathlib.Path(OUT.value), f"{text}\n")
+                write_text(pathlib.Path(OUT.value), f"{text}\n")
     except InputError as error:
         sys.exit(f"error: {error}")
 

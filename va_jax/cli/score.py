@@ -8,9 +8,9 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from va_jax.config import write_atomically
 from va_jax.evaluation.bootstrap import RESAMPLES
 from va_jax.evaluation.metrics import FORMULAS
+from va_jax.io import write_text
 from va_jax.scoring import score
 from va_jax.types import InputError
 
@@ -22,7 +22,7 @@ def write(path: pathlib.Path, output: str) -> None:
     if path.is_dir():
         raise InputError(f"--out={path} is a folder; name a file")
     try:
-        write_atomically(path, output)
+        write_text(path, output)
     except OSError as error:
         raise InputError(f"--out={path} cannot be written: {error.strerror}") from error
 

@@ -14,9 +14,8 @@ from va_jax.evaluation import postprocess, score_table, score_text
 from va_jax.evaluation.evaluate import open_split, restore
 from va_jax.evaluation.postprocess import Chain
 from va_jax.evaluation.predict_split import predict_split
-from va_jax.evaluation.score_table import Trace
 from va_jax.train import checkpoints, provenance, sharding
-from va_jax.types import InputError
+from va_jax.types import InputError, Trace
 
 COMPARED = (*provenance.FROM_ANOTHER, "fps")
 """Facts of two sets whose difference is told where a run is scored on another set than its own."""

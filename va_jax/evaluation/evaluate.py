@@ -12,19 +12,19 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from va_jax import config as configuration
-from va_jax.config import write_atomically
 from va_jax.data import sources
 from va_jax.data.sources import Source
 from va_jax.evaluation import fitting, postprocess, score_table, score_text
 from va_jax.evaluation.postprocess import Chain
 from va_jax.evaluation.predict_split import Predict, make_predict, predict_split
-from va_jax.evaluation.score_table import Trace
+from va_jax.io import write_text
 from va_jax.models import build
 from va_jax.report import page
 from va_jax.report.page import Evaluation, Split
 from va_jax.report.traces import write_traces
 from va_jax.train import checkpoints, logs, provenance, sharding
 from va_jax.train.state import abstract_variables
+from va_jax.types import Trace
 
 
 class Trained(NamedTuple):
@@ -173,9 +173,9 @@ def _write_scores(
     told = f"{config.data.name}, checkpoint of step {step} (best dev CCC)"
     text = "\n".join([f"{told}\n", *(score_text.text(*each) for each in cards.items())])
     tables = "\n".join([f"{told}\n", *(score_text.markdown(*each) for each in cards.items())])
-    write_atomically(folder / "metrics.json", json.dumps(result, indent=1) + "\n")
-    write_atomically(folder / "metrics.txt", text)
-    write_atomically(folder / "metrics.md", tables)
+    write_text(folder / "metrics.json", json.dumps(result, indent=1) + "\n")
+    write_text(folder / "metrics.txt", text)
+    write_text(folder / "metrics.md", tables)
     return f"{text}\n"
 
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from va_jax.evaluation.lags import sweep
 from va_jax.evaluation.metrics import Moments
 from va_jax.evaluation.postprocess import Chain, Step
-from va_jax.evaluation.score_table import Trace
+from va_jax.types import Trace
 
 ROUNDING = 1e-6
 """A CCC that rises by no more has not risen, and predictions that spread less are flat; ours."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from va_jax.evaluation.filters import frame_s, shifted_frames
 from va_jax.evaluation.metrics import Moments
-from va_jax.evaluation.score_table import Trace
+from va_jax.types import Trace
 
 
 @dataclasses.dataclass(frozen=True)

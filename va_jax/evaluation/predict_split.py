@@ -15,10 +15,10 @@ from va_jax.data import eval_plan, pipeline, windows
 from va_jax.data.eval_plan import Step
 from va_jax.data.sources import Source
 from va_jax.evaluation.filters import stitch
-from va_jax.evaluation.score_table import Trace
 from va_jax.models import inflate
 from va_jax.models.regressor import Regressor
 from va_jax.train import sharding
+from va_jax.types import Trace
 
 
 class Predict(NamedTuple):

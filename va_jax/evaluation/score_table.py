@@ -1,6 +1,5 @@
 """The metric card: every metric under every aggregation with its interval, beside baselines."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,26 +8,10 @@ import numpy as np
 from va_jax.evaluation import bootstrap
 from va_jax.evaluation.jackknife import standard_errors
 from va_jax.evaluation.metrics import Moments, aggregate, evaluated
-from va_jax.types import Track
+from va_jax.types import Trace
 
 HOLD_S = 10.0
 """How long the baseline "label held" goes on with the last label it was given; ours."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Trace:
-    """Predictions and labels of a whole track, one row a frame."""
-
-    track: Track
-    pred: np.ndarray  # float32 [frames, dims]
-    target: np.ndarray  # float32 [frames, dims]; NaN where unlabelled
-    face: np.ndarray  # bool [frames]
-    time_s: np.ndarray  # float32 [frames]
-
-    @property
-    def mask(self) -> np.ndarray:
-        """The frames that count: those that show the face and are labelled."""
-        return self.face & np.isfinite(self.target).all(-1)
 
 
 def metric_card(

@@ -9,9 +9,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from va_jax import config as configuration
-from va_jax.config import write_atomically
 from va_jax.evaluation import postprocess
 from va_jax.export import metadata_fields, stablehlo
+from va_jax.io import write_text
 from va_jax.models import build
 from va_jax.train import checkpoints, provenance
 from va_jax.types import LABEL_RANGE, InputError
@@ -89,7 +89,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
 
 def write(folder: pathlib.Path, passport: Mapping[str, Any]) -> None:
     """Put a passport into an export."""
-    write_atomically(folder / NAME, json.dumps(passport, indent=1) + "\n")
+    write_text(folder / NAME, json.dumps(passport, indent=1) + "\n")
 
 
 def temporal(model_config: ConfigDict) -> str:

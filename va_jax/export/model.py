@@ -15,14 +15,13 @@ from va_jax.data import eval_plan, sequences
 from va_jax.data.sources import Source
 from va_jax.evaluation.postprocess import Chain
 from va_jax.evaluation.predict_split import Predict, make_predict, predict_split
-from va_jax.evaluation.score_table import Trace
 from va_jax.export import export, metadata, stream
 from va_jax.export.stream import Stream
 from va_jax.models import build, inflate
 from va_jax.models.regressor import Regressor
 from va_jax.train import checkpoints, sharding
 from va_jax.train.state import abstract_variables
-from va_jax.types import InputError, Track
+from va_jax.types import InputError, Trace, Track
 
 DECIDING = ("state", "length", "hop", "fusion")
 """What of the config's `eval` changes predictions."""

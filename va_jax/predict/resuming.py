@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from va_jax.config import write_atomically
+from va_jax.io import write_text
 from va_jax.predict.inputs import Item
 from va_jax.types import InputError
 
@@ -35,7 +35,7 @@ def claim(out: pathlib.Path, settings: Mapping[str, Any], overwrite: bool) -> No
             )
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(settings, indent=1) + "\n")
+        write_text(path, json.dumps(settings, indent=1) + "\n")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -28,7 +28,7 @@ from va_jax.predict.source import Predictor
 from va_jax.types import InputError
 from va_jax.video import read as video
 
-PUBLISHED = pathlib.Path(__file__).with_name("published")
+PUBLISHED = pathlib.Path(__file__).parents[1] / "published"
 VALUES = "values.csv"
 
 EXACT = ("frame", "time_s", "track", "valid")

@@ -5,7 +5,7 @@ import pathlib
 import shutil
 from html import escape
 
-from va_jax.config import write_atomically
+from va_jax.io import write_text
 from va_jax.report import page_recordings, page_sections, page_style, trace_plots
 from va_jax.report.page_sections import Evaluation, Split
 from va_jax.report.page_tables import shown, span
@@ -29,7 +29,7 @@ def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
             trace_plots.plot_traces(workdir / f"traces_{name}.png", split.traces, evaluation.dims)
         shutil.rmtree(workdir / "plots", ignore_errors=True)
         os.replace(folder, workdir / "plots")
-        write_atomically(workdir / "report.html", text)
+        write_text(workdir / "report.html", text)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -8,12 +8,12 @@ from html import escape
 
 import numpy as np
 
-from va_jax.evaluation.score_table import Trace
 from va_jax.report import page_tables
 from va_jax.report.page_sections import Evaluation, Split, image, picture
 from va_jax.report.page_tables import shown
 from va_jax.report.trace_plots import TraceFigure
 from va_jax.report.traces import file_name
+from va_jax.types import Trace
 
 WORST, WORST_S = 5, 2.0
 """Recordings shown as the worst, of those with at least so many seconds that count."""

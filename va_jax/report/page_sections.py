@@ -12,10 +12,9 @@ import numpy as np
 
 from va_jax.evaluation import score_text
 from va_jax.evaluation.lags import LagCurve
-from va_jax.evaluation.score_table import Trace
 from va_jax.report import page_tables, plots
 from va_jax.report.page_tables import shown
-from va_jax.types import DIMS
+from va_jax.types import DIMS, Trace
 
 
 @dataclasses.dataclass(frozen=True)

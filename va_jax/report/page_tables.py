@@ -5,8 +5,8 @@ from html import escape
 from typing import Any
 
 from va_jax.evaluation.metrics import METRICS
-from va_jax.evaluation.score_table import Trace
 from va_jax.evaluation.score_text import ceilings, number
+from va_jax.types import Trace
 
 COLUMNS = (*(metric.upper() for metric in METRICS), "frames", "recordings", "undefined")
 

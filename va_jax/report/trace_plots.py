@@ -15,9 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from va_jax.evaluation.metrics import Moments
-from va_jax.evaluation.score_table import Trace
 from va_jax.report.plots import LABEL, LATER, PALE, PREDICTION, encoded, png, write_bytes
-from va_jax.types import LABEL_RANGE
+from va_jax.types import LABEL_RANGE, Trace
 
 PICTURED = 6
 """Recordings in a sheet, spread evenly over the split."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from va_jax.evaluation.score_table import Trace
+from va_jax.types import Trace
 
 NAMES_OF_TRACKS = str.maketrans({"/": "__"})
 

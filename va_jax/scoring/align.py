@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from va_jax.evaluation.filters import frame_s, moved
-from va_jax.evaluation.score_table import Trace
 from va_jax.scoring.files import TraceFile
-from va_jax.types import LABEL_RANGE, InputError, Track
+from va_jax.types import LABEL_RANGE, InputError, Trace, Track
 
 FAULTS = {
     "labels_without_file": "recordings of the labels without predictions",

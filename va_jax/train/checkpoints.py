@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
-from va_jax.config import write_atomically
+from va_jax.io import write_text
 from va_jax.train.state import TrainState
 from va_jax.types import InputError
 
@@ -126,7 +126,7 @@ class Checkpoints:
 
 def write_beside(workdir: pathlib.Path, step: int, name: str, text: str) -> None:
     """Keep a small text file in the folder of the checkpoint of `step`, and delete it with that."""
-    write_atomically(_folder(workdir, step) / name, text)
+    write_text(_folder(workdir, step) / name, text)
 
 
 def read_beside(workdir: pathlib.Path, step: int, name: str) -> str | None:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from va_jax import config as configuration
 from va_jax.export import export
+from va_jax.io import write_text
 from va_jax.models import build
 from va_jax.models.inflate import inflate
 from va_jax.train.checkpoints import read_best
@@ -193,4 +194,4 @@ def write(path: pathlib.Path, start: Start) -> None:
         "size": start.size,
         "arrays": [row._asdict() for row in start.rows],
     }
-    configuration.write_atomically(path, json.dumps(account, indent=1) + "\n")
+    write_text(path, json.dumps(account, indent=1) + "\n")

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from va_jax.config import write_atomically
+from va_jax.io import write_text
 
 SPENT = ("compile", "input", "eval", "checkpoint")
 """What time is spent on beside the steps; `checkpoint` is what of a save is waited for."""
@@ -138,7 +138,7 @@ def rewind(path: pathlib.Path, step: int) -> None:
         return
     # A run that starts anew scores its start anew.
     kept = [line for line in _lines(path.read_text()) if line["step"] <= step and step]
-    write_atomically(path, "".join(f"{json.dumps(line)}\n" for line in kept))
+    write_text(path, "".join(f"{json.dumps(line)}\n" for line in kept))
 
 
 def _lines(text: str) -> list[dict[str, Any]]:

@@ -131,7 +131,7 @@ def facts(config: ConfigDict) -> dict[str, Any]:
     """All keys of a config that decide what a process does, versions, and a digest of the code."""
     flat = json.loads(json.dumps(_flat(config.to_dict())))
     digest = hashlib.sha256()
-    for path in sorted(pathlib.Path(__file__).parent.rglob("*.py")):
+    for path in sorted(pathlib.Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "numpy")}
     kept = {key: value for key, value in flat.items() if key not in OWN}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from va_jax.config import write_atomically
+from va_jax.io import write_text
 from va_jax.types import InputError
 
 NAME = "data.json"
@@ -55,7 +55,7 @@ def facts(data: ConfigDict, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def write(folder: pathlib.Path, here: Mapping[str, Any]) -> None:
     """Keep the facts in a workdir or an export."""
-    write_atomically(folder / NAME, json.dumps(here, indent=1) + "\n")
+    write_text(folder / NAME, json.dumps(here, indent=1) + "\n")
 
 
 def read(folder: pathlib.Path) -> dict[str, Any] | None:

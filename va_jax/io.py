@@ -1,0 +1,223 @@
+"""Files in and out: atomic writes, text, csv and JSON with one-line errors, printed tables."""
+
+import contextlib
+import csv
+import dataclasses
+import html
+import json
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from va_jax.types import InputError
+
+DELIMITERS = (";", "\t", ",")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield a temporary path beside `path`; when the block succeeds, it takes the place of `path`.
+
+    The block writes a file or a folder under the temporary path. A reader sees the old content or
+    the new, never a part. If the block fails, nothing at `path` changes and the temporary is
+    removed. Several processes may write the same path.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            path.rename(old)  # os.replace does not replace a folder that is not empty
+        os.replace(temporary, path)
+    finally:
+        if old.is_dir() and not path.exists():
+            old.rename(path)
+        for leftover in (temporary, old):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: pathlib.Path, data: bytes) -> None:
+    """Write a binary file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def write_csv(path: pathlib.Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a comma-separated file with a header line, atomically."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def read_text(path: pathlib.Path) -> str:
+    r"""Return the text of a UTF-8 file without byte-order mark, its lines ended by `\n`.
+
+    Raises:
+        InputError: the file cannot be opened or is not UTF-8 text.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8"
+        ) from error
+    if "\0" in text:
+        raise InputError(f"{path}: not text (it contains zero bytes); save it as UTF-8 text")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def read_lines(path: pathlib.Path) -> list[tuple[int, str]]:
+    """Return (line number from 1, text) of every line of a text file that is not blank.
+
+    Raises:
+        InputError: the file cannot be opened, is not UTF-8 text, or has no such line.
+    """
+    lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    if not lines:
+        raise InputError(f"{path}: the file is empty; replace or remove it")
+    return lines
+
+
+def read_json(path: pathlib.Path, remedy: str = "restore the file") -> Any:
+    """Return the value in a JSON file.
+
+    Raises:
+        InputError: the file cannot be opened or is not JSON; the message ends with `remedy`.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: line {error.lineno}: not valid JSON ({error.msg}); {remedy}"
+        ) from error
+
+
+def number(cell: str) -> float | None:
+    """Return the finite number in a cell, with a decimal point or comma; None if there is none.
+
+    A file whose delimiter is the comma cannot have decimal commas: such a row has one cell too
+    many, which `read_csv` refuses.
+    """
+    if not _NUMBER.fullmatch(cell):
+        return None
+    value = float(cell.replace(",", "."))
+    return value if abs(value) < float("inf") else None
+
+
+def split_cells(line: str, delimiter: str) -> list[str]:
+    """Split one line of a csv file into cells without quotes and surrounding blanks."""
+    cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
+    return [cell.strip(" \t'\"") for cell in cells]
+
+
+def sniff_delimiter(line: str, names: Sequence[str] = ()) -> str:
+    """Return the delimiter of a csv file, found in its first line: semicolon, tab or comma.
+
+    A delimiter that separates one of `names` (lower case) from its neighbours comes first, then the
+    first of the three that splits the line at all; a line with one cell has commas.
+    """
+    split = {d: [cell.casefold() for cell in split_cells(line, d)] for d in DELIMITERS}
+    found = [d for d, cells in split.items() if set(names) & set(cells)]
+    found += [d for d, cells in split.items() if len(cells) > 1]
+    return found[0] if found else ","
+
+
+@dataclasses.dataclass(frozen=True)
+class CsvFile:
+    """A csv file in memory: every row has as many cells as the first line."""
+
+    path: pathlib.Path
+    header: list[str]  # cells of the first line, whether they are names or values
+    rows: list[tuple[int, list[str]]]  # (line number from 1, cells) of the lines below it
+    header_line: int  # line number of the first line that is not blank
+
+    def columns(self, *names: str) -> list[int]:
+        """Return the places of the columns called `names`, in any case.
+
+        Raises:
+            InputError: a name is missing or stands twice in the header.
+        """
+        known = [name.casefold() for name in self.header]
+        for name in names:
+            if known.count(name.casefold()) != 1:
+                problem = "two columns" if name.casefold() in known else "no column"
+                raise InputError(
+                    f"{self.path}: line {self.header_line}: {problem} named {name!r} among "
+                    f"{', '.join(self.header)}; correct the header"
+                )
+        return [known.index(name.casefold()) for name in names]
+
+
+def read_csv(path: pathlib.Path) -> CsvFile:
+    """Read a csv file in any usual dialect: `;`, tab or `,`, quotes, byte-order mark, line ends.
+
+    Raises:
+        InputError: the file is not text, is empty, or a row has more or fewer cells than the first
+            line.
+    """
+    (first, line), *others = read_lines(path)
+    delimiter = sniff_delimiter(line)
+    header = split_cells(line, delimiter)
+    rows = [(n, split_cells(text, delimiter)) for n, text in others]
+    for n, cells in rows:
+        if len(cells) != len(header):
+            raise InputError(
+                f"{path}: line {n}: {len(cells)} cells, but line {first} has {len(header)}; "
+                "correct the row"
+            )
+    return CsvFile(path, header, rows, first)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A small table of text: the first column labels the rows, the others are aligned right."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def text(self) -> str:
+        """Return lines of fixed width, without a line end after the last."""
+        columns = list(zip(self.header, *self.rows, strict=True))
+        widths = [max(map(len, column)) for column in columns]
+        lines = []
+        for label, *cells in (self.header, *self.rows):
+            padded = (f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+            lines.append(f"{label:<{widths[0]}}{''.join(padded)}".rstrip())
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """Return a Markdown table, without a line end after the last row."""
+        lines = [self.header, ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+    def html(self) -> str:
+        """Return a plain HTML table; every cell is escaped."""
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.header)
+        body = "".join(
+            f'<tr><th scope="row">{html.escape(label)}</th>'
+            + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+            + "</tr>\n"
+            for label, *cells in self.rows
+        )
+        return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>"
