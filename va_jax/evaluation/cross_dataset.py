@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 
 from va_jax import config as configuration
 from va_jax.data import sources
-from va_jax.evaluation import postprocess, score_table, score_text
+from va_jax.evaluation import postprocess, score_table
 from va_jax.evaluation.evaluate import open_split, restore
 from va_jax.evaluation.postprocess import Chain
 from va_jax.evaluation.predict_split import predict_split
+from va_jax.report import tables
 from va_jax.train import checkpoints, provenance, sharding
 from va_jax.types import InputError, Trace
 
@@ -169,7 +170,7 @@ def _shown(result: Mapping[str, Any], dim: str, aggregation: str) -> str:
     row = result["card"]["scores"].get(dim, {}).get(aggregation)
     if row is None:
         return "-"
-    told = f"{score_text.number(row['ccc'])} {score_text.span(row, 'ccc')}".rstrip()
+    told = f"{tables.format_score(row['ccc'])} {tables.format_interval(row, 'ccc')}".rstrip()
     return f"{told} *" if result["own"] else told
 
 

@@ -14,12 +14,12 @@ from ml_collections import ConfigDict
 from va_jax import config as configuration
 from va_jax.data import sources
 from va_jax.data.sources import Source
-from va_jax.evaluation import fitting, postprocess, score_table, score_text
+from va_jax.evaluation import fitting, postprocess, score_table
 from va_jax.evaluation.postprocess import Chain
 from va_jax.evaluation.predict_split import Predict, make_predict, predict_split
 from va_jax.io import write_text
 from va_jax.models import build
-from va_jax.report import page
+from va_jax.report import page, tables
 from va_jax.report.page import Evaluation, Split
 from va_jax.report.traces import write_traces
 from va_jax.train import checkpoints, logs, provenance, sharding
@@ -171,11 +171,11 @@ def _write_scores(
         "splits": cards,
     }
     told = f"{config.data.name}, checkpoint of step {step} (best dev CCC)"
-    text = "\n".join([f"{told}\n", *(score_text.text(*each) for each in cards.items())])
-    tables = "\n".join([f"{told}\n", *(score_text.markdown(*each) for each in cards.items())])
+    text = "\n".join([f"{told}\n", *(tables.text(*each) for each in cards.items())])
+    markdown = "\n".join([f"{told}\n", *(tables.markdown(*each) for each in cards.items())])
     write_text(folder / "metrics.json", json.dumps(result, indent=1) + "\n")
     write_text(folder / "metrics.txt", text)
-    write_text(folder / "metrics.md", tables)
+    write_text(folder / "metrics.md", markdown)
     return f"{text}\n"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from va_jax.evaluation import score_text
 from va_jax.evaluation.postprocess import Chain
+from va_jax.report import tables
 
 NAME = "MODEL_CARD.md"
 
@@ -158,7 +158,7 @@ def _scores(passport: Mapping[str, Any]) -> Iterator[str]:
         "the labels that they are scored on. dev chose the checkpoint and the post-processing."
     )
     for split, card in passport["scores"].items():
-        yield score_text.markdown(split, card).rstrip()
+        yield tables.markdown(split, card).rstrip()
 
 
 def _post_processing(passport: Mapping[str, Any]) -> Iterator[str]:

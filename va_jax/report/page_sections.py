@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from va_jax.evaluation import score_text
 from va_jax.evaluation.lags import LagCurve
-from va_jax.report import page_tables, plots
+from va_jax.report import page_tables, plots, tables
 from va_jax.report.page_tables import shown
 from va_jax.types import DIMS, Trace
 
@@ -49,14 +48,14 @@ def scores(evaluation: Evaluation) -> str:
     """The card of every split: all metrics under all aggregations, baselines, ceilings."""
     parts = []
     for name, split in evaluation.splits.items():
-        parts.append(f"<h3>{escape(score_text.head(name, split.card))}</h3>")
+        parts.append(f"<h3>{escape(tables.head(name, split.card))}</h3>")
         if not split.scored:
             continue
         parts.append(page_tables.card_tables(split.card))
         told = [
             f"<li>{escape(dim)}, {escape(note)}</li>"
             for dim in evaluation.dims
-            for note in score_text.notes(split.card, dim)
+            for note in tables.notes(split.card, dim)
         ]
         parts += ['<ul class="pale">', *told, "</ul>"] if told else []
         every = page_tables.baseline_tables(split.card)

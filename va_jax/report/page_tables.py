@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from va_jax.evaluation.metrics import METRICS
-from va_jax.evaluation.score_text import ceilings, number
+from va_jax.report.tables import ceilings, format_score
 from va_jax.types import Trace
 
 COLUMNS = (*(metric.upper() for metric in METRICS), "frames", "recordings", "undefined")
@@ -70,7 +70,7 @@ def recordings_table(
 
 def shown(value: float | None) -> str:
     """A score with a true minus sign."""
-    return number(value).replace("-", "\N{MINUS SIGN}" if value is not None else "\N{EN DASH}")
+    return format_score(value).replace("-", "\N{MINUS SIGN}" if value is not None else "\N{EN DASH}")
 
 
 def span(row: Mapping[str, Any], metric: str) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from va_jax.evaluation import bootstrap
-from va_jax.evaluation.score_text import number, span
+from va_jax.report.tables import format_interval as span
+from va_jax.report.tables import format_score as number
 from va_jax.scoring.align import FAULTS
 from va_jax.scoring.compare import verdict
 

@@ -7,7 +7,8 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from va_jax.evaluation import lags, score_table, score_text
+from va_jax.evaluation import lags, score_table
+from va_jax.report import tables
 from va_jax.scoring import align
 from va_jax.scoring import files as trace_files
 from va_jax.scoring.align import FAULTS, Tally
@@ -113,14 +114,14 @@ def score(
 def text(result: Mapping[str, Any]) -> str:
     """The result for people: the card, and what it rests on."""
     lines = [*_remarks(result), *(f"\n{table}" for table in _sweep_tables(result))]
-    return score_text.text(*_titled(result)) + "\n" + "\n".join(lines) + "\n"
+    return tables.text(*_titled(result)) + "\n" + "\n".join(lines) + "\n"
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The same as Markdown, to be pasted."""
     lines = [f"- {remark}" for remark in _remarks(result)]
     lines += [f"\n```\n{table}\n```" for table in _sweep_tables(result)]
-    return score_text.markdown(*_titled(result)) + "\n" + "\n".join(lines) + "\n"
+    return tables.markdown(*_titled(result)) + "\n" + "\n".join(lines) + "\n"
 
 
 def to_json(result: Mapping[str, Any]) -> str:

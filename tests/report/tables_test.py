@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.score_table_test import DIMS, TRACES, trace
-from va_jax.evaluation import score_text
 from va_jax.evaluation.score_table import metric_card, scores
+from va_jax.report import tables
 from va_jax.types import Trace
 
 MANY = [trace(i, 60, "ab"[i % 2]) for i in range(8)]
@@ -27,7 +27,7 @@ def card():
 
 
 def test_a_row_shows_the_numbers_of_the_card(card):
-    lines = score_text.text("dev", card).splitlines()
+    lines = tables.text("dev", card).splitlines()
     assert lines[0] == "dev: 8 tracks, 480 frames, 480 of them count"
     row = card["scores"]["valence"]["pooled"]
     low, high = row["interval"]["ccc"]
@@ -38,7 +38,7 @@ def test_a_row_shows_the_numbers_of_the_card(card):
 
 
 def test_every_row_that_a_card_can_have_is_shown_under_its_dimension(card):
-    valence, arousal = score_text.text("dev", card).split("\narousal ")
+    valence, arousal = tables.text("dev", card).split("\narousal ")
     for part in ("mean of recordings ", "length weighted ", "group a ", "train mean ",
                  "label held oracle ", "pooled, processed ", "fitted on dev: "):  # fmt: skip
         assert part in valence
@@ -51,7 +51,7 @@ def test_every_row_that_a_card_can_have_is_shown_under_its_dimension(card):
 
 
 def test_columns_are_aligned(card):
-    lines = score_text.text("dev", card).splitlines()
+    lines = tables.text("dev", card).splitlines()
     ends = {line.index(" CCC") + 4 for line in lines if " CCC" in line}
     assert len(ends) == 1
     for line in lines:
@@ -60,11 +60,11 @@ def test_columns_are_aligned(card):
 
 
 def test_markdown_has_the_same_cells_as_the_text(card):
-    text = score_text.text("dev", card).splitlines()
-    tables = [line for line in score_text.markdown("dev", card).splitlines() if line[:1] == "|"]
-    columns = {line.count("|") for line in tables}
-    assert columns == {len(score_text.HEADER) + 2}
-    cells = next(line for line in tables if line.startswith("| pooled |"))
+    text = tables.text("dev", card).splitlines()
+    grid = [line for line in tables.markdown("dev", card).splitlines() if line[:1] == "|"]
+    columns = {line.count("|") for line in grid}
+    assert columns == {len(tables.HEADER) + 2}
+    cells = next(line for line in grid if line.startswith("| pooled |"))
     shown = next(line for line in text if line.startswith("  pooled "))
     assert cells.replace("|", " ").split() == shown.split()
 
@@ -75,7 +75,7 @@ def test_a_split_without_labels_says_so():
     ]
     card = metric_card(blank, DIMS, {"valence": 0.1, "arousal": -0.2})
     assert card["scores"] == {"valence": {}, "arousal": {}}
-    for form in (score_text.text, score_text.markdown):
+    for form in (tables.text, tables.markdown):
         told = form("test", card)
         assert "predictions only" in told
         assert len(told.splitlines()) == 1
@@ -84,12 +84,12 @@ def test_a_split_without_labels_says_so():
 def test_what_is_undefined_is_told():
     constant = np.full((40, 2), 0.25, np.float32)
     still = Trace(TRACES[0].track, constant, constant, np.ones(40, bool), np.arange(40.0))
-    told = score_text.text("dev", metric_card([still], DIMS, resamples=0))
+    told = tables.text("dev", metric_card([still], DIMS, resamples=0))
     assert "pooled: the signal is the same constant as the label: CCC is 0/0, taken as 0" in told
 
 
 def test_an_interval_whose_end_is_not_known_shows_that():
     row = {"interval": {"rmse": [0.1, None]}}
-    assert score_text.span(row, "rmse") == "[0.100, -]"
-    assert score_text.span({"interval": None}, "ccc") == ""
-    assert score_text.span({}, "ccc") == ""
+    assert tables.format_interval(row, "rmse") == "[0.100, -]"
+    assert tables.format_interval({"interval": None}, "ccc") == ""
+    assert tables.format_interval({}, "ccc") == ""

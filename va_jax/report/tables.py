@@ -59,7 +59,7 @@ def rows(card: Mapping[str, Any], dim: str) -> Iterator[Row]:
     for name, baseline in card["baselines"].items():
         yield _words(name), _cells(baseline[dim]["pooled"])
     for label, ccc in ceilings(card, dim):
-        yield label, (number(ccc), *[""] * (len(HEADER) - 1))
+        yield label, (format_score(ccc), *[""] * (len(HEADER) - 1))
 
 
 def ceilings(card: Mapping[str, Any], dim: str) -> Iterator[tuple[str, float]]:
@@ -84,20 +84,20 @@ def notes(card: Mapping[str, Any], dim: str) -> Iterator[str]:
         )
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def format_score(value: float | None, digits: int = 3) -> str:
     """A score as people of the field write it."""
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def span(row: Mapping[str, Any], metric: str) -> str:
+def format_interval(row: Mapping[str, Any], metric: str) -> str:
     """The interval of a metric, or nothing."""
     ends = (row.get("interval") or {}).get(metric)
-    return f"[{number(ends[0])}, {number(ends[1])}]" if ends else ""
+    return f"[{format_score(ends[0])}, {format_score(ends[1])}]" if ends else ""
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    scores = (number(row[key]) for key in ("pcc", "rmse", "mse", "sagr"))
-    return number(row["ccc"]), span(row, "ccc"), *scores, f"{row['n']:,}", f"{row['recordings']:,}"
+    scores = (format_score(row[key]) for key in ("pcc", "rmse", "mse", "sagr"))
+    return format_score(row["ccc"]), format_interval(row, "ccc"), *scores, f"{row['n']:,}", f"{row['recordings']:,}"
 
 
 def _scored(card: Mapping[str, Any]) -> bool:
