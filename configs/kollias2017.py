@@ -46,7 +46,8 @@ import itertools
 
 from ml_collections import ConfigDict
 
-from configs import default, variants
+from configs import variants
+from va_jax.config import defaults
 
 NETWORKS = {  # backbone, widths of the fully connected layers, what a recurrent stack each is fed
     "vggface_cnn_4096": ("vgg16", (4096, 4096), ()),
@@ -92,7 +93,7 @@ def get_config(variant: str = "affwildnet_vggface,gru,ccc") -> ConfigDict:
             "tiny": ("tiny",),
         },
     )
-    config = default.get_config()
+    config = defaults()
     config.data.name = f"{words.get('transfer', 'aff_wild')}/96"
     config.data.size = 96
     config.window.length = config.window.hop = 80

@@ -8,11 +8,11 @@ of seconds for tests. No data set is needed: the faces are rendered on the first
 
 from ml_collections import ConfigDict
 
-from configs import default
+from va_jax.config import defaults
 
 
 def get_config(variant: str = "gru") -> ConfigDict:
-    config = default.get_config()
+    config = defaults()
     config.data.name = "synthetic_faces/quickstart"
     config.data.build_missing = True
     config.window.length = 32  # 6.4 s: every second frame at 10 fps

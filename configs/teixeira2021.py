@@ -30,7 +30,8 @@ resnet50    23,512,130   8.17    26,394,178   8.18    46,165,442  16.12
 
 from ml_collections import ConfigDict
 
-from configs import default, variants
+from configs import variants
+from va_jax.config import defaults
 
 TORCH = {"random": "auto", "imagenet": "torchvision", "rafdb": "torchvision"}
 FORMATS = {  # network -> what its weights were trained on -> format of their file
@@ -60,7 +61,7 @@ def get_config(variant: str = ROWS[0]) -> ConfigDict:
     network, form, init = words["network"], words.get("form", "frame"), words.get("init")
     length, overlap = int(words.get("length", 16)), float(words.get("overlap", 0.5))
 
-    config = default.get_config()
+    config = defaults()
     config.data.name = "sewa/224"
     config.data.size = 224
     config.window.length = config.eval.length = length

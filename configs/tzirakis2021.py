@@ -26,7 +26,8 @@ resnet18_lstm  12,489,794  0.67
 
 from ml_collections import ConfigDict
 
-from configs import default, variants
+from configs import variants
+from va_jax.config import defaults
 
 ROWS = ("resnet50_lstm", "resnet34_lstm", "resnet18_lstm")
 
@@ -37,7 +38,7 @@ def get_config(variant: str = ROWS[0]) -> ConfigDict:
         variant,
         {"network": ROWS, "stage": ("pretrain", "recola"), "tiny": ("tiny",)},
     )
-    config = default.get_config()
+    config = defaults()
     config.data.name = "aff_wild2/112"
     config.data.size = 96
     config.window.length = config.window.hop = 150

@@ -18,8 +18,9 @@ from ml_collections import config_flags
 
 import configs
 from va_jax import config as configuration
+from va_jax.config import with_values
 from va_jax.evaluation.evaluate import evaluate
-from va_jax.models import build
+from va_jax.models.build import build_model, parameter_count
 from va_jax.train import initialize, summary
 from va_jax.train.logs import SPENT
 from va_jax.train.loop import train
@@ -84,7 +85,7 @@ def _optax_promotes_types():
 
 def config_of(row, *words):
     name, _, variant = row.partition(":")
-    return FILES[name].get_config(",".join((variant, *words)))
+    return configuration.parse(FILES[name].get_config(",".join((variant, *words))))
 
 
 def network_of(row):
@@ -97,7 +98,7 @@ def network_of(row):
 def shapes(row, tiny=False):
     """Abstract variables by path."""
     config = config_of(row, *["tiny"] * tiny)
-    model = build.build(config.model, DIMS)
+    model = build_model(config.model, DIMS)
     variables = summary.abstract_variables(model, model.inputs(1, 2, config.data.size or 32))
     return flatten_dict(variables, sep="/")
 
@@ -110,10 +111,10 @@ def test_every_row_has_a_pinned_count_and_every_count_a_row():
 
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_is_legal_and_has_its_pinned_number_of_parameters(row):
-    configuration.check(config_of(row))
+    config_of(row)
     assert config_of(row).model == config_of(network_of(row)).model
     params = [x for path, x in shapes(network_of(row)).items() if path.startswith("params/")]
-    assert build.parameter_count(params) == COUNTS[network_of(row)]
+    assert parameter_count(params) == COUNTS[network_of(row)]
 
 
 def dense(*widths):
@@ -285,8 +286,7 @@ def layers(start, status):
 
 def after(given, row, **changes):
     """What `row` starts from after `given`, with changes to its `init`."""
-    config = config_of(row)
-    config.init.update(changes)
+    config = with_values(config_of(row), **{f"init.{key}": value for key, value in changes.items()})
     own = {"params": {}, "batch_stats": {}}
     for path, leaf in shapes(row).items():
         own[path.partition("/")[0]][path.partition("/")[2]] = leaf
@@ -383,9 +383,8 @@ def test_at_224_pixels_a_vgg_file_gives_all_but_the_heads(word, format):
 
 
 def tiny_of(row, data_dir):
-    config = config_of(row, "tiny")
-    config.data.dir, config.log.progress = str(data_dir), False
-    return config
+    changes = {"data.dir": str(data_dir), "log.progress": False}
+    return with_values(config_of(row, "tiny"), **changes)
 
 
 SPEED = ("frames_per_s", "input_wait", *(f"{each}_s" for each in ("step", *SPENT)))
@@ -425,14 +424,13 @@ def parsed(command):
     config = config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
     workdir = flags.DEFINE_string("workdir", None, "", flag_values=values)
     values(argv)
-    return config.value, workdir.value
+    return configuration.parse(config.value), workdir.value
 
 
 @pytest.mark.parametrize("command", CHAINS)
 def test_a_command_of_a_chain_is_legal_and_follows_the_one_it_starts_from(command):
     config, workdir = parsed(command)
-    configuration.check(config)
-    build.build(config.model, DIMS)
+    build_model(config.model, DIMS)
     earlier = [parsed(other) for other in CHAINS[: CHAINS.index(command)]]
     before = {where: given for given, where in earlier}
     assert workdir not in before
@@ -447,8 +445,9 @@ def test_the_chains_run(tmp_path, tiny_data):
     for command in CHAINS:
         command = re.sub(r"(--config=\S+)", r"\1,tiny", command)
         config, workdir = parsed(re.sub(r" --config.init.weights=\S+", "", command))
-        config.data.dir, config.log.progress = str(tiny_data), False
+        changes = {"data.dir": str(tiny_data), "log.progress": False}
         if config.init.from_workdir:
-            config.init.from_workdir = str(tmp_path / config.init.from_workdir)
+            changes["init.from_workdir"] = str(tmp_path / config.init.from_workdir)
+        config = with_values(config, **changes)
         train(config, tmp_path / workdir)
         assert (tmp_path / workdir / "init.json").exists() == bool(config.init.from_workdir)

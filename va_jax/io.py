@@ -195,6 +195,7 @@ class Table:
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    right: bool = True  # False: all columns are words, aligned left
 
     def text(self) -> str:
         """Return lines of fixed width, without a line end after the last."""
@@ -202,13 +203,15 @@ class Table:
         widths = [max(map(len, column)) for column in columns]
         lines = []
         for label, *cells in (self.header, *self.rows):
-            padded = (f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+            side = ">" if self.right else "<"
+            padded = (f"  {cell:{side}{width}}" for cell, width in zip(cells, widths[1:], strict=True))
             lines.append(f"{label:<{widths[0]}}{''.join(padded)}".rstrip())
         return "\n".join(lines)
 
     def markdown(self) -> str:
         """Return a Markdown table, without a line end after the last row."""
-        lines = [self.header, ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
+        rule = "---:" if self.right else "---"
+        lines = [self.header, ["---", *[rule] * (len(self.header) - 1)], *self.rows]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
     def html(self) -> str:

@@ -1,105 +1,51 @@
 """Train, evaluate, export or describe: `python -m va_jax.main --config=FILE --workdir=DIR`."""
 
 import functools
-import os
 import pathlib
 import sys
 
-from absl import app, flags, logging
-from ml_collections import config_flags
-
-from va_jax.cli import flags as command_line
-from va_jax.train.stopping import Stopped, Stopping
+from va_jax.cli import config_file, job
+from va_jax.cli.parser import Parser
+from va_jax.train.stopping import Stopping
 from va_jax.types import InputError
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "configuration file, FILE.py or FILE.py:VARIANT; not needed to evaluate"
-)
-WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; not needed for a summary")
-MODE = flags.DEFINE_enum(
-    "mode",
-    "train",
-    ["train", "eval", "export", "summary"],
-    "train to the end and evaluate; evaluate only; write the network to --out; describe it",
-)
-OUT = flags.DEFINE_string(
-    "out", None, "export: the folder to write; default WORKDIR/export; eval: default WORKDIR"
-)
-COORDINATOR = flags.DEFINE_string(
-    "coordinator",
-    "",
-    'several processes: HOST:PORT of process 0, or "auto" on TPU, SLURM, MPI',
-)
-PROCESS = flags.DEFINE_integer("process", None, "number of this process, from 0")
-PROCESSES = flags.DEFINE_integer("processes", None, "number of processes")
-JOIN_S = flags.DEFINE_integer("join_s", 300, "seconds that a process waits for the others", 1)
-STOPPED_CODE = flags.DEFINE_integer(
-    "stopped_code", 0, "exit code of a run that was asked to stop, and can go on"
-)
+MODES = ("train", "eval", "export", "summary")
 
 
-def main(_: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes
-    stop = Stopping(STOPPED_CODE.value)
-    stop.listen(job=bool(COORDINATOR.value or os.environ.get("JAX_COORDINATOR_ADDRESS")))
+def make_parser() -> Parser:
+    parser = Parser(prog="python -m va_jax.main", description=__doc__)
+    add = parser.add_argument
+    add("--config", metavar="FILE[:VARIANT]", help="config file; not needed to evaluate or export")
+    add("--workdir", type=pathlib.Path, help="folder of the run; not needed for a summary")
+    add("--mode", choices=MODES, default="train",
+        help="train to the end and evaluate; evaluate only; write the network to --out; "
+        "describe it")  # fmt: skip
+    add("--out", type=pathlib.Path,
+        help="export: folder to write, default WORKDIR/export; eval: default WORKDIR")  # fmt: skip
+    job.add_arguments(parser)
+    return parser
+
+
+def main() -> int:
+    args, overrides = make_parser().parse_known_args()
+    here = job.of_arguments(args)
     try:
-        run(stop)
-    except Stopped as stopped:
-        print(f"\n{stopped}", flush=True)
-        sys.exit(stop.code)
+        config = config_file.read(args.config, overrides) if args.config or overrides else None
+        if args.config is None and (args.mode in ("train", "summary") or overrides):
+            raise InputError("--config is missing; name a file, such as configs/quickstart.py")
+        if args.workdir is None and args.mode != "summary":
+            raise InputError("--workdir is missing; name the folder of the run")
     except InputError as error:
         sys.exit(f"error: {error}")
-    except Exception as error:
-        fail(error)
-        raise
-    finally:
-        stop.end()
-
-
-def fail(error: Exception) -> None:
-    """End with one line if something outside is at fault, not waiting for other processes."""
-    from va_jax.train import failures
-
-    line = failures.told(error)
-    if line is not None:
-        print(f"error: {line}", file=sys.stderr, flush=True)
-        os._exit(1)
-
-
-def run(stop: Stopping) -> None:
-    """What the flags ask for; imports JAX, so that a request to stop is heard meanwhile."""
-    import jax
-
-    from va_jax import config as configuration
-    from va_jax.evaluation.evaluate import evaluate
-    from va_jax.export.export import export
-    from va_jax.train import processes
-    from va_jax.train.loop import train
-    from va_jax.train.summary import summary
-
-    if MODE.value == "export":
-        jax.config.update("jax_platforms", "cpu")  # where an export is compared
-    processes.start(COORDINATOR.value, PROCESS.value, PROCESSES.value, JOIN_S.value)
-    stop.joined()
-    if MODE.value in ("train", "summary") and CONFIG.value is None:
-        raise InputError("--config is missing; name a file, such as configs/quickstart.py")
-    if MODE.value == "summary":
-        print(summary(CONFIG.value))
-        return
-    if WORKDIR.value is None:
-        raise InputError("--workdir is missing; name the folder of the run")
-    workdir, out = pathlib.Path(WORKDIR.value), pathlib.Path(OUT.value) if OUT.value else None
-    if MODE.value == "export":
-        export(workdir, out or workdir / "export")
-        return
-    print(processes.told(), flush=True)
-    processes.keep_compiled(workdir / "compiled")
-    if MODE.value == "train":
-        train(CONFIG.value, workdir, stop)
-        evaluate(CONFIG.value, workdir, on_batch=stop.check)
-    else:
-        evaluate(configuration.of_run(workdir, CONFIG.value), workdir, out, stop.check)
+    actions = {
+        "train": functools.partial(job.train, here, config, args.workdir),
+        "eval": functools.partial(job.evaluate, here, config, args.workdir, args.out),
+        "export": functools.partial(job.export, args.workdir, args.out),
+        "summary": functools.partial(job.summarise, config),
+    }
+    action: functools.partial[None] = actions[args.mode]
+    return job.run(here, lambda stop: action(stop))
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=functools.partial(command_line.parse, config=CONFIG))
+    sys.exit(main())

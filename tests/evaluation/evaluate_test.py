@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tests.train.loop_test import tiny
-from va_jax import config as configuration
 from va_jax.evaluation.evaluate import evaluate
 from va_jax.evaluation.postprocess import NAME, Chain
 from va_jax.scoring import score
+from va_jax.train import workdir as run_config
 from va_jax.types import InputError
 
 
@@ -47,7 +47,8 @@ def test_it_leaves_scores_traces_and_a_page(tiny_run):
 
 def test_the_files_of_traces_hold_the_scores(tiny_run):
     folder = tiny_run / "traces" / "test"
-    again = score.score(folder, folder, label_suffix="_target", strict=True)
+    options = score.ScoreOptions(label_suffix="_target", strict=True)
+    again = score.score(folder, folder, options).table["scores"]
     kept = scores(tiny_run)["splits"]["test"]["scores"]
     for dim in ("valence", "arousal"):
         for aggregation in ("pooled", "mean_of_recordings", "length_weighted"):
@@ -92,7 +93,7 @@ def test_faces_and_labels_are_told_apart(tiny_run):
 def test_another_way_of_evaluating_goes_to_a_folder_of_its_own(tiny_run, tiny_data, tmp_path):
     before = (tiny_run / "metrics.json").read_text()
     keys = {"train.steps": 1, "eval.state": "window", "eval.hop": 4, "eval.fusion": "last"}
-    config = configuration.of_run(tiny_run, tiny(tiny_data, **keys))
+    config = run_config.for_evaluation(tiny_run, tiny(tiny_data, **keys))
     evaluate(config, tiny_run, tmp_path / "windows")
     assert (tiny_run / "metrics.json").read_text() == before
     found = scores(tmp_path / "windows")
@@ -108,7 +109,9 @@ def test_another_way_of_evaluating_goes_to_a_folder_of_its_own(tiny_run, tiny_da
 
 def test_a_config_of_another_network_does_not_evaluate_a_run(tiny_run, tiny_data):
     with pytest.raises(InputError, match=r"another config: model.units \(8 there, 16 here\)"):
-        configuration.of_run(tiny_run, tiny(tiny_data, **{"train.steps": 1, "model.units": 16}))
+        run_config.for_evaluation(
+            tiny_run, tiny(tiny_data, **{"train.steps": 1, "model.units": 16})
+        )
 
 
 @pytest.mark.slow
@@ -116,6 +119,6 @@ def test_traces_of_an_earlier_evaluation_are_gone(tiny_run, tiny_data, tmp_path)
     shutil.copytree(tiny_run, tmp_path / "copy")
     stale = tmp_path / "copy" / "traces" / "test" / "gone.csv"
     stale.write_text("frame\n")
-    evaluate(configuration.load(tmp_path / "copy"), tmp_path / "copy")
+    evaluate(run_config.load(tmp_path / "copy"), tmp_path / "copy")
     assert not stale.exists()
     assert list(stale.parent.glob("*.csv"))

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from configs.default import get_config
 from tests.evaluation.lags_test import times, trace, uneven_times, wandering
 from tfds_builders.synthetic_faces import behaviour
 from tfds_builders.synthetic_faces.synthetic_faces_dataset_builder import PLAY, Builder, script
 from va_jax import config as configuration
+from va_jax import keys
+from va_jax.config import Post
 from va_jax.evaluation.fitting import CURVE_POINTS, fit
 from va_jax.evaluation.metrics import Moments
 from va_jax.evaluation.postprocess import STEPS, Chain
@@ -25,10 +26,7 @@ ONE = ("valence",)
 
 
 def settings(**changes):
-    post = get_config().post
-    post.max_lag_s = 3.0
-    post.update(changes)
-    return post
+    return keys.parse(Post, {"max_lag_s": 3.0} | changes)
 
 
 def pooled(traces):

@@ -7,7 +7,7 @@ import optax
 import pytest
 from jax.experimental import multihost_utils
 
-from configs.default import get_config
+from va_jax.config import parse
 from va_jax.train import sharding
 from va_jax.train.checkpoints import Checkpoints, read_beside, read_best, restore_best, write_beside
 from va_jax.train.state import TrainState, abstract
@@ -23,7 +23,7 @@ def saved_run(workdir, scores, keep=1):
     with Checkpoints(workdir, keep) as saved:
         for step, score in scores.items():
             dev = None if score is None else {"valence": score, "arousal": score}
-            saved.save(state(step), get_config(), dev)
+            saved.save(state(step), parse({"data": {"name": "some_set"}}), dev)
 
 
 def test_the_newest_and_the_best_stay(tmp_path):
@@ -92,6 +92,6 @@ def test_saving_leaves_the_count_of_calls_alone_by_which_processes_stop_together
     calls = []
     monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", calls.append)
     with Checkpoints(tmp_path) as saved:
-        saved.save(state(1), get_config(), {"valence": 0.1})
+        saved.save(state(1), parse({"data": {"name": "some_set"}}), {"valence": 0.1})
         saved.wait()
     assert calls == []

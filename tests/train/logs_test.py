@@ -2,14 +2,12 @@
 
 import json
 
-from configs.default import get_config
+from va_jax.config import Log
 from va_jax.train.logs import Logs, rewind
 
 
 def quiet():
-    settings = get_config().log
-    settings.progress = False
-    return settings
+    return Log(progress=False)
 
 
 def test_lines_after_the_step_and_a_line_cut_off_are_dropped(tmp_path):

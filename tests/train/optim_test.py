@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from configs.default import get_config
+from va_jax import keys
+from va_jax.config import Optim
 from va_jax.train.optim import make_schedule, make_tx
 
 PARAMS = {
@@ -23,12 +24,8 @@ def _optax_promotes_types():
 
 
 def settings(**changes):
-    config = get_config().optim
-    config.update_from_flattened_dict(
-        {"name": "sgd", "learning_rate": 0.1}
-        | {k.replace("__", "."): v for k, v in changes.items()}
-    )
-    return config
+    given = {k.replace("__", "."): v for k, v in changes.items()}
+    return keys.parse(Optim, keys.unflatten({"name": "sgd", "learning_rate": 0.1} | given))
 
 
 def updates(config, size=1.0):

@@ -7,17 +7,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs.default import get_config
 from tests.train.faults_test import run
+from va_jax.config import Log
 from va_jax.train import logs, profiling
 from va_jax.train.loop import check_compiled_once
 
 
 def settings():
-    config = get_config().log
-    with config.unlocked():
-        config.progress = config.tensorboard = False
-    return config
+    return Log(progress=False, tensorboard=False)
 
 
 def test_every_second_is_spent_on_something(tmp_path):

@@ -5,14 +5,15 @@ import json
 
 import jax
 import pytest
-from ml_collections import ConfigDict
 
 from tests.train.loop_test import tiny
+from va_jax.config import Data
 from va_jax.data import sources
 from va_jax.evaluation.evaluate import evaluate
 from va_jax.export.export import export
 from va_jax.train import provenance
-from va_jax.train.loop import record_data, train
+from va_jax.train.loop import train
+from va_jax.train.setup import record_data
 from va_jax.types import InputError
 
 METADATA = {
@@ -44,7 +45,7 @@ def facts(size=0, name="aff_wild/96", **changes):
     for key, value in changes.items():
         section, _, last = key.rpartition("__")
         (metadata[section] if section else metadata)[last] = value
-    return provenance.facts(ConfigDict({"name": name, "size": size}), metadata)
+    return provenance.facts(Data(name=name, size=size), metadata)
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def test_the_splits_of_two_different_sets_are_not_compared(run):
 
 def test_what_one_side_does_not_tell_is_passed_over(tmp_path):
     older = {key: value for key, value in METADATA.items() if key not in ("labels", "counts")}
-    provenance.write(tmp_path, provenance.facts(ConfigDict({"name": "a", "size": 0}), older))
+    provenance.write(tmp_path, provenance.facts(Data(name="a"), older))
     assert provenance.check(facts(name="a"), tmp_path) == []
     assert provenance.check(facts(), tmp_path / "of an older run") == []
 
@@ -175,16 +176,16 @@ def test_a_run_that_has_begun_is_compared_and_one_that_begins_is_recorded(
     tmp_path, tiny_data, monkeypatch, capsys
 ):
     config, path = tiny(tiny_data), tmp_path / "data.json"
-    record_data(config, tmp_path, begun=False)
+    record_data(config, tmp_path, resumed=False)
     kept = path.read_text()
     assert json.loads(kept)["frames"] == {"train": 460, "dev": 230, "test": 230}
-    record_data(config, tmp_path, begun=True)
+    record_data(config, tmp_path, resumed=True)
     assert capsys.readouterr().err == ""
     rebuilt(monkeypatch, alignment="level eyes")
-    record_data(config, tmp_path, begun=True)
+    record_data(config, tmp_path, resumed=True)
     assert capsys.readouterr().err.startswith(f"{OTHER}{tmp_path} was trained on 'none': ")
     assert path.read_text() == kept
-    record_data(config, tmp_path, begun=False)  # killed before its first checkpoint
+    record_data(config, tmp_path, resumed=False)  # killed before its first checkpoint
     assert json.loads(path.read_text())["crop"]["alignment"] == "level eyes"
 
 
@@ -193,15 +194,15 @@ def test_what_a_run_starts_from_is_compared(tmp_path, tiny_data, monkeypatch, ca
     origin, workdir = tmp_path / "first", tmp_path / "second"
     origin.mkdir()
     workdir.mkdir()
-    record_data(tiny(tiny_data), origin, begun=False)
+    record_data(tiny(tiny_data), origin, resumed=False)
     rebuilt(monkeypatch, alignment="level eyes")
-    record_data(tiny(tiny_data, **{f"init.{key}": str(origin)}), workdir, begun=False)
+    record_data(tiny(tiny_data, **{f"init.{key}": str(origin)}), workdir, resumed=False)
     assert capsys.readouterr().err.startswith(f"{OTHER}{origin} was trained on 'none': ")
 
 
 def test_a_run_is_scored_with_a_warning_or_refused(tmp_path, tiny_data, monkeypatch, capsys):
     config = tiny(tiny_data)
-    record_data(config, tmp_path, begun=False)
+    record_data(config, tmp_path, resumed=False)
     rebuilt(monkeypatch, alignment="level eyes")
     with pytest.raises(InputError, match="no evaluated checkpoint"):
         evaluate(config, tmp_path)

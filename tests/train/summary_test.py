@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from configs.default import get_config
+from va_jax import config as configuration
+from va_jax import keys
 from va_jax.data import sources
-from va_jax.models import build
-from va_jax.models.build import parameter_count
+from va_jax.models.build import build_model, parameter_count
 from va_jax.train.summary import (
     abstract_variables,
     activation_bytes,
@@ -30,8 +30,8 @@ BATCH, TIME, SIZE = 2, 3, 32
 
 def settings(**changes: Any):
     """A small residual network with an LSTM; `a__b` is the key `a.b`."""
-    config = get_config()
     small = {
+        "data.name": "none",
         "data.size": SIZE,
         "window.length": TIME,
         "train.batch_size": BATCH,
@@ -42,12 +42,11 @@ def settings(**changes: Any):
         "model.units": 5,
     }
     given = {key.replace("__", "."): value for key, value in changes.items()}
-    config.update_from_flattened_dict(small | given)
-    return config
+    return configuration.parse(keys.unflatten(small | given))
 
 
 def rows_of(config, batch=BATCH, time=TIME, **kwargs):
-    model = build.build(config.model, DIMS)
+    model = build_model(config.model, DIMS)
     inputs = model.inputs(batch, time, config.data.size)
     found = rows(model, abstract_variables(model, inputs), inputs, **kwargs)
     return {row.name: row for row in found}
@@ -202,7 +201,7 @@ def test_deeper_rows_sum_to_their_module_and_all_rows_to_the_network():
         assert sum(part.parameters for part in parts) == row.parameters
         assert sum(part.flops for part in parts) == pytest.approx(row.flops)
     assert "backbone/layer2_0/downsample_conv" in deep
-    model = build.build(config.model, DIMS)
+    model = build_model(config.model, DIMS)
     params = abstract_variables(model, model.inputs(1, 1, SIZE))["params"]
     assert sum(row.parameters for row in shallow.values()) == parameter_count(params)
 

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from va_jax.evaluation.bootstrap import RESAMPLES
 from va_jax.evaluation.metrics import FORMULAS, METRICS
 from va_jax.scoring import compare_text
-from va_jax.scoring.compare import compare
-from va_jax.scoring.score import to_json
+from va_jax.scoring.compare import CompareOptions, compare, to_json
 from va_jax.types import InputError
 
 FORMATS = {"text": compare_text.text, "markdown": compare_text.markdown, "json": to_json}
@@ -41,20 +40,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--format", choices=FORMATS, default="text", help="of what is printed")
     args = parser.parse_args(argv)
     try:
-        result = compare(
-            args.first,
-            args.second,
-            args.labels,
-            args.split,
-            None if args.dims is None else args.dims.split(","),
-            args.processed,
-            args.formula,
-            CHOSEN[args.metric],
-            args.resamples,
-            args.seed,
-            args.fps,
-            args.strict,
+        options = CompareOptions(
+            split=args.split,
+            dims=None if args.dims is None else args.dims.split(","),
+            processed=args.processed,
+            formula=args.formula,
+            metrics=CHOSEN[args.metric],
+            resamples=args.resamples,
+            seed=args.seed,
+            fps=args.fps,
+            strict=args.strict,
         )
+        result = compare(args.first, args.second, args.labels, options)
     except InputError as error:
         sys.exit(f"error: {error}")
     print(FORMATS[args.format](result), end="")

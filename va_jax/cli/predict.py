@@ -14,7 +14,7 @@ from absl import app, flags, logging
 
 from va_jax.cli import flags as command_line
 from va_jax.predict import preprocessing, run
-from va_jax.predict.following import TRACKS
+from va_jax.predict.predictor import TRACKS
 from va_jax.types import InputError
 
 OUT = flags.DEFINE_string("out", ".", "folder of the outputs, NAME.csv for each source")
@@ -35,7 +35,7 @@ SECONDS = flags.DEFINE_float("seconds", None, "of a camera: stop after so long",
 
 def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every file it reads
-    warnings.showwarning = lambda message, *_: run.say("warning", str(message))
+    warnings.showwarning = lambda message, *_: run.report("warning", str(message))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing half-written stays
     try:
         if len(argv) < 3:

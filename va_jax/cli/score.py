@@ -50,20 +50,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--out", type=pathlib.Path, help="also write what is printed to this file")
     args = parser.parse_args(argv)
     try:
-        result = score.score(
-            args.predictions,
-            args.labels,
-            None if args.dims is None else args.dims.split(","),
-            args.label_suffix,
-            args.groups,
-            args.formula,
-            args.lag_s,
-            args.fps,
-            args.max_lag_s if args.lag_sweep else None,
-            args.resamples,
-            args.seed,
-            args.strict,
+        options = score.ScoreOptions(
+            dims=None if args.dims is None else args.dims.split(","),
+            label_suffix=args.label_suffix,
+            groups=args.groups,
+            formula=args.formula,
+            lag_s=args.lag_s,
+            fps=args.fps,
+            max_lag_s=args.max_lag_s if args.lag_sweep else None,
+            resamples=args.resamples,
+            seed=args.seed,
+            strict=args.strict,
         )
+        result = score.score(args.predictions, args.labels, options)
         output = FORMATS[args.format](result)
         if args.out is not None:
             write(args.out, output)

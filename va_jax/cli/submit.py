@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
         if strange:
             raise InputError(f"--{strange[0]} is a flag of avec; leave it out")
         folder, out = (
-            files.split_folder(pathlib.Path(argv[2]), SPLIT.value),
+            files.find_traces(pathlib.Path(argv[2]), SPLIT.value),
             pathlib.Path(OUT.value),
         )
         if argv[1] == "abaw":

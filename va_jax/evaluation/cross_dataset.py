@@ -6,9 +6,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
-from va_jax import config as configuration
+from va_jax.config import Config, with_values
 from va_jax.data import sources
 from va_jax.evaluation import postprocess, score_table
 from va_jax.evaluation.evaluate import open_split, restore
@@ -16,6 +14,7 @@ from va_jax.evaluation.postprocess import Chain
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.report import tables
 from va_jax.train import checkpoints, provenance, sharding
+from va_jax.train import workdir as run_config
 from va_jax.types import InputError, Trace
 
 COMPARED = (*provenance.FROM_ANOTHER, "fps")
@@ -26,7 +25,7 @@ class Cell(NamedTuple):
     """A run and a split of a set to score it on."""
 
     workdir: pathlib.Path
-    config: ConfigDict  # the run's, but for the section data
+    config: Config  # the run's, but for the section data
     dims: tuple[str, ...]  # of the network
     shared: tuple[str, ...]  # those that the set has, too
     size: int  # side of the frames that the network is fed, pixels
@@ -45,7 +44,7 @@ def plan(
     """
     cells = []
     for workdir in workdirs:
-        config = configuration.load(workdir)
+        config = run_config.load(workdir)
         trained_on = provenance.read(workdir)
         if trained_on is None:
             raise InputError(
@@ -61,15 +60,20 @@ def plan(
 
 def _cell(
     workdir: pathlib.Path,
-    config: ConfigDict,
+    config: Config,
     trained_on: Mapping[str, Any],
     name: str,
     data_dir: str,
     split: str,
 ) -> Cell:
-    config = ConfigDict(config.to_dict())
-    config.data.name, config.data.size = name, trained_on["input_size"]
-    config.data.dir = data_dir or config.data.dir
+    config = with_values(
+        config,
+        **{
+            "data.name": name,
+            "data.size": trained_on["input_size"],
+            "data.dir": data_dir or config.data.dir,
+        },
+    )
     facts = sources.metadata(config.data.dir, name)
     dims = tuple(trained_on["dims"])
     shared = tuple(dim for dim in dims if dim in facts["dims"])

@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
-from va_jax import config as configuration
+from va_jax.config import Config, to_tree
 from va_jax.data import sources
 from va_jax.data.sources import Source
 from va_jax.evaluation import fitting, postprocess, score_table
 from va_jax.evaluation.postprocess import Chain
 from va_jax.evaluation.predict_split import Predict, make_predict, predict_split
 from va_jax.io import write_text
-from va_jax.models import build
+from va_jax.models.build import build_model, landmark_points
 from va_jax.report import page, tables
 from va_jax.report.page import Evaluation, Split
 from va_jax.report.traces import write_traces
@@ -36,7 +35,7 @@ class Trained(NamedTuple):
 
 
 def evaluate(
-    config: ConfigDict,
+    config: Config,
     workdir: pathlib.Path,
     out: pathlib.Path | None = None,
     on_batch: Callable[[], None] = lambda: None,
@@ -49,7 +48,6 @@ def evaluate(
     Where the data set is not as the run was trained on, a warning says so, or an InputError that
     the network does not fit it. `on_batch` is called for every batch of frames that is predicted.
     """
-    configuration.check(config)
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     facts = sources.metadata(config.data.dir, config.data.name)
     warnings = provenance.check(provenance.facts(config.data, facts), workdir)
@@ -95,18 +93,18 @@ def evaluate(
     print(f"\n{told}{folder}/report.html shows the details, metrics.json and traces/ hold them.")
 
 
-def open_split(config: ConfigDict, split: str) -> Source:
+def open_split(config: Config, split: str) -> Source:
     """A split of the run's data set, with the landmarks its network needs."""
-    points = build.landmark_points(config.model)
+    points = landmark_points(config.model)
     spare = config.data.max_bad_records
     return sources.open_split(config.data.dir, config.data.name, split, points, spare)
 
 
 def restore(
-    config: ConfigDict, workdir: pathlib.Path, dims: tuple[str, ...], size: int, mesh: Mesh
+    config: Config, workdir: pathlib.Path, dims: tuple[str, ...], size: int, mesh: Mesh
 ) -> Trained:
     """The network that `config` describes, for `dims` and frames of `size` pixels."""
-    model = build.build(config.model, dims)
+    model = build_model(config.model, dims)
     target = abstract_variables(model, size, sharding.replicated(mesh))
     variables, step = checkpoints.restore_best(workdir, target)
     return Trained(make_predict(model, mesh), variables, step)
@@ -137,7 +135,7 @@ def score(
 
 
 def dev_ccc(
-    config: ConfigDict,
+    config: Config,
     predict: Predict,
     variables: Any,
     source: Source,
@@ -152,20 +150,20 @@ def dev_ccc(
 
 def _write_scores(
     folder: pathlib.Path,
-    config: ConfigDict,
+    config: Config,
     facts: Mapping[str, Any],
     step: int,
     fitted: Chain,
     splits: Mapping[str, Split],
 ) -> str:
     """metrics.json, metrics.md and metrics.txt, whose text is given back."""
-    cards = {name: split.card for name, split in splits.items()}
+    cards = {name: split.metrics_table for name, split in splits.items()}
     result = {
         "data": config.data.name,
         "split_hash": facts["split_hash"],
         "checkpoint_step": step,
         "formula": "population",
-        "eval": config.eval.to_dict(),
+        "eval": to_tree(config.eval),
         "post_processing": fitted.to_json(),
         "versions": _versions(),
         "splits": cards,
@@ -179,7 +177,7 @@ def _write_scores(
     return f"{text}\n"
 
 
-def _facts(config: ConfigDict, facts: Mapping[str, Any], step: int) -> dict[str, str]:
+def _facts(config: Config, facts: Mapping[str, Any], step: int) -> dict[str, str]:
     """What stands under the title of the page."""
     return {
         "data set": config.data.name,

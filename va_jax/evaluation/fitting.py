@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from va_jax.config import Post
 from va_jax.evaluation.lags import sweep
 from va_jax.evaluation.metrics import Moments
 from va_jax.evaluation.postprocess import Chain, Step
@@ -27,7 +27,7 @@ LONGEST = 0.25
 is made of its held ends."""
 
 
-def fit(traces: Sequence[Trace], dims: Sequence[str], settings: ConfigDict) -> Chain:
+def fit(traces: Sequence[Trace], dims: Sequence[str], settings: Post) -> Chain:
     """The chain that suits dev predictions, by `settings`, the section `post` of a config.
 
     Every step in turn is fitted to what those before it leave, on the frames that count, all
@@ -49,7 +49,7 @@ def fit(traces: Sequence[Trace], dims: Sequence[str], settings: ConfigDict) -> C
     return Chain(steps, curves)
 
 
-def _fitted(traces: list[Trace], settings: ConfigDict, longest_s: float) -> tuple[Step, ...]:
+def _fitted(traces: list[Trace], settings: Post, longest_s: float) -> tuple[Step, ...]:
     """The steps for traces of one dimension."""
     steps, before = [], float(_moments(traces).ccc()[0])
     for name in settings.steps:
@@ -67,7 +67,7 @@ def _fitted(traces: list[Trace], settings: ConfigDict, longest_s: float) -> tupl
 
 
 def _candidates(
-    name: str, traces: list[Trace], settings: ConfigDict, longest_s: float
+    name: str, traces: list[Trace], settings: Post, longest_s: float
 ) -> Iterator[Mapping[str, float]]:
     """The constants to try in a step."""
     moments = _moments(traces)

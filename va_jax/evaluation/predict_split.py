@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
-from ml_collections import ConfigDict
 
+from va_jax.config import Config
 from va_jax.data import eval_plan, pipeline, windows
 from va_jax.data.eval_plan import Step
+from va_jax.data.pipeline import WindowShape
 from va_jax.data.sources import Source
 from va_jax.evaluation.filters import stitch
 from va_jax.models import inflate
@@ -79,7 +80,7 @@ def make_predict(model: Regressor, mesh: Mesh) -> Predict:
         features, face = jax.tree.map(
             lambda x: jnp.stack([x[:, start : start + length] for start in starts], 1), joined
         )
-        # A window of a lane that has ended sees none of the next one.
+        # A window of a subtrack that has ended sees nothing of the next one.
         others = (starts < old)[:, None] & (starts[:, None] + np.arange(length) >= old)
         face = face & ~(fresh[:, None, None] & others[None])
         rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (features, face))
@@ -96,7 +97,7 @@ def make_predict(model: Regressor, mesh: Mesh) -> Predict:
 
 
 def predict_split(
-    config: ConfigDict,
+    config: Config,
     predict: Predict,
     variables: Any,
     source: Source,
@@ -120,7 +121,7 @@ def predict_split(
     return run(config, way, predict.model, variables, source, mesh, on_batch)
 
 
-def whole_tracks(config: ConfigDict, predict: Predict, source: Source, mesh: Mesh) -> Way:
+def whole_tracks(config: Config, predict: Predict, source: Source, mesh: Mesh) -> Way:
     """Every frame once, the state of the recurrent part carried along the track.
 
     Where the backbone reaches over time, chunks overlap by its reach on either side and only their
@@ -136,7 +137,7 @@ def whole_tracks(config: ConfigDict, predict: Predict, source: Source, mesh: Mes
         for frames in (config.eval.length, inflate.reach(times))
     )
     before = 2 * after if predict.model.backbone.inflation.padding == "edge" else after
-    plan = eval_plan.whole_lanes(
+    plan = eval_plan.plan_whole_tracks(
         source.tracks, config.eval.batch_size, length, config.window.stride, before
     )
     return Way(
@@ -148,28 +149,28 @@ def whole_tracks(config: ConfigDict, predict: Predict, source: Source, mesh: Mes
     )
 
 
-def separate_windows(config: ConfigDict, predict: Predict, source: Source, mesh: Mesh) -> Way:
+def separate_windows(config: Config, predict: Predict, source: Source, mesh: Mesh) -> Way:
     """Every window by itself, the whole network on it.
 
     A backbone that reaches over time needs this: what it gives for a frame depends on how far the
     ends of the window are, so that two windows have nothing in common.
     """
     length, hop = config.eval.length, config.eval.hop
-    plan = eval_plan.separate_windows(
+    plan = eval_plan.plan_windows(
         source.tracks, config.eval.batch_size, length, hop, config.window.stride
     )
     begin = functools.partial(_initial_state, predict.model, mesh)
     return Way(plan, length, length, begin, functools.partial(predict.chunk, before=0, after=0))
 
 
-def cached_windows(config: ConfigDict, predict: Predict, source: Source, mesh: Mesh) -> Way:
+def cached_windows(config: Config, predict: Predict, source: Source, mesh: Mesh) -> Way:
     """Every window from features that are computed once per frame and kept while windows need them.
 
     For a backbone that sees one frame at a time; the rest of the network runs on every window.
     """
     length, hop = config.eval.length, config.eval.hop
     size, kept = eval_plan.cache_sizes(length, hop)
-    plan = eval_plan.cached_windows(
+    plan = eval_plan.plan_cached_windows(
         source.tracks, config.eval.batch_size, length, hop, config.window.stride
     )
 
@@ -190,7 +191,7 @@ def cached_windows(config: ConfigDict, predict: Predict, source: Source, mesh: M
 
 
 def run(
-    config: ConfigDict,
+    config: Config,
     way: Way,
     model: Regressor,
     variables: Any,
@@ -203,9 +204,7 @@ def run(
     batches = pipeline.evaluation_batches(
         source,
         [step.read for step in way.plan],
-        way.read,
-        stride,
-        config.data.size or source.size,
+        WindowShape(way.read, stride, config.data.size or source.size),
         config.data.threads,
         process,
         processes,
@@ -217,7 +216,7 @@ def run(
         for window, values in zip(made, np.asarray(pred), strict=True):
             if window.track >= 0:
                 pieces[window.track].append(values)
-                positions[window.track].append(windows.numbers(window, way.made, stride))
+                positions[window.track].append(windows.frame_numbers(window, way.made, stride))
 
     state, waiting = None, None
     for step, batch in zip(way.plan, batches, strict=True):
@@ -227,13 +226,13 @@ def run(
         if way.flush and all(window == windows.PADDING for window in step.read):
             pred, state = way.flush(variables, state)
         else:
-            rows = len(step.fresh) // processes
-            fresh = np.array(step.fresh[process * rows : (process + 1) * rows])
+            rows = len(step.starts) // processes
+            fresh = np.array(step.starts[process * rows : (process + 1) * rows])
             local = sharding.shard_batch(mesh, (inputs, fresh))
             pred, state = way.advance(variables, *local, state)
         if waiting:
             keep(*waiting)  # while the devices work on the next
-        waiting = step.made, pred
+        waiting = step.predicted, pred
     keep(*waiting)
     result = []
     for index, track in enumerate(source.tracks):

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the newest few and the best by dev CCC; the one importer of Orbax."""
+"""Checkpoints of a run: the newest few and the best by dev CCC. Only this file imports Orbax."""
 
 import json
 import pathlib
@@ -9,28 +9,28 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from ml_collections import ConfigDict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
+from va_jax.config import Config, to_tree
 from va_jax.io import write_text
 from va_jax.train.state import TrainState
 from va_jax.types import InputError
 
 BEST = "dev_ccc"
-"""The score kept beside a checkpoint that was evaluated: mean CCC over the dimensions, pooled."""
+"""Name of the score saved with an evaluated checkpoint: pooled CCC, mean over the dimensions."""
 
 
 class _Manager(ocp.CheckpointManager):
-    """Leaves preemption alone: by asking JAX with numbers of its own it would mix up `Stopping`."""
+    """Ignores preemption: it would ask JAX with its own step numbers and disturb `Stopping`."""
 
     def reached_preemption(self, step: int) -> bool:
         return False
 
 
 class Checkpoints:
-    """Saves in the background and restores; use as a context manager, or the last save is lost.
+    """Saves in the background, and restores; use it as a context manager to finish the last save.
 
-    A save is complete or absent: what a killed process was writing is ignored.
+    A save is complete or absent: files that a killed process was writing are ignored.
     """
 
     def __init__(self, workdir: pathlib.Path, newest: int = 1):
@@ -61,12 +61,10 @@ class Checkpoints:
     def __exit__(self, *_: object) -> None:
         self._manager.close()
 
-    def save(
-        self, state: TrainState, config: ConfigDict, dev_ccc: Mapping[str, float] | None
-    ) -> None:
-        """Start saving `state` as its step; `dev_ccc` by dimension makes it a candidate for best.
+    def save(self, state: TrainState, config: Config, dev_ccc: Mapping[str, float] | None) -> None:
+        """Start saving `state`; with `dev_ccc` by dimension it can become the best checkpoint.
 
-        The number of batches drawn, which is the step, and the config are kept beside it.
+        The number of batches drawn, which is the step, and the config are saved with it.
         """
         step = int(state.step)
         self._manager.save(
@@ -74,44 +72,44 @@ class Checkpoints:
             args=ocp.args.Composite(
                 state=ocp.args.PyTreeSave(state),
                 data=ocp.args.JsonSave({"next_batch": step}),
-                config=ocp.args.JsonSave(json.loads(config.to_json())),
+                config=ocp.args.JsonSave(json.loads(json.dumps(to_tree(config)))),
             ),
             metrics=None if dev_ccc is None else {BEST: statistics.fmean(dev_ccc.values())},
             force=True,
         )
 
     def is_scored(self, step: int) -> bool:
-        """Whether the checkpoint of `step` was saved with its dev CCC."""
+        """Return whether the checkpoint of `step` was saved with its dev CCC."""
         return self._manager.metrics(step) is not None
 
-    def score(self, state: TrainState, config: ConfigDict, dev_ccc: Mapping[str, float]) -> None:
-        """Save the state of a checkpoint that has no scores again, with them."""
+    def score(self, state: TrainState, config: Config, dev_ccc: Mapping[str, float]) -> None:
+        """Save the state of a checkpoint without scores again, with its scores."""
         self._manager.delete(int(state.step))
         self.save(state, config, dev_ccc)
         self.wait()
 
     @staticmethod
     def any_in(workdir: pathlib.Path) -> bool:
-        """Whether `workdir` holds a complete checkpoint; nothing is created."""
+        """Return whether `workdir` has a complete checkpoint; create nothing."""
         folder = workdir / "checkpoints"
         return folder.is_dir() and bool(ocp.utils.checkpoint_steps(folder))
 
     def wait(self) -> None:
-        """Return when the running save is complete."""
+        """Wait until the running save is complete."""
         self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
-        """The newest complete checkpoint; None where there is none."""
+        """Return the step of the newest complete checkpoint; None if there is none."""
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """The checkpoint of the highest dev CCC, of equals the newest; None where none has one."""
+        """Return the step with the highest dev CCC, the newest of equals; None without scores."""
         scored = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
         scores = [(metrics[BEST], step) for step, metrics in scored.items() if metrics]
         return max(scores)[1] if scores else None
 
     def restore(self, step: int, target: TrainState) -> tuple[TrainState, int]:
-        """The state of `step` in the layout of the abstract `target`, and its next batch."""
+        """Return the state of `step` in the layout of the abstract `target`, and its next batch."""
         restored: Any = self._manager.restore(
             step,
             args=ocp.args.Composite(
@@ -125,28 +123,32 @@ class Checkpoints:
 
 
 def write_beside(workdir: pathlib.Path, step: int, name: str, text: str) -> None:
-    """Keep a small text file in the folder of the checkpoint of `step`, and delete it with that."""
+    """Store a small text file in the folder of a checkpoint; it is deleted with the checkpoint."""
     write_text(_folder(workdir, step) / name, text)
 
 
 def read_beside(workdir: pathlib.Path, step: int, name: str) -> str | None:
-    """What `write_beside` kept; None where there is nothing of that name."""
+    """Return the text that `write_beside` stored; None if there is no such file."""
     path = _folder(workdir, step) / name
     return path.read_text() if path.exists() else None
 
 
 def best_step(workdir: pathlib.Path) -> int:
-    """The step of the best checkpoint in `workdir`; an InputError where there is none."""
+    """Return the step of the best checkpoint in `workdir`; InputError if there is none."""
     with Checkpoints(workdir) as saved:
         return _best(saved, workdir)[0]
 
 
 def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
-    """The `params` and `batch_stats` of the best checkpoint in `workdir`, and its step.
+    """Return the `params` and `batch_stats` of the best checkpoint in `workdir`, and its step.
 
-    `target` is the abstract tree of both, with the layout they are to have. Raises an InputError
-    where there is no evaluated checkpoint, or where it holds another network: it names the first
-    five arrays that the two do not share.
+    Args:
+        workdir: folder of the run.
+        target: abstract tree of both, with the layout to restore them in.
+
+    Raises:
+        InputError: no checkpoint is scored, or the checkpoint holds another network; the message
+            names the first five arrays that differ.
     """
     with Checkpoints(workdir) as saved:
         step, stored = _best(saved, workdir)
@@ -167,7 +169,7 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
 
 
 def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
-    """As `restore_best`, of whatever network is there, as numpy arrays."""
+    """Return the same as `restore_best` for any network, as numpy arrays."""
     with Checkpoints(workdir) as saved:
         step, stored = _best(saved, workdir)
         target = {key: stored[key] for key in ("params", "batch_stats")}
@@ -176,7 +178,7 @@ def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
 
 
 def _best(saved: Checkpoints, workdir: pathlib.Path) -> tuple[int, Any]:
-    """The step of the best checkpoint, and what is known of its arrays."""
+    """Return the step of the best checkpoint and the metadata of its arrays."""
     step = saved.best_step()
     if step is None:
         raise InputError(f"{workdir}: no evaluated checkpoint; train there first")

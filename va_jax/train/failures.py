@@ -1,4 +1,4 @@
-"""What went wrong outside a run, in one line for people; all else keeps its traceback."""
+"""Faults outside the program (full disk, memory, lost process) as one line for the user."""
 
 import errno
 import os
@@ -12,18 +12,17 @@ SMALLER = (
 )
 
 
-def told(error: BaseException) -> str | None:
-    """The line for a full disk, too little memory or a lost process; None for anything else."""
+def message(error: BaseException) -> str | None:
+    """Return the line for a full disk, too little memory or a lost process; otherwise None."""
     for cause in _causes(error):
-        code = re.search(
-            r"\bos_error_code='(\d+)'", str(cause)
-        )  # so TensorStore tells, in a ValueError
+        # TensorStore reports errors of the operating system in the text of a ValueError.
+        code = re.search(r"\bos_error_code='(\d+)'", str(cause))
         if isinstance(cause, ValueError) and code:
             cause = OSError(int(code[1]), os.strerror(int(code[1])))
         if isinstance(cause, OSError) and cause.errno in errno.errorcode:
             place = f" ({cause.filename})" if cause.filename else ""
             return (
-                f"{cause.strerror}{place}; once that is mended the same command goes on from the "
+                f"{cause.strerror}{place}; once that is fixed, the same command continues from the "
                 "last checkpoint"
             )
         if isinstance(cause, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(cause):
@@ -33,14 +32,14 @@ def told(error: BaseException) -> str | None:
     if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
         return (
             f"process {jax.process_index()} of {jax.process_count()}: another process of the job "
-            f"is lost or has failed: {_first_line(error)}; start all of them again, they go on "
+            f"is lost or has failed: {_first_line(error)}; start all of them again; they continue "
             "from the last checkpoint"
         )
     return None
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
-    """The error and what led to it, the deepest first."""
+    """Return the error and its causes, the deepest first."""
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
@@ -49,6 +48,6 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 
 def _first_line(error: BaseException) -> str:
-    line = (str(error).strip().splitlines() or ["no more is known"])[0]
-    line = re.sub(r"(\w[^:]*: )\1+", r"\1", line)  # once more for each that waited
+    line = (str(error).strip().splitlines() or ["no details"])[0]
+    line = re.sub(r"(\w[^:]*: )\1+", r"\1", line)  # repeated for each process that waited
     return line if len(line) <= 300 else f"{line[:297]}..."

@@ -1,7 +1,6 @@
-"""What a run starts from: random variables, filled by another run, an export or a weight file."""
+"""The initial variables of a run: random, or from another run, an export or a weight file."""
 
 import collections
-import json
 import pathlib
 import re
 from collections.abc import Mapping
@@ -9,42 +8,44 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from ml_collections import ConfigDict
 
-from va_jax import config as configuration
-from va_jax.export import export
-from va_jax.io import write_text
-from va_jax.models import build
+from va_jax.config import Config, Init
+from va_jax.io import write_json
+from va_jax.models.build import BACKBONES
 from va_jax.models.inflate import inflate
+from va_jax.train import workdir
 from va_jax.train.checkpoints import read_best
 from va_jax.types import InputError
 from va_jax.weights import load
 from va_jax.weights.load import Weights
+from va_jax.weights.read import read as read_arrays
 
 SOURCES = ("from_workdir", "from_export", "weights")
+EXPORTED = "model.safetensors"
 
 
 class Row(NamedTuple):
-    """What became of one array."""
+    """How one array of the model, or of the source, was used."""
 
-    path: str  # ours; of what is left out, the source's
+    path: str  # in the model; for an array that is left out, in the source
     status: str  # loaded, inflated, initialised, left out
-    source: str  # its name there, or why it is left out
+    source: str  # its name in the source, or the reason for leaving it out
 
 
 class Start(NamedTuple):
-    """Filled variables, and the account of them."""
+    """Initialised variables, and an account of every array."""
 
     variables: dict[str, Any]
-    source: str  # file or folder, and what it was read as
-    size: int  # side of the images that the weights were made for, pixels; 0: unknown
+    source: str  # file or folder, and the kind of source
+    size: int  # side of the images that the weights were trained on, pixels; 0: unknown
     rows: list[Row]
 
 
-def start(config: ConfigDict, variables: Any) -> Start | None:
-    """`variables` filled as the config's `init` says; None where it names no source.
+def start(config: Config, variables: Any) -> Start | None:
+    """Fill `variables` from the source in the config's section `init`; None if it names none.
 
-    Raises InputError where the source cannot be read, belongs to another network, or does not fit.
+    Raises:
+        InputError: the source cannot be read, belongs to another network, or does not fit.
     """
     given = read(config.init)
     if given is None:
@@ -53,49 +54,53 @@ def start(config: ConfigDict, variables: Any) -> Start | None:
     return fill(variables, given, config.init)
 
 
-def read(init: ConfigDict) -> Weights | None:
-    """The arrays that the `init` section of a config names; None where it names none.
+def read(init: Init) -> Weights | None:
+    """Read the arrays of the source that `init` names; None if it names none.
 
-    Raises InputError where it names several sources, or one that cannot be read.
+    Raises:
+        InputError: it names several sources, or one that cannot be read.
     """
-    named = [key for key in SOURCES if init[key]]
+    named = [key for key in SOURCES if getattr(init, key)]
     if not named:
         return None
     if len(named) > 1:
         raise InputError(f"init.{named[0]} and init.{named[1]} are both set; keep one")
-    path = pathlib.Path(init[named[0]])
+    path = pathlib.Path(getattr(init, named[0]))
     if named[0] == "weights":
         return load.load(path, init.format, tuple(init.leave_out))
     if named[0] == "from_export":
-        return _as_weights(export.read(path), f"{path}, an export", configuration.load(path))
-    config = configuration.load(path)
+        arrays = read_arrays(path / EXPORTED)
+        return _as_weights(arrays, f"exported model {path}", workdir.load(path))
+    config = workdir.load(path)
     variables, step = read_best(path)
     values = flatten_dict(variables, sep="/")
-    return _as_weights(values, f"{path}, step {step} of a run", config)
+    return _as_weights(values, f"run {path}, step {step}", config)
 
 
-def _as_weights(values: Mapping[str, np.ndarray], source: str, config: ConfigDict) -> Weights:
-    """What a run of that config left."""
+def _as_weights(values: Mapping[str, np.ndarray], source: str, config: Config) -> Weights:
+    """Return arrays under our own paths, made by a run of `config`, as weights."""
     origin = {name: name for name in values}
     return Weights(dict(values), origin, {}, source, 0, re.escape(config.model.backbone))
 
 
 def check_backbone(given: Weights, backbone: str) -> None:
-    """Raise an InputError where the arrays would fit, but belong in another network."""
+    """Raise an InputError if the arrays belong to another backbone, even if they would fit."""
     if not re.fullmatch(given.backbones, backbone):
-        legal = [name for name in build.BACKBONES if re.fullmatch(given.backbones, name)]
+        legal = [name for name in BACKBONES if re.fullmatch(given.backbones, name)]
         raise InputError(
-            f"{given.source}: these weights are not for model.backbone={backbone!r}; set it to "
+            f"{given.source}: the weights do not belong to model.backbone={backbone!r}; set it to "
             f"{' or '.join(legal)}"
         )
 
 
-def fill(variables: Any, given: Weights, init: ConfigDict) -> Start:
-    """`variables` with the given arrays in their places, 2-D kernels inflated where need be.
+def fill(variables: Any, given: Weights, init: Init) -> Start:
+    """Replace `variables` by the given arrays, inflating 2-D kernels where the model has 3-D ones.
 
-    `init.rename` is applied to the given paths first. What of them `init.leave_out` matches is not
-    used; what of `variables` `init.fresh` matches may stay as it is. All else must fit one to one,
-    or an InputError names the first five that do not.
+    `init.rename` is applied to the given paths first. Given arrays that match `init.leave_out` are
+    not used; variables that match `init.fresh` may stay random.
+
+    Raises:
+        InputError: the other arrays do not fit one to one; the message names the first five.
     """
     own = flatten_dict(variables, sep="/")
     named = _renamed(given, init.rename)
@@ -125,30 +130,32 @@ def fill(variables: Any, given: Weights, init: ConfigDict) -> Start:
     if problems:
         raise InputError(
             f"{given.source}: {len(problems)} arrays do not fit: {', '.join(problems[:5])}; set "
-            "model.* as there, init.rename, init.leave_out (not used from there), or init.fresh "
-            "(may stay random here)"
+            "model.* as in the source, init.rename, init.leave_out (arrays of the source not to "
+            "use) or init.fresh (parameters that may stay random)"
         )
     rows += [Row(name, "left out", reason) for name, reason in given.left_out.items()]
     complete = unflatten_dict(own | filled, sep="/")
     return Start(complete, given.source, given.size, rows)
 
 
-def _fitted(value: np.ndarray, shape: tuple[int, ...], way: str) -> tuple[np.ndarray | None, str]:
-    """An array in the shape it is to have, and how it got there; None where it cannot."""
+def _fitted(
+    value: np.ndarray, shape: tuple[int, ...], method: str
+) -> tuple[np.ndarray | None, str]:
+    """Return an array in the required shape and how it got it; None if it does not fit."""
     if value.shape == shape:
         return value, "loaded"
     if value.ndim == 4 and len(shape) == 5 and value.shape == shape[1:]:
-        return inflate(value, shape[0], way), f"inflated ({way}, {shape[0]} taps)"
+        return inflate(value, shape[0], method), f"inflated ({method}, {shape[0]} taps)"
     return None, ""
 
 
 def _renamed(given: Weights, pairs: tuple[str, ...]) -> dict[str, str]:
-    """New path -> given path, under the pairs "OLD -> NEW" of regular expressions, in order."""
+    """Return new path -> given path after applying the pairs "OLD -> NEW" in order."""
     rules = []
     for pair in pairs:
         old, arrow, new = (part.strip() for part in pair.partition("->"))
         if not arrow:
-            raise InputError(f"init.rename: {pair!r} is not of the form 'OLD -> NEW'")
+            raise InputError(f"init.rename={pair!r}: write it as 'OLD -> NEW'")
         rules.append((pair, rf"^(?:{old})$", new))
     named = {}
     for path in given.values:
@@ -157,7 +164,9 @@ def _renamed(given: Weights, pairs: tuple[str, ...]) -> dict[str, str]:
             try:
                 new_path = re.sub(old, new, new_path)
             except re.error as error:
-                raise InputError(f"init.rename: {pair!r}: {error}") from error
+                raise InputError(
+                    f"init.rename={pair!r}: not a regular expression ({error})"
+                ) from error
         if new_path in named:
             raise InputError(f"init.rename: {named[new_path]} and {path} both become {new_path}")
         named[new_path] = path
@@ -169,10 +178,10 @@ def _any_match(patterns: tuple[str, ...], path: str) -> bool:
 
 
 def table(start: Start, size: int) -> str:
-    """The account in a line per layer and status, for people; frames have `size` pixels."""
-    lines = [f"start from {start.source}"]
+    """Return the account as text, a line per layer and status; frames have `size` pixels."""
+    lines = [f"initial weights from {start.source}"]
     if start.size and start.size != size:
-        lines.append(f"made for images of {start.size} px; this run feeds {size} px")
+        lines.append(f"trained on images of {start.size} px; this run uses {size} px")
     groups = collections.defaultdict(list)
     for row in start.rows:
         layer = "/".join(row.path.split("/")[1:-1][:2])
@@ -188,10 +197,10 @@ def table(start: Start, size: int) -> str:
 
 
 def write(path: pathlib.Path, start: Start) -> None:
-    """Store the account, one entry per array, as JSON."""
+    """Write the account as JSON, one entry per array."""
     account = {
         "source": start.source,
         "size": start.size,
         "arrays": [row._asdict() for row in start.rows],
     }
-    write_text(path, json.dumps(account, indent=1) + "\n")
+    write_json(path, account)

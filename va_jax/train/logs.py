@@ -1,4 +1,4 @@
-"""What a run says while it trains: metrics.jsonl, TensorBoard events and a progress bar."""
+"""Logs of a training run: metrics.jsonl, TensorBoard events and a progress bar."""
 
 import collections
 import contextlib
@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from va_jax.config import Log
 from va_jax.io import write_text
 
 SPENT = ("compile", "input", "eval", "checkpoint")
-"""What time is spent on beside the steps; `checkpoint` is what of a save is waited for."""
+"""Uses of time besides the steps; `checkpoint` is the time that training waits for a save."""
 
 
 class Logs:
@@ -24,15 +24,13 @@ class Logs:
     Every line of metrics.jsonl is {"step", "kind": "train", "dev" or "time", values...}.
     """
 
-    def __init__(
-        self, workdir: pathlib.Path, start: int, steps: int, settings: ConfigDict, active: bool
-    ):
+    def __init__(self, workdir: pathlib.Path, start: int, steps: int, settings: Log, active: bool):
         self._bar = tqdm(
             total=steps, initial=start, unit="step", disable=not (active and settings.progress),
             dynamic_ncols=True, smoothing=0.1,
         )  # fmt: skip
         self._file, self._events = None, None
-        self._spent_s, self._told = dict.fromkeys(SPENT, 0.0), time.monotonic()
+        self._spent_s, self._reported = dict.fromkeys(SPENT, 0.0), time.monotonic()
         if active:
             path = workdir / "metrics.jsonl"
             rewind(path, start)
@@ -53,7 +51,7 @@ class Logs:
 
     @contextlib.contextmanager
     def spending(self, kind: str) -> Iterator[None]:
-        """Count the time inside as spent on one of `SPENT`."""
+        """Count the time in the block as spent on one of `SPENT`."""
         before = time.monotonic()
         try:
             yield
@@ -67,7 +65,7 @@ class Logs:
     def train(
         self, step: int, frames_per_step: int, means: dict[str, float], learning_rate: float
     ) -> None:
-        """A line of training values and of the speed since the last line."""
+        """Log training values and the speed since the last line."""
         elapsed = max(time.monotonic() - self._since, 1e-9)
         speed = means.pop("steps") * frames_per_step / elapsed
         wait = (self._spent_s["input"] - self._waited_s) / elapsed
@@ -79,17 +77,17 @@ class Logs:
         self._restart_clock()
 
     def dev(self, step: int, ccc: dict[str, float]) -> None:
-        """A line of dev CCC by dimension; its evaluation does not count into the speed."""
+        """Log dev CCC by dimension; the time of the evaluation does not lower the speed."""
         self._write(step, "dev", {f"ccc_{dim}": value for dim, value in ccc.items()})
         if self._file:
-            told = ", ".join(f"{dim} {value:.3f}" for dim, value in ccc.items())
-            self._bar.write(f"step {step}: dev CCC {told}")
+            scores = ", ".join(f"{dim} {value:.3f}" for dim, value in ccc.items())
+            self._bar.write(f"step {step}: dev CCC {scores}")
         self._restart_clock()
 
     def time(self, step: int) -> None:
-        """A line of the seconds since the last such line: what of them was spent on what."""
+        """Log how the seconds since the last such line were spent."""
         now = time.monotonic()
-        whole_s, self._told = now - self._told, now
+        whole_s, self._reported = now - self._reported, now
         spent = dict(self._spent_s)
         self._write(
             step,
@@ -112,15 +110,15 @@ class Logs:
 
 
 def history(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; none where there is no such file."""
+    """Return the lines of metrics.jsonl; an empty list if there is no such file."""
     path = workdir / "metrics.jsonl"
     return _lines(path.read_text()) if path.exists() else []
 
 
 def goodput(workdir: pathlib.Path) -> str:
-    """In words, what the time of a run was spent on, over all its starts; "" if nothing is known.
+    """Return in words how a run spent its time, over all its starts; "" if nothing is known.
 
-    What a killed process did after its last checkpoint, and starting up, are not in it.
+    Start-up, and work that a killed process did after its last checkpoint, are not included.
     """
     spent = collections.Counter[str]()
     for line in history(workdir):
@@ -133,10 +131,10 @@ def goodput(workdir: pathlib.Path) -> str:
 
 
 def rewind(path: pathlib.Path, step: int) -> None:
-    """Drop the lines of steps after `step`: a resumed run writes them again."""
+    """Drop the lines of steps after `step`, since a resumed run writes them again."""
     if not path.exists():
         return
-    # A run that starts anew scores its start anew.
+    # A run that starts from step 0 scores its initial weights again.
     kept = [line for line in _lines(path.read_text()) if line["step"] <= step and step]
     write_text(path, "".join(f"{json.dumps(line)}\n" for line in kept))
 
@@ -146,6 +144,6 @@ def _lines(text: str) -> list[dict[str, Any]]:
     for line in text.splitlines():
         try:
             lines.append(json.loads(line))
-        except json.JSONDecodeError:  # the line a killed process was writing
+        except json.JSONDecodeError:  # a killed process was writing this line
             continue
     return lines

@@ -1,12 +1,12 @@
-"""Masked losses over the global batch: concordance, squared error, and their weighted sum."""
-
-from collections.abc import Mapping
+"""Masked losses over the global batch: 1 - CCC, squared error, and their weighted sum."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from va_jax.config import Loss
+
 EPSILON = 1e-8
-"""Keeps the concordance of two constant signals at 0; ours: 1e-6 erases traces of sd 1e-3."""
+"""Keeps the CCC of two constant signals at 0. Our choice: 1e-6 would erase traces of sd 1e-3."""
 
 
 def ccc_loss(
@@ -14,12 +14,11 @@ def ccc_loss(
     target: Float[Array, "batch time dims"],
     mask: Bool[Array, "batch time"],
 ) -> Float[Array, " dims"]:
-    """1 - CCC per dimension, over all frames of the batch flattened, population moments.
+    """Return 1 - CCC per dimension over all frames of the batch, with population moments.
 
-    This is the loss of tzirakis2021 and kollias2017. Frames outside `mask` are replaced before
-    any arithmetic, so whatever stands there, NaN included, changes neither loss nor gradient.
-    A batch whose labels and predictions are both constant, or that has no valid frame, gives 1
-    and a zero gradient.
+    This is the loss of tzirakis2021 and kollias2017. Frames outside `mask` are replaced before any
+    arithmetic, so their content, NaN included, changes neither the loss nor the gradient. The loss
+    is 1 and its gradient zero if labels and predictions are both constant or no frame is valid.
     """
     pred, target, count = _masked(pred, target, mask)
     mean_pred, mean_target = pred.sum((0, 1)) / count, target.sum((0, 1)) / count
@@ -35,7 +34,7 @@ def mse_loss(
     target: Float[Array, "batch time dims"],
     mask: Bool[Array, "batch time"],
 ) -> Float[Array, " dims"]:
-    """Mean squared error per dimension over the valid frames of the batch; 0 where none is."""
+    """Return the mean squared error per dimension over the valid frames; 0 if there are none."""
     pred, target, count = _masked(pred, target, mask)
     return ((pred - target) ** 2).sum((0, 1)) / count
 
@@ -44,17 +43,17 @@ def weighted_loss(
     pred: Float[Array, "batch time dims"],
     target: Float[Array, "batch time dims"],
     mask: Bool[Array, "batch time"],
-    weights: Mapping[str, float],
+    weights: Loss,
 ) -> Float[Array, ""]:
-    """`weights['ccc']` x (1 - CCC) + `weights['mse']` x MSE, each averaged over the dimensions."""
+    """Return `weights.ccc` x (1 - CCC) + `weights.mse` x MSE, each averaged over the dimensions."""
     return (
-        weights["ccc"] * ccc_loss(pred, target, mask).mean()
-        + weights["mse"] * mse_loss(pred, target, mask).mean()
+        weights.ccc * ccc_loss(pred, target, mask).mean()
+        + weights.mse * mse_loss(pred, target, mask).mean()
     )
 
 
 def _masked(pred: Array, target: Array, mask: Array) -> tuple[Array, Array, Array]:
-    """Float32 signals that are 0 outside the mask, and the number of valid frames, at least 1."""
+    """Return float32 signals that are 0 outside the mask, and the valid frames, at least 1."""
     where = mask[..., None]
     pred = jnp.where(where, pred.astype(jnp.float32), 0)
     target = jnp.where(where, target.astype(jnp.float32), 0)

@@ -4,11 +4,12 @@ from typing import Any
 
 import jax
 import optax
-from ml_collections import ConfigDict
+
+from va_jax.config import Optim, to_tree
 
 
-def make_schedule(config: ConfigDict, steps: int) -> optax.Schedule:
-    """Learning rate by step: linear warm-up from 0, then constant or a cosine to 0 at `steps`."""
+def make_schedule(config: Optim, steps: int) -> optax.Schedule:
+    """Return the learning rate by step: linear warm-up, then constant or cosine to 0 at `steps`."""
     peak, warmup = config.learning_rate, config.warmup_steps
     after = (
         optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
@@ -18,12 +19,12 @@ def make_schedule(config: ConfigDict, steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, peak, max(warmup, 1)), after], [warmup])
 
 
-def make_tx(config: ConfigDict, steps: int) -> optax.GradientTransformation:
-    """Optax transform for the parameter tree of a `Regressor`.
+def make_tx(config: Optim, steps: int) -> optax.GradientTransformation:
+    """Return the optimiser for the parameter tree of a `Regressor`.
 
-    The gradient norm that is clipped is that of the parts that train; a part whose rate is 0 gets
-    no update and keeps no optimiser state. Weight decay touches kernels only, neither biases nor
-    batch-norm scales (ours; the papers do not say).
+    Clipping uses the gradient norm of the parts that train. A part whose rate is 0 gets no update
+    and has no optimiser state. Weight decay applies to kernels only, not to biases or batch-norm
+    scales; the papers do not say, so this is our choice.
     """
     decay = optax.add_decayed_weights(config.weight_decay, mask=is_kernel)
     direction = {
@@ -33,15 +34,16 @@ def make_tx(config: ConfigDict, steps: int) -> optax.GradientTransformation:
     }[config.name]
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     schedule = make_schedule(config, steps)
+    rates = to_tree(config.rates)
     parts = {
         part: optax.chain(
             *direction, optax.scale_by_learning_rate(lambda s, f=rate: f * schedule(s))
         )
         if rate
         else optax.set_to_zero()
-        for part, rate in config.rates.items()
+        for part, rate in rates.items()
     }
-    frozen = {part for part, rate in config.rates.items() if not rate}
+    frozen = {part for part, rate in rates.items() if not rate}
     return optax.chain(
         optax.masked(
             optax.set_to_zero(), lambda tree: jax.tree.map(lambda p: p in frozen, part_of(tree))
@@ -52,7 +54,7 @@ def make_tx(config: ConfigDict, steps: int) -> optax.GradientTransformation:
 
 
 def part_of(params: Any) -> Any:
-    """For every parameter the part it belongs to: backbone, fc, recurrent or heads."""
+    """Return the part of every parameter: backbone, fc, recurrent or heads."""
 
     def part(path: tuple[Any, ...], _: Any) -> str:
         return {"head": "heads"}.get(first := path[0].key.split("_")[0], first)
@@ -61,5 +63,5 @@ def part_of(params: Any) -> Any:
 
 
 def is_kernel(params: Any) -> Any:
-    """For every parameter whether it is a kernel; biases, scales and peepholes are not."""
+    """Return for every parameter whether it is a kernel; biases, scales and peepholes are not."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key.endswith("kernel"), params)

@@ -1,4 +1,4 @@
-"""The processes of a job: they join, tell their devices, and must all run the same."""
+"""The processes of a job: join them, list their devices, check that all run the same."""
 
 import collections
 import hashlib
@@ -15,29 +15,36 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from ml_collections import ConfigDict
 
+from va_jax import keys
+from va_jax.config import Config, to_tree
 from va_jax.types import InputError
 
 LOST_S = 60
-"""A process that is not heard of for so long is lost, and the others end; ours."""
+"""Seconds of silence after which a process counts as lost and the others end; our choice."""
 
 END_S = 3600
-"""So long the others wait at the end for process 0, which scores and draws; ours."""
+"""Seconds that the others wait at the end for process 0, which scores and draws; our choice."""
 
-REACH = "see that all of them run and reach that address"
+REACH = "check that all of them run and reach that address"
 
 OWN = ("data.dir", "data.threads", "log.progress")
-"""Keys in which processes may differ: where a copy of the data lies, how it is read."""
+"""Keys that may differ between processes: where their copy of the data is, how it is read."""
 
 
 def start(coordinator: str, process: int | None, processes: int | None, join_s: int = 300) -> None:
-    """Join the processes of a job, before any other use of JAX.
+    """Join the processes of a job; call it before any other use of JAX.
 
-    `coordinator` is "" (a single process, unless the environment has JAX_COORDINATOR_ADDRESS,
-    JAX_PROCESS_ID and JAX_NUM_PROCESSES), "auto" (TPU pods, SLURM, Open MPI and others that JAX
-    recognises) or the "host:port" of process 0, with this process's number and their count. It
-    waits for the others for `join_s` seconds.
+    Args:
+        coordinator: "" for a single process (unless JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID and
+            JAX_NUM_PROCESSES are in the environment), "auto" for TPU pods, SLURM, Open MPI and
+            others that JAX recognises, or the "host:port" of process 0.
+        process: number of this process, from 0.
+        processes: number of processes.
+        join_s: seconds to wait for the others.
+
+    Raises:
+        InputError: the flags do not fit together, or the processes did not join.
     """
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS", "")
     if not coordinator:
@@ -48,7 +55,7 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
             )
         return
     limits = {
-        "initialization_timeout": 2 * join_s,  # at which JAX aborts; `_late` comes first
+        "initialization_timeout": 2 * join_s,  # JAX aborts then; `_end_late` comes first
         "heartbeat_timeout_seconds": LOST_S,
         "shutdown_timeout_seconds": END_S,
     }
@@ -56,16 +63,18 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
         process = _number("process", process, "JAX_PROCESS_ID")
         processes = _number("processes", processes, "JAX_NUM_PROCESSES")
         if not 0 <= process < processes:
-            raise InputError(f"--process={process} is not from 0 to --processes={processes} less 1")
+            raise InputError(
+                f"--process={process}: set a number from 0 to {processes - 1} (--processes - 1)"
+            )
         host, _, port = coordinator.rpartition(":")
         if not host or not port.isdecimal():
-            raise InputError(f"--coordinator={coordinator!r} is neither HOST:PORT nor auto")
+            raise InputError(f"--coordinator={coordinator!r}: give HOST:PORT of process 0, or auto")
         limits |= {
             "coordinator_address": coordinator,
             "process_id": process,
             "num_processes": processes,
         }
-    late = threading.Timer(join_s, _late, [coordinator, join_s])
+    late = threading.Timer(join_s, _end_late, [coordinator, join_s])
     late.start()
     try:
         jax.distributed.initialize(**limits)
@@ -76,8 +85,8 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
         late.cancel()
 
 
-def told() -> str:
-    """This process and its devices, in a line."""
+def device_line() -> str:
+    """Return one line about this process and its devices."""
     kinds = collections.Counter(device.device_kind for device in jax.local_devices())
     devices = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
     return (
@@ -87,9 +96,9 @@ def told() -> str:
 
 
 def keep_compiled(folder: pathlib.Path) -> None:
-    """Keep what is compiled there, so that the next start of a run need not wait for it.
+    """Cache compiled programs in `folder`, so that a resumed run starts faster.
 
-    JAX_COMPILATION_CACHE_DIR in the environment names another place.
+    JAX_COMPILATION_CACHE_DIR in the environment takes precedence.
     """
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
@@ -97,10 +106,10 @@ def keep_compiled(folder: pathlib.Path) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def agree(config: ConfigDict, more: Mapping[str, Any]) -> None:
-    """Raise an InputError on all processes where one runs another config, code or `more`.
+def agree(config: Config, more: Mapping[str, Any]) -> None:
+    """Raise an InputError on all processes if one has another config, code or `more`.
 
-    It names the first five differences to process 0.
+    The message names the first five differences from process 0.
     """
     if jax.process_count() == 1:
         return
@@ -113,13 +122,13 @@ def agree(config: ConfigDict, more: Mapping[str, Any]) -> None:
     if found:
         rest = f" and {len(found) - 5} more" if len(found) > 5 else ""
         raise InputError(
-            f"the processes do not run the same: {'; '.join(found[:5])}{rest}; start all of them "
+            f"the processes of the job differ: {'; '.join(found[:5])}{rest}; start all of them "
             "with the same flags, code and data"
         )
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What another process has otherwise than process 0, a line for each key."""
+    """Return a line for each key in which another process differs from process 0."""
     return [
         f"{key}={there.get(key)!r}, process 0 has {here.get(key)!r}"
         for key in sorted(there.keys() | here.keys())
@@ -127,9 +136,9 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def facts(config: ConfigDict) -> dict[str, Any]:
-    """All keys of a config that decide what a process does, versions, and a digest of the code."""
-    flat = json.loads(json.dumps(_flat(config.to_dict())))
+def facts(config: Config) -> dict[str, Any]:
+    """Return the keys that all processes must share, library versions and a digest of the code."""
+    flat = json.loads(json.dumps(keys.flatten(to_tree(config))))
     digest = hashlib.sha256()
     for path in sorted(pathlib.Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
@@ -138,18 +147,18 @@ def facts(config: ConfigDict) -> dict[str, Any]:
     return kept | versions | {"code": digest.hexdigest()[:12]}
 
 
-def _late(coordinator: str, join_s: int) -> None:
-    """End the process, for JAX waits where no exception reaches it."""
+def _end_late(coordinator: str, join_s: int) -> None:
+    """End the process: JAX waits in a place that no exception can reach."""
     print(f"error: {_apart(coordinator)} within {join_s} s; {REACH}", file=sys.stderr, flush=True)
     os._exit(1)
 
 
 def _apart(coordinator: str) -> str:
-    return f"--coordinator={coordinator}: the processes did not come together"
+    return f"--coordinator={coordinator}: the processes did not join"
 
 
 def _gathered(mine: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What every process gave, on all of them."""
+    """Return the value of every process, on all processes."""
     text = np.frombuffer(json.dumps(mine).encode(), np.uint8)
     lengths = multihost_utils.process_allgather(np.array(len(text)))
     padded = np.zeros(lengths.max(), np.uint8)
@@ -158,18 +167,8 @@ def _gathered(mine: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(row[:length].tobytes()) for row, length in zip(rows, lengths, strict=True)]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat
-
-
 def _number(flag: str, given: int | None, variable: str) -> int:
     value = os.environ.get(variable) if given is None else given
     if value is None or not str(value).isdecimal():
-        raise InputError(
-            f"--{flag}={value} is no number; give it, or {variable} in the environment"
-        )
+        raise InputError(f"--{flag}={value}: give a number, or set {variable} in the environment")
     return int(value)

@@ -1,4 +1,4 @@
-"""A trace of a few steps of a run once it is warm, and the compiled step as text."""
+"""A profile of a few warm training steps, and the compiled step as text."""
 
 import pathlib
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import jax
 
 WARM = 10
-"""Steps before the first one that is traced; ours."""
+"""Steps before the first one that is traced; our choice."""
 
 
 class Profile:
-    """Traces `steps` steps, from the eleventh of this process on, and none behind the last one."""
+    """Traces `steps` steps from the eleventh of this process on, up to step `last`."""
 
     def __init__(self, folder: pathlib.Path, done: int, last: int, steps: int):
         self._folder = folder
@@ -19,26 +19,26 @@ class Profile:
         self._running = False
 
     def before(self, number: int) -> None:
-        """To be called before step `number`."""
+        """Start the trace if step `number` is the first to be traced."""
         if number == self._first <= self._last:
             jax.profiler.start_trace(str(self._folder))
             self._running = True
 
     def after(self, number: int, result: Any) -> None:
-        """To be called after step `number` with what it gave."""
+        """Stop the trace after its last step; `result` is an output of step `number`."""
         if self._running and number == self._last:
             jax.block_until_ready(result)
             jax.profiler.stop_trace()
             self._running = False
             print(
-                f"\nsteps {self._first} to {number} are traced in {self._folder}; see them with "
+                f"\ntraced steps {self._first} to {number} into {self._folder}; view them with "
                 f"`tensorboard --logdir={self._folder}` (plugin xprof) or at ui.perfetto.dev"
             )
 
 
 def write_hlo(path: pathlib.Path, step: Any, *given: Any) -> None:
-    """The optimised HLO of a jitted step for what it is given; compiles once more."""
-    text = step.lower(*given).compile().as_text()  # by all processes: they may do it together
+    """Write the optimised HLO of a jitted step for the `given` arguments; compiles it once more."""
+    text = step.lower(*given).compile().as_text()  # on all processes: they may compile together
     if jax.process_index() == 0:
         path.write_text(text)
-        print(f"\n{path} holds the compiled step")
+        print(f"\nwrote the compiled step to {path}")

@@ -1,4 +1,4 @@
-"""What a run was trained on, kept beside its config, and how the data at hand differs from it."""
+"""Facts about the training data, stored beside the config and compared with the data at hand."""
 
 import json
 import math
@@ -7,41 +7,40 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from va_jax.io import write_text
+from va_jax.config import Data
+from va_jax.io import read_json, write_json
 from va_jax.types import InputError
 
 NAME = "data.json"
 
 REBUILD = "scores may suffer; rebuild the set the same way"
 
-MEANING = {  # fact -> what a difference means
-    "crop.source": f"faces were found in another way; {REBUILD}",
-    "crop.margin": f"faces fill another part of the crop; {REBUILD}",
-    "crop.alignment": f"faces lie otherwise in the crop; {REBUILD}",
-    "crop.size": f"faces were stored in finer or coarser pixels; {REBUILD}",
-    "crop.jpeg_quality": f"frames were compressed otherwise; {REBUILD}",
-    "fps": f"frames lie another time apart; {REBUILD}",
-    "labels.source": f"the labels are other ones; {REBUILD}",
-    "labels.range": f"the labels were scaled from another range; {REBUILD}",
-    "labels.join": f"the labels were put on the frames by another rule; {REBUILD}",
-    "split_hash": "the splits hold other tracks, so frames scored here may have been trained on; "
-    "score a set of the same splits",
-    "input_size": "faces are fed larger or smaller than it has seen them; scores may suffer at "
-    "first; set data.size",
+MEANING = {  # fact -> consequence of a difference
+    "crop.source": f"faces were found by another method; {REBUILD}",
+    "crop.margin": f"faces fill a different share of the crop; {REBUILD}",
+    "crop.alignment": f"faces are aligned differently in the crop; {REBUILD}",
+    "crop.size": f"faces are stored at another resolution; {REBUILD}",
+    "crop.jpeg_quality": f"frames are compressed differently; {REBUILD}",
+    "fps": f"the frame rate differs; {REBUILD}",
+    "labels.source": f"the labels come from another source; {REBUILD}",
+    "labels.range": f"the labels are scaled from another range; {REBUILD}",
+    "labels.join": f"the labels are joined to the frames by another rule; {REBUILD}",
+    "split_hash": "the splits contain other tracks, so the run may have been trained on frames "
+    "that are scored here; use a set with the same splits",
+    "input_size": "faces are larger or smaller than in training; scores may suffer at first; set "
+    "data.size",
 }
 
 WITHIN_RUN = tuple(key for key in MEANING if key != "input_size")
 FROM_ANOTHER = ("crop.source", "crop.margin", "crop.alignment", "input_size")
-"""Facts that should be as they were while a run goes on or is scored, and where another starts."""
+"""Facts that should not change within a run, and from the source of a run to the run."""
 
 
-def facts(data: ConfigDict, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of the set that the config's section `data` names, given its metadata.
+def facts(data: Data, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts to store about the data set `data.name` with the given metadata.
 
-    `name`, `input_size` (side of the fed frames, pixels), `frames` by split, and, as far as the set
-    has them, its `dims`, `crop`, `fps`, `labels` and `split_hash`.
+    They are `name`, `input_size` (side of the model's input, pixels), `frames` by split, and, where
+    the metadata has them, `dims`, `crop`, `fps`, `labels` and `split_hash`.
     """
     kept = ("dims", "crop", "fps", "labels", "split_hash")
     found = {
@@ -54,26 +53,21 @@ def facts(data: ConfigDict, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(folder: pathlib.Path, here: Mapping[str, Any]) -> None:
-    """Keep the facts in a workdir or an export."""
-    write_text(folder / NAME, json.dumps(here, indent=1) + "\n")
+    """Store the facts in a workdir or an exported model."""
+    write_json(folder / NAME, here)
 
 
 def read(folder: pathlib.Path) -> dict[str, Any] | None:
-    """The facts kept in a workdir or an export; None where there are none."""
+    """Return the facts stored in a workdir or an exported model; None if there are none."""
     path = folder / NAME
-    if not path.exists():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: no JSON ({error}); delete it to go without") from error
+    return read_json(path, "delete it to skip the comparison") if path.exists() else None
 
 
 def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
-    """The `differences` within the run in `workdir`.
+    """Return the `differences` between the data at hand and the run in `workdir`.
 
-    Raises InputError where its network does not fit the set at all: other dimensions, or frames of
-    another size.
+    Raises:
+        InputError: the network cannot use this data set: its dimensions or frame size differ.
     """
     there = read(workdir)
     if there is None:
@@ -82,8 +76,8 @@ def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
         old, new = (",".join(x[key]) if isinstance(x[key], list) else x[key] for x in (there, here))
         if old != new:
             raise InputError(
-                f"data.name={here['name']!r} has {option}={new}, the run in {workdir} was trained "
-                f"on {option}={old}; rebuild the set with that, or train in another --workdir"
+                f"data.name={here['name']!r} has {option}={new}, but the run in {workdir} was "
+                f"trained on {option}={old}; rebuild the set with that, or train in another --workdir"
             )
     return differences(here, workdir)
 
@@ -91,9 +85,9 @@ def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
 def differences(
     here: Mapping[str, Any], folder: pathlib.Path, keys: Iterable[str] = WITHIN_RUN
 ) -> list[str]:
-    """A line for every fact of the set at hand that is not as kept in `folder`, for people.
+    """Return a line for every fact of the data at hand that differs from those in `folder`.
 
-    What either side does not tell is passed over, and so are the splits of sets of another name.
+    Facts that one side lacks are skipped; splits are compared only for sets of the same name.
     """
     there = read(folder)
     if there is None:
@@ -106,8 +100,8 @@ def differences(
         if old is None or new is None or _alike(old, new) or (other and key == "split_hash"):
             continue
         lines.append(
-            f"{key} of {here['name']} is {new!r}, the network in {folder} was trained on {old!r}"
-            f"{named}: {MEANING[key]}"
+            f"{key} of {here['name']} is {new!r}, but the network in {folder} was trained "
+            f"on {old!r}{named}: {MEANING[key]}"
         )
     return lines
 
@@ -124,7 +118,7 @@ def _get(tree: Mapping[str, Any], key: str) -> Any:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Equal; of floats, such as the median rate of the tracks, within a hundredth."""
+    """Return whether two facts are equal; floats, such as frame rates, within 1 %."""
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=0.01)
     return one == other

@@ -1,4 +1,4 @@
-"""What training carries from step to step, all of it saved."""
+"""The state that training carries from step to step and saves in checkpoints."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class TrainState:
 
     @classmethod
     def create(cls, variables: Any, tx: optax.GradientTransformation) -> "TrainState":
-        """The state before the first step, from a module's initial variables."""
+        """Return the state before the first step, from a module's initial variables."""
         params = variables["params"]
         return cls(
             step=jnp.zeros((), jnp.int32),
@@ -30,7 +30,7 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What a module's `apply` takes."""
+        """Return the variables that a module's `apply` takes."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
@@ -41,15 +41,15 @@ class Tally:
     steps: Any  # float32 []
     loss: Any
     grad_norm: Any
-    bad_step: Any  # int32 []: the first step whose loss or gradient was not finite; -1: none
+    bad_step: Any  # int32 []: first step whose loss or gradient was not finite; -1: none
 
     @classmethod
     def zero(cls) -> "Tally":
-        """Nothing counted; no two fields share a buffer, for a step donates them."""
+        """Return an empty tally; no two fields share a buffer, since a step donates them."""
         return cls(*(jnp.zeros(()) for _ in range(3)), bad_step=jnp.full((), -1, jnp.int32))
 
     def means(self) -> dict[str, float]:
-        """Steps counted, and the means over them; waits for the device."""
+        """Return the number of steps and the means over them; waits for the device."""
         steps = float(self.steps)
         return {
             "steps": steps,
@@ -59,12 +59,12 @@ class Tally:
 
 
 def abstract(tree: Any, layout: jax.sharding.Sharding) -> Any:
-    """Shapes, dtypes and target layout of a tree, for restoring onto any number of devices."""
+    """Return shapes, dtypes and target layout of a tree, to restore it onto any devices."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout), tree)
 
 
 def abstract_variables(model: Any, size: int, layout: jax.sharding.Sharding) -> dict[str, Any]:
-    """Shapes, dtypes and target layout of a module's variables, for frames of `size` pixels."""
+    """Return shapes, dtypes and layout of a module's variables for frames of `size` pixels."""
 
     def create() -> Any:
         return initial_variables(model, size, 0)
@@ -73,6 +73,6 @@ def abstract_variables(model: Any, size: int, layout: jax.sharding.Sharding) -> 
 
 
 def initial_variables(model: Any, size: int, seed: int) -> dict[str, Any]:
-    """A module's variables before any training; they follow from the seed alone."""
+    """Return a module's variables before training; they follow from the seed alone."""
     inputs = {name: jnp.zeros(x.shape, x.dtype) for name, x in model.inputs(1, 2, size).items()}
     return model.init(jax.random.key(seed), **inputs, train=False)

@@ -1,4 +1,4 @@
-"""One optimiser step over the global batch, whole or computed in pieces."""
+"""One optimiser step over the global batch, computed at once or in pieces."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from ml_collections import ConfigDict
 
+from va_jax.config import Config
 from va_jax.train import losses
 from va_jax.train.state import Tally, TrainState
 
@@ -15,11 +15,12 @@ Batch = dict[str, Any]
 Step = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
 
 
-def make_step(config: ConfigDict, model: Any, tx: optax.GradientTransformation) -> Step:
-    """A jitted step; state and tally are donated, every random draw follows from seed and step.
+def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> Step:
+    """Return the jitted training step; its state and tally are donated.
 
-    A step whose loss or gradient is not finite changes nothing, and neither do the steps after it:
-    the tally keeps its number, and the state stays the one that led to it.
+    Every random draw follows from the seed and the number of the step. If the loss or the gradient
+    of a step is not finite, that step and all later ones change nothing: the tally keeps the number
+    of the first one, and the state stays the one before it.
     """
     root = jax.random.key(config.seed)
     pieces = config.train.accumulate
@@ -36,7 +37,7 @@ def make_step(config: ConfigDict, model: Any, tx: optax.GradientTransformation) 
         return pred, updated["batch_stats"]
 
     def loss_of(pred: jax.Array, batch: Batch) -> jax.Array:
-        return losses.weighted_loss(pred, batch["target"], batch["mask"], config.loss.to_dict())
+        return losses.weighted_loss(pred, batch["target"], batch["mask"], config.loss)
 
     def gradient(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
         def objective(params: Any) -> tuple[jax.Array, Any]:
@@ -47,10 +48,10 @@ def make_step(config: ConfigDict, model: Any, tx: optax.GradientTransformation) 
         return loss, stats, grads
 
     def gradient_in_pieces(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
-        # The concordance of a batch is no mean of its pieces' concordances. So the predictions of
-        # all pieces come first, then the gradient of the whole batch's loss by the predictions,
-        # then, piece by piece, by the parameters: exact, for one more forward pass. Only batch
-        # norm sees the pieces: it takes its statistics from each in turn.
+        # The CCC of a batch is not the mean of its pieces' CCCs. So we predict all pieces first,
+        # take the gradient of the whole batch's loss with respect to the predictions, and then,
+        # piece by piece, with respect to the parameters. This is exact and costs one more forward pass. Only
+        # batch norm sees the pieces: it takes its statistics from each in turn.
         cut = {key: _strided(value, pieces) for key, value in batch.items()}
         rngs = jax.random.split(rng, pieces)
         preds = jax.lax.map(lambda x: forward(state.params, state.batch_stats, *x)[0], (cut, rngs))
@@ -66,7 +67,7 @@ def make_step(config: ConfigDict, model: Any, tx: optax.GradientTransformation) 
             return (stats, jax.tree.map(jnp.add, grads, pull(slope)[0])), None
 
         zeros = jax.tree.map(jnp.zeros_like, state.params)
-        # Inside a loop the gradient of a convolution takes a CPU up to fifty times as long.
+        # On a CPU, the gradient of a convolution is up to fifty times slower inside a loop.
         unroll = pieces if jax.default_backend() == "cpu" else 1
         (stats, grads), _ = jax.lax.scan(
             add_piece, (state.batch_stats, zeros), (cut, rngs, slopes), unroll=unroll
@@ -98,7 +99,7 @@ def make_step(config: ConfigDict, model: Any, tx: optax.GradientTransformation) 
 
 
 def _strided(x: jax.Array, pieces: int) -> jax.Array:
-    """[batch, ...] -> [pieces, batch / pieces, ...]: the same windows on any number of devices."""
+    """Reshape [batch, ...] to [pieces, batch / pieces, ...], the same for any number of devices."""
     return x.reshape(-1, pieces, *x.shape[1:]).swapaxes(0, 1)
 
 

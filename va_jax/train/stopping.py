@@ -1,4 +1,4 @@
-"""A request to stop, SIGTERM or a preemption, which all processes hear at the same place."""
+"""Requests to stop (SIGTERM, preemption), which all processes act on at the same step."""
 
 import os
 import signal
@@ -6,23 +6,22 @@ import sys
 import threading
 
 HOLD_S = 20
-"""So long a request is held for a job to join, of the 30 s that clusters give; ours."""
+"""Seconds that a request waits for a job to join; clusters give 30 s. Our choice."""
 
 TERM = bytes([signal.SIGTERM])
 
 
-class Stopped(Exception):  # noqa: N818, for it is no error
-    """The run ends before its end, as it was asked to; what it says is for people."""
+class Stopped(Exception):  # noqa: N818, it is not an error
+    """The run was asked to stop and ends early; its message is printed."""
 
 
 class Stopping:
-    """Hears the request once it listens.
+    """Receives requests to stop, from the call of `listen` on.
 
-    A process that is alone ends at once, with exit code `code`, as long as nothing is `unsaved`:
-    while it starts, compiles or evaluates what is saved, wherever Python is then. Otherwise `asked`
-    tells it, and a second request ends it at once with 143, as if it had not been heard. Of the
-    processes of a job any may get the request: they have `HOLD_S` to join, and then JAX makes all
-    of them hear it at the same call of `asked`.
+    A single process ends at once with exit code `code` while nothing is `unsaved`: while it starts,
+    compiles, or evaluates a saved state. Otherwise `asked` returns True, and a second request ends
+    the process at once with code 143. In a job, any process may get the request: the processes have
+    `HOLD_S` to join, and then JAX makes `asked` return True in the same call on all of them.
     """
 
     def __init__(self, code: int = 0):
@@ -34,9 +33,9 @@ class Stopping:
         self._calls = 0
 
     def listen(self, job: bool = False) -> None:
-        """From here to the end of the process; before JAX is imported, which takes seconds.
+        """Start listening; call it before JAX is imported, which takes seconds.
 
-        A process of a `job` joins others, and must then say so.
+        A process of a `job` must call `joined` once it has joined the others.
         """
         pipe, end = os.pipe()
         os.set_blocking(end, False)
@@ -47,7 +46,7 @@ class Stopping:
         threading.Thread(target=self._listen, args=(pipe,), daemon=True).start()
 
     def joined(self) -> None:
-        """The processes of a job are together, and JAX has taken SIGTERM over."""
+        """Note that the processes have joined; from then on JAX handles SIGTERM."""
         if self._joined.is_set():
             return
         import jax
@@ -58,11 +57,11 @@ class Stopping:
         self._joined.set()
 
     def end(self) -> None:
-        """All is done: a request that comes while Python takes itself apart changes nothing."""
+        """Stop listening: a request that comes while Python shuts down changes nothing."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def asked(self) -> bool:
-        """Whether to save and stop now; all processes must call it equally often."""
+        """Return whether to save and stop now; all processes must call it equally often."""
         if not self._alone and not self._heard.is_set():
             from jax.experimental import multihost_utils
 
@@ -72,9 +71,9 @@ class Stopping:
         return self._heard.is_set()
 
     def check(self) -> None:
-        """Raises Stopped if asked to stop."""
+        """Raise Stopped if asked to stop."""
         if self.asked():
-            raise Stopped("stopped as asked; the same command goes on")
+            raise Stopped("stopped on request; the same command continues the run")
 
     def _listen(self, pipe: int) -> None:
         with open(pipe, "rb", buffering=0) as numbers:
@@ -85,20 +84,20 @@ class Stopping:
             os._exit(143)
 
     def _act(self) -> None:
-        """Follow the first request."""
+        """Act on the first request."""
         if not self._joined.wait(HOLD_S) or (self._alone and not self.unsaved):
-            _say(b"\nstopped as asked, nothing is lost; the same command goes on\n")
+            _print(b"\nstopped on request, nothing is lost; the same command continues the run\n")
             os._exit(self.code)
         if self._alone:
             self._heard.set()
         else:
-            os.kill(os.getpid(), signal.SIGTERM)  # now to JAX, which tells it to all
+            os.kill(os.getpid(), signal.SIGTERM)  # JAX now passes it to all processes
 
 
 def _nothing(*_: object) -> None:
-    """A handler of Python's, without which no number is written to the pipe."""
+    """Do nothing: without a Python handler, no signal number is written to the pipe."""
 
 
-def _say(line: bytes) -> None:
-    """Past Python's buffers, which the main thread may hold."""
+def _print(line: bytes) -> None:
+    """Print without Python's buffers, which the main thread may hold."""
     os.write(sys.__stdout__.fileno(), line)

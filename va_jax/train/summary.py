@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, jaxprs_in_params
-from ml_collections import ConfigDict
+from va_jax.config import Config
 
-from va_jax import config as configuration
 from va_jax.data import sources
-from va_jax.models import build
+from va_jax.models.build import build_model
 from va_jax.train import optim
 from va_jax.types import DIMS, InputError
 
@@ -37,15 +36,12 @@ class Row(NamedTuple):
     flops: float  # per frame
 
 
-def summary(config: ConfigDict, depth: int = DEPTH) -> str:
+def summary(config: Config, depth: int = DEPTH) -> str:
     """The network and the training batch that `config` describes, as text for people.
 
     Side of the frames and dimensions are those of the data set where it is built. Else the side is
     `data.size`, for want of which an InputError is raised, and the dimensions are `schema.DIMS`.
     """
-    named = config.copy_and_resolve_references()
-    named.data.name = config.data.name or "none"  # the table needs no data set
-    configuration.check(named)
     try:
         facts = sources.metadata(named.data.dir, named.data.name)
     except InputError as absent:
@@ -60,14 +56,14 @@ def summary(config: ConfigDict, depth: int = DEPTH) -> str:
 
 
 def describe(
-    config: ConfigDict, dims: tuple[str, ...], size: int, depth: int = DEPTH
+    config: Config, dims: tuple[str, ...], size: int, depth: int = DEPTH
 ) -> dict[str, Any]:
     """What `table` shows, for frames of `size` pixels, as plain numbers.
 
     `inputs` are types and shapes of one of the `pieces` that a training batch is computed in,
     `rows` are `Row`s as mappings, `bytes` those of a training step, with one piece's activations.
     """
-    model = build.build(config.model, dims)
+    model = build_model(config.model, dims)
     windows = config.train.batch_size // config.train.accumulate
     inputs = model.inputs(windows, config.window.length, size)
     variables = abstract_variables(model, inputs)

@@ -1,0 +1,8 @@
+"""`python -m va_jax COMMAND` is the console command `va_jax COMMAND`."""
+
+import sys
+
+from va_jax.cli.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""The actions of a run (train, evaluate, export, summarise), alone or as one process of a job."""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+
+from absl import logging
+from ml_collections import ConfigDict
+
+from va_jax import config as configuration
+from va_jax.train.stopping import Stopped, Stopping
+from va_jax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """The place of this process in a job of several."""
+
+    coordinator: str = ""
+    process: int | None = None
+    processes: int | None = None
+    join_s: int = 300
+    stopped_code: int = 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `Job`."""
+    add = parser.add_argument_group("several processes").add_argument
+    add("--coordinator", default="", metavar="HOST:PORT",
+        help='address of process 0, or "auto" on TPU pods, SLURM and MPI')  # fmt: skip
+    add("--process", type=int, help="number of this process, from 0")
+    add("--processes", type=int, help="number of processes")
+    add("--join_s", type=int, default=300, help="seconds to wait for the others")
+    add("--stopped_code", type=int, default=0,
+        help="exit code of a run that was asked to stop and can be continued")  # fmt: skip
+
+
+def of_arguments(args: argparse.Namespace) -> Job:
+    """Return the job that parsed flags describe."""
+    return Job(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Job)})
+
+
+def run(job: Job, action: Callable[[Stopping], None]) -> int:
+    """Run an action that can be asked to stop; return the exit code.
+
+    The action imports JAX, so that a request to stop is heard during the import. Faults outside
+    the program end in one line; other exceptions keep their traceback.
+    """
+    logging.set_verbosity(logging.WARNING)  # Orbax logs every file it writes
+    stop = Stopping(job.stopped_code)
+    stop.listen(job=bool(job.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")))
+    try:
+        action(stop)
+    except Stopped as stopped:
+        print(f"\n{stopped}", flush=True)
+        return stop.code
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    except Exception as error:
+        _end_if_outside(error)
+        raise
+    finally:
+        stop.end()
+    return 0
+
+
+def train(job: Job, config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -> None:
+    """Train the run in `workdir` to the end and evaluate it."""
+    _join(job, stop, workdir)
+    from va_jax.evaluation.evaluate import evaluate
+    from va_jax.train.loop import train as train_run
+
+    parsed = configuration.parse(config)
+    train_run(parsed, workdir, stop)
+    evaluate(parsed, workdir, on_batch=stop.check)
+
+
+def evaluate(
+    job: Job,
+    config: ConfigDict | None,
+    workdir: pathlib.Path,
+    out: pathlib.Path | None,
+    stop: Stopping,
+) -> None:
+    """Evaluate the run in `workdir` with its own config or another one, into `out` if given."""
+    _join(job, stop, workdir)
+    from va_jax.evaluation.evaluate import evaluate as evaluate_run
+    from va_jax.train import workdir as run_config
+
+    given = None if config is None else configuration.parse(config)
+    evaluate_run(run_config.for_evaluation(workdir, given), workdir, out, stop.check)
+
+
+def export(workdir: pathlib.Path, out: pathlib.Path | None, stop: Stopping) -> None:
+    """Export the network of the run in `workdir`; both sides of its check run on the CPU."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    stop.joined()
+    from va_jax.export.export import export as export_run
+
+    export_run(workdir, out or workdir / "export")
+
+
+def summarise(config: ConfigDict, stop: Stopping) -> None:
+    """Print the size and the cost of the network; it needs neither workdir nor data set."""
+    stop.joined()
+    from va_jax.train.summary import summary
+
+    config.data.name = config.data.name or "none"
+    print(summary(configuration.parse(config)))
+
+
+def _join(job: Job, stop: Stopping, workdir: pathlib.Path) -> None:
+    """Join the other processes, print this one's devices and cache what is compiled."""
+    from va_jax.train import processes
+
+    processes.start(job.coordinator, job.process, job.processes, job.join_s)
+    stop.joined()
+    print(processes.device_line(), flush=True)
+    processes.keep_compiled(workdir / "compiled")
+
+
+def _end_if_outside(error: Exception) -> None:
+    """End with one line if the cause lies outside the program; do not wait for other processes."""
+    from va_jax.train import failures
+
+    line = failures.message(error)
+    if line is not None:
+        print(f"error: {line}", file=sys.stderr, flush=True)
+        os._exit(1)

@@ -1,0 +1,187 @@
+"""Typed configuration sections: how a key is declared, checked, changed and documented."""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn, TypeVar
+
+from va_jax.io import Table
+from va_jax.types import InputError
+
+Section = TypeVar("Section")
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Legal values of a key, or of each entry of a tuple."""
+
+    low: float | None = None  # both ends legal
+    high: float | None = None
+    above: float | None = None  # ends not legal
+    below: float | None = None
+    legal: tuple[str, ...] = ()
+
+    def allow(self, value: Any) -> bool:
+        """Return whether `value` is legal; NaN is not."""
+        if self.legal:
+            return value in self.legal
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        if self.legal:
+            return ", ".join(self.legal)
+        limits = (("of at least", self.low), ("above", self.above))
+        limits += (("of at most", self.high), ("below", self.below))
+        return " and ".join(f"{word} {value:,}" for word, value in limits if value is not None)
+
+
+def key(default: Any, help: str, *, unit: str = "", **limits: Any) -> Any:
+    """Declare a key by its default, its help and, as `Limits`, its legal values."""
+    metadata = {"help": help, "unit": unit, "limits": Limits(**limits)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def choice(default: str, legal: tuple[str, ...], help: str) -> Any:
+    """Declare a key that takes one of the `legal` words."""
+    return key(default, help, legal=legal)
+
+
+def at_least(default: int, low: int, help: str, unit: str = "") -> Any:
+    """Declare a key for a whole number from `low` on."""
+    return key(default, help, unit=unit, low=low)
+
+
+def fail(name: str, value: Any, remedy: str) -> NoReturn:
+    """Raise the InputError for an illegal value of a key."""
+    raise InputError(f"{name}={value!r}: {remedy}")
+
+
+def default_tree(section: type) -> dict[str, Any]:
+    """Return the defaults of a section as nested dicts."""
+    types = typing.get_type_hints(section)
+    return {
+        field.name: default_tree(types[field.name])
+        if dataclasses.is_dataclass(types[field.name])
+        else field.default
+        for field in dataclasses.fields(section)
+    }
+
+
+def parse(section: type[Section], tree: Mapping[str, Any], prefix: str = "") -> Section:
+    """Return the section that `tree` describes; missing keys have their defaults.
+
+    Args:
+        section: dataclass whose fields are declared by `key`.
+        tree: nested mappings, such as a ConfigDict or parsed JSON.
+        prefix: name of the section with a dot, for messages.
+
+    Raises:
+        InputError: a key is unknown, or its value has the wrong type or is not legal.
+    """
+    types = typing.get_type_hints(section)
+    unknown = [name for name in tree if name not in types]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], types, 1)
+        hint = f"did you mean {prefix}{close[0]}?" if close else f"legal: {', '.join(types)}"
+        raise InputError(f"unknown config key {prefix}{unknown[0]}; {hint}")
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(typing.cast(Any, section)):
+        name, kind = f"{prefix}{field.name}", types[field.name]
+        if field.name not in tree:
+            continue
+        value = tree[field.name]
+        if dataclasses.is_dataclass(kind):
+            if not isinstance(value, Mapping) and not hasattr(value, "items"):
+                fail(name, value, "write a section with keys")
+            values[field.name] = parse(typing.cast(Any, kind), value, f"{name}.")
+        else:
+            values[field.name] = _checked(name, value, kind, field.metadata["limits"])
+    return section(**values)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested dicts as one dict with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dict with dotted names as nested dicts."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, last = name.split(".")
+        place = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    return tree
+
+
+def sections(section: type, prefix: str = "") -> Iterator[tuple[str, str, list[list[str]]]]:
+    """Yield (name, docstring, rows) of a section and of all sections in it.
+
+    A row has the key, its default, its legal values with their unit, and its meaning.
+    """
+    types = typing.get_type_hints(section)
+    rows, inner = [], []
+    for field in dataclasses.fields(section):
+        name, kind = f"{prefix}{field.name}", types[field.name]
+        if dataclasses.is_dataclass(kind):
+            inner.append((typing.cast(type, kind), f"{name}."))
+        else:
+            legal = str(field.metadata["limits"]).removeprefix("of ") or _word(kind)
+            unit = f", {field.metadata['unit']}" if field.metadata["unit"] else ""
+            rows.append([name, repr(field.default), f"{legal}{unit}", field.metadata["help"]])
+    yield prefix.rstrip("."), section.__doc__ or "", rows
+    for kind, name in inner:
+        yield from sections(kind, name)
+
+
+def markdown(section: type) -> str:
+    """Return a heading, the docstring and a table of keys for every section, as Markdown."""
+    parts = []
+    for name, doc, rows in sections(section):
+        cells = [[f"`{key}`", f"`{default}`", *rest] for key, default, *rest in rows]
+        table = Table(["key", "default", "legal values", "meaning"], cells, right=False)
+        parts += [f"## {name or 'run'}", doc, table.markdown()]
+    return "\n\n".join(parts) + "\n"
+
+
+def text(section: type) -> str:
+    """Return a line for every key with its default and its meaning, for `--help`."""
+    rows = [row for _, _, rows in sections(section) for row in rows]
+    return "\n".join(f"  {key} = {default}: {meaning}" for key, default, _, meaning in rows)
+
+
+def _checked(name: str, value: Any, kind: Any, limits: Limits) -> Any:
+    """Return `value` in the declared type, or raise an InputError."""
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, (tuple, list)):
+            fail(name, value, f"write {_word(kind)}")
+        item = typing.get_args(kind)[0]
+        return tuple(_checked(name, each, item, limits) for each in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind:
+        fail(name, value, f"write {_word(kind)}")
+    if not limits.allow(value):
+        fail(name, value, f"choose from {limits}" if limits.legal else f"set a value {limits}")
+    return value
+
+
+def _word(kind: Any) -> str:
+    """Return the type of a value in words."""
+    if typing.get_origin(kind) is tuple:
+        return f"a tuple of {_word(typing.get_args(kind)[0]).removeprefix('a ')} entries"
+    return {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}[kind]

@@ -1,0 +1,153 @@
+"""Everything a training run needs before its first step: data, network, optimiser and state."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from va_jax.config import Config, to_tree
+from va_jax.data import sources
+from va_jax.data.pipeline import TrainingData
+from va_jax.data.sources import Source
+from va_jax.evaluation.evaluate import dev_ccc
+from va_jax.evaluation.predict_split import make_predict
+from va_jax.models.build import build_model, landmark_points
+from va_jax.train import initialize, optim, processes, provenance, sharding, workdir
+from va_jax.train.checkpoints import Checkpoints
+from va_jax.train.initialize import Start
+from va_jax.train.state import TrainState, initial_variables
+from va_jax.train.step import Step, make_step
+from va_jax.types import InputError
+
+DevScorer = Callable[[TrainState, Callable[[], None]], dict[str, float]]
+
+
+class Run(NamedTuple):
+    """A run ready to train."""
+
+    config: Config
+    workdir: pathlib.Path
+    source: Source  # train split
+    dev: Source
+    data: TrainingData
+    mesh: Mesh
+    step: Step
+    schedule: optax.Schedule
+    score_dev: DevScorer  # pooled CCC by dimension; the second argument is called for every batch
+
+
+def set_up(
+    config: Config, folder: pathlib.Path, check_stop: Callable[[], None]
+) -> tuple[Run, TrainState, Start | None]:
+    """Return the run, its state at step 0, and the account of initial weights of a new run.
+
+    Claims the workdir `folder` last, so that a config that cannot work leaves nothing behind.
+
+    Raises:
+        InputError: the data, the weights or an older run in `folder` do not fit the config, or the
+            processes of the job do not run the same.
+    """
+    source, dev = open_data(config)
+    size = config.data.size or source.size
+    data = TrainingData(
+        source,
+        to_tree(config.window),
+        to_tree(config.augment),
+        size,
+        config.train.batch_size,
+        config.seed,
+        jax.process_index(),
+        jax.process_count(),
+    )
+    model = build_model(config.model, source.dims)
+    tx = optim.make_tx(config.optim, config.train.steps)
+    state = initial_state(model, tx, size, config.seed)
+    facts = sources.metadata(config.data.dir, config.data.name)
+    processes.agree(config, {"workdir": str(folder), "split_hash": facts["split_hash"]})
+    check_stop()
+    resumed = Checkpoints.any_in(folder)
+    start = None if resumed else initialize.start(config, state.variables)
+    if start:
+        state = state.replace(**start.variables)
+    workdir.store(folder, config)
+    record_data(config, folder, resumed)
+    if start and jax.process_index() == 0:
+        initialize.write(folder / "init.json", start)
+        print(initialize.table(start, size))
+    mesh = sharding.make_mesh()
+    predict = make_predict(model, mesh)
+    run = Run(
+        config=config,
+        workdir=folder,
+        source=source,
+        dev=dev,
+        data=data,
+        mesh=mesh,
+        step=make_step(config, model, tx),
+        schedule=optim.make_schedule(config.optim, config.train.steps),
+        score_dev=lambda state, on_batch: dev_ccc(
+            config, predict, state.variables, dev, mesh, on_batch
+        ),
+    )
+    return run, sharding.replicate(mesh, state), start
+
+
+def open_data(config: Config) -> tuple[Source, Source]:
+    """Open the train and dev splits, building the set first if the config asks for it.
+
+    Raises:
+        InputError: a split is missing or has no labels, or a batch cannot be divided over the
+            devices.
+    """
+    sharding.check_batch("eval.batch_size", config.eval.batch_size)
+    sharding.check_batch("train.batch_size", config.train.batch_size, config.train.accumulate)
+    data = config.data
+    if data.build_missing:
+        if jax.process_index() == 0:
+            sources.build(data.dir, data.name)
+        multihost_utils.sync_global_devices("data set built")
+    points = landmark_points(config.model)
+    splits = [
+        sources.open_split(data.dir, data.name, split, points, data.max_bad_records)
+        for split in (data.train, data.dev, data.test)
+        if split
+    ]
+    if not sources.metadata(data.dir, data.name)["train_mean"]:
+        raise InputError(
+            f"data.name={data.name!r}: no frame of its split 'train' has a face and a label, so "
+            "there is nothing to learn; build it with labels"
+        )
+    return splits[0], splits[1]
+
+
+def initial_state(model: Any, tx: optax.GradientTransformation, size: int, seed: int) -> TrainState:
+    """Return the state of step 0, which follows from `seed` alone."""
+
+    def create() -> TrainState:
+        return TrainState.create(initial_variables(model, size, seed), tx)
+
+    # On a CPU, reading an array of a program that ran out of memory would never return.
+    return jax.block_until_ready(jax.jit(create)())
+
+
+def record_data(config: Config, folder: pathlib.Path, resumed: bool) -> None:
+    """Store the facts of the training data; warn if the run, or its source, was trained on others.
+
+    Raises:
+        InputError: a resumed run cannot continue with this data set.
+    """
+    here = provenance.facts(config.data, sources.metadata(config.data.dir, config.data.name))
+    origin = config.init.from_workdir or config.init.from_export
+    warnings = []
+    if resumed:
+        warnings = provenance.check(here, folder)
+    elif origin:
+        warnings = provenance.differences(here, pathlib.Path(origin), provenance.FROM_ANOTHER)
+    if jax.process_index() == 0:
+        provenance.warn(warnings)
+        if not resumed:
+            provenance.write(folder, here)

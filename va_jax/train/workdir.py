@@ -1,0 +1,84 @@
+"""The config kept in the workdir of a run: written once, compared whenever the run is used."""
+
+import json
+import pathlib
+from typing import Any
+
+from va_jax import config as configuration
+from va_jax import io, keys
+from va_jax.config import Config
+from va_jax.types import InputError
+
+NAME = "config.json"
+
+MAY_DIFFER = (
+    "data.dir", "data.build_missing", "data.threads", "data.max_bad_records", "log",
+    "checkpoint.keep", "post",
+)  # fmt: skip
+"""Keys that change no number a run produces, so a resumed run may change them."""
+
+
+def store(workdir: pathlib.Path, config: Config) -> None:
+    """Write `config` to a new workdir, or check that the run there has the same config.
+
+    Raises:
+        InputError: the run in `workdir` has another config; the message lists the keys that differ.
+    """
+    if (workdir / NAME).exists():
+        _compare(workdir, config, MAY_DIFFER)
+    else:
+        workdir.mkdir(parents=True, exist_ok=True)
+        io.write_json(workdir / NAME, configuration.to_tree(config))
+
+
+def load(folder: pathlib.Path) -> Config:
+    """Return the config of the run, or of the exported model, in `folder`.
+
+    Keys that an older version did not have get their defaults.
+
+    Raises:
+        InputError: there is no such file, or it is not the config of a run.
+    """
+    path = folder / NAME
+    if not path.exists():
+        raise InputError(f"{path}: not found; is {str(folder)!r} the workdir of a run?")
+    tree = io.read_json(path)
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: not the config of a run; restore the file")
+    try:
+        return configuration.parse(tree)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; restore the file") from error
+
+
+def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:
+    """Return the config to evaluate the run in `workdir` with: its own, or the `given` one.
+
+    Raises:
+        InputError: `given` differs from the run's config in more than how tracks are predicted
+            (`eval`) and post-processed (`post`).
+    """
+    stored = load(workdir)
+    if given is None:
+        return stored
+    _compare(workdir, given, (*MAY_DIFFER, "eval."))
+    return given
+
+
+def _compare(workdir: pathlib.Path, config: Config, may_differ: tuple[str, ...]) -> None:
+    there, here = _flat(load(workdir)), _flat(config)
+    differing = [
+        f"{key} ({there[key]!r} there, {here[key]!r} here)"
+        for key in sorted(here)
+        if there[key] != here[key] and not key.startswith(may_differ)
+    ]
+    if differing:
+        raise InputError(
+            f"{workdir / NAME}: the run in this workdir has another config: "
+            f"{', '.join(differing)}; choose another --workdir"
+        )
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """Return all keys by dotted name, with values as they are after a round trip through JSON."""
+    return json.loads(json.dumps(keys.flatten(configuration.to_tree(config))))
