@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from va_jax.predict.crop_cache import Spool
+from va_jax.predict.crop_cache import CropCache
 from va_jax.types import InputError
 from va_jax.video import jpeg
 
@@ -19,20 +19,20 @@ def crop(track: int, number: int) -> bytes:
     return jpeg.encode(np.full((16, 16, 3), [60 * track, number, 0], np.uint8))
 
 
-def filled(lengths=(70, 33), points=0) -> Spool:
+def filled(lengths=(70, 33), points=0) -> CropCache:
     """Tracks whose frames come in turn, as long as each lasts; every third lacks a face."""
-    spool = Spool(len(lengths), points)
+    cache = CropCache(len(lengths), points)
     for number in range(max(lengths)):
         for track, length in enumerate(lengths):
             if number < length:
                 landmarks = np.full((points, 2), track + number / 100, np.float32)
-                spool.add(track, crop(track, number), number % 3 > 0, number / 25, landmarks)
-    return spool
+                cache.add(track, crop(track, number), number % 3 > 0, number / 25, landmarks)
+    return cache
 
 
 def test_crops_of_tracks_that_came_in_turn_are_read_by_track_and_number():
-    with filled() as spool:
-        source = spool.source("clip", DIMS, 16, 25.0)
+    with filled() as cache:
+        source = cache.source("clip", DIMS, 16, 25.0)
         assert [track.frames for track in source.tracks] == [70, 33]
         for track, numbers in ((0, [0, 31, 32, 69]), (1, [5, 32])):
             expected = [crop(track, number) for number in numbers]
@@ -45,8 +45,8 @@ def test_crops_of_tracks_that_came_in_turn_are_read_by_track_and_number():
 
 
 def test_what_is_known_of_a_track_is_known_of_every_frame_and_nothing_is_labelled():
-    with filled(points=5) as spool:
-        labels = spool.source("clip", DIMS, 16, 25.0).labels(1)
+    with filled(points=5) as cache:
+        labels = cache.source("clip", DIMS, 16, 25.0).labels(1)
     assert labels.face.tolist() == [number % 3 > 0 for number in range(33)]
     assert labels.target.shape == (33, 2)
     assert np.isnan(labels.target).all()
@@ -55,8 +55,8 @@ def test_what_is_known_of_a_track_is_known_of_every_frame_and_nothing_is_labelle
 
 def test_only_the_crops_asked_for_are_read():
     read = []
-    with filled() as spool:
-        source = spool.source("clip", DIMS, 16, 25.0, lambda: read.append(1))
+    with filled() as cache:
+        source = cache.source("clip", DIMS, 16, 25.0, lambda: read.append(1))
         source.labels(0)
         assert not read
         source.jpegs(0, np.array([1, 40]))
@@ -65,8 +65,8 @@ def test_only_the_crops_asked_for_are_read():
 
 def test_no_file_can_be_seen_at_any_time(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with filled() as spool:
-        spool.source("clip", DIMS, 16, 25.0)
+    with filled() as cache:
+        cache.source("clip", DIMS, 16, 25.0)
         assert os.listdir(tmp_path) == []
     assert os.listdir(tmp_path) == []
 
@@ -76,7 +76,7 @@ def test_a_full_disk_is_one_line_that_says_where_crops_go(monkeypatch):
         def write(self, _):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    spool = Spool(1)
-    monkeypatch.setattr(spool, "_file", Full())
+    cache = CropCache(1)
+    monkeypatch.setattr(cache, "_file", Full())
     with pytest.raises(InputError, match=r"No space left on device.*TMPDIR"):
-        spool.add(0, b"x", True, 0.0)
+        cache.add(0, b"x", True, 0.0)

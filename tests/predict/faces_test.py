@@ -10,7 +10,7 @@ import pytest
 
 from tests.predict.predicting import FakeModel, predictor, quiet
 from va_jax import faces
-from va_jax.predict.pictures import Video
+from va_jax.predict.inputs import Video
 from va_jax.predict.results import TrackResult, VideoResult
 from va_jax.video.read import read_frames
 
@@ -73,7 +73,7 @@ def film(path: pathlib.Path, heads, ways: list[Way], frames: int = 60) -> pathli
 
 
 def predict(path: pathlib.Path, detector: faces.Detector, every: int = 1) -> VideoResult:
-    made = predictor(FakeModel(), detector=detector, which="all", every=every)
+    made = predictor(FakeModel(), detector=detector, track="all", every=every)
     return made.predict(Video(path), quiet())[0]
 
 

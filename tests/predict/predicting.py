@@ -8,9 +8,10 @@ import av
 import numpy as np
 
 from va_jax.faces import Detections
-from va_jax.predict.preprocessing import Recipe
-from va_jax.predict.progress import Progress
-from va_jax.predict.source import Predictor
+from va_jax.export.model import Model
+from va_jax.export.stream import Stream
+from va_jax.predict.predictor import Predictor, Progress
+from va_jax.predict.preprocessing import Preprocessing
 from va_jax.types import Trace
 
 PASSPORT = {
@@ -25,7 +26,7 @@ PASSPORT = {
     "checkpoint_step": 7,
     "data": {"name": "drawn"},
 }  # fmt: skip
-PLAIN = Recipe(32, 90, None, 0)
+PLAIN = Preprocessing(32, 90, None, 0)
 COLOURS = ((255, 0, 0), (0, 255, 0))
 """Of the first and the second face; the fake model tells them as valence and arousal."""
 
@@ -71,7 +72,7 @@ def detect(image: np.ndarray) -> Detections:
     return Detections(boxes, np.full(len(boxes), 0.9, np.float32), landmarks)
 
 
-class FakeModel:
+class FakeModel(Model):
     """Valence is the red, arousal the green of the middle of the crop, each of 0 to 1."""
 
     dims, size, chain = ("valence", "arousal"), 32, None
@@ -98,7 +99,7 @@ class FakeModel:
         return FakeStream()
 
 
-class FakeStream:
+class FakeStream(Stream):
     """Tells the red of the middle, and how many frames came."""
 
     def __init__(self):

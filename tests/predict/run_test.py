@@ -19,8 +19,8 @@ from tfds_builders import cutting
 from tfds_builders.recorded import RecordedConfig
 from va_jax.evaluation.postprocess import Chain, Step
 from va_jax.export.model import load
-from va_jax.predict import pictures, preprocessing
-from va_jax.predict.pictures import Image, Video
+from va_jax.predict import inputs, preprocessing
+from va_jax.predict.inputs import Image, Video
 from va_jax.predict.results import VideoResult
 from va_jax.types import InputError
 
@@ -44,7 +44,7 @@ def test_every_frame_has_its_time_box_and_values(tmp_path):
 
 def test_boxes_are_in_pixels_of_the_upright_frame_before_it_is_shrunk(tmp_path, monkeypatch):
     path = write_video(tmp_path / "turned.mp4", STILL, rotation=90)
-    monkeypatch.setattr(pictures, "MAX_SIDE", 80)
+    monkeypatch.setattr(inputs, "MAX_SIDE", 80)
     result = predict(path)
     assert (result.width, result.height) == (96, 160)
     # a quarter turn against the clock: (x, y) goes to (y, 160 - x)
@@ -54,7 +54,7 @@ def test_boxes_are_in_pixels_of_the_upright_frame_before_it_is_shrunk(tmp_path, 
 def test_crops_are_those_a_data_set_of_the_video_holds_byte_for_byte(tmp_path, monkeypatch):
     places = [[(0, 20 + 3 * n, 20, 40)] if n not in (5, 6) else [] for n in range(20)]
     path, model = write_video(tmp_path / "a.mp4", places), FakeModel()
-    predict(path, model, recipe=preprocessing.Recipe(32, 90, None, 5), every=2)
+    predict(path, model, preprocessing=preprocessing.Preprocessing(32, 90, None, 5), every=2)
     monkeypatch.setattr(cutting, "detector", lambda _: detect)
     config = RecordedConfig(name="x", size=32, detect_every=2)
     material = cutting.Material(path, "detect")
@@ -84,8 +84,8 @@ def test_values_are_those_of_the_model_on_the_crops_alone_and_in_a_batch(tmp_pat
             source.read(track, np.arange(14), images[track])
         return images, np.stack([source.labels(track).face for track in (0, 1)])
 
-    model.traces, (how, _) = noted, preprocessing.of_passport(model.passport)
-    result = predict(path, model, recipe=how, which="all")
+    model.traces, (how, _) = noted, preprocessing.from_metadata(model.passport)
+    result = predict(path, model, preprocessing=how, track="all")
     model.traces = traces
     (images, face), *_ = sources
     assert (~face).sum() == 2
@@ -98,7 +98,7 @@ def test_values_are_those_of_the_model_on_the_crops_alone_and_in_a_batch(tmp_pat
 
 def test_crossing_faces_keep_their_numbers_and_their_values(tmp_path):
     places = [[(1, 120 - 4 * n, 24, 36), (0, 4 + 4 * n, 20, 40)] for n in range(28)]
-    result = predict(write_video(tmp_path / "a.mp4", places), which="all")
+    result = predict(write_video(tmp_path / "a.mp4", places), track="all")
     assert [track.number for track in result.tracks] == [0, 1]
     for track, value, left in zip(result.tracks, ([1, 0], [0, 1]), (4, 120), strict=True):
         assert track.shown[[0, -1]].all()
@@ -111,7 +111,7 @@ def test_crossing_faces_keep_their_numbers_and_their_values(tmp_path):
 
 def test_one_who_leaves_is_not_shown_and_the_other_keeps_its_number(tmp_path):
     places = [[(0, 4, 20, 40), *([(1, 100, 24, 36)] if n < 10 else [])] for n in range(20)]
-    stays, leaves = predict(write_video(tmp_path / "a.mp4", places), which="all").tracks
+    stays, leaves = predict(write_video(tmp_path / "a.mp4", places), track="all").tracks
     assert stays.shown.all()
     np.testing.assert_allclose(stays.values, np.tile([1, 0], (20, 1)), atol=0.05)
     assert leaves.shown.tolist() == [True] * 10 + [False] * 10
@@ -213,7 +213,7 @@ def crop_of(**facts):
 
 def test_crops_that_a_detector_cut_are_made_again_without_a_word():
     for source in ("detect", "videos: detect; crop folders: as they are"):
-        assert preprocessing.of_passport(crop_of(source=source)) == (PLAIN, [])
+        assert preprocessing.from_metadata(crop_of(source=source)) == (PLAIN, [])
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_crops_that_a_detector_cut_are_made_again_without_a_word():
     ],
 )
 def test_crops_that_cannot_be_made_again_are_told_with_what_is_done_instead(facts, margin):
-    made, (line,) = preprocessing.of_passport(crop_of(**facts))
+    made, (line,) = preprocessing.from_metadata(crop_of(**facts))
     assert made.margin == margin
     assert repr(facts["source"]) in line
     assert ("detected box" in line) == (margin is not None)
@@ -234,15 +234,15 @@ def test_crops_that_cannot_be_made_again_are_told_with_what_is_done_instead(fact
 
 def test_landmarks_that_are_not_found_here_are_refused():
     five, many = ({"size": 32, "landmarks": {"points": points}} for points in (5, 68))
-    assert preprocessing.of_passport(PASSPORT | {"input": five})[0].points == 5
+    assert preprocessing.from_metadata(PASSPORT | {"input": five})[0].points == 5
     with pytest.raises(InputError, match="takes 68 landmarks a frame"):
-        preprocessing.of_passport(PASSPORT | {"input": many})
+        preprocessing.from_metadata(PASSPORT | {"input": many})
 
 
 def test_a_box_recipe_cuts_the_square_around_the_box(tmp_path):
     model = FakeModel()
     path = write_video(tmp_path / "a.mp4", STILL)
-    predict(path, model, recipe=preprocessing.Recipe(32, 90, 0.5, 0))
+    predict(path, model, preprocessing=preprocessing.Preprocessing(32, 90, 0.5, 0))
     assert len(model.jpegs[0]) == 6
     image = cv2.imdecode(np.frombuffer(model.jpegs[0][0], np.uint8), cv2.IMREAD_COLOR_RGB)
     # the face is the middle half of a square with half its side on each end

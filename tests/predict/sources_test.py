@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.predict.predicting import COLOURS, FakeModel, predictor, quiet
-from va_jax.predict.pictures import Image, Video
+from va_jax.predict.inputs import Image, Video
 from va_jax.predict.results import VideoResult
 from va_jax.types import InputError
 

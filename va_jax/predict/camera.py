@@ -1,121 +1,132 @@
-"""A camera predicted live: a row for every frame that is taken, as it is taken."""
+"""Camera: predict live, one csv row for every frame as it is taken."""
 
 import contextlib
 import pathlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import simplejpeg
 
 from va_jax.data import transforms
-from va_jax.faces import Detections
-from va_jax.predict.pictures import shrunk
-from va_jax.predict.preprocessing import NEAREST_STEP, Recipe
-from va_jax.predict.rows import Table, placed, told
-from va_jax.predict.source import Predictor
+from va_jax.export.stream import Stream
+from va_jax.predict.inputs import shrink
+from va_jax.predict.predictor import Predictor
+from va_jax.predict.preprocessing import spacing_warning
+from va_jax.predict.results import CsvWriter, box_cells, value_cells
 from va_jax.types import InputError
 
 EARLY = 0.25
-"""A frame may come before its time by this share of a period of the network's; ours."""
+"""A frame may come early by this share of the network's frame period (our choice)."""
 
 
-def check(drawn: pathlib.Path | None, processed: bool) -> None:
-    """Raises InputError for what can only be done when all frames are there."""
-    if drawn is not None:
-        raise InputError(f"{drawn}: of a camera only the values are kept; record a video first")
+@runtime_checkable
+class Capture(Protocol):
+    """A `cv2.VideoCapture`, or an object that reads like one."""
+
+    def read(self) -> tuple[bool, Any]: ...
+
+
+def check(drawing: pathlib.Path | None, processed: bool) -> None:
+    """Raise an InputError for options that need all frames at once."""
+    if drawing is not None:
+        raise InputError(
+            f"Cannot draw {drawing} from a camera: its pictures are not kept. Record a video first."
+        )
     if processed:
-        raise InputError("--processed looks ahead in time, which a camera cannot; leave it out")
+        raise InputError(
+            "Cannot apply --processed to a camera: it needs later frames. Leave the flag out."
+        )
 
 
 @contextlib.contextmanager
 def opened(index: int) -> Iterator[cv2.VideoCapture]:
-    """The camera with that number."""
+    """Open the camera with this number.
+
+    Raises:
+        InputError: there is no such camera, or another program uses it.
+    """
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     capture = cv2.VideoCapture(index)
     try:
         if not capture.isOpened():
-            raise InputError(f"camera {index} cannot be opened; see that no other program uses it")
+            raise InputError(
+                f"camera {index} cannot be opened; check that it is connected and not in use"
+            )
         yield capture
     finally:
         capture.release()
 
 
 def run(
-    capture: Any,  # cv2.VideoCapture, or what reads like it
+    capture: Capture,
     name: str,
     predictor: Predictor,
-    csv: pathlib.Path | None,
+    csv: CsvWriter,
     seconds: float | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> str | None:
-    """Write rows until so many seconds are over, the camera ends, or Ctrl-C.
+    """Write rows until `seconds` are over, the camera ends, or Ctrl-C is pressed.
 
-    Gives back a warning where frames came another time apart than the network is used to.
+    Returns:
+        A warning if frames came at another rate than the network was trained at, else None.
     """
     times_s: list[float] = []
-    with Table(csv, predictor.model.dims) as table, contextlib.suppress(KeyboardInterrupt):
-        for time_s, cells in live(capture, predictor, seconds, clock):
+    with csv as writer, contextlib.suppress(KeyboardInterrupt):
+        for time_s, cells in predict_live(capture, predictor, seconds, clock):
             times_s.append(time_s)
-            table.add([[name, *cells]])
-            table.flush()
+            writer.add([[name, *cells]])
+            writer.flush()
     if len(times_s) < 2:
         return None
-    fps = predictor.model.passport["fps"]
-    step_s = (times_s[-1] - times_s[0]) / (len(times_s) - 1)
-    if abs(step_s * fps - 1) <= NEAREST_STEP:
-        return None
-    return (
-        f"{name}: the network is used to frames {1 / fps:.3g} s apart, they came {step_s:.3g} s "
-        "apart; values may suffer"
-    )
+    spacing_s = (times_s[-1] - times_s[0]) / (len(times_s) - 1)
+    warning = spacing_warning(1 / predictor.model.passport["fps"], spacing_s)
+    return warning and f"{name}: {warning}"
 
 
-def live(
-    capture: Any, predictor: Predictor, seconds: float | None, clock: Callable[[], float]
+def predict_live(
+    capture: Capture, predictor: Predictor, seconds: float | None, clock: Callable[[], float]
 ) -> Iterator[tuple[float, list[str]]]:
-    """Time and cells, from `frame` on, of frames about as far apart as the network is used to.
+    """Yield the time and the csv cells from `frame` on, at about the network's frame rate.
 
-    Frames that come faster are left out. The face is the largest one in each frame, without any
-    smoothing, for what comes next is not known; without a face a recurrent network repeats itself.
+    Frames that come faster are left out. The face is the largest one in each frame, without
+    smoothing, because later frames are not known. Without a face a recurrent network repeats its
+    last values.
     """
     model = predictor.model
     stream, period_s = model.stream(), 1 / model.passport["fps"]
     begin_s, due_s, count = None, 0.0, 0
     while True:
-        well, image = capture.read()
+        success, image = capture.read()
         now_s = clock()
         begin_s = now_s if begin_s is None else begin_s
         time_s = now_s - begin_s
-        if not well or (seconds is not None and time_s > seconds):
+        if not success or (seconds is not None and time_s > seconds):
             return
         if time_s < due_s - EARLY * period_s:
             continue
         due_s = max(due_s, time_s - period_s) + period_s
-        found = predictor.detector(small := shrunk(np.ascontiguousarray(image[:, :, ::-1])))
-        place, values = _predicted(stream, model.size, predictor.recipe, small, found)
-        scale = image.shape[1] / small.shape[1]
-        cells = ["", *[""] * 5] if place is None else ["0", *placed(place[0] * scale, place[1])]
-        valid = str(int(place is not None))
-        yield time_s, [str(count), f"{time_s:.6f}", *cells, *told(values), valid]
+        cells = _predict_frame(np.ascontiguousarray(image[:, :, ::-1]), predictor, stream)
+        yield time_s, [str(count), f"{time_s:.6f}", *cells]
         count += 1
 
 
-def _predicted(
-    stream: Any, size: int, recipe: Recipe, image: np.ndarray, found: Detections
-) -> tuple[tuple[np.ndarray, float] | None, np.ndarray]:
-    """Box and score of the largest face, None where there is no face; the values of the frame."""
+def _predict_frame(image: np.ndarray, predictor: Predictor, stream: Stream) -> list[str]:
+    """Return the csv cells from `track` on for one RGB frame."""
+    preprocessing = predictor.preprocessing
+    small = shrink(image)
+    found = predictor.detector(small)
     if not len(found.boxes):
-        points = np.full((recipe.points, 2), np.nan, np.float32)
-        given = {"landmarks": points} if recipe.points else {}
-        return None, stream.push(None, face=False, **given)
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    best = int(sides.prod(1).argmax())
-    data, points = recipe.store(image, found.boxes[best], found.landmarks[best], True)
-    crop = simplejpeg.decode_jpeg(data, colorspace="RGB")
+        points = np.full((preprocessing.points, 2), np.nan, np.float32)
+        values = stream.push(None, face=False, landmarks=points if preprocessing.points else None)
+        return [""] * 6 + value_cells(values) + ["0"]
+    best = int((found.boxes[:, 2:] - found.boxes[:, :2]).prod(1).argmax())
+    jpeg, points = preprocessing.crop(small, found.boxes[best], found.landmarks[best], True)
+    crop = simplejpeg.decode_jpeg(jpeg, colorspace="RGB")
     geometry, _ = transforms.UNCHANGED
-    crop = transforms.warp(crop[None], size, geometry)[0]
-    given = {"landmarks": points} if recipe.points else {}
-    return (found.boxes[best], float(found.scores[best])), stream.push(crop, face=True, **given)
+    crop = transforms.warp(crop[None], predictor.model.size, geometry)[0]
+    values = stream.push(crop, face=True, landmarks=points if preprocessing.points else None)
+    box = found.boxes[best] * (image.shape[1] / small.shape[1])
+    return ["0", *box_cells(box, float(found.scores[best])), *value_cells(values), "1"]

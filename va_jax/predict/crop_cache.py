@@ -1,10 +1,9 @@
-"""Crops of the faces of one video, kept in a nameless file and offered as a source of frames."""
+"""Crop cache: the crops of a video's faces in a temporary file, read back as a data source."""
 
-import array
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,20 +11,21 @@ from va_jax.data.sources import Source
 from va_jax.types import CLIP_FRAMES, InputError, Track
 
 
-class Spool:
-    """Takes a frame after the other, of several tracks in any order; use it in `with`.
+class CropCache:
+    """Context manager that collects the crops of `tracks` tracks, frame by frame, in any order.
 
-    Memory holds some numbers a frame. The file has no name, so it is gone with the process,
-    however that ends; it lies where temporary files do (TMPDIR).
+    Memory holds some numbers per frame. The file has no name, so it disappears with the process;
+    it lies in the folder for temporary files (TMPDIR). `points` is the number of landmarks that
+    are kept for each frame.
     """
 
     def __init__(self, tracks: int, points: int = 0):
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
         self._points = points
         self._end = 0
-        self._tracks = [_Stored() for _ in range(tracks)]
+        self._tracks: list[list[_Crop]] = [[] for _ in range(tracks)]
 
-    def __enter__(self) -> "Spool":
+    def __enter__(self) -> "CropCache":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -34,21 +34,16 @@ class Spool:
     def add(
         self, track: int, jpeg: bytes, face: bool, time_s: float, landmarks: Any = None
     ) -> None:
-        """Append a frame to track number `track`; `landmarks` are [points, 2], where it has any."""
+        """Append a frame to a track; `landmarks` are float32 [points, 2] in crop units."""
         try:
             self._file.write(jpeg)
         except OSError as error:
             raise InputError(
-                f"{tempfile.gettempdir()}: no crops can be written there ({error.strerror}); "
-                "set TMPDIR to a folder with more room"
+                f"{tempfile.gettempdir()}: crops cannot be written there ({error.strerror}); set "
+                "TMPDIR to a folder with more room"
             ) from error
-        stored = self._tracks[track]
-        stored.start.append(self._end)
-        stored.size.append(len(jpeg))
-        stored.face.append(face)
-        stored.time_s.append(time_s)
-        if self._points:
-            stored.landmarks.extend(np.ravel(landmarks).tolist())
+        kept = landmarks if self._points else None
+        self._tracks[track].append(_Crop(self._end, len(jpeg), face, time_s, kept))
         self._end += len(jpeg)
 
     def source(
@@ -59,62 +54,59 @@ class Spool:
         fps: float,
         on_read: Callable[[], Any] = lambda: None,
     ) -> Source:
-        """What was added, without labels; `on_read` is called for every frame that is read."""
-        self._file.flush()
-        rows, first = [], 0
-        for number, stored in enumerate(self._tracks):
-            row = Track(f"{name}:{number}", name, name, "", fps, len(stored.start), first)
-            rows.append(row)
-            first += row.records
-        firsts = [row.first_record for row in rows]
+        """Return the tracks as a data source without labels.
 
-        def read(numbers: Sequence[int]) -> list[dict[str, Any]]:
-            return [record(number) for number in numbers]
+        Args:
+            name: of the video.
+            dims: names of the dimensions that the network predicts.
+            size: side of the crops in pixels.
+            fps: mean frames per second.
+            on_read: is called for every crop that is read.
+        """
+        self._file.flush()
+        tracks, first = [], 0
+        for number, crops in enumerate(self._tracks):
+            tracks.append(Track(f"{name}:{number}", name, name, "", fps, len(crops), first))
+            first += tracks[-1].records
+        firsts = [track.first_record for track in tracks]
 
         def record(number: int) -> dict[str, Any]:
             track = int(np.searchsorted(firsts, number, side="right")) - 1
             begin = (number - firsts[track]) * CLIP_FRAMES
-            stored, part = self._tracks[track], slice(begin, begin + CLIP_FRAMES)
-            face = np.array(stored.face[part], bool)
+            crops = self._tracks[track][begin : begin + CLIP_FRAMES]
             found = {
-                "frames": _Jpegs(self._file.fileno(), stored.start, stored.size, begin, on_read),
-                "target": np.full((len(face), len(dims)), np.nan, np.float32),
-                "face": face,
-                "time_s": np.array(stored.time_s[part], np.float32),
+                "frames": _Jpegs(self._file.fileno(), crops, on_read),
+                "target": np.full((len(crops), len(dims)), np.nan, np.float32),
+                "face": np.array([crop.face for crop in crops], bool),
+                "time_s": np.array([crop.time_s for crop in crops], np.float32),
             }
             if self._points:
-                ends = (2 * self._points * each for each in (begin, begin + len(face)))
-                points = np.array(stored.landmarks[slice(*ends)], np.float32)
-                found["landmarks"] = points.reshape(-1, self._points, 2)
+                found["landmarks"] = np.stack([crop.landmarks for crop in crops])
             return found
 
-        return Source(read, rows, dims, size, self._points)
+        def records(numbers: Sequence[int]) -> list[dict[str, Any]]:
+            return [record(number) for number in numbers]
+
+        return Source(records, tracks, dims, size, self._points)
 
 
-class _Stored:
-    """Where the frames of a track lie in the file, and what is known of them."""
+class _Crop(NamedTuple):
+    """Where a crop lies in the file, and the facts of its frame."""
 
-    def __init__(self):
-        self.start, self.size = array.array("Q"), array.array("L")
-        self.face, self.time_s = array.array("b"), array.array("d")
-        self.landmarks = array.array("f")
+    start: int
+    size: int
+    face: bool
+    time_s: float
+    landmarks: Any
 
 
 class _Jpegs:
-    """The files of a clip, each read when it is asked for: a pass for labels reads none."""
+    """The crops of a clip, each read when it is asked for: a pass over the labels reads none."""
 
-    def __init__(
-        self,
-        descriptor: int,
-        start: Sequence[int],
-        size: Sequence[int],
-        begin: int,
-        on_read: Callable[[], Any],
-    ):
-        self._descriptor, self._start, self._size = descriptor, start, size
-        self._begin, self._on_read = begin, on_read
+    def __init__(self, descriptor: int, crops: Sequence[_Crop], on_read: Callable[[], Any]):
+        self._descriptor, self._crops, self._on_read = descriptor, crops, on_read
 
-    def __getitem__(self, index: int | np.integer) -> bytes:
+    def __getitem__(self, place: int | np.integer) -> bytes:
         self._on_read()
-        place = self._begin + int(index)
-        return os.pread(self._descriptor, self._size[place], self._start[place])
+        crop = self._crops[int(place)]
+        return os.pread(self._descriptor, crop.size, crop.start)

@@ -1,4 +1,4 @@
-"""How crops like those a network was trained on are made of a video, told by its passport."""
+"""Preprocessing: crops and frame spacing as in the data that a model was trained on."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,83 +9,95 @@ from jaxtyping import Float32, UInt8
 
 from va_jax import faces
 from va_jax.types import InputError
+from va_jax.video import jpeg
 
-DETECT_EVERY = 1  # frames from one search to the next
-MIN_FACE = 40  # pixels of the frame that is searched
-MAX_SIDE = 1280  # larger frames are shrunk to this before the search, pixels
-"""As data sets are built of videos, where nothing else is asked for."""
+# The defaults of the data set builders for videos.
+DETECT_EVERY = 1  # frames from one face detection to the next
+MIN_FACE = 40  # smallest face, pixels of the frame that is searched
+MAX_SIDE = 1280  # larger frames are shrunk to this before detection, pixels
 
-NEAREST_STEP = 0.1
-"""Frames that lie further from the trained spacing than this share of it are told; ours."""
+SPACING_TOLERANCE = 0.1
+"""Warn if frames are spaced differently than in training by more than this share (our choice)."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """What a crop is cut by, and how it is stored."""
+class Preprocessing:
+    """How the crop of a face is cut and stored."""
 
-    size: int  # side, pixels
-    quality: int  # of the JPEG
-    margin: float | None  # around the box, share of its longer side; None: by the landmarks
+    size: int  # side of the crop, pixels
+    jpeg_quality: int  # 1 to 100
+    margin: float | None  # around the box, as a share of its longer side; None: align by landmarks
     points: int  # landmarks that the network takes, 0 or 5
 
-    def store(
+    def crop(
         self,
         image: UInt8[np.ndarray, "height width 3"],
         box: Float32[np.ndarray, "4"],
         landmarks: Float32[np.ndarray, "5 2"],
         shown: bool,
     ) -> tuple[bytes, Float32[np.ndarray, "5 2"]]:
-        """See `faces.store`."""
-        return faces.store(image, box, landmarks, shown, self.size, self.quality, self.margin)
+        """Return the JPEG bytes of a face's crop and the landmarks in it, see `faces.crop_face`."""
+        crop, points = faces.crop_face(image, box, landmarks, shown, self.size, self.margin)
+        return jpeg.encode(crop, self.jpeg_quality), points
 
 
-def of_passport(passport: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
-    """The recipe nearest to the data set's, and a line where it is not the same.
+def from_metadata(metadata: Mapping[str, Any]) -> tuple[Preprocessing, list[str]]:
+    """Return the preprocessing closest to that of the model's training data, and warnings.
 
-    Raises InputError for a network that takes landmarks which are not found here.
+    There is a warning if the crops cannot be cut as they were for training.
+
+    Raises:
+        InputError: the network takes landmarks that the detector does not find.
     """
-    crop, points = passport["crop"], passport["input"]["landmarks"]["points"]
+    crop, points = metadata["crop"], metadata["input"]["landmarks"]["points"]
     if points not in (0, faces.DETECTED_POINTS):
         raise InputError(
-            f"the network takes {points} landmarks a frame, found are only "
-            f"{faces.DETECTED_POINTS}; call it from Python with your own, or train one with "
-            "--config.model.landmarks=none"
+            f"Cannot predict from a video: the network takes {points} landmarks per frame, the "
+            f"detector finds {faces.DETECTED_POINTS}. Call the model from Python with your own "
+            "landmarks, or train with --config.model.landmarks=none."
         )
     upright = crop["alignment"].startswith("none")
     margin = float(crop["margin"]) if upright else None
-    recipe = Recipe(crop["size"], crop["jpeg_quality"], margin, points)
+    found = Preprocessing(crop["size"], crop["jpeg_quality"], margin, points)
     source = crop["source"]
     if source == "detect" or source.startswith("videos: detect"):
-        return dataclasses.replace(recipe, margin=None), []
-    done = (
-        f"the square around the detected box, margin {margin:g}"
-        if upright
-        else "the crop is aligned by the detector's five points"
+        return dataclasses.replace(found, margin=None), []
+    instead = (
+        f"the square around the detected box with margin {margin:g}"
+        if margin is not None
+        else "crops aligned by the detector's five landmarks"
     )
-    told = (
-        f"faces of {passport['data']['name']} were cut by other means (source {source!r}, "
-        f"alignment {crop['alignment']!r}); here: {done}; values may suffer"
+    warning = (
+        f"the faces of {metadata['data']['name']} were cut in another way (source {source!r}, "
+        f"alignment {crop['alignment']!r}); this command uses {instead}, which may make the values "
+        "worse"
     )
-    return recipe, [told]
+    return found, [warning]
 
 
-def stride_for(passport: Mapping[str, Any], fps: float | None) -> tuple[int, str | None]:
-    """Frames from one to the next that the network sees, and a warning where it is used to others.
+def stride_for(metadata: Mapping[str, Any], fps: float | None) -> tuple[int, str | None]:
+    """Return the stride in frames closest to the spacing in training, and a warning or None.
 
-    The time between them is the nearest to that in training. `fps` is that of the video, None of a
-    single frame.
+    Args:
+        metadata: the model's metadata; its `fps` and `stride` give the spacing in training.
+        fps: mean frames per second of the video; None for a single frame.
     """
-    trained_s = passport["stride"] / passport["fps"]
     if fps is None:
         return 1, None
+    trained_s = metadata["stride"] / metadata["fps"]
     exact = trained_s * fps
     stride = min(
         (max(1, int(exact)), int(exact) + 1), key=lambda frames: abs(frames / fps - trained_s)
     )
-    step_s = stride / fps
-    if abs(step_s - trained_s) <= NEAREST_STEP * trained_s:
-        return stride, None
-    return stride, (
-        f"the network is used to frames {trained_s:.3g} s apart, at {fps:.4g} frames per second "
-        f"they come {step_s:.3g} s apart; values may suffer"
+    warning = spacing_warning(trained_s, stride / fps)
+    return stride, warning and f"{warning} (at {fps:.4g} frames per second)"
+
+
+def spacing_warning(trained_s: float, spacing_s: float) -> str | None:
+    """Return a warning if frames are spaced differently than in training, else None."""
+    if abs(spacing_s - trained_s) <= SPACING_TOLERANCE * trained_s:
+        return None
+    return (
+        f"the network was trained on frames {trained_s:.3g} s apart, here they are "
+        f"{spacing_s:.3g} s apart, which may make the values worse"
     )

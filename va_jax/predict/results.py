@@ -1,29 +1,148 @@
-"""What the network says of one source: the faces in it, frame by frame."""
+"""Results: the predictions for one source, and the csv file that holds them."""
 
+import contextlib
+import csv
 import dataclasses
 import pathlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+
+from va_jax.io import replacing, write_json
+from va_jax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackResult:
     """One face through all frames of a source."""
 
-    number: int  # 0, 1, .. by first appearance
-    shown: np.ndarray  # bool [frames]; False: the face is not seen, its values are the network's
-    boxes: np.ndarray  # float32 [frames, 4]: x1, y1, x2, y2 in pixels of the upright frame; NaN
+    number: int  # 0, 1, ... by first appearance
+    shown: np.ndarray  # bool [frames]; False where the face is not visible
+    boxes: np.ndarray  # float32 [frames, 4]: x1, y1, x2, y2, upright pixels; NaN where not shown
     scores: np.ndarray  # float32 [frames], of the detector, 0 to 1; 0 where not shown
-    values: np.ndarray  # float32 [frames, dims]
+    values: np.ndarray  # float32 [frames, dims]; NaN before and after the track
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoResult:
-    """All that was predicted of a video, an image (one frame) or a camera."""
+    """The predictions for a video or an image (one frame)."""
 
     source: pathlib.Path | str
-    time_s: np.ndarray  # float64 [frames], of every decoded frame, from the start of the video
-    tracks: list[TrackResult]  # by first appearance; empty where no face was found
+    time_s: np.ndarray  # float64 [frames], from the start of the video, for every decoded frame
+    tracks: list[TrackResult]  # by first appearance; empty if no face was found
     dims: tuple[str, ...]
-    width: int = 0  # of the upright frame in pixels; boxes are in these
+    width: int = 0  # of the upright frame in pixels, the unit of the boxes
     height: int = 0
+    note: str = ""  # printed on the overlay and the plot
+
+    def summary(self) -> str:
+        """Return the counts of frames and faces in words."""
+        frames, faces = len(self.time_s), len(self.tracks)
+        return f"{frames} frame{'s' * (frames != 1)}, {faces} face{'s' * (faces != 1)}"
+
+
+def csv_header(dims: Sequence[str]) -> list[str]:
+    """Return the column names of the csv file."""
+    return ["source", "frame", "time_s", "track", "x", "y", "w", "h", "face_score", *dims, "valid"]
+
+
+def csv_rows(result: VideoResult) -> Iterator[list[str]]:
+    """Yield the rows of a source: for every frame one row per face.
+
+    Without any face there is one row per frame with empty cells. Where a face is not shown, its
+    box and score are empty; outside its track its values are empty too.
+    """
+    source, no_face = str(result.source), [""] * (6 + len(result.dims))
+    for frame, time_s in enumerate(result.time_s.tolist()):
+        begin = [source, str(frame), f"{time_s:.6f}"]
+        if not result.tracks:
+            yield [*begin, *no_face, "0"]
+        for track in result.tracks:
+            shown = bool(track.shown[frame])
+            box = box_cells(track.boxes[frame], float(track.scores[frame])) if shown else [""] * 5
+            values = value_cells(track.values[frame])
+            yield [*begin, str(track.number), *box, *values, str(int(shown))]
+
+
+def box_cells(box: np.ndarray, score: float) -> list[str]:
+    """Return the cells x, y, w, h and face_score of a box x1, y1, x2, y2."""
+    x1, y1, x2, y2 = box.tolist()
+    return [*(f"{each:.2f}" for each in (x1, y1, x2 - x1, y2 - y1)), f"{score:.4f}"]
+
+
+def value_cells(values: np.ndarray) -> list[str]:
+    """Return the cells of one frame's predictions; NaN becomes an empty cell."""
+    return ["" if np.isnan(value) else f"{value:.6f}" for value in values.tolist()]
+
+
+def side_file(path: pathlib.Path) -> pathlib.Path:
+    """Return the path of the JSON file that describes a csv file: NAME.json for NAME.csv."""
+    return path.with_suffix(".json.json" if path.suffix == ".json" else ".json")
+
+
+class CsvWriter:
+    """Context manager that writes a csv file row by row, and its side file if it has one.
+
+    The files appear under their names when the block succeeds; an error inside leaves nothing.
+
+    Args:
+        path: the csv file; None is standard output, which has no side file.
+        dims: names of the predicted dimensions.
+        facts: content of the side file; None: no side file.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path | None,
+        dims: Sequence[str],
+        facts: Mapping[str, Any] | None = None,
+    ):
+        self._path, self._dims, self._facts = path, dims, facts
+        self._file, self._stack = sys.stdout, contextlib.ExitStack()
+
+    def __enter__(self) -> "CsvWriter":
+        with contextlib.ExitStack() as stack:
+            if self._path is not None:
+                with self._writing():
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    temporary = stack.enter_context(replacing(self._path))
+                    file = temporary.open("w", newline="", encoding="utf-8")
+                    self._file = stack.enter_context(file)
+            self.add([csv_header(self._dims)])
+            self._stack = stack.pop_all()
+        return self
+
+    def add(self, rows: Iterable[Sequence[str]]) -> None:
+        """Append rows."""
+        with self._writing():
+            csv.writer(self._file, lineterminator="\n").writerows(rows)
+
+    def flush(self) -> None:
+        """Hand all rows over to the reader of the file."""
+        with self._writing():
+            self._file.flush()
+
+    def __exit__(self, *exception: Any) -> None:
+        if exception[0] is not None:
+            self._stack.__exit__(*exception)  # removes what was written
+            return
+        with self._writing(), self._stack:
+            if self._path is None:
+                self._file.flush()
+            elif self._facts is not None:
+                write_json(side_file(self._path), self._facts)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            where = self._path or "standard output"
+            raise InputError(
+                f"{where} cannot be written: {error.strerror}; free the disk or name another file"
+            ) from error

@@ -1,197 +1,250 @@
-"""Source after source predicted and written, each by itself: one that fails leaves the others."""
+"""Predict source after source and write the results; one that fails does not stop the others."""
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from va_jax import faces
-from va_jax.export.model import Model, load
-from va_jax.predict import camera, inputs, overlay, plot, preprocessing, resuming, timing
-from va_jax.predict.inputs import Item
-from va_jax.predict.pictures import Image, Video
-from va_jax.predict.progress import Progress
-from va_jax.predict.results import VideoResult
-from va_jax.predict.rows import Table, make_folder, rows
-from va_jax.predict.source import Predictor
+from va_jax.evaluation.postprocess import Chain
+from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
+from va_jax.export.model import load
+from va_jax.predict import camera, inputs, overlay, plot, preprocessing
+from va_jax.predict.inputs import InputFile
+from va_jax.predict.outputs import Outputs, claim_folder, make_folder
+from va_jax.predict.predictor import Predictor, Progress
+from va_jax.predict.results import CsvWriter, VideoResult, csv_rows
 from va_jax.types import InputError
 
-
-@dataclasses.dataclass(frozen=True)
-class Outputs:
-    """Where results go: a csv for each source in `out`, or all in one `csv`."""
-
-    out: pathlib.Path
-    csv: str | None = None  # a file, - for standard output
-    overlay: pathlib.Path | None = None
-    plot: pathlib.Path | None = None
-    overwrite: bool = False
-    progress: bool = True
-
-    def of(self, item: Item) -> pathlib.Path:
-        """The csv of a source that has one of its own."""
-        return self.out / item.name.with_name(f"{item.name.name}.csv")
+SYNTHETIC_NOTE = "trained on drawings: values are not meaningful"
 
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
     """How a source is predicted."""
 
-    which: str = "largest"  # one of following.TRACKS
-    every: int = preprocessing.DETECT_EVERY
-    processed: bool = False
-    seconds: float | None = None  # of a camera
+    track: str = "largest"  # one of predictor.TRACKS
+    every: int = preprocessing.DETECT_EVERY  # frames from one face detection to the next
+    processed: bool = False  # whether to apply the fitted post-processing
+    seconds: float | None = None  # a camera stops after this time
 
 
 def predict(folder: str, sources: Sequence[str], outputs: Outputs, choices: Choices) -> bool:
-    """Predict all sources with the model in `folder`; whether all of them went well.
+    """Predict all sources with the model in `folder`; return whether all of them succeeded.
 
-    Raises InputError where nothing can be done at all, before any file is written.
+    Raises:
+        InputError: nothing can be predicted at all; no file has been written.
     """
-    index = inputs.camera(sources)
+    index = inputs.camera_index(sources)
     if index is not None:
-        camera.check(outputs.overlay or outputs.plot, choices.processed)
-        path = None if outputs.csv in (None, "-") else pathlib.Path(outputs.csv)
-        _refuse_existing([] if path is None else [path], outputs)
-        with camera.opened(index) as capture:
-            predictor = _predictor(folder, choices)
-            slow = camera.run(capture, f"camera {index}", predictor, path, choices.seconds)
-        if slow is not None:
-            say("warning", slow)
+        _predict_camera(folder, index, outputs, choices)
         return True
     if choices.seconds is not None:
-        raise InputError(f"--seconds={choices.seconds:g} is of a camera; leave it out")
-    items, problems = inputs.items(sources)
+        raise InputError(f"--seconds={choices.seconds:g} applies to a camera only; leave it out")
+    files, problems = inputs.find(sources)
     for problem in problems:
-        say("error", problem)
-    _check(items, outputs)
-    if not items:
+        report("error", problem)
+    outputs.check(files)
+    if not files:
         return False
-    predictor = _predictor(folder, choices)
-    if outputs.csv is None and any(item.searched for item in items):
-        settings = {
-            "model": str(pathlib.Path(folder).resolve()),
-            "checkpoint_step": predictor.model.passport["checkpoint_step"],
-            "track": choices.which,
-            "every": choices.every,
-            "processed": choices.processed,
-        }
-        resuming.claim(outputs.out, settings, outputs.overwrite)
-    left = [item for item in items if not _complete(item, outputs)]
-    return run(left, predictor, outputs) and not problems
+    predictor, facts = load_predictor(folder, choices)
+    side_facts = None
+    if outputs.csv is None and any(file.searched for file in files):
+        claim_folder(outputs.out, facts, outputs.overwrite)
+    elif predictor.note and outputs.csv != "-":
+        outputs.check_side_files(files)
+        side_facts = facts
+    left = []
+    for file in files:
+        if outputs.is_complete(file):
+            report("skipped", f"{file.path}: {outputs.csv_of(file)} is complete")
+        else:
+            left.append(file)
+    return predict_files(left, predictor, outputs, side_facts) and not problems
 
 
-def run(items: Sequence[Item], predictor: Predictor, outputs: Outputs) -> bool:
-    """Predict all; whether all of them went well."""
+def predict_files(
+    files: Sequence[InputFile],
+    predictor: Predictor,
+    outputs: Outputs,
+    facts: Mapping[str, Any] | None = None,
+) -> bool:
+    """Predict files and write their results; return whether all succeeded.
+
+    Args:
+        files: the files.
+        predictor: the model with its settings.
+        outputs: where the results go.
+        facts: content of a side file for every csv file; None: no side files.
+    """
+    dims = predictor.model.dims
     if outputs.csv is None:
         make_folder(outputs.out)
-        return all([_one(item, predictor, outputs, None) for item in items])
-    path = None if outputs.csv == "-" else pathlib.Path(outputs.csv)
-    with Table(path, predictor.model.dims) as table:
-        return all([_one(item, predictor, outputs, table) for item in items])
+        done = []
+        for file in files:
+            writer = CsvWriter(outputs.csv_of(file), dims, facts)
+            done.append(_predict_file(file, writer, predictor, outputs))
+        return all(done)
+    with CsvWriter(outputs.common_csv, dims, facts) as writer:
+        opened = contextlib.nullcontext(writer)
+        return all([_predict_file(file, opened, predictor, outputs) for file in files])
 
 
-def say(kind: str, text: str) -> None:
-    """A line on standard error, for standard output may be the table."""
+def report(kind: str, text: str) -> None:
+    """Print a line on standard error: standard output may be the csv."""
     print(f"{kind}: {text}", file=sys.stderr)
 
 
-def _predictor(folder: str, choices: Choices) -> Predictor:
-    model: Model = load(folder)
-    how, warnings = preprocessing.of_passport(model.passport)
-    for warning in warnings:
-        say("warning", warning)
-    told = timing.note(model.chain, choices.processed)
-    if told is not None:
-        say("note", told)
-    detector = faces.Detector(min_face=preprocessing.MIN_FACE)
-    return Predictor(model, how, detector, choices.which, choices.every, choices.processed)
+def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, Any]]:
+    """Load the model in `folder` and print what a user should know about its values.
 
-
-def _check(items: Sequence[Item], outputs: Outputs) -> None:
-    """Raises InputError where something would be overwritten or cannot be made."""
-    if outputs.overlay or outputs.plot:
-        if len(items) > 1:
-            raise InputError(f"--overlay and --plot are of one source, {len(items)} are given")
-        for item in items:
-            if outputs.overlay:
-                overlay.check(outputs.overlay, item.path, outputs.overwrite)
-            if outputs.plot:
-                plot.check(outputs.plot, outputs.overwrite)
-    own = [outputs.of(item) for item in items if not item.searched and outputs.csv is None]
-    common = [] if outputs.csv in (None, "-") else [pathlib.Path(outputs.csv)]
-    _refuse_existing(own + common, outputs)
-    given = [outputs.overlay, outputs.plot, *common]
-    written = [path.resolve() for path in given if path is not None]
-    for path in written:
-        if written.count(path) > 1 or path in {item.path.resolve() for item in items}:
-            raise InputError(f"{path} is also the source or another output; name another place")
-
-
-def _refuse_existing(paths: Sequence[pathlib.Path], outputs: Outputs) -> None:
-    for path in paths:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is no file that can be replaced; name another place")
-        if path.exists() and not outputs.overwrite:
-            raise InputError(f"{path} exists already; name another place, or --overwrite")
-
-
-def _complete(item: Item, outputs: Outputs) -> bool:
-    if outputs.csv is not None or outputs.overwrite or not item.searched:
-        return False
-    path = outputs.of(item)
-    done = resuming.complete(item, path)
-    if done:
-        say("skipped", f"{item.path}: {path} is complete")
-    return done
-
-
-def _one(item: Item, predictor: Predictor, outputs: Outputs, common: Table | None) -> bool:
-    """One source, its rows to the common table or to one of its own; whether all is there.
-
-    Raises InputError where nothing can be written, which is no fault of the source.
+    Returns:
+        The predictor, and the facts about it that side files hold.
     """
-    where = outputs.csv or outputs.of(item)
-    own = Table(outputs.of(item), predictor.model.dims)
+    model = load(folder)
+    metadata = model.passport
+    settings, warnings = preprocessing.from_metadata(metadata)
+    synthetic = is_synthetic(metadata)
+    for warning in [SYNTHETIC_WARNING] * synthetic + warnings:
+        report("warning", warning)
+    note = timing_note(model.chain, choices.processed)
+    if note is not None:
+        report("note", note)
+    predictor = Predictor(
+        model,
+        settings,
+        faces.Detector(min_face=preprocessing.MIN_FACE),
+        choices.track,
+        choices.every,
+        choices.processed,
+        SYNTHETIC_NOTE if synthetic else "",
+    )
+    facts = {
+        "model": str(pathlib.Path(folder).resolve()),
+        "checkpoint_step": metadata["checkpoint_step"],
+        "data_set": metadata["data"]["name"],
+        "warning": SYNTHETIC_WARNING if synthetic else None,
+        "track": choices.track,
+        "every": choices.every,
+        "processed": choices.processed,
+        "preprocessing": dataclasses.asdict(settings),
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("va_jax", "jax", "flax", "numpy")
+        },
+    }
+    return predictor, facts
+
+
+def timing_note(chain: Chain | None, processed: bool) -> str | None:
+    """Return a sentence about the lag between values and labels; None if none was measured.
+
+    Args:
+        chain: the model's post-processing.
+        processed: whether it is applied to the values.
+
+    Raises:
+        InputError: values are to be processed, but no post-processing was fitted.
+    """
+    if chain is None:
+        if processed:
+            raise InputError(
+                "Cannot apply --processed: the model has no post-processing. Fit it with "
+                "`va_jax evaluate RUN`, or leave the flag out."
+            )
+        return None
+    lags_s = {
+        dim: step.constants["lag_s"]
+        for dim, steps in chain.steps.items()
+        for step in steps
+        if step.kept and step.name == "lag" and step.constants["lag_s"]
+    }
+    if processed:
+        steps = "; ".join(f"{dim} {words}" for dim, words in chain.words().items())
+        moved = [
+            f"; a value of {dim} belongs to the face {-lag_s:.2f} s earlier, as the labels did"
+            for dim, lag_s in lags_s.items()
+            if lag_s < 0
+        ]
+        return f"values are post-processed: {steps}{''.join(moved)}"
+    if not lags_s:
+        return "values are raw; no lag between predictions and labels was found on dev"
+    lags = ", ".join(
+        f"{dim} {abs(lag_s):.2f} s {'later' if lag_s > 0 else 'earlier'} than its labels"
+        for dim, lag_s in lags_s.items()
+    )
+    return f"values are raw and shifted in time as on dev: {lags}; --processed corrects this"
+
+
+def _predict_camera(folder: str, index: int, outputs: Outputs, choices: Choices) -> None:
+    camera.check(outputs.overlay or outputs.plot, choices.processed)
+    path = outputs.common_csv
+    outputs.check_replaceable([] if path is None else [path])
+    with camera.opened(index) as capture:
+        predictor, facts = load_predictor(folder, choices)
+        if predictor.note:
+            outputs.check_side_files([])
+        writer = CsvWriter(path, predictor.model.dims, facts if predictor.note else None)
+        warning = camera.run(capture, f"camera {index}", predictor, writer, choices.seconds)
+    if warning is not None:
+        report("warning", warning)
+
+
+def _predict_file(
+    file: InputFile,
+    csv: contextlib.AbstractContextManager[CsvWriter],
+    predictor: Predictor,
+    outputs: Outputs,
+) -> bool:
+    """Predict one file and write its results; return whether it succeeded.
+
+    Raises:
+        InputError: results cannot be written, which is not the fault of the source.
+    """
+    where = outputs.csv or outputs.csv_of(file)
     try:
-        before = resuming.mark(item.path)
-        pictures = (Image if item.image else Video)(item.path)
-        with Progress(item.path.name, outputs.progress) as progress:
-            result, warnings = predictor.predict(pictures, progress)
-        if resuming.mark(item.path) != before:
-            raise InputError(f"{item.path}: changed while it was read; predict it again")
+        before = _state(file.path)
+        video = file.open()
+        with Progress(file.path.name, outputs.progress) as progress:
+            result, warnings = predictor.predict(video, progress)
+        if _state(file.path) != before:
+            raise InputError(f"{file.path}: changed while it was read; predict it again")
     except InputError as error:
-        say("error", str(error))
+        report("error", str(error))
         return False
-    with own if common is None else contextlib.nullcontext(common) as table:
-        table.add(rows(result))
-    with Progress(item.path.name, outputs.progress) as progress:
+    with csv as writer:
+        writer.add(csv_rows(result))
+    with Progress(file.path.name, outputs.progress) as progress:
         _draw(result, outputs, progress)
     for warning in warnings:
-        say("warning", f"{item.path}: {warning}")
-    if pictures.broken is not None:
-        say("error", f"{pictures.broken}; {where} holds the {len(result.time_s)} frames before")
+        report("warning", f"{file.path}: {warning}")
+    if video.broken is not None:
+        frames = len(result.time_s)
+        report("error", f"{video.broken}; {where} holds the {frames} frames before that")
         return False
     if not result.tracks:
-        count = len(result.time_s)
-        frames = f"{count} frame{'s' * (count != 1)}"
-        say("error", f"{item.path}: no face was found; {where} has its {frames} without one")
+        report("error", f"{file.path}: no face found; {where} holds {result.summary()}")
         return False
-    say("done", f"{item.path}: {_told(result)} -> {where}")
+    shown = sum(int(track.shown.sum()) for track in result.tracks)
+    share = shown / (len(result.time_s) * len(result.tracks))
+    report("done", f"{file.path}: {result.summary()}, shown in {share:.1%} of the rows -> {where}")
     return True
-
-
-def _told(result: VideoResult) -> str:
-    frames, faces = len(result.time_s), len(result.tracks)
-    seen = sum(int(track.shown.sum()) for track in result.tracks) / (frames * faces)
-    told = f"{frames} frame{'s' * (frames != 1)}, {faces} face{'s' * (faces != 1)}"
-    return f"{told}, shown in {seen:.1%} of the rows"
 
 
 def _draw(result: VideoResult, outputs: Outputs, progress: Progress) -> None:
     if outputs.overlay is not None:
         progress.stage("overlay", len(result.time_s))
-        overlay.write(outputs.overlay, result, outputs.overwrite, progress.advance)
+        overlay.write(outputs.overlay, result, progress.advance)
     if outputs.plot is not None:
-        plot.write(outputs.plot, result, outputs.overwrite)
+        plot.write(outputs.plot, result)
+
+
+def _state(path: pathlib.Path) -> tuple[int, int] | None:
+    """Return numbers that change when the file is written to; None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

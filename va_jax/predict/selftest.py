@@ -21,10 +21,9 @@ from absl import app, logging
 from va_jax import faces
 from va_jax.cli import flags
 from va_jax.export.model import Model, load
-from va_jax.predict import preprocessing, rows
-from va_jax.predict.pictures import Video
-from va_jax.predict.progress import Progress
-from va_jax.predict.source import Predictor
+from va_jax.predict import preprocessing, results
+from va_jax.predict.inputs import Video
+from va_jax.predict.predictor import Predictor, Progress
 from va_jax.types import InputError
 from va_jax.video import read as video
 
@@ -76,11 +75,11 @@ def compared(folder: pathlib.Path) -> Iterator[Column]:
     """Every column of what is said here beside what `folder` holds."""
     expected, crops = read(folder / "expected.csv"), read(folder / VALUES)
     model, clip = load(folder / "model"), folder / "clip.mp4"
-    how, _ = preprocessing.of_passport(model.passport)
+    how, _ = preprocessing.from_metadata(model.passport)
     predictor = Predictor(model, how, faces.Detector(min_face=preprocessing.MIN_FACE))
     result, _ = predictor.predict(Video(clip), Progress(clip.name, False))
-    head = rows.header(model.dims)
-    found = [dict(zip(head, cells, strict=True)) for cells in rows.rows(result)]
+    head = results.csv_header(model.dims)
+    found = [dict(zip(head, cells, strict=True)) for cells in results.csv_rows(result)]
     limits = dict.fromkeys(EXACT, 0.0) | NEAR | dict.fromkeys(model.dims, SAID)
     for name, limit in limits.items():
         yield column(name, expected, found, limit)
@@ -116,7 +115,7 @@ def column(
 
 
 def cropped(
-    model: Model, how: preprocessing.Recipe, clip: pathlib.Path, places: Sequence[Row]
+    model: Model, how: preprocessing.Preprocessing, clip: pathlib.Path, places: Sequence[Row]
 ) -> list[dict[str, str]]:
     """What the network gives for crops of the clip at the boxes in `places`, as rows."""
     shape, landmarks = (model.size, model.size, 3), np.full((5, 2), np.nan, np.float32)
@@ -127,10 +126,10 @@ def cropped(
         if face:
             x, y, w, h = (float(row[key]) for key in "xywh")
             box = np.array([x, y, x + w, y + h], np.float32)
-            data, _ = how.store(image, box, landmarks, True)
+            data, _ = how.crop(image, box, landmarks, True)
             simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=crop)
     return [
-        dict(zip(("frame", *model.dims), (str(number), *rows.told(values)), strict=True))
+        dict(zip(("frame", *model.dims), (str(number), *results.value_cells(values)), strict=True))
         for number, values in enumerate(model(crops, shown))
     ]
 

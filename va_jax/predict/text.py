@@ -1,4 +1,4 @@
-"""Text on pictures: anti-aliased, each string rendered once."""
+"""Text on images: anti-aliased, each string rendered once."""
 
 import functools
 import pathlib
@@ -10,38 +10,35 @@ from PIL import ImageFont
 Colour = tuple[int, int, int]
 
 FONT = "fonts/ttf/DejaVuSans.ttf"
-"""Of matplotlib. Digits and signs are of one width, so numbers do not jump; most scripts are in."""
+"""Ships with matplotlib. Its digits and signs have one width, so numbers do not jump."""
 
 MINUS = "\N{MINUS SIGN}"  # as wide as a plus
 
-REMEMBERED = 4096
-"""Strings kept: numbers of two digits, for some dimensions."""
-
 
 def width(text: str, size: int) -> int:
-    """Of the text in pixels, as `write` places it; `size` is that of the font in pixels."""
+    """Return the width of a text in pixels; `size` is that of the font in pixels."""
     return rendered(text, size).shape[1]
 
 
 def height(size: int) -> int:
-    """Of a line, from above the tallest letter to below the deepest."""
+    """Return the height of a line in pixels, from the tallest letter to the deepest."""
     return sum(_font(size).getmetrics())
 
 
 def write(
     image: UInt8[np.ndarray, "height width 3"], text: str, x: int, y: int, size: int, colour: Colour
 ) -> None:
-    """Put text on the image, its upper left corner at (x, y); what lies outside is cut off."""
-    share = rendered(text, size)
+    """Write text on the image, its upper left corner at (x, y); parts outside are cut off."""
+    cover = rendered(text, size)
     top, left = max(-y, 0), max(-x, 0)
-    under = image[max(y, 0) : max(y + share.shape[0], 0), max(x, 0) : max(x + share.shape[1], 0)]
-    share = share[top : top + under.shape[0], left : left + under.shape[1], None]
-    under[:] = under + (np.array(colour, np.float32) - under) * share
+    under = image[max(y, 0) : max(y + cover.shape[0], 0), max(x, 0) : max(x + cover.shape[1], 0)]
+    cover = cover[top : top + under.shape[0], left : left + under.shape[1], None]
+    under[:] = under + (np.array(colour, np.float32) - under) * cover
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
+@functools.lru_cache(maxsize=4096)  # numbers with two digits, for some dimensions
 def rendered(text: str, size: int) -> Float[np.ndarray, "height width"]:
-    """How much of each pixel the text covers."""
+    """Return the share of each pixel that the text covers."""
     font = _font(size)
     mask, (left, top) = font.getmask2(text, mode="L")
     wide, tall = mask.size
@@ -54,6 +51,6 @@ def rendered(text: str, size: int) -> Float[np.ndarray, "height width"]:
 
 @functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib  # which takes a while, and most commands write no text
+    import matplotlib  # slow to import, and most commands write no text
 
     return ImageFont.truetype(str(pathlib.Path(matplotlib.get_data_path()) / FONT), size)
