@@ -17,7 +17,6 @@ from tfds_builders.labels import Labels
 from tfds_builders.pictures import Picture
 from tfds_builders.writer import Tally
 from va_jax import faces
-from va_jax.faces import stored
 from va_jax.types import InputError
 from va_jax.video import facts, jpeg, read
 
@@ -102,7 +101,7 @@ def _ready(material: Material, config: Any, points: int, tally: Tally) -> Iterat
     """A JPEG of the right size is kept byte for byte, others are resized and encoded again."""
     images = pictures.numbered_images(material.pictures)
     first, last = material.first, max(images) if material.last is None else material.last
-    held, unknown = cropping.black(config), stored.unknown(points)
+    held, unknown = cropping.black(config), faces.unknown_landmarks(points)
     for number in range(first, last + 1):
         if number in images:
             held = cropping.read_crop(
@@ -120,7 +119,7 @@ def _placed(material: Material, config: Any, points: int, tally: Tally) -> Itera
     last, stored_points = material.first - 1, material.landmarks or {}
     for picture in _pictures(material, tally=tally):
         last = picture.number
-        place, landmarks = places.get(picture.number), stored.unknown(points)
+        place, landmarks = places.get(picture.number), faces.unknown_landmarks(points)
         shown = place is not None and cropping.usable(place) and picture.image is not None
         if picture.image is None:
             tally["no_image"] += 1
@@ -132,7 +131,7 @@ def _placed(material: Material, config: Any, points: int, tally: Tally) -> Itera
             data = jpeg.encode(crop, config.jpeg_quality)
             points_here = stored_points.get(picture.number) if shown and points else None
             if points_here is not None:
-                landmarks = stored.in_crop(matrix, points_here, config.size)
+                landmarks = faces.landmarks_in_crop(matrix, points_here, config.size)
             elif shown and points:
                 tally["no_landmarks"] += 1
         yield Cut(picture.number, picture.time_s, data, shown, landmarks)
@@ -146,12 +145,12 @@ def _detected(
     times_s: list[float] = []
     images = _noting_times(_pictures(material, config.max_side), times_s)
     find = detector(config.min_face)
-    track = faces.main_face(faces.follow(images, find, every=config.detect_every))
+    track = faces.choose_subject(faces.track_faces(images, find, every=config.detect_every))
     fps = pictures.mean_fps(times_s) or _fps_of_one_frame(material)
     stream = _pictures(material, config.max_side, tally)
     if track is None:
         return fps, _blank(stream, config, points, tally)
-    return fps, _aligned(stream, faces.held(faces.smooth(track)), material, config, tally)
+    return fps, _aligned(stream, faces.fill_gaps(faces.smooth(track)), material, config, tally)
 
 
 def _fps_of_one_frame(material: Material) -> float:
@@ -190,18 +189,19 @@ def _aligned(
     data = cropping.black(config)
     places = zip(track.boxes, track.landmarks, track.shown, strict=True)
     for picture, (box, place, shown) in zip(stream, places, strict=True):
-        landmarks = stored.unknown(faces.DETECTED_POINTS)
+        landmarks = faces.unknown_landmarks(faces.DETECTED_POINTS)
         if picture.image is None:
             tally["no_image"] += 1
         else:
             tally["not_found"] += int(not shown)
             try:
-                data, landmarks = faces.store(
-                    picture.image, box, place, bool(shown), config.size, config.jpeg_quality
+                crop, landmarks = faces.crop_face(
+                    picture.image, box, place, bool(shown), config.size
                 )
             except InputError as error:
                 where = f"{material.pictures}: at {picture.time_s:.3f} s"
                 raise InputError(f"{where}: {error}") from error
+            data = jpeg.encode(crop, config.jpeg_quality)
         yield Cut(picture.number, picture.time_s, data, bool(shown), landmarks)
 
 
@@ -209,5 +209,9 @@ def _blank(stream: Iterator[Picture], config: Any, points: int, tally: Tally) ->
     for picture in stream:
         tally["not_found"] += 1
         yield Cut(
-            picture.number, picture.time_s, cropping.black(config), False, stored.unknown(points)
+            picture.number,
+            picture.time_s,
+            cropping.black(config),
+            False,
+            faces.unknown_landmarks(points),
         )

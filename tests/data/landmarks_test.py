@@ -12,7 +12,7 @@ from va_jax.data import eval_plan, pipeline, sources, windows
 from va_jax.data.landmarks import MIRROR, move
 from va_jax.data.pipeline import TrainingData
 from va_jax.data.transforms import Geometry, draw, warp
-from va_jax.faces.crops import five_points
+from va_jax.faces.crop import five_points
 from va_jax.types import InputError
 
 STORED = 64  # side of the drawn images, pixels
@@ -128,7 +128,7 @@ def test_a_window_holds_the_landmarks_of_its_frames_and_zeros_elsewhere(stride):
 @pytest.mark.parametrize("size", [16, 24])
 def test_evaluation_batches_hold_landmarks_that_only_change_their_units(size):
     source = fakes.source(landmarks=5)
-    plan = [step.read for step in eval_plan.whole_lanes(source.tracks, 4, 16, 1)]
+    plan = [step.read for step in eval_plan.plan_whole_tracks(source.tracks, 4, 16, 1)]
     batches = pipeline.evaluation_batches(source, plan, 16, 1, size, 2)
     for items, batch in zip(plan, batches, strict=True):
         for row, window in enumerate(items):

@@ -1,10 +1,18 @@
-"""Faces in images and videos: detect, follow, choose, smooth, align."""
+"""Faces in images and videos: detect, track, choose the subject, smooth, crop."""
 
-from va_jax.faces.crops import align, crop_box, five_points, transform_points
-from va_jax.faces.follow import follow
-from va_jax.faces.mtcnn import Detections, Detector
-from va_jax.faces.stored import DETECTED_POINTS, store
-from va_jax.faces.tracks import FaceTrack, held, main_face, smooth
+from va_jax.faces.crop import (
+    DETECTED_POINTS,
+    align,
+    crop_box,
+    crop_face,
+    five_points,
+    landmarks_in_crop,
+    transform_points,
+    unknown_landmarks,
+)
+from va_jax.faces.detect import Detections, Detector
+from va_jax.faces.subject import choose_subject, fill_gaps, smooth
+from va_jax.faces.track import FaceTrack, track_faces
 
 __all__ = [
     "DETECTED_POINTS",
@@ -12,12 +20,14 @@ __all__ = [
     "Detector",
     "FaceTrack",
     "align",
+    "choose_subject",
     "crop_box",
+    "crop_face",
+    "fill_gaps",
     "five_points",
-    "follow",
-    "held",
-    "main_face",
+    "landmarks_in_crop",
     "smooth",
-    "store",
+    "track_faces",
     "transform_points",
+    "unknown_landmarks",
 ]

@@ -1,74 +1,92 @@
-"""The three nets of MTCNN as functions of their weights, on images or on the crops of boxes.
+"""Run the three nets of MTCNN on images, or on the crops of boxes, as functions of their weights.
 
-Images are RGB [n, height, width, 3], normalised as (x - 127.5) / 128. Every net returns box
-corrections first and the logits of (no face, face) last.
+Images are RGB [n, height, width, 3], normalized as (x - 127.5) / 128. Every net returns the
+corrections of boxes first and the logits of (no face, face) last.
 """
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 EXACT = jax.lax.Precision.HIGHEST  # the nets are small, and their scores meet thresholds
 
 
 def pnet(weights: Any, x: Array) -> tuple[Array, Array]:
-    """The proposal net: [n, rows, columns, 4] and [n, rows, columns, 2], a window each 2 pixels."""
+    """Apply the proposal net: [n, rows, columns, 4] and [.., 2] for a window every two pixels."""
     x, (kernel, bias, *rest) = _trunk(weights, x, [(2, "SAME"), None, None])
     return _conv(x, kernel, bias), _conv(x, *rest)
 
 
-def rnet(weights: Any, x: Array) -> tuple[Array, ...]:
-    """The refining net: [n, 4] and [n, 2] of crops [n, 24, 24, 3]."""
+def rnet(weights: Any, x: Array) -> tuple[Array, Array]:
+    """Apply the refining net: [n, 4] and [n, 2] for crops [n, 24, 24, 3]."""
     x, heads = _trunk(weights, x, [(3, "SAME"), (3, "VALID"), None])
     return _heads(heads, x)
 
 
-def onet(weights: Any, x: Array) -> tuple[Array, ...]:
-    """The output net: [n, 4], landmarks [n, 10] (all x, then all y), [n, 2] of 48-pixel crops."""
+def onet(weights: Any, x: Array) -> tuple[Array, Array, Array]:
+    """Apply the output net to crops [n, 48, 48, 3]: [n, 4], landmarks [n, 10], [n, 2].
+
+    The landmarks are five x, then five y.
+    """
     x, heads = _trunk(weights, x, [(3, "SAME"), (3, "VALID"), (2, "SAME"), None])
     return _heads(heads, x)
 
 
-def on_crops(
-    net: Any,
+@dataclasses.dataclass(frozen=True)
+class CropNet:
+    """A net that looks at crops of boxes."""
+
+    apply: Callable[[Any, Array], tuple[Array, ...]]
+    size: int  # side of its crops, pixels
+    batch: int  # crops per step
+
+
+RNET = CropNet(rnet, size=24, batch=8)
+ONET = CropNet(onet, size=48, batch=2)
+
+
+def apply_to_crops(
+    net: CropNet,
     weights: Any,
     image: Array,
     boxes: Float[Array, "n 4"],
-    valid: Array,
-    size: int,
-    at_once: int,
+    valid: Bool[Array, "n"],
 ) -> Any:
-    """The net's outputs for the crops of `boxes`, of which the valid ones come first.
+    """Apply a net to the crops of `boxes`, of which the valid ones come first.
 
-    The loop ends with the last valid box: generous caps cost nothing where faces are few.
+    The loop ends after the last valid box, so generous caps cost nothing where faces are few. The
+    outputs of the other boxes are zero or arbitrary.
     """
-    slots = -(-boxes.shape[0] // at_once) * at_once
+    slots = -(-boxes.shape[0] // net.batch) * net.batch
     padded = jnp.pad(boxes, ((0, slots - boxes.shape[0]), (0, 0)))
 
-    def chunk(start: Array) -> Any:
-        return net(
-            weights, _crops(image, jax.lax.dynamic_slice_in_dim(padded, start, at_once), size)
-        )
+    def apply_from(start: Array) -> Any:
+        batch = jax.lax.dynamic_slice_in_dim(padded, start, net.batch)
+        return net.apply(weights, _cut_crops(image, batch, net.size))
 
     def step(i: Array, outputs: Any) -> Any:
         return jax.tree.map(
-            lambda out, new: jax.lax.dynamic_update_slice_in_dim(out, new, i * at_once, 0),
+            lambda out, new: jax.lax.dynamic_update_slice_in_dim(out, new, i * net.batch, 0),
             outputs,
-            chunk(i * at_once),
+            apply_from(i * net.batch),
         )
 
-    shapes = jax.eval_shape(chunk, jnp.int32(0))
+    shapes = jax.eval_shape(apply_from, jnp.int32(0))
     empty = jax.tree.map(lambda s: jnp.zeros((slots, *s.shape[1:]), s.dtype), shapes)
-    outputs = jax.lax.fori_loop(0, -(-valid.sum() // at_once), step, empty)
+    outputs = jax.lax.fori_loop(0, -(-valid.sum() // net.batch), step, empty)
     return jax.tree.map(lambda out: out[: boxes.shape[0]], outputs)
 
 
-def _crops(image: Array, boxes: Float[Array, "n 4"], size: int) -> Float[Array, "n size size 3"]:
-    """Corner-aligned bilinear crops, normalised, zero outside the image.
+def _cut_crops(
+    image: Array, boxes: Float[Array, "n 4"], size: int
+) -> Float[Array, "n size size 3"]:
+    """Cut bilinear crops aligned at the corner pixels, normalized, zero outside the image.
 
-    The factor (side - 1) / side is the convention the weights are used with elsewhere.
+    The factor (side - 1) / side is the convention with which the weights are used elsewhere.
     """
     height, width = image.shape[:2]
     steps = jnp.linspace(0, 1, size)[None]
@@ -93,7 +111,7 @@ def _crops(image: Array, boxes: Float[Array, "n 4"], size: int) -> Float[Array, 
 
 
 def _trunk(weights: Any, x: Array, pools: list[tuple[int, str] | None]) -> tuple[Array, Any]:
-    """Convolution, PReLU and pool for each entry of `pools`; returns the unused weights too."""
+    """Apply convolution, PReLU and pool for each of `pools`; return the unused weights too."""
     for pool in pools:
         kernel, bias, slope, *weights = weights
         x = _prelu(_conv(x, kernel, bias), slope)
@@ -103,7 +121,7 @@ def _trunk(weights: Any, x: Array, pools: list[tuple[int, str] | None]) -> tuple
     return x, weights
 
 
-def _heads(weights: Any, x: Array) -> tuple[Array, ...]:
+def _heads(weights: Any, x: Array) -> Any:
     kernel, bias, slope, *heads = weights
     x = x.swapaxes(1, 2).reshape(x.shape[0], -1)  # the weights count columns before rows
     x = _prelu(_dense(x, kernel, bias), slope)

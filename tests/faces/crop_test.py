@@ -1,10 +1,18 @@
-"""Geometry of the crops: by hand, under rotation, beyond the border, and without aliasing."""
+"""Crops agree with hand-made geometry, under rotation and beyond the border, without aliasing."""
 
 import cv2
 import numpy as np
 import pytest
 
-from va_jax.faces.crops import align, crop_box, five_points, transform_points, warp
+from va_jax.faces.crop import (
+    align,
+    crop_box,
+    crop_face,
+    five_points,
+    landmarks_in_crop,
+    transform_points,
+    warp,
+)
 from va_jax.types import InputError
 
 UPRIGHT = np.array([[40, 50], [80, 50], [60, 65], [45, 80], [75, 80]], np.float64)
@@ -15,7 +23,7 @@ def turned(points: np.ndarray, degrees: float, centre: tuple[float, float]) -> n
     return (points - centre) @ np.array([[c, s], [-s, c]]) + centre
 
 
-def test_upright_face_is_placed_as_by_hand():
+def test_an_upright_face_lands_where_hand_calculation_puts_it():
     # eyes 40 apart, mouth 30 below: the square of side 80 around (60, 65), from (20, 25)
     _, matrix = align(np.zeros((200, 200, 3), np.uint8), UPRIGHT, 80)
     seen = transform_points(matrix, UPRIGHT)
@@ -23,7 +31,7 @@ def test_upright_face_is_placed_as_by_hand():
     np.testing.assert_allclose(seen, UPRIGHT - [60, 65] + 39.5, atol=1e-9)
 
 
-def test_long_face_is_bounded_by_the_height_of_mouth_to_eyes():
+def test_a_long_face_is_bounded_by_the_height_of_mouth_to_eyes():
     long = UPRIGHT + np.array([[0, 0], [0, 0], [0, 0], [0, 30], [0, 30]])
     _, matrix = align(np.zeros((200, 200, 3), np.uint8), long, 60)
     assert matrix[0, 0] == pytest.approx(60 / (2 * 60))
@@ -42,7 +50,7 @@ def test_alignment_undoes_any_rotation(degrees):
     )
 
 
-def test_crop_shows_what_the_matrix_says():
+def test_the_crop_agrees_with_its_matrix():
     image = np.zeros((200, 240, 3), np.uint8)
     points = turned(UPRIGHT, 25, (60, 65)) + np.array([60, 30])
     for colour, point in enumerate(points[[0, 1, 3]]):
@@ -55,14 +63,14 @@ def test_crop_shows_what_the_matrix_says():
         np.testing.assert_allclose(centroid, point, atol=1.5)  # drawn at whole pixels
 
 
-def test_unturned_crop_of_the_same_size_copies_pixels():
+def test_an_upright_crop_at_the_same_scale_copies_pixels():
     image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
     crop, matrix = crop_box(image, np.array([9.5, 4.5, 41.5, 36.5]), 32)
     np.testing.assert_array_equal(crop, image[5:37, 10:42])
     np.testing.assert_allclose(matrix, [[1, 0, -10], [0, 1, -5]])
 
 
-def test_box_crop_is_square_with_its_margin_and_black_outside():
+def test_a_box_crop_is_square_with_its_margin_and_black_outside():
     image = np.full((100, 100, 3), 200, np.uint8)
     crop, matrix = crop_box(image, np.array([-10.0, 30, 10, 70]), 60, margin=0.25)
     assert matrix[0, 0] == pytest.approx(60 / (1.5 * 40))
@@ -72,7 +80,7 @@ def test_box_crop_is_square_with_its_margin_and_black_outside():
     assert (crop[:, 31:] == 200).all()
 
 
-def test_shrinking_averages_and_so_does_not_alias():
+def test_shrinking_averages_without_aliasing():
     stripes = np.zeros((512, 512, 3), np.uint8)
     stripes[:, ::2] = 255
     crop, _ = crop_box(stripes, np.array([-0.5, -0.5, 511.5, 511.5]), 64)
@@ -83,7 +91,23 @@ def test_shrinking_averages_and_so_does_not_alias():
     np.testing.assert_allclose(crop, mean, atol=1)
 
 
-def test_outside_takes_the_named_value():
+def test_a_face_is_cropped_along_its_landmarks_or_with_a_margin_around_its_box():
+    image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    box = np.array([20.0, 25, 100, 105])
+    for margin, (expected, matrix) in (
+        (None, align(image, UPRIGHT, 48)),
+        (0.2, crop_box(image, box, 48, 0.2)),
+    ):
+        crop, points = crop_face(image, box, UPRIGHT, True, 48, margin)
+        np.testing.assert_array_equal(crop, expected)
+        np.testing.assert_allclose(points, (transform_points(matrix, UPRIGHT) + 0.5) / 48)
+        np.testing.assert_array_equal(points, landmarks_in_crop(matrix, UPRIGHT, 48))
+        crop, points = crop_face(image, box, UPRIGHT, False, 48, margin)
+        np.testing.assert_array_equal(crop, expected)
+        assert np.isnan(points).all()
+
+
+def test_pixels_outside_the_image_take_the_given_value():
     matrix = np.array([[1.0, 0, 100], [0, 1, 0]])
     assert (warp(np.zeros((8, 8, 3), np.uint8), matrix, 8, outside=128) == 128).all()
 
@@ -97,12 +121,12 @@ def test_five_points_of_68_and_of_49_are_the_same():
     np.testing.assert_allclose(five_points(inner), expected)
 
 
-def test_impossible_placements_are_refused():
+def test_landmarks_and_boxes_without_a_square_are_refused():
     image = np.zeros((20, 20, 3), np.uint8)
     for landmarks in (np.full((5, 2), 7.0), np.full((5, 2), np.nan)):
-        with pytest.raises(InputError, match="no eye line"):
+        with pytest.raises(InputError, match=r"landmarks.*no eye line"):
             align(image, landmarks, 16)
-    with pytest.raises(InputError, match="has no area"):
+    with pytest.raises(InputError, match=r"box \[5.*no area"):
         crop_box(image, np.array([5.0, 5, 5, 9]), 16)
     with pytest.raises(InputError, match="21 landmarks"):
         five_points(np.zeros((21, 2)))

@@ -1,4 +1,4 @@
-"""The detector: parity with its package, padding, crowds, and weight files that run nothing."""
+"""The detector agrees with its package, handles crowds, and reads weights without running code."""
 
 import importlib.util
 import io
@@ -6,19 +6,21 @@ import pathlib
 import pickle
 
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from va_jax.faces import mtcnn
-from va_jax.faces.mtcnn import Detector
-from va_jax.faces.weights import load_weights, read_arrays
+from va_jax.faces import detect
+from va_jax.faces.detect import Detector, iou
+from va_jax.faces.detector_weights import load_weights, read_arrays
 from va_jax.types import InputError
 from va_jax.video.read import read_frames
 
 lz4_frame = pytest.importorskip("lz4.frame")
 
-# What the mtcnn package 1.0.0 gives under TensorFlow 2 for the first frame of smile.mp4, with the
-# pyramid 12/40 * .709^k: x, y, width, height, score, five x, five y.
+# Output of the mtcnn package 1.0.0 under TensorFlow 2 for the first frame of smile.mp4, with the
+# pyramid 12/40 * 0.709^k: x, y, width, height, score, five x, five y.
 PACKAGE_SMILE = [
     *(221.4334, 84.893, 147.9627, 204.7052, 0.9998),
     *(258.761, 327.5269, 294.9055, 271.7723, 327.8155),
@@ -43,8 +45,8 @@ def exact_pyramid(image: np.ndarray, scales: list[float]) -> list[np.ndarray]:
     return [(cv2.resize(image, s, interpolation=cv2.INTER_AREA) - 127.5) / 128 for s in sizes]
 
 
-def test_cascade_gives_what_the_package_gives(smile, monkeypatch):
-    monkeypatch.setattr(mtcnn, "_pyramid", exact_pyramid)
+def test_the_cascade_agrees_with_the_mtcnn_package(smile, monkeypatch):
+    monkeypatch.setattr(detect, "build_pyramid", exact_pyramid)
     found = Detector(refinements=0)(smile)
     x, y, width, height, score = PACKAGE_SMILE[:5]
     np.testing.assert_allclose(found.boxes, [[x, y, x + width, y + height]], atol=0.01)
@@ -53,24 +55,35 @@ def test_cascade_gives_what_the_package_gives(smile, monkeypatch):
     np.testing.assert_allclose(found.landmarks, landmarks[None], atol=0.01)
 
 
-def test_halved_pyramid_is_the_area_mean(smile):
-    scales = mtcnn._scales(smile.shape[:2], 40)
+def test_the_overlap_of_boxes_agrees_with_hand_calculation():
+    box = np.array([0.0, 0, 4, 4])
+    others = np.array([[0, 0, 4, 4], [2, 0, 6, 4], [1, 1, 3, 3], [4, 0, 8, 4], [9, 9, 9, 9]], float)
+    for as_array in (np.asarray, jnp.asarray):
+        expected = [1, 8 / 24, 4 / 16, 0, 0]
+        np.testing.assert_allclose(iou(as_array(box[None]), as_array(others)), expected, rtol=1e-6)
+        expected = [1, 8 / 16, 1, 0, 0]
+        over_smaller = iou(as_array(box[None]), as_array(others), over_smaller=True)
+        np.testing.assert_allclose(over_smaller, expected, rtol=1e-6)
+
+
+def test_a_pyramid_of_halved_images_is_close_to_the_area_mean(smile):
+    scales = detect.pyramid_scales(smile.shape[:2], 40)
     assert len(scales) == 7
     for fast, exact in zip(
-        mtcnn._pyramid(smile, scales), exact_pyramid(smile, scales), strict=True
+        detect.build_pyramid(smile, scales), exact_pyramid(smile, scales), strict=True
     ):
         assert fast.shape == exact.shape
         assert np.abs(fast - exact).mean() < 0.02
 
 
-def test_a_shifted_picture_shifts_the_landmarks(smile, detector):
+def test_a_shifted_image_shifts_the_landmarks(smile, detector):
     moved = cv2.copyMakeBorder(smile, 24, 0, 0, 40, cv2.BORDER_CONSTANT)[:360, 40:]
     moved = np.ascontiguousarray(moved)
     shift = detector(moved).landmarks - detector(smile).landmarks
     np.testing.assert_allclose(shift - [-40, 24], 0, atol=3)  # of a face 145 pixels wide
 
 
-def test_mirrored_face_keeps_its_points_in_the_order_as_seen(smile, detector):
+def test_a_mirrored_face_has_its_points_in_the_order_of_the_image(smile, detector):
     mirrored = detector(np.ascontiguousarray(smile[:, ::-1])).landmarks[0]
     expected = detector(smile).landmarks[0][[1, 0, 2, 4, 3]]
     expected[:, 0] = smile.shape[1] - 1 - expected[:, 0]
@@ -86,31 +99,33 @@ def crowd(smile) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def crowd_found(crowd) -> mtcnn.Detections:
+def crowd_found(crowd) -> detect.Detections:
     return Detector(80, caps=(128, 128, 32))(crowd)
 
 
-def test_a_crowd_is_found(crowd_found):
+def test_every_face_of_a_crowd_is_found(crowd_found):
     assert len(crowd_found.boxes) == 6
     assert (np.diff(crowd_found.scores) <= 0).all()
 
 
-def test_a_cap_that_cuts_something_off_warns_and_changes_no_other_face(crowd, crowd_found):
-    with pytest.warns(UserWarning, match=r"caps\[2\]=4 cut off candidates"):
+def test_a_cap_that_drops_candidates_warns_and_leaves_the_other_faces_unchanged(crowd, crowd_found):
+    with pytest.warns(UserWarning, match=r"caps\[2\]=4"):
         few = Detector(80, caps=(100, 90, 4))(crowd)
     assert 0 < len(few.boxes) <= 4
     gaps = np.abs(few.landmarks[:, None] - crowd_found.landmarks).max((2, 3))
-    assert gaps.min(1).max() < 1e-2  # the padding is another, the faces are the same
+    assert gaps.min(1).max() < 1e-2  # other padding, same faces
 
 
-def test_one_compilation_serves_all_images_of_a_size(smile, detector):
+def test_one_compilation_serves_all_images_of_a_size(smile, detector, caplog):
     detector(smile)
-    compiled = mtcnn._detect._cache_size()
-    detector(smile[::-1].copy())
-    assert mtcnn._detect._cache_size() == compiled
+    with jax.log_compiles():
+        detector(smile[::-1].copy())
+        assert "Compiling" not in caplog.text
+        detector(smile[:200])
+    assert "Compiling" in caplog.text
 
 
-def test_an_image_smaller_than_a_face_has_none(detector):
+def test_an_image_smaller_than_a_face_has_no_face(detector):
     found = detector(np.zeros((30, 300, 3), np.uint8))
     assert found.boxes.shape == (0, 4)
     assert found.landmarks.shape == (0, 5, 2)
@@ -119,26 +134,26 @@ def test_an_image_smaller_than_a_face_has_none(detector):
 @pytest.mark.parametrize(
     ("options", "reason"), [({"min_face": 8}, "min_face=8"), ({"caps": (32, 0, 4)}, "caps=")]
 )
-def test_senseless_options_are_refused(options, reason):
+def test_options_out_of_range_are_refused(options, reason):
     with pytest.raises(InputError, match=reason):
         Detector(**options)
 
 
-def test_weights_are_complete():
+def test_the_weights_are_complete():
     shapes = {net: [array.shape for array in arrays] for net, arrays in load_weights().items()}
     assert shapes["pnet"][0] == (3, 3, 3, 10)
     assert shapes["onet"][-6:] == [(256, 4), (4,), (256, 10), (10,), (256, 2), (2,)]
     assert sum(array.size for arrays in load_weights().values() for array in arrays) == 495_850
 
 
-def test_missing_package_says_how_to_install_it(monkeypatch):
+def test_the_error_for_a_missing_package_names_the_install_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install mtcnn"):
         load_weights.__wrapped__()
 
 
 class Touch:
-    """Unpickled by the ordinary reader, it makes a file."""
+    """An object that creates a file when the ordinary reader unpickles it."""
 
     def __init__(self, path: pathlib.Path):
         self.path = str(path)
@@ -147,11 +162,11 @@ class Touch:
         return exec, (f"open({self.path!r}, 'w').close()",)
 
 
-def test_a_malicious_weight_file_runs_nothing(tmp_path):
+def test_a_malicious_weight_file_runs_no_code(tmp_path):
     trace = tmp_path / "trace"
     code = pickle.dumps([np.zeros(2, np.float32), Touch(trace)])
     pickle.loads(code)
-    assert trace.exists()  # the file is as dangerous as meant
+    assert trace.exists()  # the attack works on the ordinary reader
     trace.unlink()
     (tmp_path / "evil.lz4").write_bytes(lz4_frame.compress(code))
     with pytest.raises(InputError, match=r"it names (builtins\.exec|numpy)"):

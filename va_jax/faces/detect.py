@@ -1,0 +1,263 @@
+"""Find the faces in one image with MTCNN: boxes, scores and five landmarks.
+
+Zhang et al. 2016, "Joint face detection and alignment using multi-task cascaded convolutional
+networks", with the weights of the `mtcnn` package. A proposal net slides over an image pyramid, a
+second net refines its boxes, and a third refines them again and places the landmarks. Every stage
+has a fixed number of slots, so a detector compiles once for each image size.
+"""
+
+import dataclasses
+import functools
+import warnings
+from typing import Any
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, UInt8
+
+from va_jax.faces.crop import warp
+from va_jax.faces.detector_weights import load_weights
+from va_jax.faces.nets import ONET, RNET, apply_to_crops, onet, pnet
+from va_jax.types import InputError
+
+Boxes = Float[Array, "n 4"]  # x1, y1, x2, y2 in pixels
+Scores = Float[Array, "n"]
+Valid = Bool[Array, "n"]  # which slots hold a candidate
+
+LEVEL_RATIO = 0.709  # scale of one pyramid level over that of the level before
+PNET_WINDOW = 12  # side of the proposal net's window, pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """The faces in one image, best first, in pixels of that image; empty arrays if there are none.
+
+    The landmarks are the left eye, right eye, nose, left and right mouth corner, as they appear in
+    the image.
+    """
+
+    boxes: Float32[np.ndarray, "faces 4"]  # x1, y1, x2, y2; may reach beyond the image
+    scores: Float32[np.ndarray, "faces"]  # 0 to 1
+    landmarks: Float32[np.ndarray, "faces 5 2"]  # x, y
+
+
+class Detector:
+    """A function that finds the upright faces in an RGB image.
+
+    It finds few of the faces that are rolled by more than 40 degrees.
+
+    Args:
+        min_face: smallest side of a face, pixels.
+        thresholds: lowest score that passes each of the three nets.
+        caps: most candidates per pyramid level, for the second net and for the third net. The
+            detector warns when a cap drops candidates, as it may in a crowd.
+        refinements: how often the third net runs again on an anti-aliased crop around its own last
+            box. 0 gives the published cascade; our choice is 2, with which the landmarks move a
+            third to a half less between frames.
+
+    Raises:
+        InputError: `min_face` or one of the `caps` is too small.
+    """
+
+    def __init__(
+        self,
+        min_face: int = 40,
+        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.8),
+        caps: tuple[int, int, int] = (64, 64, 16),
+        refinements: int = 2,
+    ):
+        if min_face < PNET_WINDOW:
+            raise InputError(f"min_face={min_face} is too small; give at least {PNET_WINDOW} px")
+        if min(caps) < 1:
+            raise InputError(f"caps={caps} must all be positive; give three numbers from 1 on")
+        self.min_face, self.thresholds, self.caps = min_face, thresholds, caps
+        self.refinements = refinements
+        self._weights = jax.device_put(load_weights())
+        self._warned = set()
+
+    def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Detections:
+        """Return the faces in an image; the first image of each size compiles for some seconds."""
+        scales = pyramid_scales(image.shape[:2], self.min_face)
+        if not scales:
+            return Detections(*(np.zeros((0, *s), np.float32) for s in ((4,), (), (5, 2))))
+        levels = build_pyramid(image, scales)
+        outputs = _detect(self._weights, image, levels, scales, self.thresholds, self.caps)
+        boxes, scores, landmarks, valid, candidates = jax.device_get(outputs)
+        self._warn_if_capped(candidates.tolist())
+        best = np.argsort(-scores, stable=True)
+        best = best[valid[best]]
+        boxes, scores, landmarks = boxes[best], scores[best], landmarks[best]
+        for face in range(len(boxes)):
+            self._refine_in_place(image, boxes[face], landmarks[face])
+        return Detections(boxes, scores, landmarks)
+
+    def _warn_if_capped(self, candidates: list[int]) -> None:
+        for stage, (cap, count) in enumerate(zip(self.caps, candidates, strict=True)):
+            if count > cap and stage not in self._warned:
+                self._warned.add(stage)
+                warnings.warn(
+                    f"caps[{stage}]={cap} drops candidates (there are {count}); "
+                    "raise it if faces are missed",
+                    stacklevel=3,
+                )
+
+    def _refine_in_place(self, image: np.ndarray, box: np.ndarray, landmarks: np.ndarray) -> None:
+        """Move a box [4] and its landmarks [5, 2] as long as the third net is sure of a face."""
+        for _ in range(self.refinements):
+            side = (box[2:] - box[:2]).max()
+            low = (box[:2] + box[2:] - side) / 2
+            zoom = (ONET.size - 1) / side  # the net's windows are aligned at the corner pixels
+            matrix = np.array([[zoom, 0, -low[0] * zoom], [0, zoom, -low[1] * zoom]], np.float64)
+            crop = warp(image, matrix, ONET.size, outside=128)
+            square = np.concatenate([low, low + side])[None]
+            outputs = _run_third_net(self._weights["onet"], crop[None], square)
+            moved, score, points = jax.device_get(outputs)
+            if score[0] <= self.thresholds[2]:
+                return
+            box[:], landmarks[:] = moved[0], points[0]
+
+
+def iou(boxes: Any, others: Any, over_smaller: bool = False) -> Any:
+    """Return the intersection over union of boxes [..., 4], NumPy or JAX arrays that broadcast.
+
+    With `over_smaller`, divide by the area of the smaller box in place of the union.
+    """
+    xp = jnp if isinstance(boxes, jax.Array) else np
+    low = xp.maximum(boxes[..., :2], others[..., :2])
+    high = xp.minimum(boxes[..., 2:], others[..., 2:])
+    shared = xp.maximum(high - low, 0).prod(-1)
+    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    other_area = (others[..., 2:] - others[..., :2]).prod(-1)
+    whole = xp.minimum(area, other_area) if over_smaller else area + other_area - shared
+    return shared / xp.maximum(whole, 1e-9)  # 0 for boxes without area
+
+
+def pyramid_scales(shape: tuple[int, ...], min_face: int) -> list[float]:
+    """Return the falling scales at which faces of `min_face` pixels and more fill a window."""
+    scales, scale = [], PNET_WINDOW / min_face
+    while int(min(shape) * scale) >= PNET_WINDOW:
+        scales.append(scale)
+        scale *= LEVEL_RATIO
+    return scales
+
+
+def build_pyramid(image: np.ndarray, scales: list[float]) -> list[np.ndarray]:
+    """Shrink an image by area averaging to each of the falling scales, normalized to [-1, 1].
+
+    Small levels start from a halved image. This takes less than half of the time, and changes only
+    the weights of the pixels on the edge of an averaged area.
+    """
+    height, width = image.shape[:2]
+    source, levels = image.astype(np.float32), []
+    for scale in scales:
+        while source.shape[1] > 3 * width * scale:
+            half = (-(-source.shape[1] // 2), -(-source.shape[0] // 2))
+            source = cv2.resize(source, half, interpolation=cv2.INTER_AREA)
+        size = (int(width * scale), int(height * scale))
+        levels.append((cv2.resize(source, size, interpolation=cv2.INTER_AREA) - 127.5) / 128)
+    return levels
+
+
+@functools.partial(jax.jit, static_argnames=("thresholds", "caps"))
+def _detect(
+    weights: Any, image: Array, levels: list[Array], scales: list[Any], thresholds: Any, caps: Any
+) -> Any:
+    """Return boxes, scores, landmarks, valid, and how many candidates each cap met."""
+    boxes, scores, valid, most = _run_first_net(
+        weights["pnet"], levels, scales, thresholds[0], caps[0]
+    )
+    candidates = [most, valid.sum()]
+
+    boxes, _, valid = _keep_best(caps[1], boxes, scores, valid)
+    boxes = _to_squares(boxes)
+    shift, logits = apply_to_crops(RNET, weights["rnet"], image, boxes, valid)
+    boxes, scores = _shifted(boxes, shift), _face_scores(logits)
+    valid &= scores > thresholds[1]
+    valid &= _not_suppressed(boxes, scores, valid, 0.7)
+    candidates.append(valid.sum())
+
+    boxes, _, valid = _keep_best(caps[2], boxes, scores, valid)
+    boxes = _to_squares(boxes)
+    outputs = apply_to_crops(ONET, weights["onet"], image, boxes, valid)
+    boxes, scores, landmarks = _to_pixels(boxes, *outputs)
+    valid &= scores > thresholds[2]
+    valid &= _not_suppressed(boxes, scores, valid, 0.7, over_smaller=True)
+    return boxes, scores, landmarks, valid, jnp.stack(candidates)
+
+
+def _run_first_net(
+    weights: Any, levels: list[Array], scales: list[Any], threshold: float, cap: int
+) -> tuple[Boxes, Scores, Valid, Array]:
+    """Return the proposals of all levels, and the most candidates on one level."""
+    found, counts = [], []
+    for level, scale in zip(levels, scales, strict=True):
+        boxes, scores = _propose(weights, level, scale)
+        valid = scores > threshold
+        counts.append(valid.sum())
+        boxes, scores, valid = _keep_best(cap, boxes, scores, valid)
+        found.append((boxes, scores, valid & _not_suppressed(boxes, scores, valid, 0.5)))
+    boxes, scores, valid = (jnp.concatenate(parts) for parts in zip(*found, strict=True))
+    valid &= _not_suppressed(boxes, scores, valid, 0.7)
+    return boxes, scores, valid, jnp.stack(counts).max()
+
+
+def _propose(weights: Any, level: Array, scale: Any) -> tuple[Boxes, Scores]:
+    """Return every window of one pyramid level as a box in pixels of the image, and its score."""
+    shift, logits = pnet(weights, level[None])
+    rows, columns = logits.shape[1:3]
+    y, x = (2 * jnp.arange(n, dtype=jnp.float32) for n in (rows, columns))
+    y, x = jnp.meshgrid(y, x, indexing="ij")
+    corner = jnp.stack([x, y], -1).reshape(-1, 2)
+    boxes = jnp.concatenate([corner + 1, corner + PNET_WINDOW], -1)
+    boxes = (boxes + shift.reshape(-1, 4) * (PNET_WINDOW - 1)) / scale
+    return boxes, _face_scores(logits.reshape(-1, 2))
+
+
+@jax.jit
+def _run_third_net(weights: Any, crops: Array, boxes: Boxes) -> tuple[Array, Array, Array]:
+    """Return boxes, scores and landmarks refined from uint8 crops [n, 48, 48, 3] of squares."""
+    return _to_pixels(boxes, *onet(weights, (crops.astype(jnp.float32) - 127.5) / 128))
+
+
+def _to_pixels(
+    boxes: Boxes, shift: Array, points: Array, logits: Array
+) -> tuple[Boxes, Scores, Array]:
+    """Map the third net's outputs to pixels; its landmarks refer to the box it received."""
+    sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
+    landmarks = points.reshape(-1, 2, 5).swapaxes(1, 2) * sides + boxes[:, None, :2] - 1
+    return _shifted(boxes, shift), _face_scores(logits), landmarks
+
+
+def _keep_best(
+    count: int, boxes: Boxes, scores: Scores, valid: Valid
+) -> tuple[Array, Array, Array]:
+    """Return the `count` best entries, valid ones first."""
+    _, chosen = jax.lax.top_k(jnp.where(valid, scores, -1), min(count, scores.shape[0]))
+    return boxes[chosen], scores[chosen], valid[chosen]
+
+
+def _not_suppressed(
+    boxes: Boxes, scores: Scores, valid: Valid, max_overlap: float, over_smaller: bool = False
+) -> Valid:
+    """Return True where no better valid box overlaps by more than `max_overlap`, in one pass."""
+    overlap = iou(boxes[:, None], boxes[None], over_smaller)
+    own, other = scores[:, None], scores[None]
+    earlier = jnp.tri(len(scores), k=-1, dtype=bool)
+    better = ((other > own) | ((other == own) & earlier)) & valid[None]
+    return ~(better & (overlap > max_overlap)).any(1)
+
+
+def _to_squares(boxes: Boxes) -> Boxes:
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).max(-1, keepdims=True) / 2
+    return jnp.concatenate([centre - half, centre + half], -1)
+
+
+def _shifted(boxes: Boxes, shift: Boxes) -> Boxes:
+    return boxes + shift * jnp.tile(boxes[:, 2:] - boxes[:, :2] + 1, (1, 2))
+
+
+def _face_scores(logits: Float[Array, "n 2"]) -> Scores:
+    return jax.nn.softmax(logits)[:, 1]

@@ -1,0 +1,225 @@
+"""Track the faces of a video: link detections over time by position, motion and size."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int32
+from scipy.optimize import linear_sum_assignment
+
+from va_jax.faces.detect import Detections, iou
+from va_jax.types import InputError
+
+# Our choices; distances are in sides of the face.
+CUT_CHANGE = 25.0  # mean change of a grey thumbnail, of 255, that marks a hard cut
+REACH = 0.5  # a face is expected within this distance,
+REACH_PER_S = 2.0  # plus this for every second since it was last found,
+MAX_REACH = 1.5  # but no further than this
+MAX_GROWTH = 0.5  # largest change of the log of its side between two detections
+MISSED_COST = 0.5  # for continuing a track that the search before did not find
+MAX_JUMP = 1.0  # positions further apart than this are not interpolated
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceTrack:
+    """One face through all frames 0..N-1 of a video, in pixels of the frames.
+
+    Boxes and landmarks are NaN and scores 0 where the face has no position. Frames with the same
+    `segment` number are consecutive, without a miss or a cut; it is -1 where no face is shown.
+    """
+
+    boxes: Float32[np.ndarray, "frames 4"]  # x1, y1, x2, y2
+    landmarks: Float32[np.ndarray, "frames 5 2"]  # in the order of Detections
+    scores: Float32[np.ndarray, "frames"]
+    segment: Int32[np.ndarray, "frames"]
+    time_s: Float64[np.ndarray, "frames"]
+
+    @property
+    def shown(self) -> Bool[np.ndarray, "frames"]:
+        """True where the face was found, or lies between two successive searches that found it."""
+        return self.segment >= 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Search:
+    """One frame that was searched for faces."""
+
+    number: int  # among the searches
+    frame: int
+    time_s: float
+    shot: int
+    found: Detections
+
+
+class _Tracklet:
+    """The detections of one face in one shot."""
+
+    def __init__(self, search: _Search, face: int):
+        self.hits = [(search, face)]
+        self.box = search.found.boxes[face].astype(np.float64)
+        self._speed = np.zeros(2)  # pixels per second
+
+    @property
+    def last(self) -> _Search:
+        return self.hits[-1][0]
+
+    def add(self, search: _Search, face: int) -> None:
+        box = search.found.boxes[face].astype(np.float64)
+        speed = (_centre(box) - _centre(self.box)) / (search.time_s - self.last.time_s)
+        self._speed = speed if len(self.hits) == 1 else (self._speed + speed) / 2
+        self.hits.append((search, face))
+        self.box = box
+
+    def cost(self, search: _Search, box: np.ndarray) -> float:
+        """Return how badly a box continues the tracklet; inf where it is too far away.
+
+        The cost is the sum of distance, change of size and lack of overlap with the expected box.
+        A face that the last search missed costs more: it would otherwise take over the detection
+        of the face in front of it when that one turns round.
+        """
+        unseen_s = search.time_s - self.last.time_s
+        expected = self.box + np.tile(self._speed * min(unseen_s, 0.5), 2)
+        distance = _distance(box, expected)
+        growth = abs(np.log(side_of(box) / side_of(expected)))
+        if distance > min(REACH + REACH_PER_S * unseen_s, MAX_REACH) or growth > MAX_GROWTH:
+            return np.inf
+        missed = search.number - self.last.number > 1
+        return distance + growth + 1 - iou(expected, box) + MISSED_COST * missed
+
+    def longest_run(self) -> int:
+        """Return the largest number of successive searches that found the face."""
+        numbers = np.array([search.number for search, _ in self.hits])
+        return max(map(len, np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)))
+
+
+def track_faces(
+    frames: Iterable[tuple[float, np.ndarray]],
+    detector: Callable[[np.ndarray], Detections],
+    every: int = 1,
+    confirm: int = 3,
+    keep_s: float = 1.0,
+) -> list[FaceTrack]:
+    """Find the faces of a video and link them to tracks over all its frames.
+
+    The detector searches every `every`-th frame, the frames on both sides of a hard cut, and the
+    last frame. Positions are interpolated between two successive searches that both found the
+    face. The frames of a longer gap are not shown. Memory holds two frames at a time.
+
+    Args:
+        frames: (time in seconds, RGB image) in time order.
+        detector: finds the faces in one image.
+        every: frames from one search to the next.
+        confirm: successive searches that must find a face, since false detections rarely last; all
+            searches if there are fewer.
+        keep_s: how long a face may stay unseen within a shot and keep its identity.
+
+    Returns:
+        The tracks, in the order in which they first appear.
+
+    Raises:
+        InputError: there is no frame, or an option is out of range.
+    """
+    if every < 1 or confirm < 1:
+        raise InputError(f"every={every} and confirm={confirm} must be at least 1")
+    time_s, searches = _search_frames(frames, detector, every)
+    tracklets: list[_Tracklet] = []
+    for search in searches:
+        alive = [
+            tracklet
+            for tracklet in tracklets
+            if tracklet.last.shot == search.shot and search.time_s - tracklet.last.time_s <= keep_s
+        ]
+        continued = _assign(alive, search)
+        for face in range(len(search.found.boxes)):
+            if face in continued:
+                continued[face].add(search, face)
+            else:
+                tracklets.append(_Tracklet(search, face))
+    least = min(confirm, len(searches))
+    return [_interpolate(each, time_s) for each in tracklets if each.longest_run() >= least]
+
+
+def _search_frames(
+    frames: Iterable[tuple[float, np.ndarray]],
+    detector: Callable[[np.ndarray], Detections],
+    every: int,
+) -> tuple[Float64[np.ndarray, "frames"], list[_Search]]:
+    times_s: list[float] = []
+    searches: list[_Search] = []
+    shot, image, thumbnail = 0, None, None
+
+    def search(image: np.ndarray) -> None:
+        frame = len(times_s) - 1
+        if not searches or searches[-1].frame < frame:
+            found = detector(image)
+            searches.append(_Search(len(searches), frame, times_s[-1], shot, found))
+
+    for now_s, image_now in frames:
+        before = thumbnail
+        thumbnail = cv2.resize(image_now, (32, 32), interpolation=cv2.INTER_AREA).mean(-1)
+        cut = before is not None and np.abs(thumbnail - before).mean() > CUT_CHANGE
+        if cut and image is not None:
+            search(image)
+            shot += 1
+        times_s.append(now_s)
+        image = image_now
+        if cut or not searches or len(times_s) - 1 - searches[-1].frame >= every:
+            search(image)
+    if image is None:
+        raise InputError("Cannot track faces: the video has no frame. Replace the video.")
+    search(image)
+    return np.array(times_s, np.float64), searches
+
+
+def _assign(tracklets: list[_Tracklet], search: _Search) -> dict[int, _Tracklet]:
+    """Return the tracklet that each detection continues: the pairs of least total cost."""
+    costs = np.array([[each.cost(search, box) for box in search.found.boxes] for each in tracklets])
+    if not costs.size:
+        return {}
+    far = 1e3  # above any sum of real costs, so that as many as possible are paired
+    pairs = zip(*linear_sum_assignment(np.minimum(costs, far)), strict=True)
+    return {int(face): tracklets[row] for row, face in pairs if np.isfinite(costs[row, face])}
+
+
+def _interpolate(tracklet: _Tracklet, time_s: np.ndarray) -> FaceTrack:
+    """Return the track of a tracklet, with positions between successive detections."""
+    values = np.full((len(time_s), 15), np.nan)
+    segment = np.full(len(time_s), -1, np.int32)
+    last, last_value, number = None, np.empty(0), -1
+    for search, face in tracklet.hits:
+        found, frame = search.found, search.frame
+        value = np.concatenate(
+            [found.boxes[face], found.landmarks[face].ravel(), found.scores[face : face + 1]]
+        )
+        if (
+            last is not None
+            and search.number == last.number + 1
+            and _distance(value, last_value) <= MAX_JUMP
+        ):
+            between = slice(last.frame + 1, frame)
+            share = (time_s[between] - last.time_s) / (search.time_s - last.time_s)
+            values[between] = last_value + share[:, None] * (value - last_value)
+            segment[between] = number
+        else:
+            number += 1
+        values[frame], segment[frame] = value, number
+        last, last_value = search, value
+    values = values.astype(np.float32)
+    scores = np.where(segment >= 0, values[:, 14], np.float32(0))
+    return FaceTrack(values[:, :4], values[:, 4:14].reshape(-1, 5, 2), scores, segment, time_s)
+
+
+def side_of(box: Float[np.ndarray, "values"]) -> float:
+    """Return the side of the square with the area of a box, at least 1 pixel."""
+    return float(np.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 1.0)))
+
+
+def _centre(box: np.ndarray) -> np.ndarray:
+    return (box[:2] + box[2:4]) / 2
+
+
+def _distance(box: np.ndarray, other: np.ndarray) -> float:
+    """Return the distance of two centres in sides of the boxes."""
+    distance = np.hypot(*(_centre(box) - _centre(other)))
+    return float(distance / np.sqrt(side_of(box) * side_of(other)))
