@@ -16,10 +16,10 @@ Section = TypeVar("Section")
 class Limits:
     """Legal values of a key, or of each entry of a tuple."""
 
-    low: float | None = None  # both ends legal
-    high: float | None = None
-    above: float | None = None  # ends not legal
-    below: float | None = None
+    low: float | int | None = None  # both ends legal
+    high: float | int | None = None
+    above: float | int | None = None  # ends not legal
+    below: float | int | None = None
     legal: tuple[str, ...] = ()
 
     def allow(self, value: Any) -> bool:

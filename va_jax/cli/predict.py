@@ -1,64 +1,54 @@
-"""Predict anyone's video: `python -m va_jax.predict MODEL SOURCE...`.
+"""Predict valence and arousal of videos, images or a camera with a run or an exported model.
 
-MODEL is an export or the workdir of a run. A SOURCE is a video, a folder of videos, an image, a
-pattern such as "clips/*.mp4", or the number of a camera; docs/predict.md tells the rest. Exit code
-1 if any source failed, each in a line; the others are predicted.
+    va_jax predict exported video.mp4 --overlay=seen.mp4 --plot=seen.png
+    va_jax predict exported clips/ --out=predicted
+    va_jax predict exported 0 --csv=-
+
+A SOURCE is a video, a folder of videos, an image, a pattern such as "clips/*.mp4", or the number of
+a camera. Every source gives a csv file with a row for each frame of each face. The exit code is 1
+if a source failed; the others are predicted.
 """
 
+import argparse
 import pathlib
 import signal
 import sys
 import warnings
 
-from absl import app, flags, logging
+from absl import logging
 
-from va_jax.cli import flags as command_line
-from va_jax.predict import preprocessing, run
-from va_jax.predict.predictor import TRACKS
 from va_jax.types import InputError
 
-OUT = flags.DEFINE_string("out", ".", "folder of the outputs, NAME.csv for each source")
-CSV = flags.DEFINE_string("csv", None, "one file for all rows instead; - is standard output")
-OVERLAY = flags.DEFINE_string("overlay", None, "also write the video with what is said of it")
-PLOT = flags.DEFINE_string("plot", None, "also draw the values over time, a .png")
-EVERY = flags.DEFINE_integer(
-    "every", preprocessing.DETECT_EVERY, "frames from one search for faces to the next", 1
-)
-TRACK = flags.DEFINE_enum(
-    "track", TRACKS[0], TRACKS, "the one subject of a video, or every face in it"
-)
-PROCESSED = flags.DEFINE_bool("processed", False, "values after the post-processing of the model")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace what is there")
-PROGRESS = flags.DEFINE_bool("progress", True, "show a progress bar")
-SECONDS = flags.DEFINE_float("seconds", None, "of a camera: stop after so long", 0)
+TRACKS = ("largest", "all")
 
 
-def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every file it reads
-    warnings.showwarning = lambda message, *_: run.report("warning", str(message))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing half-written stays
-    try:
-        if len(argv) < 3:
-            raise InputError("name a model and what to predict; see --help")
-        well = run.predict(
-            argv[1],
-            argv[2:],
-            run.Outputs(
-                pathlib.Path(OUT.value),
-                CSV.value,
-                pathlib.Path(OVERLAY.value) if OVERLAY.value else None,
-                pathlib.Path(PLOT.value) if PLOT.value else None,
-                OVERWRITE.value,
-                PROGRESS.value,
-            ),
-            run.Choices(TRACK.value, EVERY.value, PROCESSED.value, SECONDS.value),
-        )
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0 if well else 1)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="exported model, or workdir of a run")
+    add("sources", nargs="+", metavar="SOURCE", help="what to predict")
+    add("--out", type=pathlib.Path, default=".", help="folder of the csv files, NAME.csv each")
+    add("--csv", help="one file for all rows instead; - is standard output")
+    add("--overlay", type=pathlib.Path, help="video to write, with faces and values drawn on it")
+    add("--plot", type=pathlib.Path, help="picture to write, with the values over time; .png")
+    add("--every", type=int, default=1, help="frames between face detections; default %(default)s")
+    add("--track", choices=TRACKS, default=TRACKS[0], help="the largest face, or all faces")
+    add("--processed", action="store_true", help="apply the post-processing of the model")
+    add("--overwrite", action="store_true", help="replace existing files")
+    add("--progress", action=argparse.BooleanOptionalAction, default=True, help="progress bar")
+    add("--seconds", type=float, help="stop a camera after this time")
 
 
-if __name__ == "__main__":
-    app.run(main, flags_parser=command_line.parse)
+def run(args: argparse.Namespace) -> int:
+    from va_jax.predict.outputs import Outputs
+    from va_jax.predict.run import Choices, predict, report
+
+    logging.set_verbosity(logging.WARNING)  # Orbax logs every file it reads
+    warnings.showwarning = lambda message, *_: report("warning", str(message))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up half-written files
+    for name, low in (("every", 1), ("seconds", 0)):
+        value = getattr(args, name)
+        if value is not None and value < low:
+            raise InputError(f"--{name}={value}: set at least {low}")
+    outputs = Outputs(args.out, args.csv, args.overlay, args.plot, args.overwrite, args.progress)
+    choices = Choices(args.track, args.every, args.processed, args.seconds)
+    return 0 if predict(args.model, args.sources, outputs, choices) else 1

@@ -1,93 +1,55 @@
-"""Picture what a network is fed: `python -m va_jax.browse DATA_DIR NAME --out=sheet.png`.
+"""Draw the windows that a network is trained on: as stored, as the network gets them, with labels.
 
-DATA_DIR and NAME (of a built set) may be left out where --config names them. The windows are the
-first that a training run with these settings and this seed draws, augmented as that run does it.
+    va_jax preview synthetic_faces/quickstart --out=sheet.png --augment.crop=0.7
+    va_jax preview --config=teixeira2021.py:resnet50 --data.name=sewa/224 --out=sheet.png
+
+The windows are the first that a training run with this config and seed draws. Any key of the config
+can be overridden as --KEY=VALUE. Without --config the augmentation is strong enough to be seen.
 """
 
-import functools
+import argparse
 import pathlib
-import sys
 
-from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+from absl import logging
 
 from va_jax import config as configuration
-from va_jax.cli import flags as command_line
-from va_jax.data import preview
+from va_jax.cli import config_file
 from va_jax.types import InputError
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "FILE.py or FILE.py:VARIANT of a training: what no flag says is as there"
-)
-OUT = flags.DEFINE_string("out", None, "the picture to write, a .png")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace the picture that is there")
-WINDOWS = flags.DEFINE_integer("windows", 4, "windows in the picture", 1, preview.MOST)
+TAKES_CONFIG_KEYS = True
 
-DEFAULTS = {  # what no flag says and no config; ours, strong enough to be seen
-    "seed": 0,
-    "data": {"dir": "", "name": "", "train": "train", "size": 0},
-    "window": {"length": 64, "hop": 32, "stride": 1, "remainder": "pad"},
-    "augment": {
-        "flip": True, "crop": 0.85, "rotation_deg": 10.0,
-        "brightness": 0.2, "contrast": 0.2, "saturation": 0.3, "hue": 0.03,
-    },
+AUGMENT = {
+    "crop": 0.85, "rotation_deg": 10.0,
+    "brightness": 0.2, "contrast": 0.2, "saturation": 0.3, "hue": 0.03,
 }  # fmt: skip
-
-HELP = {  # flag -> the key of a config that it replaces, and what it says
-    "split": ("data.train", "split of the set"),
-    "seed": ("seed", "another one shows other windows"),
-    "size": ("data.size", "side of the fed frames, pixels; 0: as stored"),
-    "length": ("window.length", "frames of a window"),
-    "stride": ("window.stride", "frames from one frame of a window to the next"),
-    "flip": ("augment.flip", "mirror every second window"),
-    "crop": ("augment.crop", "smallest side of the random crop, fraction of the image"),
-    "rotation_deg": ("augment.rotation_deg", "half-range of turns"),
-    "brightness": ("augment.brightness", "relative half-range"),
-    "contrast": ("augment.contrast", "relative half-range"),
-    "saturation": ("augment.saturation", "relative half-range"),
-    "hue": ("augment.hue", "half-range, in turns about the grey axis"),
-}
-
-MAKE = {
-    str: flags.DEFINE_string, bool: flags.DEFINE_bool,
-    int: flags.DEFINE_integer, float: flags.DEFINE_float,
-}  # fmt: skip
+"""Augmentation without a config: our choice, strong enough to be seen."""
 
 
-def define(name: str, key: str, text: str) -> flags.FlagHolder:
-    """The flag `name`, within the limits of its key; None where it is not given."""
-    default = functools.reduce(lambda tree, part: tree[part], key.split("."), DEFAULTS)
-    limits = configuration.RANGES.get(key, ())
-    return MAKE[type(default)](name, None, f"{text}; default {default}", *limits)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data", nargs="?", metavar="NAME", help="built data set; default: data.name of the config")
+    add("--config", metavar="FILE[:VARIANT]", help="config file of a training run")
+    add("--data_dir", help="folder of the built sets; default: data.dir of the config")
+    add("--out", required=True, type=pathlib.Path, help="picture to write, a .png")
+    add("--overwrite", action="store_true", help="replace an existing picture")
+    add("--windows", type=int, default=4, help="windows in the picture; default %(default)s")
 
 
-OVERRIDES = {key: define(name, key, text) for name, (key, text) in HELP.items()}
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    from va_jax.data import preview
 
-
-def settings(places: list[str]) -> ConfigDict:
-    """A training config, or as much of one as a sheet needs, with what was given put in."""
-    if len(places) != 2 and (places or CONFIG.value is None):
-        told = f"not {' '.join(places)!r}" if places else "such as data synthetic_faces/quickstart"
-        raise InputError(f"name a folder of built data sets and a set in it, {told}")
-    given = {key: flag.value for key, flag in OVERRIDES.items() if flag.value is not None}
-    given |= dict(zip(("data.dir", "data.name"), places, strict=False))
-    config = ConfigDict(DEFAULTS) if CONFIG.value is None else CONFIG.value
-    config.update_from_flattened_dict(given)
-    if CONFIG.value is not None:
-        configuration.check(config)
-    return config
-
-
-def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)  # TFDS tells every set it opens
-    try:
-        if OUT.value is None:
-            raise InputError("--out is missing; name the picture to write, such as sheet.png")
-        out = pathlib.Path(OUT.value)
-        print(preview.sheet(settings(argv[1:]), WINDOWS.value, out, OVERWRITE.value))
-    except InputError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    app.run(main, flags_parser=functools.partial(command_line.parse, config=CONFIG))
+    logging.set_verbosity(logging.WARNING)  # TFDS logs every set it opens
+    base = None
+    if args.config is None:
+        base = configuration.parse({"data": {"name": "none"}, "augment": AUGMENT})
+    config = config_file.read(args.config, overrides, base)
+    given = {"name": args.data, "dir": args.data_dir}
+    config.data.update({key: value for key, value in given.items() if value is not None})
+    if config.data.name in ("", "none"):
+        raise InputError("NAME is missing; name a built data set, such as video_folder/112")
+    if not 1 <= args.windows <= preview.MAX_WINDOWS:
+        raise InputError(f"--windows={args.windows}: set a number from 1 to {preview.MAX_WINDOWS}")
+    parsed = configuration.parse(config)
+    lines = preview.write_preview(parsed, args.windows, args.out, args.overwrite)
+    print(*lines, args.out, sep="\n")
+    return 0
