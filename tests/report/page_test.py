@@ -1,4 +1,4 @@
-"""The page of an evaluation: it needs nothing but itself, holds every recording, tells the card."""
+"""The page of an evaluation: it is self-contained and shows every recording and every score."""
 
 import base64
 import dataclasses
@@ -44,7 +44,7 @@ def named(source, name, **fields):
 
 
 def recordings():
-    """Ordinary ones, one of a single frame, a constant, an unlabelled, one with a hole, hostile."""
+    """Return recordings: ordinary, a single frame, constant, unlabelled, with a hole, hostile."""
     hole = trace(3, 120, "b")
     target = hole.target.copy()
     target[40:70] = np.nan
@@ -62,14 +62,14 @@ def recordings():
 
 def split(traces):
     processed = [0.9 * each.pred for each in traces]
-    card = metric_card(traces, DIMS, {"valence": 0.1, "arousal": 0.0}, resamples=50)
-    card["processed"] = {
+    table = metric_card(traces, DIMS, {"valence": 0.1, "arousal": 0.0}, resamples=50)
+    table["processed"] = {
         "fitted_on": "dev",
         "steps": dict.fromkeys(DIMS, "scale by 0.9 & <nothing> else"),
         "scores": scores(traces, processed, DIMS, resamples=50),
     }
-    card["ceiling"] = {"valence": 0.875, "arousal": 0.9375}
-    return Split(card, traces, processed)
+    table["ceiling"] = {"valence": 0.875, "arousal": 0.9375}
+    return Split(table, traces, processed)
 
 
 def evaluation(traces, **fields):
@@ -80,17 +80,17 @@ def evaluation(traces, **fields):
     ]
     unlabelled = Split(metric_card(blank, DIMS, {"valence": 0.1, "arousal": 0.0}), blank)
     curve = LagCurve((-1.0, 0.0, 1.0), (0.1, 0.3, 0.2), 0.0, 0.3)
-    told = {
+    values = {
         "title": "a run <i>of</i> a & b", "facts": {"data set": "set <1>"}, "dims": DIMS,
         "splits": {"dev": split(traces), "test": unlabelled}, "history": history, "step": 2,
         "lags": {"valence": curve},
         "thumbnails": lambda name, index, numbers: [JPEG, *[b""] * (len(numbers) - 1)],
     }  # fmt: skip
-    return Evaluation(**(told | fields))
+    return Evaluation(**(values | fields))
 
 
 class Reader(html.parser.HTMLParser):
-    """Fails where a tag is not closed in its turn; gathers what the tests ask for."""
+    """Collects tags, ids, tables and text; fails if a tag is not closed in order."""
 
     def __init__(self, text):
         super().__init__()
@@ -110,7 +110,7 @@ class Reader(html.parser.HTMLParser):
         elif tag == "tr":
             self.tables[-1].append([])
         elif tag in ("td", "th"):
-            self.tables[-1][-1].append(["", ""])  # the number, and what stands under it
+            self.tables[-1][-1].append(["", ""])  # the number, and the small text under it
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -126,13 +126,13 @@ class Reader(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    told = evaluation(recordings())
-    page.write(workdir, told)
+    source = evaluation(recordings())
+    page.write(workdir, source)
     text = (workdir / "report.html").read_text()
-    return workdir, told, text, Reader(text)
+    return workdir, source, text, Reader(text)
 
 
-def test_the_page_refers_to_nothing_but_itself(made):
+def test_the_page_loads_nothing_from_elsewhere(made):
     *_, text, reader = made
     for tag, attrs in reader.tags:
         assert not {"srcset", "action", "poster", "background", "onclick", "onload"} & set(attrs)
@@ -143,7 +143,7 @@ def test_the_page_refers_to_nothing_but_itself(made):
     assert policy.startswith("default-src 'none'; img-src data:;")
 
 
-def test_the_page_is_well_formed_and_its_links_lead_somewhere(made):
+def test_the_page_is_well_formed_and_its_links_have_targets(made):
     reader = made[-1]
     assert len(reader.ids) == len(set(reader.ids))
     links = [a["href"] for tag, a in reader.tags if tag == "a"]
@@ -151,17 +151,17 @@ def test_the_page_is_well_formed_and_its_links_lead_somewhere(made):
     assert len(links) > 20
 
 
-def test_every_image_says_what_it_shows(made):
+def test_every_image_has_an_alternative_text(made):
     images = [attrs for tag, attrs in made[-1].tags if tag == "img"]
     assert len(images) >= 4 + len(recordings())
     assert all(len(attrs["alt"]) > 10 for attrs in images)
 
 
-def test_every_recording_of_the_last_split_with_labels_is_there(made):
-    workdir, told, text, reader = made
+def test_every_recording_of_the_last_split_with_labels_is_shown(made):
+    workdir, source, text, reader = made
     heads = [head for head in re.findall(r"<article[^>]*><h3>(.*?) <small>", text)]
     names = [html.unescape(head) for head in heads]
-    expected = [each.track.track_id for each in told.splits["dev"].traces]
+    expected = [each.track.track_id for each in source.splits["dev"].traces]
     assert sorted(names) == sorted(expected)
     assert names.index("t2") < names.index("t10")
     listed = [row[0][0] for row in reader.tables[-1][1:]]
@@ -184,15 +184,15 @@ def shown(value):
     return f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
 
 
-def test_the_tables_hold_the_numbers_of_the_card(made):
-    _, told, _, reader = made
-    card = told.splits["dev"].card
+def test_the_page_shows_the_numbers_of_the_metrics_table(made):
+    _, source, _, reader = made
+    metrics_table = source.splits["dev"].metrics_table
     for table, dim in zip(reader.tables, DIMS, strict=False):
         rows = [row for row in table[1:] if len(row) > 1]
         expected = [
-            *card["scores"][dim].values(),
-            *card["processed"]["scores"][dim].values(),
-            *(baseline[dim]["pooled"] for baseline in card["baselines"].values()),
+            *metrics_table["scores"][dim].values(),
+            *metrics_table["processed"]["scores"][dim].values(),
+            *(baseline[dim]["pooled"] for baseline in metrics_table["baselines"].values()),
         ]
         assert len(rows) == len(expected) + 1  # and the ceiling
         for row, numbers in zip(rows, expected, strict=False):
@@ -202,19 +202,19 @@ def test_the_tables_hold_the_numbers_of_the_card(made):
             for key, (_, under) in zip(METRICS, row[1:6], strict=True):
                 ends = (numbers.get("interval") or {}).get(key)
                 known = ends and None not in ends
-                assert under == " to ".join(map(shown, ends)) if known else True
-        assert rows[-1][1][0] == shown(card["ceiling"][dim])
+                assert under == f"[{', '.join(map(shown, ends))}]" if known else True
+        assert rows[-1][1][0] == shown(metrics_table["ceiling"][dim])
 
 
-def test_the_list_of_recordings_holds_the_numbers_of_the_card(made):
-    _, told, _, reader = made
-    split = told.splits["dev"]
+def test_the_list_of_recordings_shows_the_scores_of_each(made):
+    _, source, _, reader = made
+    split = source.splits["dev"]
     frames = {each.track.track_id: each for each in split.traces}
     for row in reader.tables[-1][1:]:
         name, cells = row[0][0], [cell for cell, _ in row]
         each = frames[name]
         assert cells[3:5] == [f"{len(each.pred):,}", f"{each.mask.sum():,}"]
-        found = split.card["recordings"].get(name)
+        found = split.metrics_table["recordings"].get(name)
         keys = [(dim, key) for dim in DIMS for key in ("ccc", "rmse")]
         if found:
             assert cells[5:] == [shown(found[dim][key]) for dim, key in keys]
@@ -223,7 +223,7 @@ def test_the_list_of_recordings_holds_the_numbers_of_the_card(made):
             assert set(cells[5:]) == {"\N{EN DASH}"}
 
 
-def test_the_page_embeds_the_pictures_that_lie_beside_it(made):
+def test_the_page_embeds_the_pictures_in_its_folder(made):
     workdir, *_, reader = made
     sources = {attrs["src"] for tag, attrs in reader.tags if tag == "img"}
     paths = sorted((workdir / "plots").rglob("*.png"))
@@ -234,13 +234,13 @@ def test_the_page_embeds_the_pictures_that_lie_beside_it(made):
         assert f"data:image/png;base64,{data}" in sources, path
 
 
-def test_the_worst_recordings_are_those_of_lowest_mean_ccc_that_are_long_enough(made):
-    _, told, text, _ = made
-    split = told.splits["dev"]
+def test_the_worst_recordings_have_the_lowest_mean_ccc_among_those_long_enough(made):
+    _, source, text, _ = made
+    split = source.splits["dev"]
     long = {e.track.track_id for e in split.traces if e.mask.sum() / e.track.fps >= 2}
     means = {
         name: np.mean([row["ccc"] for row in found.values()])
-        for name, found in split.card["recordings"].items()
+        for name, found in split.metrics_table["recordings"].items()
         if name in long
     }
     section = text[text.index('id="worst"') : text.index('id="recordings"')]
@@ -250,7 +250,7 @@ def test_the_worst_recordings_are_those_of_lowest_mean_ccc_that_are_long_enough(
     assert "no face" in section
 
 
-def test_pictures_of_an_earlier_evaluation_are_gone(tmp_path):
+def test_pictures_of_an_earlier_evaluation_are_removed(tmp_path):
     page.write(tmp_path, evaluation(recordings()[:3]))
     fewer = recordings()[:2]
     page.write(tmp_path, evaluation(fewer, splits={"dev": split(fewer)}, lags={}))
@@ -262,7 +262,7 @@ def test_pictures_of_an_earlier_evaluation_are_gone(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_evaluation_that_fails_leaves_the_earlier_page(tmp_path):
+def test_a_failed_evaluation_leaves_the_earlier_page(tmp_path):
     traces = recordings()[:2]
     page.write(tmp_path, evaluation(traces))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
@@ -275,14 +275,13 @@ def test_an_evaluation_that_fails_leaves_the_earlier_page(tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
-def test_a_set_with_one_dimension_and_no_labels_has_a_page(tmp_path):
+def test_a_data_set_with_one_dimension_and_no_labels_has_a_page(tmp_path):
     source = trace(1, 30)
     blank = dataclasses.replace(
         source, pred=source.pred[:, :1], target=np.full((30, 1), np.nan, np.float32)
     )
-    card = metric_card([blank], ("dominance",))
-    told = Evaluation("t", {}, ("dominance",), {"test": Split(card, [blank])})
-    page.write(tmp_path, told)
+    table = metric_card([blank], ("dominance",))
+    page.write(tmp_path, Evaluation("t", {}, ("dominance",), {"test": Split(table, [blank])}))
     reader = Reader((tmp_path / "report.html").read_text())
     assert "predictions only" in reader.text
     assert "not scored" in next(a["alt"] for tag, a in reader.tags if tag == "img")
@@ -306,16 +305,16 @@ addEventListener("load", () => {
   const rising = names();
   button.click();
   const images = [...document.images].map(seen);
-  document.documentElement.dataset.told = JSON.stringify(
+  document.documentElement.dataset.seen = JSON.stringify(
     { images: images.length, bad: images.filter(good => !good).length, asked, rising,
       falling: names() });
 });
 """
-"""Runs before the document is dumped, so it may not wait for anything."""
+"""Runs before the document is dumped, so it must not wait for anything."""
 
 
 def browse(path, profile):
-    """What headless Chromium makes of the page: the document and what it wrote to its console."""
+    """Return the document after headless Chromium has run it, and its console output."""
     names = ("chromium", "chromium-browser", "google-chrome")
     browser = next(filter(None, map(shutil.which, names)), None)
     if browser is None:
@@ -332,7 +331,7 @@ def browse(path, profile):
 
 
 def watched(workdir, text):
-    """A copy of the page with `CHECK` in it, which its policy admits, that loads all images."""
+    """Write a copy of the page that runs `CHECK` and loads every image at once."""
     digest = base64.b64encode(hashlib.sha256(CHECK.encode()).digest()).decode()
     text = text.replace("script-src '", f"script-src 'sha256-{digest}' '")
     text = text.replace(' loading="lazy" decoding="async"', "")
@@ -341,14 +340,14 @@ def watched(workdir, text):
     return path
 
 
-def test_a_browser_shows_all_images_sorts_the_list_and_asks_for_nothing(made, tmp_path):
-    _, told, text, reader = made
+def test_a_browser_shows_all_images_sorts_the_list_and_requests_nothing(made, tmp_path):
+    _, source, text, reader = made
     dom, console = browse(watched(tmp_path, text), tmp_path / "profile")
     assert console == []
-    seen = json.loads(dict(Reader(dom).tags[0][1])["data-told"])
+    seen = json.loads(dict(Reader(dom).tags[0][1])["data-seen"])
     assert seen["images"] == [tag for tag, _ in reader.tags].count("img")
     assert (seen["bad"], seen["asked"]) == (0, 0)
-    found = told.splits["dev"].card["recordings"]
+    found = source.splits["dev"].metrics_table["recordings"]
     rows = [row[0][0] for row in reader.tables[-1][1:]]  # anchors are numbered in this order
     value = {
         f"#trace-{i + 1}": found[n]["valence"]["ccc"] for i, n in enumerate(rows) if n in found
@@ -364,14 +363,14 @@ def test_a_browser_shows_all_images_sorts_the_list_and_asks_for_nothing(made, tm
 @pytest.mark.slow
 def test_hundreds_of_recordings_make_a_page_that_opens(tmp_path):
     traces = [trace(n, 60, fps=25.0) for n in range(600)]
-    told = evaluation(traces)
+    source = evaluation(traces)
     began = time.process_time()
-    page.write(tmp_path, told)
+    page.write(tmp_path, source)
     assert time.process_time() - began < 0.1 * len(traces)
     text = (tmp_path / "report.html").read_text()
     assert len(text) < 30e6
     dom, console = browse(watched(tmp_path, text), tmp_path / "profile")
     assert console == []
-    seen = json.loads(dict(Reader(dom).tags[0][1])["data-told"])
+    seen = json.loads(dict(Reader(dom).tags[0][1])["data-seen"])
     assert seen["images"] > 600
     assert (seen["bad"], seen["asked"]) == (0, 0)

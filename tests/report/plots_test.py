@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: nothing is lost by thinning, and what is drawn is what is there."""
+"""Pictures of an evaluation: thinning loses nothing, and every kind of recording can be drawn."""
 
 import dataclasses
 import warnings
@@ -49,7 +49,7 @@ def test_a_short_trace_is_not_thinned():
     np.testing.assert_array_equal([low, high], [source.pred[:, 0]] * 2)
 
 
-def test_one_frame_that_does_not_count_among_many_is_seen():
+def test_a_single_frame_that_is_not_scored_is_visible_among_many():
     source = trace(0, 40_000, fps=200.0)
     face = source.face.copy()
     face[20_000] = False
@@ -57,14 +57,14 @@ def test_one_frame_that_does_not_count_among_many_is_seen():
     assert (one != opened(figure().draw(source, TITLES, None))).any()
 
 
-def test_a_recording_looks_the_same_whatever_was_drawn_before_it():
+def test_a_recording_looks_the_same_whatever_was_drawn_before():
     reused = figure()
     first = reused.draw(TRACES[0], TITLES, None)
     reused.draw(TRACES[1], ["another", "title"], None)
     assert reused.draw(TRACES[0], TITLES, None) == first
 
 
-def test_frames_that_do_not_count_lie_on_grey():
+def test_frames_that_are_not_scored_have_a_grey_background():
     source = trace(4, 400)
     face = np.ones(400, bool)
     face[200:] = False
@@ -89,7 +89,7 @@ def test_a_labelled_frame_between_unlabelled_ones_is_a_dot():
     assert 4 <= dark.sum() <= 100
 
 
-def test_a_long_recording_goes_on_in_further_rows():
+def test_a_long_recording_continues_in_further_rows():
     short, long = (opened(figure().draw(trace(0, n, fps=1.0), TITLES, None)) for n in (300, 900))
     assert long.shape[0] > 2.8 * short.shape[0]
     endless = opened(figure().draw(trace(0, 36_000, fps=1.0), TITLES, None))
@@ -98,7 +98,7 @@ def test_a_long_recording_goes_on_in_further_rows():
 
 @pytest.mark.parametrize("frames", [1, 2])
 @pytest.mark.parametrize("labelled", [True, False])
-def test_recordings_of_a_frame_or_two_are_drawn_without_a_warning(frames, labelled):
+def test_recordings_of_one_or_two_frames_are_drawn_without_a_warning(frames, labelled):
     source = trace(6, frames)
     target = source.target if labelled else np.full_like(source.target, np.nan)
     with warnings.catch_warnings():
@@ -124,13 +124,13 @@ def test_a_density_is_the_share_of_frames_in_each_bin():
 
 
 @pytest.mark.parametrize("frames", [1, 500])
-def test_where_labels_and_predictions_lie_can_be_drawn_of_any_number_of_frames(frames):
+def test_densities_can_be_drawn_for_any_number_of_frames(frames):
     rng = np.random.default_rng(2)
     target, pred = rng.uniform(-1.2, 1.2, size=(2, frames, 2)).astype(np.float32)
     for png in (
-        plots.plane(target, pred, DIMS),
-        plots.plane(target, np.full_like(pred, np.nan), DIMS),  # of a run that diverged
-        plots.scatter(target, pred, DIMS, [0.1, -0.2]),
+        plots.draw_plane(target, pred, DIMS),
+        plots.draw_plane(target, np.full_like(pred, np.nan), DIMS),  # of a run that diverged
+        plots.draw_scatter(target, pred, dict(zip(DIMS, (0.1, -0.2), strict=True))),
     ):
         assert opened(png).shape[1] > 1000
 
@@ -139,12 +139,12 @@ def test_losses_and_lags_can_be_drawn():
     history = [{"step": n, "kind": "train", "loss": 1 / n} for n in (1, 2, 3)]
     history += [{"step": n, "kind": "dev", "ccc_valence": 0.1, "ccc_arousal": 0.2} for n in (2, 4)]
     curve = LagCurve((-1.0, 0.0, 1.0), (0.1, 0.3, 0.2), 0.0, 0.3)
-    marked = opened(plots.loss(history, DIMS, 2))
-    assert (marked != opened(plots.loss(history, DIMS, None))).any()
-    assert opened(plots.lag({"valence": curve})).shape[1] > 500
+    marked = opened(plots.draw_losses(history, DIMS, 2))
+    assert (marked != opened(plots.draw_losses(history, DIMS, None))).any()
+    assert opened(plots.draw_lags({"valence": curve})).shape[1] > 500
 
 
-def test_the_sheet_shows_six_recordings_of_many(tmp_path):
+def test_the_overview_shows_six_recordings_of_many(tmp_path):
     plot_traces(tmp_path / "few.png", TRACES[:1], DIMS)
     plot_traces(tmp_path / "many.png", [trace(n, 50) for n in range(20)], DIMS)
     few, many = (cv2.imread(str(tmp_path / name)).shape for name in ("few.png", "many.png"))

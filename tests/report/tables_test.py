@@ -1,4 +1,4 @@
-"""The card in words: every row with all metrics, aligned, and as Markdown."""
+"""The metrics table as text and as Markdown: every row with all its metrics, aligned."""
 
 import re
 
@@ -14,22 +14,22 @@ MANY = [trace(i, 60, "ab"[i % 2]) for i in range(8)]
 
 
 @pytest.fixture(scope="module")
-def card():
-    card = metric_card(MANY, DIMS, {"valence": 0.1, "arousal": -0.2}, resamples=100)
-    card["ceiling"] = {"valence": 0.91}
-    card["raters"] = {"arousal": {"raters": 3, "mean_ccc": 0.625}}
-    card["processed"] = {
+def metrics_table():
+    table = metric_card(MANY, DIMS, {"valence": 0.1, "arousal": -0.2}, resamples=100)
+    table["ceiling"] = {"valence": 0.91}
+    table["raters"] = {"arousal": {"raters": 3, "mean_ccc": 0.625}}
+    table["processed"] = {
         "fitted_on": "dev",
-        "steps": {"valence": "nothing kept", "arousal": "x 1.25"},
+        "steps": {"valence": "no step kept", "arousal": "x 1.25"},
         "scores": scores(MANY, [t.pred * 1.25 for t in MANY], DIMS),
     }
-    return card
+    return table
 
 
-def test_a_row_shows_the_numbers_of_the_card(card):
-    lines = tables.text("dev", card).splitlines()
-    assert lines[0] == "dev: 8 tracks, 480 frames, 480 of them count"
-    row = card["scores"]["valence"]["pooled"]
+def test_a_row_shows_the_numbers_of_the_metrics_table(metrics_table):
+    lines = tables.text("dev", metrics_table).splitlines()
+    assert lines[0] == "dev: 8 tracks, 480 frames, 480 of them scored"
+    row = metrics_table["scores"]["valence"]["pooled"]
     low, high = row["interval"]["ccc"]
     shown = next(line for line in lines if line.startswith("  pooled "))
     expected = [f"{row['ccc']:.3f}", f"[{low:.3f},", f"{high:.3f}]"]
@@ -37,59 +37,87 @@ def test_a_row_shows_the_numbers_of_the_card(card):
     assert shown.split() == ["pooled", *expected, "480", "8"]
 
 
-def test_every_row_that_a_card_can_have_is_shown_under_its_dimension(card):
-    valence, arousal = tables.text("dev", card).split("\narousal ")
+def test_every_possible_row_is_shown_under_its_dimension(metrics_table):
+    valence, arousal = tables.text("dev", metrics_table).split("\narousal ")
     for part in ("mean of recordings ", "length weighted ", "group a ", "train mean ",
-                 "label held oracle ", "pooled, processed ", "fitted on dev: "):  # fmt: skip
+                 "label held oracle ", "pooled, post-processed "):  # fmt: skip
         assert part in valence
         assert part in arousal
-    assert re.search(r"ceiling of the set +0\.910\n", valence)
-    assert "ceiling of the set" not in arousal
+    assert re.search(r"ceiling of the data set +0\.910\n", valence)
+    assert "ceiling" not in arousal
     assert re.search(r"3 raters, mean of pairs +0\.625\n", arousal)
     assert "raters" not in valence
-    assert "fitted on dev: x 1.25" in arousal
 
 
-def test_columns_are_aligned(card):
-    lines = tables.text("dev", card).splitlines()
+def test_notes_name_the_steps_of_the_post_processing_and_their_split(metrics_table):
+    for form in (tables.text, tables.markdown):
+        valence, arousal = form("dev", metrics_table).splitlines()[-2:]
+        assert re.search("valence.*fitted on dev: no step kept", valence)
+        assert re.search(r"arousal.*fitted on dev: x 1\.25", arousal)
+
+
+def test_columns_are_aligned(metrics_table):
+    lines = tables.text("dev", metrics_table).splitlines()
     ends = {line.index(" CCC") + 4 for line in lines if " CCC" in line}
     assert len(ends) == 1
-    for line in lines:
-        if line.startswith("  ") and "raters" not in line and "fitted" not in line:
-            assert line[: ends.copy().pop()].split()[-1].replace(".", "").isdigit(), line
+    rows = [line for line in lines if line.startswith("  ")]
+    assert len(rows) > 20
+    for line in rows:
+        assert re.fullmatch(r".* -?\d\.\d{3}", line[: max(ends)]), line
 
 
-def test_markdown_has_the_same_cells_as_the_text(card):
-    text = tables.text("dev", card).splitlines()
-    grid = [line for line in tables.markdown("dev", card).splitlines() if line[:1] == "|"]
-    columns = {line.count("|") for line in grid}
-    assert columns == {len(tables.HEADER) + 2}
-    cells = next(line for line in grid if line.startswith("| pooled |"))
-    shown = next(line for line in text if line.startswith("  pooled "))
-    assert cells.replace("|", " ").split() == shown.split()
+def test_markdown_has_the_same_cells_as_the_text(metrics_table):
+    text = tables.text("dev", metrics_table).splitlines()
+    rows = [line for line in tables.markdown("dev", metrics_table).splitlines() if line[:1] == "|"]
+    assert {line.count("|") for line in rows} == {len(tables.HEADER) + 2}
+    shown = [
+        line.split() for line in text if line.startswith(("  ", *DIMS)) and "fitted" not in line
+    ]
+    assert [line.replace("|", " ").split() for line in rows if "---" not in line] == shown
 
 
-def test_a_split_without_labels_says_so():
+def test_a_split_without_labels_is_described_in_one_line():
     blank = [
         Trace(t.track, t.pred, np.full_like(t.target, np.nan), t.face, t.time_s) for t in TRACES
     ]
-    card = metric_card(blank, DIMS, {"valence": 0.1, "arousal": -0.2})
-    assert card["scores"] == {"valence": {}, "arousal": {}}
+    table = metric_card(blank, DIMS, {"valence": 0.1, "arousal": -0.2})
+    assert table["scores"] == {"valence": {}, "arousal": {}}
+    assert not tables.is_scored(table)
     for form in (tables.text, tables.markdown):
-        told = form("test", card)
-        assert "predictions only" in told
-        assert len(told.splitlines()) == 1
+        text = form("test", table)
+        assert "predictions only" in text
+        assert len(text.splitlines()) == 1
 
 
-def test_what_is_undefined_is_told():
+def test_an_undefined_score_is_noted():
     constant = np.full((40, 2), 0.25, np.float32)
     still = Trace(TRACES[0].track, constant, constant, np.ones(40, bool), np.arange(40.0))
-    told = tables.text("dev", metric_card([still], DIMS, resamples=0))
-    assert "pooled: the signal is the same constant as the label: CCC is 0/0, taken as 0" in told
+    text = tables.text("dev", metric_card([still], DIMS, resamples=0))
+    assert re.search(r"valence, pooled: .*0/0", text)
+    assert re.search(r"arousal, mean of recordings: in 1 of 1 recordings .*0/0", text)
 
 
-def test_an_interval_whose_end_is_not_known_shows_that():
+def test_the_ccc_formula_is_named_if_it_is_not_the_usual_one():
+    assert "AVEC" in tables.headline("dev", metric_card(TRACES, DIMS, formula="avec", resamples=0))
+    assert "AVEC" not in tables.headline("dev", metric_card(TRACES, DIMS, resamples=0))
+
+
+def test_a_group_keeps_the_spelling_of_its_name():
+    traces = [trace(i, 60, group) for i, group in enumerate(("set_a", "set_b:2"))]
+    text = tables.text("dev", metric_card(traces, DIMS, resamples=0))
+    assert "  group set_a " in text
+    assert "  group set_b:2 " in text
+
+
+def test_an_interval_with_an_unknown_end_shows_a_dash_there():
     row = {"interval": {"rmse": [0.1, None]}}
     assert tables.format_interval(row, "rmse") == "[0.100, -]"
     assert tables.format_interval({"interval": None}, "ccc") == ""
     assert tables.format_interval({}, "ccc") == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.12345, "0.123"), (-0.00001, "0.000"), (-0.5, "-0.500"), (None, "-")]
+)
+def test_a_score_has_three_decimals_and_a_leading_zero(value, text):
+    assert tables.format_score(value) == text

@@ -10,7 +10,7 @@ from va_jax.report.traces import write_traces
 from va_jax.types import Trace
 
 
-def test_every_frame_has_a_row_whether_it_counts_or_not(tmp_path):
+def test_every_frame_has_a_row_whether_it_is_scored_or_not(tmp_path):
     source = TRACES[1]
     target, face = source.target.copy(), source.face.copy()
     target[3], face[5] = np.nan, False
@@ -36,7 +36,7 @@ def test_a_track_id_with_a_slash_names_one_file(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a__b.csv"]
 
 
-def test_processed_predictions_have_columns_of_their_own(tmp_path):
+def test_processed_predictions_have_their_own_columns(tmp_path):
     write_traces(tmp_path / "out", TRACES[:1], DIMS, [2 * TRACES[0].pred])
     rows = list(csv.DictReader((tmp_path / "out" / "t0.csv").open()))
     assert list(rows[0])[-4:] == ["valence_processed", "arousal_processed", "face", "valid"]
@@ -44,7 +44,7 @@ def test_processed_predictions_have_columns_of_their_own(tmp_path):
     np.testing.assert_allclose(processed, 2 * TRACES[0].pred[:, 1], atol=1e-6)
 
 
-def test_what_the_folder_held_before_is_gone(tmp_path):
+def test_the_old_content_of_the_folder_is_removed(tmp_path):
     write_traces(tmp_path / "out", TRACES, DIMS)
     write_traces(tmp_path / "out", TRACES[:1], DIMS)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["t0.csv"]

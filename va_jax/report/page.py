@@ -1,92 +1,228 @@
-"""report.html: an evaluation as one page that a researcher can read, keep and send."""
+"""report.html: an evaluation as one self-contained page that a researcher can read and send."""
 
-import os
+import base64
+import dataclasses
+import hashlib
 import pathlib
-import shutil
-from html import escape
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from va_jax.io import write_text
-from va_jax.report import page_recordings, page_sections, page_style, trace_plots
-from va_jax.report.page_sections import Evaluation, Split
-from va_jax.report.page_tables import shown, span
+import jinja2
+import numpy as np
+
+from va_jax.evaluation.lags import LagCurve
+from va_jax.evaluation.metrics import METRICS
+from va_jax.io import replacing, write_text
+from va_jax.report import plots, tables, trace_plots
+from va_jax.report.traces import file_name
+from va_jax.types import DIMS, Trace
+
+WORST, WORST_S = 5, 2.0
+"""How many recordings are shown as the worst, of those with at least so many scored seconds."""
+
+THUMBNAILS = 8
+"""Frames shown of each of the worst recordings, evenly spread over it."""
+
+
+SUMMARY = ("ccc", "rmse")
+"""Metrics shown of single recordings."""
+
+MINUS, UNKNOWN = "\N{MINUS SIGN}", "\N{EN DASH}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A split: its metrics table, as `tables.text` reads it, and the traces behind the table."""
+
+    metrics_table: Mapping[str, Any]
+    traces: Sequence[Trace]
+    processed: Sequence[np.ndarray] | None = None  # post-processed predictions, one per trace
+
+    @property
+    def scored(self) -> bool:
+        return tables.is_scored(self.metrics_table)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Everything that the page shows."""
+
+    title: str
+    facts: Mapping[str, str]  # shown under the title: the data set, the checkpoint ..
+    dims: Sequence[str]
+    splits: Mapping[str, Split]  # the last one with labels comes first, with all its recordings
+    history: Sequence[Mapping[str, Any]] = ()  # the lines of metrics.jsonl
+    step: int | None = None  # of the checkpoint
+    lags: Mapping[str, LagCurve] = dataclasses.field(default_factory=dict)
+    thumbnails: Callable[[str, int, np.ndarray], Sequence[bytes]] | None = None
+    """(split, place of the trace in it, frame numbers) -> JPEG bytes; b"" without a face."""
 
 
 def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
-    """Writes `workdir`/report.html, plots/ with the same pictures, and traces_SPLIT.png of each.
+    """Write `workdir`/report.html, the same pictures in plots/, and one traces_SPLIT.png per split.
 
-    Nothing is asked of the network when the page is read. Pictures of an earlier evaluation are
-    gone afterwards; until all is drawn they stay, and so does its page.
+    The pictures of an earlier evaluation are replaced. If drawing fails, they and the earlier page
+    stay as they are.
     """
-    folder = workdir / ".plots.tmp"
-    shutil.rmtree(folder, ignore_errors=True)  # of a killed evaluation
-    folder.mkdir(parents=True)
-    try:
-        text = page_style.document(evaluation.title, _body(folder, evaluation))
+    with replacing(workdir / "plots") as folder:
+        (folder / "traces").mkdir(parents=True)
+        text = _template().render(_context(folder, evaluation)).lstrip()
         for path in workdir.glob("traces_*.png"):
             if path.stem.removeprefix("traces_") not in evaluation.splits:
                 path.unlink()
         for name, split in evaluation.splits.items():
             trace_plots.plot_traces(workdir / f"traces_{name}.png", split.traces, evaluation.dims)
-        shutil.rmtree(workdir / "plots", ignore_errors=True)
-        os.replace(folder, workdir / "plots")
-        write_text(workdir / "report.html", text)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    write_text(workdir / "report.html", text)
 
 
-def _body(folder: pathlib.Path, evaluation: Evaluation) -> str:
-    name = page_recordings.detailed(evaluation)
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "score": _score,
+        "interval": lambda row, metric: tables.format_interval(row, metric).replace("-", MINUS),
+        "count": "{:,}".format,
+        "sha256": lambda text: _base64(hashlib.sha256(text.encode()).digest()),
+    }
+    return environment.get_template("template.html")
+
+
+def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
+    """Return the variables of the template; the pictures are also written to `folder`."""
+    names = list(evaluation.splits)[::-1]
+    order = sorted(names, key=lambda name: not evaluation.splits[name].scored)
+    recordings = _recordings(folder, evaluation, order[0])
+    context = {
+        "evaluation": evaluation,
+        "metrics": METRICS,
+        "splits": [_split(folder, evaluation, name) for name in order],
+        "recordings": recordings,
+        "worst": _worst(evaluation, order[0], recordings),
+        "worst_s": WORST_S,
+        "summary": SUMMARY,
+    }
+    if {line["kind"] for line in evaluation.history} >= {"train", "dev"}:
+        content = plots.draw_losses(evaluation.history, evaluation.dims, evaluation.step)
+        alt = "Training loss and dev CCC over the steps"
+        context["training"] = _picture(folder / "loss.png", content, alt)
+    if evaluation.lags:
+        best = ", ".join(f"{dim} {c.best_lag_s:+.2f} s" for dim, c in evaluation.lags.items())
+        alt = f"CCC on dev over the lag removed from the predictions; highest at {best}"
+        context["lag"] = _picture(folder / "lag.png", plots.draw_lags(evaluation.lags), alt)
+    return context
+
+
+def _split(folder: pathlib.Path, evaluation: Evaluation, name: str) -> dict[str, Any]:
     split = evaluation.splits[name]
-    anchors = page_recordings.anchors(split.traces)
-    sections = [
-        ("scores", "Scores", page_sections.scores(evaluation)),
-        ("training", "Training", page_sections.training(folder, evaluation)),
-        ("plane", "Valence and arousal", page_sections.plane(folder, evaluation)),
-        ("agreement", "Prediction against label", page_sections.agreement(folder, evaluation)),
-        ("lag", "Lag", page_sections.lag(folder, evaluation)),
-        (
-            "worst",
-            f"Worst recordings of {name}",
-            page_recordings.worst_recordings(evaluation, name, anchors),
-        ),
-        ("recordings", f"Recordings of {name}", page_recordings.recordings(split, anchors)),
-        (
-            "traces",
-            f"Traces of {name}",
-            page_recordings.traces(folder, evaluation, name, anchors),
-        ),
+    table, dims = split.metrics_table, evaluation.dims if split.scored else ()
+    processed = table["processed"]["scores"] if "processed" in table else {}
+    return {
+        "name": name,
+        "headline": tables.headline(name, table),
+        "pictures": _densities(folder, evaluation, name) if split.scored else {},
+        "rows": {dim: list(tables.groups(table, dim)) for dim in dims},
+        "baselines": {dim: list(tables.baseline_groups(table, dim)) for dim in dims},
+        "notes": list(tables.notes(table)),
+        "bootstrap": table["bootstrap"],
+        "pooled": {dim: table["scores"][dim]["pooled"] for dim in dims},
+        "processed": {dim: processed[dim]["pooled"] for dim in dims if processed},
+    }
+
+
+def _densities(folder: pathlib.Path, evaluation: Evaluation, name: str) -> dict[str, Any]:
+    """Return title -> picture: where labels and predictions of a split lie, and how they agree."""
+    split, dims, pictures = evaluation.splits[name], evaluation.dims, {}
+    target = np.concatenate([trace.target[trace.mask] for trace in split.traces])
+    pred = np.concatenate([trace.pred[trace.mask] for trace in split.traces])
+    if set(DIMS) <= set(dims):
+        content = plots.draw_plane(target, pred, dims)
+        alt = f"Density of labels and of predictions over valence and arousal, {name}"
+        pictures["Valence and arousal"] = _picture(folder / f"plane_{name}.png", content, alt)
+    ccc = {dim: split.metrics_table["scores"][dim]["pooled"]["ccc"] for dim in dims}
+    content = plots.draw_scatter(target, pred, ccc)
+    scores = ", ".join(f"{dim} CCC {_score(value)}" for dim, value in ccc.items())
+    alt = f"Density of predictions over labels, {name}: {scores}"
+    pictures["Prediction against label"] = _picture(folder / f"scatter_{name}.png", content, alt)
+    return pictures
+
+
+def _recordings(folder: pathlib.Path, evaluation: Evaluation, name: str) -> list[dict[str, Any]]:
+    """Return the content of the page for each recording of a split, ordered by track id."""
+    split, dims = evaluation.splits[name], evaluation.dims
+    table, band, rmse = split.metrics_table, "no label", [0.0] * len(dims)
+    if split.scored:
+        rmse = [table["scores"][dim]["pooled"]["rmse"] for dim in dims]
+        band = f"label ± RMSE pooled over {name} ({', '.join(map(tables.format_score, rmse))})"
+    figure = trace_plots.TraceFigure(dims, rmse, band, split.processed is not None)
+    order = sorted(enumerate(split.traces), key=lambda pair: _natural(pair[1].track.track_id))
+    recordings = []
+    for place, (index, trace) in enumerate(order, 1):
+        track_id, seconds = trace.track.track_id, float(trace.time_s[-1] - trace.time_s[0])
+        scores = table["recordings"].get(track_id, {})
+        titles = [f"{dim}: {_summary(scores.get(dim))}" for dim in dims]
+        processed = None if split.processed is None else split.processed[index]
+        content = figure.draw(trace, titles, processed)
+        alt = f"{track_id}: label and prediction over {seconds:.1f} s; {'; '.join(titles)}"
+        recordings.append({
+            "index": index, "anchor": f"trace-{place}", "track_id": track_id,
+            "group": trace.track.group, "seconds": seconds, "frames": len(trace.pred),
+            "scored": int(trace.mask.sum()), "scores": scores, "titles": titles,
+            "picture": _picture(folder / "traces" / f"{file_name(track_id)}.png", content, alt),
+        })  # fmt: skip
+    return recordings
+
+
+def _natural(track_id: str) -> list[tuple[int, str]]:
+    """Return a sort key that orders the numbers in a track id by value."""
+    parts = re.split(r"([0-9]+)", track_id)
+    return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
+
+
+def _worst(
+    evaluation: Evaluation, name: str, recordings: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the recordings of lowest mean CCC over the dimensions, with thumbnails."""
+    traces, found = evaluation.splits[name].traces, []
+    for each in recordings:
+        if each["scores"] and each["scored"] / traces[each["index"]].track.fps >= WORST_S:
+            mean = float(np.mean([row["ccc"] for row in each["scores"].values()]))
+            found.append((mean, each["index"], each))
+    worst = [each for *_, each in sorted(found, key=lambda entry: entry[:2])[:WORST]]
+    return [each | {"thumbnails": _thumbnails(evaluation, name, each["index"])} for each in worst]
+
+
+def _thumbnails(evaluation: Evaluation, name: str, index: int) -> list[dict[str, Any]]:
+    if evaluation.thumbnails is None:
+        return []
+    trace = evaluation.splits[name].traces[index]
+    frames = np.unique(np.linspace(0, len(trace.pred) - 1, THUMBNAILS).round().astype(int))
+    jpegs = evaluation.thumbnails(name, index, frames)
+    return [
+        {"time_s": trace.time_s[frame], "scored": trace.mask[frame], "jpeg": _base64(jpeg)}
+        for frame, jpeg in zip(frames, jpegs, strict=True)
     ]
-    told = [section for section in sections if section[2]]
-    links = "".join(f'<a href="#{key}">{escape(title)}</a>' for key, title, _ in told)
-    parts = [_title(evaluation), f"<nav>{links}</nav>", "<main>"]
-    for key, title, text in told:
-        parts.append(f'<section id="{key}">\n<h2>{escape(title)}</h2>\n{text}\n</section>')
-    return "\n".join([*parts, "</main>"])
 
 
-def _title(evaluation: Evaluation) -> str:
-    facts = "".join(
-        f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in evaluation.facts.items()
-    )
-    tiles = [
-        _tile(name, split, dim)
-        for name, split in evaluation.splits.items()
-        for dim in (evaluation.dims if split.scored else ())
-    ]
-    glance = f'<ul class="glance">{"".join(tiles)}</ul>' if tiles else ""
-    return f"<header><h1>{escape(evaluation.title)}</h1>\n<dl>{facts}</dl>\n{glance}</header>"
+def _picture(path: pathlib.Path, content: bytes, alt: str) -> dict[str, Any]:
+    """Write a PNG to `path` and return the variables of the template that show it."""
+    path.write_bytes(content)
+    width, height = struct.unpack(">II", content[16:24])
+    return {"alt": alt, "width": width, "height": height, "png": _base64(content)}
 
 
-def _tile(name: str, split: Split, dim: str) -> str:
-    """The headline of a dimension."""
-    row = split.card["scores"][dim]["pooled"]
-    told = ["pooled CCC"]
-    if ends := span(row, "ccc"):
-        told.append(f"{split.card['bootstrap']['level']:.0%} interval {ends}")
-    if "processed" in split.card:
-        later = split.card["processed"]["scores"][dim]["pooled"]["ccc"]
-        told.append(f"post-processed {shown(later)}")
-    return (
-        f"<li>{escape(dim)}, {escape(name)}<b>{shown(row['ccc'])}</b>"
-        f'<span class="pale">{"<br>".join(told)}</span></li>'
-    )
+def _summary(scores: Mapping[str, float] | None) -> str:
+    if not scores:
+        return "not scored"
+    return ", ".join(f"{metric.upper()} {_score(scores[metric])}" for metric in SUMMARY)
+
+
+def _score(value: float | None) -> str:
+    return UNKNOWN if value is None else tables.format_score(value).replace("-", MINUS)
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

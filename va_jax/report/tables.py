@@ -1,108 +1,140 @@
-"""The metric card as text of fixed width and as Markdown, for people."""
+"""The metrics table as text, as Markdown and as groups of rows for the page."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from va_jax.io import Table
+
 HEADER = ("CCC", "95 % interval", "PCC", "RMSE", "MSE", "SAGR", "frames", "recordings")
-WIDTHS = (7, 17, 8, 7, 7, 7, 10, 12)
-LABEL = 34
-
-Row = tuple[str, tuple[str, ...]]
+"""Columns of the text and of the Markdown table, after the label of a row."""
 
 
-def text(title: str, card: Mapping[str, Any]) -> str:
-    """The card with a block of lines for every dimension.
+@dataclasses.dataclass(frozen=True)
+class RowGroup:
+    """Rows of one dimension that belong together."""
 
-    Beside what `card.metric_card` gives, `processed` (scores of post-processed predictions and, by
-    dimension, the `steps` in words), `ceiling` (dimension -> CCC) and `raters` (dimension -> their
-    agreement) are shown where they are there.
+    title: str
+    rows: Mapping[str, Mapping[str, Any]]  # label -> scores; a ceiling has a CCC and nothing else
+    suffix: str = ""  # added to the labels where the title is not shown
+
+
+def text(title: str, metrics_table: Mapping[str, Any]) -> str:
+    """Return the metrics table as lines of fixed width, a block for each dimension.
+
+    Args:
+        title: what was scored, usually the name of a split.
+        metrics_table: the result of `score_table.metric_card`. Three more keys are shown if they
+            are there: `processed` (`scores` of post-processed predictions, `fitted_on`, and the
+            `steps` of each dimension in words), `ceiling` (dimension -> CCC) and `raters`
+            (dimension -> `raters`, their number, and `mean_ccc`, their agreement).
     """
-    lines = [head(title, card)]
-    if not _scored(card):
-        return f"{lines[0]}\n"
-    for dim in card["scores"]:
-        lines += ["", f"{dim:<{LABEL}}" + "".join(map(str.rjust, HEADER, WIDTHS))]
-        for label, cells in rows(card, dim):
-            lines.append(f"  {label:<{LABEL - 2}}" + "".join(map(str.rjust, cells, WIDTHS)))
-        lines += [f"  {note}" for note in notes(card, dim)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    if not is_scored(metrics_table):
+        return f"{headline(title, metrics_table)}\n"
+    lines = []
+    for dim in metrics_table["scores"]:
+        rows = [[f"  {label}", *cells] for label, *cells in _rows(metrics_table, dim)]
+        lines += [[""] * (1 + len(HEADER)), [dim, *HEADER], *rows]
+    parts = [headline(title, metrics_table), Table(lines[0], lines[1:]).text()]
+    remarks = list(notes(metrics_table))
+    return "\n".join([*parts, *([""] if remarks else []), *remarks]) + "\n"
 
 
-def markdown(title: str, card: Mapping[str, Any]) -> str:
-    """The same as Markdown tables, to be pasted."""
-    lines = [f"### {head(title, card)}"]
-    for dim in card["scores"] if _scored(card) else ():
-        lines += ["", f"| {dim} | {' | '.join(HEADER)} |", "|---|" + "---:|" * len(HEADER)]
-        lines += [f"| {label} | {' | '.join(cells)} |" for label, cells in rows(card, dim)]
-        lines += ["", *(f"{note}" for note in notes(card, dim))]
-    return "\n".join(lines).rstrip() + "\n"
+def markdown(title: str, metrics_table: Mapping[str, Any]) -> str:
+    """Return the same as Markdown, one table for each dimension."""
+    parts = [f"### {headline(title, metrics_table)}"]
+    for dim in metrics_table["scores"] if is_scored(metrics_table) else ():
+        parts.append(Table((dim, *HEADER), list(_rows(metrics_table, dim))).markdown())
+    if remarks := list(notes(metrics_table)):
+        parts.append("\n".join(f"- {remark}" for remark in remarks))
+    return "\n\n".join(parts) + "\n"
 
 
-def head(title: str, card: Mapping[str, Any]) -> str:
-    """What was scored, in a line."""
-    told = (
-        f"{title}: {card['tracks']:,} tracks, {card['frames']:,} frames, "
-        f"{card['frames_that_count']:,} of them count"
+def headline(title: str, metrics_table: Mapping[str, Any]) -> str:
+    """Return one line: how much was scored, and the formula if it is not the usual one."""
+    counts = (
+        f"{title}: {metrics_table['tracks']:,} tracks, {metrics_table['frames']:,} frames, "
+        f"{metrics_table['frames_that_count']:,} of them scored"
     )
-    if not _scored(card):
-        return f"{told}; predictions only, for no frame has face and label"
-    return told if card["formula"] == "population" else f"{told}; CCC by AVEC's formula"
+    if not is_scored(metrics_table):
+        return f"{counts}; predictions only: no frame has both a face and a label"
+    return counts if metrics_table["formula"] == "population" else f"{counts}; AVEC formula for CCC"
 
 
-def rows(card: Mapping[str, Any], dim: str) -> Iterator[Row]:
-    """Label and cells, in the order of `HEADER`, of every row of a dimension."""
-    for name, row in card["scores"][dim].items():
-        yield _words(name), _cells(row)
-    if "processed" in card:
-        for name, row in card["processed"]["scores"][dim].items():
-            yield f"{_words(name)}, processed", _cells(row)
-    for name, baseline in card["baselines"].items():
-        yield _words(name), _cells(baseline[dim]["pooled"])
-    for label, ccc in ceilings(card, dim):
-        yield label, (format_score(ccc), *[""] * (len(HEADER) - 1))
+def is_scored(metrics_table: Mapping[str, Any]) -> bool:
+    """Return False for a split without a labelled frame that shows a face."""
+    return all(metrics_table["scores"].values())
 
 
-def ceilings(card: Mapping[str, Any], dim: str) -> Iterator[tuple[str, float]]:
-    """What is known of the best that can be reached, as label and CCC."""
-    if dim in card.get("ceiling", {}):
-        yield "ceiling of the set", card["ceiling"][dim]
-    if dim in card.get("raters", {}):
-        agreement = card["raters"][dim]
-        yield f"{agreement['raters']} raters, mean of pairs", agreement["mean_ccc"]
+def groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
+    """Yield the rows of one dimension: the network, baselines, and known ceilings of the CCC."""
+    yield RowGroup("network", _labelled(metrics_table["scores"][dim]))
+    if processed := metrics_table.get("processed"):
+        rows = _labelled(processed["scores"][dim])
+        yield RowGroup("network, post-processed", rows, ", post-processed")
+    pooled = {name: scores[dim]["pooled"] for name, scores in metrics_table["baselines"].items()}
+    title = "baselines, pooled; an oracle uses the labels it is scored on"
+    yield RowGroup(title, _labelled(pooled))
+    ceilings = {}
+    if dim in metrics_table.get("ceiling", {}):
+        ceilings["ceiling of the data set"] = {"ccc": metrics_table["ceiling"][dim]}
+    if dim in metrics_table.get("raters", {}):
+        agreement = metrics_table["raters"][dim]
+        label = f"{agreement['raters']} raters, mean of pairs"
+        ceilings[label] = {"ccc": agreement["mean_ccc"]}
+    if ceilings:
+        yield RowGroup("ceilings", ceilings)
 
 
-def notes(card: Mapping[str, Any], dim: str) -> Iterator[str]:
-    """What else must be known of a dimension's rows."""
-    for name, row in card["scores"][dim].items():
-        if row["undefined"]:
-            what = "the signal is" if name == "pooled" else f"{row['undefined']} recordings are"
-            yield f"{_words(name)}: {what} the same constant as the label: CCC is 0/0, taken as 0"
-    if "processed" in card:
-        yield (
-            f"post-processing, fitted on {card['processed']['fitted_on']}: "
-            + (card["processed"]["steps"][dim])
-        )
+def baseline_groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
+    """Yield the rows of each baseline under every aggregation."""
+    for name, scores in metrics_table["baselines"].items():
+        yield RowGroup(_label(name), _labelled(scores[dim]))
+
+
+def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield remarks on the rows, one line each: undefined scores and the post-processing."""
+    for dim, rows in metrics_table["scores"].items():
+        for name, row in rows.items():
+            if row["undefined"]:
+                where = "" if name == "pooled" else f"in {row['undefined']} of {row['recordings']} recordings "
+                yield (
+                    f"{dim}, {_label(name)}: {where}prediction and label are the same constant; "
+                    "their CCC is 0/0 and counts as 0"
+                )
+        if processed := metrics_table.get("processed"):
+            steps = processed["steps"][dim]
+            yield f"{dim}, post-processing, fitted on {processed['fitted_on']}: {steps}"
 
 
 def format_score(value: float | None, digits: int = 3) -> str:
-    """A score as people of the field write it."""
+    """Return a score with a leading zero, never as -0.000, and "-" if it is not known."""
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def format_interval(row: Mapping[str, Any], metric: str) -> str:
-    """The interval of a metric, or nothing."""
+    """Return the interval of one metric of a row as "[low, high]", or "" if it has none."""
     ends = (row.get("interval") or {}).get(metric)
     return f"[{format_score(ends[0])}, {format_score(ends[1])}]" if ends else ""
 
 
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    scores = (format_score(row[key]) for key in ("pcc", "rmse", "mse", "sagr"))
-    return format_score(row["ccc"]), format_interval(row, "ccc"), *scores, f"{row['n']:,}", f"{row['recordings']:,}"
+def _rows(metrics_table: Mapping[str, Any], dim: str) -> Iterator[list[str]]:
+    """Yield the label and the cells, in the order of `HEADER`, of every row of a dimension."""
+    for group in groups(metrics_table, dim):
+        for label, row in group.rows.items():
+            cells = [format_score(row["ccc"]), format_interval(row, "ccc")]
+            cells += [
+                format_score(row[m]) if m in row else "" for m in ("pcc", "rmse", "mse", "sagr")
+            ]
+            cells += [f"{row[key]:,}" if key in row else "" for key in ("n", "recordings")]
+            yield [label + group.suffix, *cells]
 
 
-def _scored(card: Mapping[str, Any]) -> bool:
-    return all(card["scores"].values())
+def _labelled(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {_label(name): row for name, row in rows.items()}
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace(":", " ")
+def _label(name: str) -> str:
+    """Return the name of an aggregation or baseline in words; a group keeps its own spelling."""
+    kind, _, group = name.partition(":")
+    return f"{kind} {group}" if group else kind.replace("_", " ")

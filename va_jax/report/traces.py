@@ -1,20 +1,17 @@
-"""Traces as files: a csv for every track, a row for every frame."""
+"""Traces as files: one csv for each track, one row for each frame."""
 
-import os
 import pathlib
-import shutil
 from collections.abc import Sequence
 
 import numpy as np
 
+from va_jax.io import replacing, write_csv
 from va_jax.types import Trace
-
-NAMES_OF_TRACKS = str.maketrans({"/": "__"})
 
 
 def file_name(track_id: str) -> str:
-    """What the files of a track are called, without an ending."""
-    return track_id.translate(NAMES_OF_TRACKS)
+    """Return the name of a track's files, without an extension; it may not hold a slash."""
+    return track_id.replace("/", "__")
 
 
 def write_traces(
@@ -23,39 +20,36 @@ def write_traces(
     dims: Sequence[str],
     processed: Sequence[np.ndarray] | None = None,
 ) -> None:
-    """`folder`/TRACK.csv for every trace, in place of what the folder held.
+    """Write `folder`/TRACK.csv for every trace; `folder` is replaced and holds nothing else.
 
-    A row a frame, also where it does not count. Columns: frame, time_s, a column per dimension, its
-    label (empty where there is none) as DIM_target, where predictions were `processed` [frames,
-    dims] these as DIM_processed, face (1 where the frame shows the face) and valid (1 where it is
-    also labelled, and so counts).
+    Every frame has a row, scored or not. Columns: frame, time_s, the prediction of each dimension,
+    its label as DIM_target (empty if there is none), its post-processed prediction as DIM_processed
+    (only with `processed`), face (1 if the frame shows the face) and valid (1 if it is labelled
+    too, so that it is scored).
+
+    Args:
+        processed: post-processed predictions, [frames, dims] for each trace.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
     header = ["frame", "time_s", *dims, *(f"{dim}_target" for dim in dims)]
     header += [f"{dim}_processed" for dim in dims] if processed is not None else []
     header += ["face", "valid"]
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(folder) as temporary:
+        temporary.mkdir()
         for number, trace in enumerate(traces):
             columns = [
-                map(str, range(len(trace.pred))),
-                (f"{x:.4f}" for x in trace.time_s.tolist()),
+                range(len(trace.pred)),
+                (f"{time_s:.4f}" for time_s in trace.time_s.tolist()),
                 *(_cells(column) for column in trace.pred.T),
                 *(_cells(column) for column in trace.target.T),
                 *(_cells(column) for column in (processed[number].T if processed else ())),
-                map(str, trace.face.astype(int).tolist()),
-                map(str, trace.mask.astype(int).tolist()),
+                trace.face.astype(int).tolist(),
+                trace.mask.astype(int).tolist(),
             ]
-            lines = [",".join(header), *map(",".join, zip(*columns, strict=True))]
             path = temporary / f"{file_name(trace.track.track_id)}.csv"
-            path.write_text("\n".join(lines) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            write_csv(path, header, list(zip(*columns, strict=True)))
 
 
 def _cells(column: np.ndarray) -> list[str]:
-    """Six decimals; nothing where a value is NaN."""
-    return ["" if x != x else f"{x:.6f}" for x in column.tolist()]
+    """Return values with six decimals; a NaN as an empty cell."""
+    return ["" if value != value else f"{value:.6f}" for value in column.tolist()]
