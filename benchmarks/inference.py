@@ -11,16 +11,16 @@ import functools
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
 from benchmarks import train_step
-from va_jax.models import build
+from va_jax.config import Config
+from va_jax.models.build import build_model
 from va_jax.train.state import initial_variables
 from va_jax.types import DIMS
 
 
-def our_forward(config: ConfigDict, batch: dict[str, Any]) -> tuple[train_step.Step, float]:
-    model = build.build(config.model, DIMS)
+def our_forward(config: Config, batch: dict[str, Any]) -> tuple[train_step.Step, float]:
+    model = build_model(config.model, DIMS)
     variables = jax.jit(lambda: initial_variables(model, config.data.size, config.seed))()
     inputs = jax.device_put({name: batch[name] for name in model.inputs(1, 1, 1)})
 

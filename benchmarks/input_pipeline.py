@@ -23,20 +23,16 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import simplejpeg
 
+from va_jax.config import Augment, Config, Data, Train, Window
 from va_jax.data import sources, windows
 from va_jax.data.pipeline import TrainingData
 from va_jax.types import CLIP_FRAMES
-
-PLAIN = {
-    "flip": False, "crop": 1.0, "rotation_deg": 0.0,
-    "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
-}  # fmt: skip
 
 
 def jpegs_of(source: sources.Source, window: windows.Window, length: int) -> list[bytes]:
     """The stored frames of one window that lies within its track."""
     first = source.tracks[window.track].first_record
-    numbers = windows.numbers(window, length, 1)
+    numbers = windows.frame_numbers(window, length, 1)
     clips = np.unique(numbers // CLIP_FRAMES)
     records = source._records((first + clips).tolist())
     frames = {clip: record["frames"] for clip, record in zip(clips, records, strict=True)}
@@ -107,8 +103,13 @@ def main() -> None:
     args = parser.parse_args()
 
     source = sources.open_split(args.data_dir, args.name, "train")
-    window = {"length": args.length, "hop": args.length, "stride": 1, "remainder": "drop"}
-    data = TrainingData(source, window, PLAIN, source.size, args.batch, 0)
+    config = Config(
+        data=Data(name=args.name),
+        window=Window(length=args.length, hop=args.length, remainder="drop"),
+        augment=Augment(flip=False),
+        train=Train(batch_size=args.batch),
+    )
+    data = TrainingData(source, config)
     chosen = np.random.default_rng(0).permutation(len(data.windows))[:400]
     material = [jpegs_of(source, data.windows[i], args.length) for i in chosen]
 

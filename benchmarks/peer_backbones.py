@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from ml_collections import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
+
+from va_jax.config import Inflation, Model
 
 RESNETS = {  # blocks per stage, bottlenecks, stride on the first 1x1, squeeze-and-excitation
     "resnet": ((), False, False, False),
@@ -37,7 +38,7 @@ class EdgeConv3d(nn.Conv3d):
 class Layers:
     """Makes the layers of a network: 2-D ones, or 3-D ones where `inflation.taps` is above 1."""
 
-    inflation: ConfigDict
+    inflation: Inflation
 
     @property
     def flat(self) -> bool:
@@ -131,7 +132,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    def __init__(self, c: ConfigDict) -> None:
+    def __init__(self, c: Model) -> None:
         super().__init__()
         make = Layers(c.inflation)
         sizes, bottleneck, caffe, _ = RESNETS[c.backbone]
@@ -156,7 +157,7 @@ class ResNet(nn.Module):
 
 
 class VGG(nn.Module):
-    def __init__(self, c: ConfigDict) -> None:
+    def __init__(self, c: Model) -> None:
         super().__init__()
         make = Layers(c.inflation)
         sizes, batch_norm = VGGS[c.backbone]

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from ml_collections import ConfigDict
 
 from benchmarks.peers import Network
+from va_jax.config import Config, Loss, Optim, to_tree
 from va_jax.types import DIMS
 
 
 def make_step(
-    config: ConfigDict, batch: dict[str, Any], compiled: bool = False
+    config: Config, batch: dict[str, Any], compiled: bool = False
 ) -> tuple[Callable[[], None], None]:
     """Forward pass, loss, backward pass and update on a batch of numpy arrays put on the device."""
     peer, tensors, inputs = _placed(config, batch)
@@ -32,7 +32,7 @@ def make_step(
 
 
 def make_forward(
-    config: ConfigDict, batch: dict[str, Any], compiled: bool = False
+    config: Config, batch: dict[str, Any], compiled: bool = False
 ) -> tuple[Callable[[], None], None]:
     """The forward pass of evaluation."""
     peer, _, inputs = _placed(config, batch)
@@ -48,7 +48,7 @@ def make_forward(
 
 
 def _placed(
-    config: ConfigDict, batch: dict[str, Any]
+    config: Config, batch: dict[str, Any]
 ) -> tuple[Network, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """The network, the batch and what of it the network is called on, on the device."""
     torch.set_float32_matmul_precision("high")  # TF32, as JAX has it on a GPU
@@ -68,7 +68,7 @@ def _wait(peer: Network) -> None:
         torch.cuda.synchronize()
 
 
-def weighted_loss(pred: torch.Tensor, target: torch.Tensor, weights: ConfigDict) -> torch.Tensor:
+def weighted_loss(pred: torch.Tensor, target: torch.Tensor, weights: Loss) -> torch.Tensor:
     """1 - CCC and squared error over all frames of [batch, time, dims], as `va_jax.losses`."""
     mse = ((pred - target) ** 2).mean((0, 1))
     covariance = ((pred - pred.mean((0, 1))) * (target - target.mean((0, 1)))).mean((0, 1))
@@ -77,14 +77,14 @@ def weighted_loss(pred: torch.Tensor, target: torch.Tensor, weights: ConfigDict)
     return weights.ccc * (1 - ccc).mean() + weights.mse * mse.mean()
 
 
-def make_optimiser(c: ConfigDict, peer: Network) -> torch.optim.Optimizer:
+def make_optimiser(c: Optim, peer: Network) -> torch.optim.Optimizer:
     """Adam or AdamW with a learning rate per part; kernels alone decay."""
     if c.name not in ("adam", "adamw"):
         raise SystemExit(f"optim.name={c.name!r} has no peer in torch; take adam or adamw")
     decay = c.weight_decay if c.name == "adamw" else 0.0
     peer.backbone.train(bool(c.rates.backbone))
     groups = []
-    for name, rate in c.rates.items():
+    for name, rate in to_tree(c.rates).items():
         part = peer.stacks if name == "recurrent" else getattr(peer, name)
         part.requires_grad_(bool(rate))
         for kernels in (True, False):

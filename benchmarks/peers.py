@@ -6,16 +6,16 @@ every frame shows the face.
 """
 
 import torch
-from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from benchmarks.peer_backbones import VGG, VGGS, ResNet
+from va_jax.config import Model
 
 
 class Network(nn.Module):
     """Frames to predictions, as `va_jax.models.regressor.Regressor` has it."""
 
-    def __init__(self, c: ConfigDict, dims: tuple[str, ...], side: int) -> None:
+    def __init__(self, c: Model, dims: tuple[str, ...], side: int) -> None:
         super().__init__()
         if c.peepholes or c.frame_mask:
             raise ValueError("torch's LSTM has no peepholes, and a peer knows no mask")
@@ -86,7 +86,7 @@ class Network(nn.Module):
         return pred.tanh() if c.bounded else pred
 
 
-def _stack(c: ConfigDict, features: int) -> nn.Module:
+def _stack(c: Model, features: int) -> nn.Module:
     """The recurrent layers; of torch's two biases the second starts at 0, for we have one."""
     stack = {"lstm": nn.LSTM, "gru": nn.GRU}[c.recurrent](
         features,

@@ -31,14 +31,14 @@ import numpy as np
 import va_jax
 from benchmarks import build, video_lengths
 from va_jax import faces
+from va_jax.config import parse, with_values
 from va_jax.evaluation.predict_split import make_predict
 from va_jax.export.model import Model
-from va_jax.models import build as networks
+from va_jax.models.build import build_model
 from va_jax.predict import preprocessing
-from va_jax.predict.pictures import Video
-from va_jax.predict.progress import Progress
-from va_jax.predict.rows import Table, rows
-from va_jax.predict.source import Predictor
+from va_jax.predict.inputs import Video
+from va_jax.predict.predictor import Predictor, Progress
+from va_jax.predict.results import CsvWriter, csv_rows
 from va_jax.train import sharding
 from va_jax.train.state import initial_variables
 from va_jax.types import DIMS
@@ -100,8 +100,8 @@ def random_model(name: str) -> Model:
     """The network of a config, on the builder's crops of its side."""
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
-    config.eval.batch_size = jax.device_count()
-    network, size = networks.build(config.model, DIMS), config.data.size
+    config = with_values(parse(config), **{"eval.batch_size": jax.device_count()})
+    network, size = build_model(config.model, DIMS), config.data.size
     crop = {
         "size": size, "source": "detect", "margin": 0, "alignment": "level eyes",
         "jpeg_quality": 90,
@@ -142,7 +142,7 @@ def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
 
 def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[str, Any]:
     """Medians of what the stages and the bare call spend, in seconds of the wall and of CPU."""
-    how, _ = preprocessing.of_passport(model.passport)
+    how, _ = preprocessing.from_metadata(model.passport)
     predictor = Predictor(model, how, faces.Detector(min_face=preprocessing.MIN_FACE), every=every)
     stride, _ = preprocessing.stride_for(model.passport, read.probe(path).fps)
     lanes = min(stride, model.config.eval.batch_size)
@@ -151,8 +151,8 @@ def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[st
         watch = Stopwatch()
         result, _ = predictor.predict(Timed(path, watch), watch)
         watch.stage("rest")
-        with Table(path.with_suffix(".csv"), model.dims) as table:
-            table.add(rows(result))
+        with CsvWriter(path.with_suffix(".csv"), model.dims) as table:
+            table.add(csv_rows(result))
         watch.stage("")
         return watch, len(result.time_s)
 

@@ -26,9 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from va_jax.models import build
+from va_jax.config import parse
+from va_jax.models.build import build_model
 from va_jax.train import optim, sharding
-from va_jax.train.loop import initial_state
+from va_jax.train.setup import initial_state
 from va_jax.train.state import Tally, abstract
 from va_jax.train.step import make_step
 from va_jax.types import DIMS
@@ -70,11 +71,12 @@ def compiled(name: str) -> dict[str, Any]:
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     config.train.batch_size = jax.device_count()
     config.train.accumulate = 1
+    config = parse(config)
     size = config.data.size or 48
-    model, tx = build.build(config.model, DIMS), optim.make_tx(config.optim, 100)
+    model, tx = build_model(config.model, DIMS), optim.make_tx(config.optim, 100)
     mesh = sharding.make_mesh()
     whole = sharding.replicated(mesh)
-    state = abstract(jax.eval_shape(lambda: initial_state(config, model, tx, size)), whole)
+    state = abstract(jax.eval_shape(lambda: initial_state(model, tx, size, config.seed)), whole)
     tally = abstract(jax.eval_shape(Tally.zero), whole)
     rows, time = jax.device_count(), config.window.length
     shapes = {key: (x.shape[2:], x.dtype) for key, x in model.inputs(1, 1, size).items()}

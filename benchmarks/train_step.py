@@ -27,10 +27,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from benchmarks import ceilings, memory
-from va_jax.models import build
+from va_jax.config import Config, parse
+from va_jax.models.build import build_model, landmark_points
 from va_jax.train import optim, summary
 from va_jax.train.state import Tally, TrainState, initial_variables
 from va_jax.train.step import make_step
@@ -54,11 +54,11 @@ NETWORKS = (
 Step = Callable[[], None]
 """Takes a training step, or a forward pass, and waits for its end."""
 
-Variant = Callable[[ConfigDict, dict[str, Any]], tuple[Step, float | None]]
+Variant = Callable[[Config, dict[str, Any]], tuple[Step, float | None]]
 """Makes one from a config and a batch, and tells the bytes it moves where they are known."""
 
 
-def read_config(name: str, windows: int = 0, length: int = 0, size: int = 0) -> ConfigDict:
+def read_config(name: str, windows: int = 0, length: int = 0, size: int = 0) -> Config:
     """A named network with a batch of so many windows, frames and pixels; 0: as it says."""
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
@@ -67,10 +67,10 @@ def read_config(name: str, windows: int = 0, length: int = 0, size: int = 0) -> 
     config.data.size = size or config.data.size
     if jax.default_backend() != "cpu":
         config.model.compute_dtype = "bfloat16"
-    return config
+    return parse(config)
 
 
-def random_batch(config: ConfigDict) -> dict[str, Any]:
+def random_batch(config: Config) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     shape, side = (config.train.batch_size, config.window.length), config.data.size
     batch = {
@@ -79,13 +79,13 @@ def random_batch(config: ConfigDict) -> dict[str, Any]:
         "target": rng.uniform(-1, 1, (*shape, len(DIMS))).astype(np.float32),
         "mask": np.ones(shape, bool),
     }
-    if points := build.landmark_points(config.model):
+    if points := landmark_points(config.model):
         batch["landmarks"] = rng.uniform(-1, 1, (*shape, points, 2)).astype(np.float32)
     return batch
 
 
-def our_step(config: ConfigDict, batch: dict[str, Any]) -> tuple[Step, float]:
-    model = build.build(config.model, DIMS)
+def our_step(config: Config, batch: dict[str, Any]) -> tuple[Step, float]:
+    model = build_model(config.model, DIMS)
     tx = optim.make_tx(config.optim, config.train.steps)
 
     @jax.jit
@@ -126,9 +126,9 @@ def step_variants(compile_torch: bool) -> dict[str, Variant]:
     return variants
 
 
-def flops_per_frame(config: ConfigDict) -> float:
+def flops_per_frame(config: Config) -> float:
     """Of the forward pass."""
-    model = build.build(config.model, DIMS)
+    model = build_model(config.model, DIMS)
     inputs = model.inputs(1, config.window.length, config.data.size)
     rows = summary.rows(model, summary.abstract_variables(model, inputs), inputs)
     return sum(row.flops for row in rows)

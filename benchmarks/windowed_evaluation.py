@@ -20,12 +20,12 @@ from typing import Any
 import jax
 import numpy as np
 import simplejpeg
-from ml_collections import ConfigDict
 
+from va_jax.config import Config, parse
 from va_jax.data.sources import Source
 from va_jax.data.windows import PADDING
 from va_jax.evaluation import predict_split
-from va_jax.models import build
+from va_jax.models.build import build_model
 from va_jax.train import sharding
 from va_jax.train.state import initial_variables
 from va_jax.types import CLIP_FRAMES, DIMS, Track
@@ -36,7 +36,7 @@ NETWORKS = {  # FILE:VARIANT -> side in pixels, frames of a window, of the track
 }
 
 
-def read_config(name: str, overlap: float) -> ConfigDict:
+def read_config(name: str, overlap: float) -> Config:
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     _, length, _, batch = NETWORKS[name]
@@ -46,7 +46,7 @@ def read_config(name: str, overlap: float) -> ConfigDict:
     config.eval.batch_size = batch
     if jax.default_backend() != "cpu":
         config.model.compute_dtype = "bfloat16"
-    return config
+    return parse(config)
 
 
 def open_tracks(name: str) -> Source:
@@ -71,7 +71,7 @@ def open_tracks(name: str) -> Source:
 
 
 def two_ways(
-    config: ConfigDict, source: Source, predict: predict_split.Predict, mesh: Any
+    config: Config, source: Source, predict: predict_split.Predict, mesh: Any
 ) -> dict[str, predict_split.Way]:
     ways = (predict_split.separate_windows, predict_split.cached_windows)
     chosen = [way(config, predict, source, mesh) for way in ways]
@@ -104,7 +104,7 @@ def main() -> None:
     table = []
     for name in arguments.networks:
         source, mesh = open_tracks(name), sharding.make_mesh()
-        model = build.build(read_config(name, 0.5).model, DIMS)
+        model = build_model(read_config(name, 0.5).model, DIMS)
         create = jax.jit(lambda model=model, size=source.size: initial_variables(model, size, 0))
         variables = sharding.replicate(mesh, create())
         predict = predict_split.make_predict(model, mesh)

@@ -36,8 +36,8 @@ def damaged(tmp_path, tiny_data):
     return data
 
 
-def read_all(data, spare=0):
-    source = sources.open_split(str(data), "synthetic_faces/tiny", "train", spare=spare)
+def read_all(data, max_bad_records=0):
+    source = sources.open_split(str(data), "synthetic_faces/tiny", "train", max_bad_records=max_bad_records)
     read = []
     for number, track in enumerate(source.tracks):
         images = np.empty((track.frames, source.size, source.size, 3), np.uint8)
@@ -62,7 +62,7 @@ def test_a_bad_record_is_named_with_its_track_and_the_remedy(damaged):
 
 
 def test_a_bad_record_that_may_be_left_out_is_frames_without_face_and_label(damaged, tiny_data):
-    source, read = read_all(damaged, spare=1)
+    source, read = read_all(damaged, max_bad_records=1)
     (number,) = source.bad
     _, whole = read_all(tiny_data)
     for index, ((labels, images), (all_labels, all_images)) in enumerate(
@@ -80,7 +80,7 @@ def test_a_bad_record_that_may_be_left_out_is_frames_without_face_and_label(dama
 
 
 def test_a_picture_that_cannot_be_decoded_counts_as_one_without_a_face(tiny_data):
-    source = sources.open_split(str(tiny_data), "synthetic_faces/tiny", "train", spare=1)
+    source = sources.open_split(str(tiny_data), "synthetic_faces/tiny", "train", max_bad_records=1)
     records = source._records
 
     def broken(numbers):

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-from va_jax import config as configuration
 from va_jax.config import parse, with_values
 from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
@@ -113,7 +112,7 @@ def run_steps(config, count, devices=None):
     model = build_model(config.model, source.dims)
     tx = optim.make_tx(config.optim, config.train.steps)
     mesh = sharding.make_mesh(devices)
-    state = sharding.replicate(mesh, initial_state(config, model, tx, source.size))
+    state = sharding.replicate(mesh, initial_state(model, tx, source.size, config.seed))
     first = jax.tree.map(np.asarray, state)
     tally = sharding.replicate(mesh, Tally.zero())
     take_step = step.make_step(config, model, tx)
@@ -188,10 +187,10 @@ def test_a_run_starts_from_the_best_parameters_of_another(tmp_path, tiny_data):
 
 def test_a_missing_set_and_a_missing_split_are_refused_and_leave_no_workdir(tmp_path, tiny_data):
     config = tiny(tmp_path / "nowhere", **{"data.build_missing": False})
-    with pytest.raises(InputError, match=r"not found in data.dir.*tfds_builders.build"):
+    with pytest.raises(InputError, match=r"not found in data.dir.*va_jax build"):
         train(config, tmp_path / "run")
     config = tiny(tiny_data, **{"data.dev": "validation"})
-    with pytest.raises(InputError, match=r"no split 'validation', it has dev, test, train; set"):
+    with pytest.raises(InputError, match=r"no split 'validation', only dev, test, train; set"):
         train(config, tmp_path / "run")
     config = tiny(tiny_data, **{"data.test": "private"})
     with pytest.raises(InputError, match=r"no split 'private'"):
