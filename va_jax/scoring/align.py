@@ -1,10 +1,11 @@
-"""Put the predictions of a recording beside its labels, and count all that finds no place."""
+"""Align the predictions of a recording with its labels, and count the rows that do not match."""
 
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from va_jax.evaluation.filters import frame_s, moved
 from va_jax.scoring.files import TraceFile
@@ -18,85 +19,90 @@ FAULTS = {
     "invalid_labels": "invalid label rows",
     "invalid_predictions": "invalid prediction rows",
 }
-"""What can be wrong, as counted, and in words."""
+"""Keys under which faults are counted, and their descriptions."""
 
 SLACK = 1e-6
-"""Of a step: times written in decimals are not exactly half a step apart."""
+"""Tolerated share of a step: times in decimals are not exactly half a step apart."""
 
 
 class Tally:
-    """How often each fault was met, and where first."""
+    """How often each fault occurred, and the first place of each."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = dict.fromkeys(FAULTS, 0)
-        self.first: dict[str, str] = {}  # in the order in which they were met
+        self.first: dict[str, str] = {}  # in order of occurrence
 
     def add(self, fault: str, count: int, first: Callable[[], str]) -> None:
+        """Count a fault; `first` returns its first place and is called only if that is needed."""
         if count and not self.counts[fault]:
             self.first[fault] = first()
         self.counts[fault] += count
 
     def add_files(
-        self, fault: str, here: Mapping[str, pathlib.Path], there: Mapping[str, pathlib.Path]
+        self, fault: str, files: Mapping[str, pathlib.Path], others: Mapping[str, pathlib.Path]
     ) -> None:
-        """Count the files of recordings that are `here` and not `there`."""
-        lonely = [path for name, path in here.items() if name not in there]
-        self.add(fault, len(lonely), lambda: str(lonely[0]))
+        """Count the recordings in `files` that are not in `others`."""
+        unmatched = [path for name, path in files.items() if name not in others]
+        self.add(fault, len(unmatched), lambda: str(unmatched[0]))
 
     def summary(self) -> str:
-        """The faults that were met with their counts, in one line."""
+        """Return the faults that occurred with their counts, in one line."""
         return ", ".join(f"{FAULTS[fault]}: {self.counts[fault]}" for fault in self.first)
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Predictions and labels of one recording, and which rows of them belong together."""
+    """The predictions and labels of one recording, and which of their rows belong together."""
 
     name: str
     group: str
     predictions: TraceFile  # its valid rows
     labels: TraceFile  # all its rows; NaN where not valid
-    prediction_row: np.ndarray  # int64 [pairs], rising
-    label_row: np.ndarray  # int64 [pairs], rising
+    prediction_row: Int[np.ndarray, " pairs"]  # rising
+    label_row: Int[np.ndarray, " pairs"]  # rising
 
     @property
-    def by(self) -> str:
-        """What the rows were joined by: `frame` where both sides have frames, else `time`."""
+    def joined_by(self) -> str:
+        """Return `frame` if both sides have frames, else `time`."""
         both = self.predictions.frame is not None and self.labels.frame is not None
         return "frame" if both else "time"
 
     @property
-    def timed(self) -> bool:
+    def has_times(self) -> bool:
         return self.labels.time_s is not None
 
     def on_labels(self, lag_s: float) -> Trace:
-        """A trace of the label rows, the predictions moved earlier by `lag_s` on their own rows.
+        """Return a trace of the label rows.
 
-        Rows that are not scored have `face` False: those without a prediction or marked invalid.
+        A row that is not scored, because it has no prediction or is excluded, has `face` False.
+
+        Args:
+            lag_s: seconds by which the predictions are moved earlier, on their own rows, before
+                they are put on the label rows.
         """
         values = self.predictions.values.astype(np.float32)
         if lag_s and len(values):
-            values = moved(values, _from_start(self.predictions), lag_s)
+            values = moved(values, _seconds_from_start(self.predictions), lag_s)
         pred = np.full(self.labels.values.shape, np.nan, np.float32)
         pred[self.label_row] = values[self.prediction_row]
         face = np.zeros(len(pred), bool)
-        face[self.label_row] = ~self.labels.marked[self.label_row]
+        face[self.label_row] = ~self.labels.excluded[self.label_row]
         target = self.labels.values.astype(np.float32)
         return self._trace(self.labels, pred, target, face)
 
     def on_predictions(self) -> Trace:
-        """A trace of the prediction rows, of which those count that `on_labels` counts."""
+        """Return a trace of the prediction rows; the rows that `on_labels` scores have a target."""
         target = np.full(self.predictions.values.shape, np.nan, np.float32)
         target[self.prediction_row] = self.labels.values[self.label_row]
         face = np.zeros(len(target), bool)
-        face[self.prediction_row] = ~self.labels.marked[self.label_row]
+        face[self.prediction_row] = ~self.labels.excluded[self.label_row]
         pred = self.predictions.values.astype(np.float32)
         return self._trace(self.predictions, pred, target, face)
 
     def _trace(
         self, rows: TraceFile, pred: np.ndarray, target: np.ndarray, face: np.ndarray
     ) -> Trace:
-        time_s = _from_start(rows)
+        time_s = _seconds_from_start(rows)
         step_s = frame_s(time_s) if len(time_s) else 0.0
         fps = 1 / step_s if step_s else 1.0
         track = Track(self.name, self.name, self.name, self.group, fps, len(pred), 0)
@@ -111,65 +117,67 @@ def pair(
     dims: Sequence[str],
     tally: Tally,
 ) -> Pair:
-    """What belongs together in a recording; `tally` gets what does not, each row once.
+    """Match the rows of a recording, by frame if both sides have frames, else by time.
 
-    Rows are joined by frame where both sides have frames, else by time; an InputError says where
-    they have neither in common. A row of the labels with a value that is no number or outside
-    `LABEL_RANGE` is invalid as a whole, and so is one of the predictions with a value that is no
-    number; no other row takes its place.
+    A label row is invalid as a whole if one of its values is not a number in `LABEL_RANGE`, a
+    prediction row if one of its values is not a number. No other row takes its place.
+
+    Args:
+        name: the recording.
+        group: its group, "" for none.
+        predictions: values in the order of `dims`.
+        labels: values in the order of `dims`.
+        dims: names of the dimensions, for messages.
+        tally: receives each row that does not match or is invalid, once.
+
+    Raises:
+        InputError: the two sides have neither frames nor times in common.
     """
     by_frame = predictions.frame is not None and labels.frame is not None
-    if not by_frame and (predictions.time_s is None or labels.time_s is None):
+    if predictions.frame is not None and labels.frame is not None:
+        _, prediction_row, label_row = np.intersect1d(
+            predictions.frame, labels.frame, assume_unique=True, return_indices=True
+        )
+    elif predictions.time_s is not None and labels.time_s is not None:
+        prediction_row, label_row = _match_nearest(predictions.time_s, labels.time_s)
+    else:
         raise InputError(
             f"{predictions.path} and {labels.path} have neither frames nor times in common; "
-            "give --fps to turn frames into times"
+            "give --fps to derive times from frames"
         )
-    if by_frame:
-        prediction_row, label_row = _same_frame(predictions.frame, labels.frame)
-    else:
-        prediction_row, label_row = _nearest(predictions.time_s, labels.time_s)
     wrong_label = ~((labels.values >= LABEL_RANGE[0]) & (labels.values <= LABEL_RANGE[1]))
     wrong_prediction = np.isnan(predictions.values)
     bad_label, bad_prediction = wrong_label.any(-1), wrong_prediction.any(-1)
-    _count_invalid(tally, "invalid_labels", labels, wrong_label & ~labels.marked[:, None], dims)
+    _count_invalid(tally, "invalid_labels", labels, wrong_label & ~labels.excluded[:, None], dims)
     _count_invalid(tally, "invalid_predictions", predictions, wrong_prediction, dims)
-    lonely_label = ~_flags(len(bad_label), label_row) & ~bad_label & ~labels.marked
-    lonely_prediction = ~_flags(len(bad_prediction), prediction_row) & ~bad_prediction
-    _count_lonely(tally, "labels_without_prediction", labels, lonely_label)
-    _count_lonely(tally, "predictions_without_label", predictions, lonely_prediction)
+    alone = ~_flags(len(bad_label), label_row) & ~bad_label & ~labels.excluded
+    _count_unmatched(tally, "labels_without_prediction", labels, alone)
+    alone = ~_flags(len(bad_prediction), prediction_row) & ~bad_prediction
+    _count_unmatched(tally, "predictions_without_label", predictions, alone)
     if by_frame:
-        predictions, labels = _lend_times(predictions, labels), _lend_times(labels, predictions)
+        predictions, labels = (
+            _with_times_of(predictions, labels),
+            _with_times_of(labels, predictions),
+        )
     good = ~bad_prediction[prediction_row]
     kept = np.flatnonzero(~bad_prediction)
     return Pair(
         name,
         group,
-        dataclasses.replace(
-            predictions,
-            values=predictions.values[kept],
-            frame=None if predictions.frame is None else predictions.frame[kept],
-            time_s=None if predictions.time_s is None else predictions.time_s[kept],
-            place=predictions.place[kept],
-            marked=predictions.marked[kept],
-        ),
+        predictions.select(kept),
         dataclasses.replace(labels, values=np.where(bad_label[:, None], np.nan, labels.values)),
         np.searchsorted(kept, prediction_row[good]),
         label_row[good],
     )
 
 
-def _same_frame(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    _, prediction_row, label_row = np.intersect1d(
-        predictions, labels, assume_unique=True, return_indices=True
-    )
-    return prediction_row, label_row
+def _match_nearest(
+    predictions: Float[np.ndarray, " m"], labels: Float[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
+    """Return rows of predictions and labels: each label takes the nearest prediction in time.
 
-
-def _nearest(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each label the nearest prediction within half a label step; none is taken twice.
-
-    Of labels that have the same nearest prediction, the nearest to it takes it. A single label
-    reaches half a step of the predictions.
+    The prediction must lie within half a label step (for a single label, half a prediction step).
+    If several labels share their nearest prediction, the nearest of them takes it.
     """
     if not len(predictions) or not len(labels):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -187,38 +195,49 @@ def _nearest(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _count_invalid(
-    tally: Tally, fault: str, file: TraceFile, wrong: np.ndarray, dims: Sequence[str]
+    tally: Tally,
+    fault: str,
+    file: TraceFile,
+    wrong: Bool[np.ndarray, "rows dims"],
+    dims: Sequence[str],
 ) -> None:
-    """Add the rows with a cell that is `wrong` [rows, dims], and those that nothing places."""
+    """Count the rows with a `wrong` value, and the rows without a usable frame or time."""
     rows = np.flatnonzero(wrong.any(-1))
 
     def first() -> str:
-        at = rows[np.argmin(file.place[rows])] if len(rows) else -1
-        if at < 0 or (len(file.unplaced) and file.unplaced[0] < file.place[at]):
-            return f"{file.where(file.unplaced[0])}: its frame, time or mark is no number"
-        dim = int(np.argmax(wrong[at]))
-        value = file.values[at, dim]
-        fault = "is no number" if np.isnan(value) else f"{value:g} is outside [-1, 1]"
-        return f"{file.where(file.place[at])}: {dims[dim]} {fault}"
+        row = int(rows[np.argmin(file.line[rows])]) if len(rows) else -1
+        unusable = file.unusable_lines
+        if row < 0 or (len(unusable) and unusable[0] < file.line[row]):
+            return f"{file.path}: line {unusable[0]}: its frame, time or mark is not a number"
+        dim = int(np.argmax(wrong[row]))
+        value = file.values[row, dim]
+        problem = "is not a number" if np.isnan(value) else f"{value:g} is outside [-1, 1]"
+        return f"{file.where(row)}: {dims[dim]} {problem}"
 
-    tally.add(fault, len(rows) + len(file.unplaced), first)
+    tally.add(fault, len(rows) + len(file.unusable_lines), first)
 
 
-def _count_lonely(tally: Tally, fault: str, file: TraceFile, lonely: np.ndarray) -> None:
+def _count_unmatched(
+    tally: Tally, fault: str, file: TraceFile, unmatched: Bool[np.ndarray, " rows"]
+) -> None:
     def first() -> str:
-        at = int(np.argmax(lonely))
-        key = f"time {file.time_s[at]:g} s" if file.frame is None else f"frame {file.frame[at]:.0f}"
-        return f"{file.where(file.place[at])}: {key}"
+        row = int(np.argmax(unmatched))
+        if file.frame is not None:
+            return f"{file.where(row)}: frame {file.frame[row]:.0f}"
+        assert file.time_s is not None  # rows have frames or times
+        return f"{file.where(row)}: time {file.time_s[row]:g} s"
 
-    tally.add(fault, int(lonely.sum()), first)
+    tally.add(fault, int(unmatched.sum()), first)
 
 
-def _lend_times(file: TraceFile, other: TraceFile) -> TraceFile:
-    """`file` with the times that the frames of `other` have, where it has none of its own.
+def _with_times_of(file: TraceFile, other: TraceFile) -> TraceFile:
+    """Give a file without times the times that the frames of `other` have.
 
-    Linear between frames, and on at the mean rate beyond the first and the last.
+    They are linear between frames, and continue at the mean rate beyond the first and the last.
     """
-    if file.time_s is not None or other.time_s is None or not len(other.frame):
+    if file.frame is None or file.time_s is not None:
+        return file
+    if other.frame is None or other.time_s is None or not len(other.frame):
         return file
     frame, time_s = other.frame, other.time_s
     beyond = file.frame - np.clip(file.frame, frame[0], frame[-1])
@@ -226,14 +245,14 @@ def _lend_times(file: TraceFile, other: TraceFile) -> TraceFile:
     return dataclasses.replace(file, time_s=np.interp(file.frame, frame, time_s) + beyond * step_s)
 
 
-def _from_start(file: TraceFile) -> np.ndarray:
-    """float32 seconds from the first row on; the number of the row where there are no times."""
+def _seconds_from_start(file: TraceFile) -> Float[np.ndarray, " rows"]:
+    """Return float32 seconds from the first row; the row number where there are no times."""
     if file.time_s is None:
         return np.arange(len(file.values), dtype=np.float32)
     return (file.time_s - file.time_s[:1]).astype(np.float32)
 
 
-def _flags(length: int, rows: np.ndarray) -> np.ndarray:
+def _flags(length: int, rows: Int[np.ndarray, " flagged"]) -> Bool[np.ndarray, " length"]:
     flags = np.zeros(length, bool)
     flags[rows] = True
     return flags

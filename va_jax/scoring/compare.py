@@ -1,246 +1,186 @@
-"""Compare two systems by the bootstrap over the recordings that both were scored on."""
+"""Compare two systems by a bootstrap over the recordings on which both are scored."""
 
+import dataclasses
+import json
 import math
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
 
 from va_jax.evaluation import bootstrap
-from va_jax.evaluation.jackknife import errors_from, influences
-from va_jax.evaluation.metrics import METRICS, ROUNDING, Moments, aggregate
-from va_jax.scoring import pairing
+from va_jax.evaluation.metrics import METRICS
 from va_jax.scoring.align import FAULTS
+from va_jax.scoring.difference import Difference, differences
+from va_jax.scoring.pairing import Side, find_runs, pair_runs
 from va_jax.types import InputError
 
 FEWEST_RESAMPLES = 100
-"""Below which fewer than five resamples lie beyond an interval of .95; ours."""
+"""With fewer, not even five resamples lie outside a 95 % interval; our choice."""
 
 METHOD = f"paired, symmetric {bootstrap.METHOD}"
 
 MEAN = "mean over dimensions"
 
-Table = dict[str, dict[str, np.ndarray]]
+
+@dataclasses.dataclass(frozen=True)
+class CompareOptions:
+    """How two systems are compared.
+
+    Raises:
+        InputError: a number is out of its range.
+    """
+
+    split: str = "test"  # of workdirs
+    dims: Sequence[str] | None = None  # None: all that the labels and every run have
+    processed: bool = False  # compare post-processed predictions
+    formula: str = "population"  # of the CCC, one of `metrics.FORMULAS`
+    metrics: Sequence[str] = METRICS  # must contain ccc
+    resamples: int = bootstrap.RESAMPLES
+    seed: int = 0  # of the bootstrap
+    fps: float | None = None  # frames per second of files with frames only
+    strict: bool = False  # refuse the data if anything is left out
+
+    def __post_init__(self) -> None:
+        if self.resamples < FEWEST_RESAMPLES:
+            raise InputError(
+                f"--resamples={self.resamples}: too few; give {FEWEST_RESAMPLES} or more"
+            )
+        if self.seed < 0:
+            raise InputError(f"--seed={self.seed}: below 0; give 0 or more")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise InputError(f"--fps={self.fps:g}: not above 0; give a positive number")
+
+
+@dataclasses.dataclass(frozen=True)
+class SideSummary:
+    """The runs of a side, and what is left out of the comparison."""
+
+    given: str
+    runs: list[str]
+    recordings_left_out: int  # because another run lacks them
+    frames_left_out: int
+    first_left_out: str
+    counts: dict[str, int]  # by the keys of `align.FAULTS`
+    first: dict[str, str]  # first place of each fault that occurred
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The differences between two systems."""
+
+    a: SideSummary
+    b: SideSummary
+    labels: str | None  # folder of labels, if one was given
+    options: CompareOptions
+    dims: list[str]
+    processed: list[str]  # dimensions whose post-processed predictions are compared
+    has_processed: bool  # whether all runs have such predictions of some dimension
+    recordings: int
+    frames: int
+    scores: dict[str, dict[str, dict[str, Difference]]]
+    """Metric -> dimension, for the CCC also `MEAN` -> aggregation -> difference."""
+
+    @property
+    def headline(self) -> Difference:
+        """Return the difference in pooled CCC, averaged over the dimensions."""
+        return self.scores["ccc"][MEAN if len(self.dims) > 1 else self.dims[0]]["pooled"]
 
 
 def compare(
     first: str,
     second: str,
     labels: pathlib.Path | None = None,
-    split: str = "test",
-    dims: Sequence[str] | None = None,
-    processed: bool = False,
-    formula: str = "population",
-    metrics: Sequence[str] = METRICS,
-    resamples: int = bootstrap.RESAMPLES,
-    seed: int = 0,
-    fps: float | None = None,
-    strict: bool = False,
-) -> dict[str, Any]:
-    """The difference of two systems under every metric and aggregation, as plain numbers.
+    options: CompareOptions | None = None,
+) -> Comparison:
+    """Compare two systems under every metric and aggregation.
 
-    Each is named as `pairing.folders` reads it, one run or several. `scores` maps metric ->
-    dimension, and of the CCC also the mean over dimensions -> aggregation -> what `differences`
-    gives; `headline` is that of the pooled CCC, in the mean over dimensions. Raises an InputError
-    where nothing can be compared, and with `strict` where anything is left out.
+    Args:
+        first: one or more runs of the first system, as `pairing.find_runs` reads them.
+        second: the same for the second system.
+        labels: folder of label files, or a workdir; without it the traces hold the labels.
+        options: how to compare; the defaults if not given.
+
+    Raises:
+        InputError: nothing can be compared, or with `strict` something is left out.
     """
-    _check(resamples, seed, fps)
-    runs = [pairing.folders(given, split) for given in (first, second)]
-    truth = None if labels is None else pairing.folders(str(labels), split)[0]
-    found = pairing.paired(*runs, truth, dims, processed, fps)
-    sides = [
-        {
-            "given": given,
-            "runs": [str(folder) for folder in folders],
-            "recordings_left_out": side.recordings,
-            "frames_left_out": side.frames,
-            "first_left_out": side.first,
-            "counts": side.tally.counts,
-            "first": side.tally.first,
-        }
-        for given, folders, side in zip((first, second), runs, found.sides, strict=True)
-    ]
-    if strict:
-        _refuse_losses(sides)
-    rows = differences(*(side.moments() for side in found.sides), formula, metrics, resamples, seed)
-    names = [*found.dims, MEAN] if len(found.dims) > 1 else found.dims
+    options = options or CompareOptions()
+    runs = [find_runs(given, options.split) for given in (first, second)]
+    truth = None if labels is None else find_runs(str(labels), options.split)[0]
+    paired = pair_runs(*runs, truth, options.dims, options.processed, options.fps)
+    a, b = (
+        _summarize(given, folders, side)
+        for given, folders, side in zip((first, second), runs, paired.sides, strict=True)
+    )
+    if options.strict:
+        _refuse_losses("A", a)
+        _refuse_losses("B", b)
+    moments = [side.moments() for side in paired.sides]
+    rows = differences(*moments, options.formula, options.metrics, options.resamples, options.seed)
+    names = [*paired.dims, MEAN] if len(paired.dims) > 1 else paired.dims
     scores = {
         metric: {
             name: {aggregation: row[metric][i] for aggregation, row in rows.items()}
             for i, name in enumerate(names)
             if name != MEAN or metric == "ccc"
         }
-        for metric in metrics
+        for metric in options.metrics
     }
-    return {
-        "a": sides[0],
-        "b": sides[1],
-        "labels": None if truth is None else str(truth),
-        "dims": found.dims,
-        "processed": found.processed,
-        "has_processed": found.has_processed,
-        "recordings": len(found.recordings),
-        "frames": found.frames,
-        "formula": formula,
-        "bootstrap": {
-            "method": METHOD,
-            "resamples": resamples,
-            "level": bootstrap.LEVEL,
-            "seed": seed,
-        },
-        "headline": {
-            "metric": "ccc",
-            "aggregation": "pooled",
-            "dims": found.dims,
-            **rows["pooled"]["ccc"][len(names) - 1],
-        },
-        "scores": scores,
-    }
-
-
-def differences(
-    first: Sequence[Moments],
-    second: Sequence[Moments],
-    formula: str = "population",
-    metrics: Sequence[str] = METRICS,
-    resamples: int = bootstrap.RESAMPLES,
-    seed: int = 0,
-) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Aggregation -> metric -> for every dimension, then for their mean, how two sides differ.
-
-    A side is a stack of recordings for each of its runs, the same recordings on both; its score
-    is the mean of its runs'. `a` and `b` are the scores, `a_runs` .. those of the runs, `a_sd` ..
-    their standard deviation (n - 1), None for one run; `difference` is a - b, with its `interval`
-    [low, high] and the two-sided `p`, both None with fewer than `intervals.FEWEST` recordings; an
-    end that is not known is None. All runs are drawn alike, so neither covers what differs from
-    one training to the next.
-    """
-    scored = [[_widened(aggregate(run, None, formula)) for run in side] for side in (first, second)]
-    recordings = len(first[0].count)
-    known = recordings >= bootstrap.FEWEST
-    if known:
-        drawn = bootstrap.resamples(recordings, resamples, seed)
-        once = np.ones((1, recordings))
-        resampled = _gap(first, second, lambda run: aggregate(run, drawn, formula), metrics)
-
-        def gap_influences(weights: np.ndarray) -> Table:
-            return _gap(first, second, lambda run: influences(run, weights), metrics)
-
-        error, errors = errors_from(gap_influences, once), errors_from(gap_influences, drawn)
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for name in scored[0][0]:
-        found[name] = {}
-        for metric in metrics:
-            runs = [np.stack([run[name][metric] for run in side]) for side in scored]
-            value = _rounded(runs[0].mean(0) - runs[1].mean(0))
-            ends, p = [None] * len(value), [None] * len(value)
-            if known:
-                away = _rounded(resampled[name][metric] - value)
-                spread = _rounded(error[name][metric][0])
-                parts = (spread, value + away, _rounded(errors[name][metric]))
-                pair = bootstrap.symmetric_interval(value, *parts)
-                ends = _plain(metric, np.stack(pair, -1))
-                p = bootstrap.p_value(value, *parts).tolist()
-            found[name][metric] = [
-                {
-                    "a": float(runs[0].mean(0)[i]),
-                    "b": float(runs[1].mean(0)[i]),
-                    "difference": float(value[i]),
-                    "interval": ends[i],
-                    "p": p[i],
-                    "a_runs": runs[0][:, i].tolist(),
-                    "b_runs": runs[1][:, i].tolist(),
-                    "a_sd": _sd(runs[0][:, i]),
-                    "b_sd": _sd(runs[1][:, i]),
-                }
-                for i in range(len(value))
-            ]
-    return found
-
-
-def verdict(row: dict[str, Any], level: float = bootstrap.LEVEL) -> str:
-    """Which side is better by a metric of which more is better: "A", "B", or "" if none is.
-
-    None is where p is above 1 - `level`, or not known; the interval then holds 0.
-    """
-    if row["p"] is None or row["p"] > 1 - level:
-        return ""
-    return "A" if row["difference"] > 0 else "B"
-
-
-def _gap(
-    first: Sequence[Moments],
-    second: Sequence[Moments],
-    of: Callable[[Moments], Table],
-    metrics: Sequence[str],
-) -> Table:
-    """What `of` gives on the first side less what it gives on the second, each a mean over runs.
-
-    Of a run no more is held than what is added up.
-    """
-    means: list[Table] = []
-    for runs in (first, second):
-        total: Table = {}
-        for run in runs:
-            for name, row in of(run).items():
-                sums = total.setdefault(name, {})
-                for metric in metrics:
-                    sums[metric] = sums.get(metric, 0) + row[metric] / len(runs)
-        means.append(total)
-    return _widened(
-        {
-            name: {metric: value - means[1][name][metric] for metric, value in row.items()}
-            for name, row in means[0].items()
-        }
+    return Comparison(
+        a,
+        b,
+        None if truth is None else str(truth),
+        options,
+        paired.dims,
+        paired.processed,
+        paired.has_processed,
+        paired.recordings,
+        paired.frames,
+        scores,
     )
 
 
-def _widened(table: Table) -> Table:
-    """With the mean over dimensions as one dimension more."""
-    return {
-        name: {
-            metric: np.concatenate([value, value.mean(-1, keepdims=True)], -1)
-            for metric, value in row.items()
-        }
-        for name, row in table.items()
+def to_json(comparison: Comparison) -> str:
+    """Return the comparison as a JSON object."""
+    result = dataclasses.asdict(comparison)
+    options, scores = result.pop("options"), result.pop("scores")
+    result["formula"] = options["formula"]
+    result["bootstrap"] = {
+        "method": METHOD,
+        "resamples": options["resamples"],
+        "level": bootstrap.LEVEL,
+        "seed": options["seed"],
     }
+    result["headline"] = {
+        "metric": "ccc",
+        "aggregation": "pooled",
+        "dims": comparison.dims,
+        **dataclasses.asdict(comparison.headline),
+    }
+    result["scores"] = scores
+    return json.dumps(result, indent=1, allow_nan=False) + "\n"
 
 
-def _rounded(difference: np.ndarray) -> np.ndarray:
-    """0 where only the order of adding up makes a difference."""
-    return np.where(np.abs(difference) < ROUNDING, 0.0, difference)
+def _summarize(given: str, folders: Sequence[pathlib.Path], side: Side) -> SideSummary:
+    return SideSummary(
+        given,
+        [str(folder) for folder in folders],
+        side.recordings,
+        side.frames,
+        side.first,
+        side.tally.counts,
+        side.tally.first,
+    )
 
 
-def _plain(metric: str, ends: np.ndarray) -> list[list[float | None]]:
-    """Intervals within what a difference can be, and None for an end that is not known."""
-    lowest, highest = bootstrap.RANGES[metric]
-    clipped = np.clip(ends, lowest - highest, highest - lowest)
-    return [[end if math.isfinite(end) else None for end in pair] for pair in clipped.tolist()]
-
-
-def _sd(values: np.ndarray) -> float | None:
-    return float(values.std(ddof=1)) if len(values) > 1 else None
-
-
-def _check(resamples: int, seed: int, fps: float | None) -> None:
-    if resamples < FEWEST_RESAMPLES:
-        raise InputError(f"--resamples={resamples} are too few; give {FEWEST_RESAMPLES} or more")
-    if seed < 0:
-        raise InputError(f"--seed={seed} must not be below 0")
-    if fps is not None and not 0 < fps < math.inf:
-        raise InputError(f"--fps={fps:g} must be above 0")
-
-
-def _refuse_losses(sides: Sequence[dict[str, Any]]) -> None:
-    for name, side in zip("AB", sides, strict=True):
-        for what in ("recordings", "frames"):
-            if side[f"{what}_left_out"]:
-                raise InputError(
-                    f"--strict: {side[f'{what}_left_out']} {what} of {name} are left out; the "
-                    f"first: {side['first_left_out']}"
-                )
-        for fault, first in side["first"].items():
+def _refuse_losses(name: str, side: SideSummary) -> None:
+    remedy = "correct the files, or leave --strict out"
+    left_out = {"recordings": side.recordings_left_out, "frames": side.frames_left_out}
+    for unit, count in left_out.items():
+        if count:
             raise InputError(
-                f"--strict: {name}: {side['counts'][fault]} {FAULTS[fault]}; the first: {first}"
+                f"--strict: {count} {unit} of {name} are left out, first {side.first_left_out}; "
+                + remedy
             )
+    for fault, first in side.first.items():
+        raise InputError(
+            f"--strict: {name}: {FAULTS[fault]}: {side.counts[fault]}, first {first}; {remedy}"
+        )

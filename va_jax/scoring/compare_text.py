@@ -1,155 +1,140 @@
-"""The comparison of two systems as text of fixed width and as Markdown, for people."""
-
-from collections.abc import Iterator, Mapping
-from typing import Any
+"""Render the comparison of two systems as text and as Markdown."""
 
 from va_jax.evaluation import bootstrap
-from va_jax.report.tables import format_interval as span
-from va_jax.report.tables import format_score as number
+from va_jax.io import Table
+from va_jax.report.tables import format_interval, format_score
 from va_jax.scoring.align import FAULTS
-from va_jax.scoring.compare import verdict
+from va_jax.scoring.compare import METHOD, Comparison
+from va_jax.scoring.difference import Difference
 
 HEADER = ("A", "B", "A - B", "95 % interval", "p")
 LOWER_IS_BETTER = ("rmse", "mse")
 
 
-def text(result: Mapping[str, Any]) -> str:
-    """A block of lines for every metric, then what must be known, then what follows from it."""
-    tables = {metric: list(rows(result, metric)) for metric in result["scores"]}
-    shown = [row for table in tables.values() for row in table]
-    wide = max(len(label) for label, _ in shown)
-    columns = zip(HEADER, *(cells for _, cells in shown), strict=True)
-    widths = [max(map(len, column)) + 2 for column in columns]
-    lines = head(result)
-    for metric, table in tables.items():
-        lines += ["", f"{metric.upper():<{wide + 2}}" + "".join(map(str.rjust, HEADER, widths))]
-        for label, cells in table:
-            lines.append(f"  {label:<{wide}}" + "".join(map(str.rjust, cells, widths)))
-    lines += ["", *notes(result), "", sentence(result)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+def text(comparison: Comparison) -> str:
+    """Return a table for every metric between a description of the data and a conclusion."""
+    parts = ["\n".join(_describe_data(comparison))]
+    parts += [table.text() for table in _tables(comparison)]
+    parts += ["\n".join(_notes(comparison)), _conclusion(comparison)]
+    return "\n\n".join(parts) + "\n"
 
 
-def markdown(result: Mapping[str, Any]) -> str:
-    """The same as Markdown tables, to be pasted."""
-    lines = [f"- {line}" for line in head(result)]
-    for metric in result["scores"]:
-        lines += ["", f"| {metric.upper()} | {' | '.join(HEADER)} |", "|---|" + "---:|" * 5]
-        lines += [f"| {label} | {' | '.join(cells)} |" for label, cells in rows(result, metric)]
-    lines += ["", *(f"- {note}" for note in notes(result)), "", f"**{sentence(result)}**"]
-    return "\n".join(lines) + "\n"
+def markdown(comparison: Comparison) -> str:
+    """Return the same as Markdown."""
+    parts = ["\n".join(f"- {line}" for line in _describe_data(comparison))]
+    parts += [table.markdown() for table in _tables(comparison)]
+    parts += ["\n".join(f"- {note}" for note in _notes(comparison))]
+    return "\n\n".join([*parts, f"**{_conclusion(comparison)}**"]) + "\n"
 
 
-def head(result: Mapping[str, Any]) -> list[str]:
-    """What is compared, and what is left out."""
+def _describe_data(comparison: Comparison) -> list[str]:
+    """Return lines that say what is compared and what is left out."""
+    sides = {"A": comparison.a, "B": comparison.b}
     lines = []
-    for name in ("A", "B"):
-        side = result[name.lower()]
-        runs = "" if len(side["runs"]) == 1 else f"{len(side['runs'])} runs: "
-        lines.append(f"{name}: {runs}{', '.join(side['runs'])}")
-    if result["labels"]:
-        lines.append(f"labels: {result['labels']}")
+    for name, side in sides.items():
+        count = "" if len(side.runs) == 1 else f"{len(side.runs)} runs: "
+        lines.append(f"{name}: {count}{', '.join(side.runs)}")
+    if comparison.labels:
+        lines.append(f"labels: {comparison.labels}")
     lines.append(
-        f"scored: {result['recordings']:,} recordings, {result['frames']:,} frames that count in "
-        "every run"
+        f"scored: {comparison.recordings:,} recordings, {comparison.frames:,} frames that count "
+        "in every run"
     )
-    for name in ("A", "B"):
-        side = result[name.lower()]
-        counts = {what: side[f"{what}_left_out"] for what in ("recordings", "frames")}
-        if any(counts.values()):
+    for name, side in sides.items():
+        if side.recordings_left_out or side.frames_left_out:
             lines.append(
-                f"{name}: left out, since not every run has them: {counts['recordings']:,} "
-                f"recordings and {counts['frames']:,} frames of others; the first: "
-                f"{side['first_left_out']}"
+                f"{name}: left out because not every run has them: {side.recordings_left_out:,} "
+                f"recordings, and {side.frames_left_out:,} frames of other recordings; first "
+                f"{side.first_left_out}"
             )
-        lines += [
-            f"{name}: {FAULTS[fault]}: {side['counts'][fault]:,}; the first: {first}"
-            for fault, first in side["first"].items()
-        ]
-    return [*lines, *_predictions(result)]
+        for fault, first in side.first.items():
+            lines.append(f"{name}: {FAULTS[fault]}: {side.counts[fault]:,}, first {first}")
+    return [*lines, _describe_predictions(comparison)]
 
 
-def rows(result: Mapping[str, Any], metric: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Label and cells, in the order of `HEADER`, of every row of a metric."""
-    for dim, aggregations in result["scores"][metric].items():
-        for name, row in aggregations.items():
-            yield (
-                f"{dim}, {name.replace('_', ' ')}",
-                (
-                    _score(row["a"], row["a_sd"]),
-                    _score(row["b"], row["b_sd"]),
-                    f"{row['difference']:+.3f}",
-                    span({"interval": {metric: row["interval"]}}, metric),
-                    number(row["p"]),
-                ),
-            )
+def _describe_predictions(comparison: Comparison) -> str:
+    if not comparison.processed:
+        hint = "; --processed compares the post-processed ones" if comparison.has_processed else ""
+        return f"raw predictions{hint}"
+    raw = [dim for dim in comparison.dims if dim not in comparison.processed]
+    line = f"post-processed predictions of {', '.join(comparison.processed)}"
+    return f"{line}; raw predictions of {', '.join(raw)} (not in every run)" if raw else line
 
 
-def notes(result: Mapping[str, Any]) -> list[str]:
-    """What the numbers are."""
-    boot = result["bootstrap"]
-    lines = [f"CCC by the formula '{result['formula']}'"]
-    if any(metric in result["scores"] for metric in LOWER_IS_BETTER):
-        lines.append("of RMSE and MSE less is better, of all others more")
-    if result["recordings"] < bootstrap.FEWEST:
+def _tables(comparison: Comparison) -> list[Table]:
+    """Return a table for every metric, with a row for every dimension and aggregation."""
+    return [
+        Table(
+            [metric.upper(), *HEADER],
+            [
+                [f"{dim}, {name.replace('_', ' ')}", *_cells(row)]
+                for dim, aggregations in dims.items()
+                for name, row in aggregations.items()
+            ],
+        )
+        for metric, dims in comparison.scores.items()
+    ]
+
+
+def _cells(row: Difference) -> tuple[str, ...]:
+    scores = [
+        format_score(value) if sd is None else f"{format_score(value)} +-{format_score(sd)}"
+        for value, sd in ((row.a, row.a_sd), (row.b, row.b_sd))
+    ]
+    return *scores, f"{row.difference:+.3f}", _interval(row.interval), format_score(row.p)
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    """Return lines that explain the numbers."""
+    has_interval = comparison.recordings >= bootstrap.FEWEST
+    several_runs = len(comparison.a.runs) > 1 or len(comparison.b.runs) > 1
+    options = comparison.options
+    lines = [f"CCC formula '{options.formula}'"]
+    if any(metric in comparison.scores for metric in LOWER_IS_BETTER):
+        lines.append("lower is better for RMSE and MSE, higher for all others")
+    if has_interval:
         lines.append(
-            f"no interval and no p: they take {bootstrap.FEWEST} recordings, and there are "
-            f"{result['recordings']}"
+            f"interval and p: {METHOD}, {options.resamples:,} resamples, seed {options.seed}; p is "
+            "two-sided and not corrected for the number of rows"
         )
     else:
         lines.append(
-            f"interval and p: {boot['method']}, {boot['resamples']:,} resamples, seed "
-            f"{boot['seed']}; p is two-sided, each row on its own"
+            f"no interval and no p: they require {bootstrap.FEWEST} recordings, and there are "
+            f"{comparison.recordings}"
         )
-    if any(len(result[side]["runs"]) > 1 for side in "ab"):
+    if several_runs:
+        lines.append("scores are means over runs; +- is the standard deviation of the runs (n - 1)")
+    if has_interval:
         lines.append(
-            "a score is the mean over the runs of a side, with their standard deviation (n - 1) "
-            "after +-"
-        )
-        if result["recordings"] >= bootstrap.FEWEST:
-            lines.append(
-                "the interval covers which recordings were drawn, for these runs; how much another "
-                "training would differ is told by +- and is not in the interval"
-            )
-    elif result["recordings"] >= bootstrap.FEWEST:
-        lines.append(
-            "the interval covers which recordings were drawn, not how much another training of "
-            "either system would differ; several runs of a side tell that"
+            "the interval covers the choice of recordings, not the variation from one training to "
+            "the next: " + ("see +-" if several_runs else "compare several runs to see it")
         )
     return lines
 
 
-def sentence(result: Mapping[str, Any]) -> str:
-    """What follows for the headline: which side is better, by how much."""
-    row = result["headline"]
-    dims = " and ".join(result["dims"]) if len(result["dims"]) < 3 else "all dimensions"
-    what = f"pooled {dims} CCC" if len(result["dims"]) == 1 else f"pooled CCC, mean of {dims}"
-    if row["interval"] is None:
+def _conclusion(comparison: Comparison) -> str:
+    """Return a sentence that says which side has the higher headline score, and by how much."""
+    row, dims = comparison.headline, comparison.dims
+    if len(dims) == 1:
+        score = f"pooled {dims[0]} CCC"
+    else:
+        averaged = " and ".join(dims) if len(dims) == 2 else "all dimensions"
+        score = f"pooled CCC, mean of {averaged}"
+    difference = f"A - B is {row.difference:+.3f}"
+    if row.interval is None:
         return (
-            f"A - B is {row['difference']:+.3f} in {what}; whether that is chance cannot be told "
-            f"from {result['recordings']} recordings"
+            f"{difference} in {score}; {comparison.recordings} recordings are too few to tell "
+            "whether this is chance"
         )
-    ends, p = span({"interval": {"ccc": row["interval"]}}, "ccc"), number(row["p"])
-    better = verdict(row)
-    if not better:
-        return (
-            f"no difference can be told apart from chance: A - B is {row['difference']:+.3f} "
-            f"{ends} in {what}, p = {p}"
-        )
-    low, high = row["interval"]
-    if better == "B":
+    numbers = f"in {score}, p = {format_score(row.p)}"
+    if not row.better:
+        return f"no significant difference: {difference} {_interval(row.interval)} {numbers}"
+    low, high = row.interval
+    if row.better == "B":
         low, high = (None if end is None else -end for end in (high, low))
-        ends = f"[{number(low)}, {number(high)}]"
-    return f"{better} is better by {number(abs(row['difference']))} {ends} in {what}, p = {p}"
+    size = f"{format_score(abs(row.difference))} {_interval([low, high])}"
+    return f"{row.better} is better by {size} {numbers}"
 
 
-def _predictions(result: Mapping[str, Any]) -> list[str]:
-    if not result["processed"]:
-        more = "; --processed compares the post-processed" if result["has_processed"] else ""
-        return [f"raw predictions{more}"]
-    raw = [dim for dim in result["dims"] if dim not in result["processed"]]
-    told = f"post-processed predictions of {', '.join(result['processed'])}"
-    return [f"{told}; raw ones of {', '.join(raw)}, for not every run has others" if raw else told]
-
-
-def _score(value: float, sd: float | None) -> str:
-    return number(value) if sd is None else f"{number(value)} +-{number(sd)}"
+def _interval(ends: list[float | None] | None) -> str:
+    return format_interval({"interval": {"ccc": ends}}, "ccc")

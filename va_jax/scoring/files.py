@@ -1,88 +1,120 @@
-"""Read what is predicted or labelled in a recording from a csv file, one row a frame."""
+"""Read the predictions or labels of recordings from csv files with one row per frame."""
 
-import csv
 import dataclasses
 import io
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
+from va_jax.io import number, read_csv, read_text, sniff_delimiter, split_cells
 from va_jax.types import InputError
 
 FRAME_NAME = "frame"
 TIME_NAMES = ("time_s", "time", "time in seconds", "timestamp", "frametime")
 VALID_NAME = "valid"
 
+CHUNK_ROWS = 64
+"""Rows that are parsed cell by cell if one of them is faulty."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TraceFile:
-    """The rows of a file, in order of frame (or of time, where it has no frames)."""
+    """The rows of a file, sorted by frame (in file order if it has no frames)."""
 
     path: pathlib.Path
-    frame: np.ndarray | None  # float64 [rows], whole numbers, rising
-    time_s: np.ndarray | None  # float64 [rows], rising
-    values: np.ndarray  # float64 [rows, dims]; NaN where the cell is no number
-    marked: np.ndarray  # bool [rows]; True where the column `valid` says 0
-    place: np.ndarray  # int64 [rows]; of the row in the file: 0 is the first below the header
-    unplaced: np.ndarray  # int64 [_]; of rows whose frame, time or `valid` is no number
+    frame: Float[np.ndarray, " rows"] | None  # whole numbers, rising
+    time_s: Float[np.ndarray, " rows"] | None  # rising
+    values: Float[np.ndarray, "rows dims"]  # float64; NaN where the cell is not a finite number
+    excluded: Bool[np.ndarray, " rows"]  # True where the column `valid` is 0
+    line: Int[np.ndarray, " rows"]  # line number in the file, from 1
+    unusable_lines: Int[np.ndarray, " _"]  # lines whose frame, time or `valid` is not a number
 
-    def where(self, place: int | np.integer) -> str:
-        """The file and the line of a row, for people."""
-        return f"{self.path}: line {_line(_text(self.path), place)}"
+    def where(self, row: int) -> str:
+        """Return the file and the line of a row, for messages."""
+        return f"{self.path}: line {self.line[row]}"
+
+    def select(self, rows: Int[np.ndarray, " kept"]) -> "TraceFile":
+        """Return the same file with the given rows only."""
+        return dataclasses.replace(
+            self,
+            frame=None if self.frame is None else self.frame[rows],
+            time_s=None if self.time_s is None else self.time_s[rows],
+            values=self.values[rows],
+            excluded=self.excluded[rows],
+            line=self.line[rows],
+        )
 
 
-def recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The files `folder`/<recording>.csv by the names of their recordings, in order of name."""
+def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return the files `folder`/RECORDING.csv by recording, sorted by name.
+
+    Raises:
+        InputError: the folder does not exist or contains no csv file.
+    """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name one that holds <recording>.csv files")
+        raise InputError(f"{folder}: no such folder; name one that contains RECORDING.csv files")
     found = sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
     if not found:
-        raise InputError(f"{folder}: holds no .csv file; name a folder of <recording>.csv files")
+        raise InputError(f"{folder}: contains no .csv file; name a folder of RECORDING.csv files")
     return {path.stem: path for path in found}
 
 
-def split_folder(place: pathlib.Path, split: str) -> pathlib.Path:
-    """The folder of the traces: of `split` where `place` is a workdir, else `place` itself."""
+def find_traces(place: pathlib.Path, split: str) -> pathlib.Path:
+    """Return the folder of csv files: that of `split` if `place` is a workdir, else `place`.
+
+    Raises:
+        InputError: `place` is not a folder, or the workdir has no traces of `split`.
+    """
     if not place.is_dir():
-        raise InputError(f"{place}: is no folder; name the workdir of a run or a folder of traces")
+        raise InputError(f"{place}: not a folder; name the workdir of a run or a folder of traces")
     root = place / "traces"
     if not root.is_dir():
         return place
     folder = root / split
     if not folder.is_dir():
-        there = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir()))
+        known = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir()))
         raise InputError(
-            f"{root}: has no split {split!r}, only {there or 'nothing'}; "
-            "evaluate it, or choose another --split"
+            f"{root}: no split {split!r}, only {known or 'an empty folder'}; evaluate the split "
+            "or choose another --split"
         )
     return folder
 
 
-def column_names(path: pathlib.Path) -> list[str]:
-    """The names in the header, stripped of blanks and quotes, in lower case."""
-    return _header(path, _text(path))[0]
+def read_header(path: pathlib.Path) -> list[str]:
+    """Return the column names of a file in lower case, without surrounding blanks and quotes."""
+    return _parse_header(path, read_text(path)).names
 
 
-def read(
+def read_trace_file(
     path: pathlib.Path,
     columns: Sequence[str],
     fps: float | None = None,
     has_marks: bool = False,
 ) -> TraceFile:
-    """The `columns` of a file, whose rows a column `frame` or one of `TIME_NAMES` places.
+    """Read `columns` of a csv file whose rows are identified by a frame or a time.
 
-    The delimiter is found out: semicolon, tab or comma; where it is no comma, numbers may have
-    decimal commas. Names match in any case. A file with frames alone gets its times from `fps`,
-    frame 0 being at 0 s. With `has_marks`, a column `valid` marks rows. A cell that is missing,
-    empty or no number gives NaN. Raises an InputError where a column is missing, there is no row,
-    a frame comes twice or times do not rise.
+    The delimiter is detected: semicolon, tab or comma. Unless it is the comma, numbers may have
+    decimal commas. Column names match in any case. A cell that is missing, empty or not a number
+    gives NaN.
+
+    Args:
+        path: file with a column `frame` or one of `TIME_NAMES`.
+        columns: columns to read as values.
+        fps: frames per second that give times to a file with frames only; frame 0 is at 0 s.
+        has_marks: whether a column `valid`, where there is one, excludes rows.
+
+    Raises:
+        InputError: a column is missing, there is no row, a frame occurs twice, or times do not
+            rise.
     """
-    text = _text(path)
-    names, delimiter = _header(path, text)
-    body = text.lstrip("\n").partition("\n")[2]
-    if not body.strip():
-        raise InputError(f"{path}: has a header and no rows; write a row for each frame")
+    text = read_text(path)
+    header = _parse_header(path, text)
+    names = header.names
+    if not header.body.strip():
+        raise InputError(f"{path}: a header without rows; write one row per frame")
     frame_name = FRAME_NAME if FRAME_NAME in names else None
     time_name = next((name for name in TIME_NAMES if name in names), None)
     mark_name = VALID_NAME if has_marks and VALID_NAME in names else None
@@ -91,127 +123,114 @@ def read(
     for name in wanted:
         if names.count(name) != 1:
             problem = "more than one column" if name in names else "no column"
+            known = ", ".join(map(repr, names))
             raise InputError(
-                f"{path}: {problem} {name!r} among {', '.join(map(repr, names))}; "
-                "name the column to score by --dims, or correct the header"
+                f"{path}: line {header.line}: {problem} {name!r} among {known}; name the "
+                "column to score with --dims, or correct the header"
             )
-    if delimiter != ",":
-        body = body.replace(",", ".")
-    table = _numbers(body, delimiter, [names.index(name) for name in wanted])
+    table = _read_numbers(header, [names.index(name) for name in wanted])
     by_name = dict(zip(extra, table[:, len(columns) :].T, strict=True))
-    frame, time_s = by_name.get(frame_name), by_name.get(time_name)
-    values, marks = table[:, : len(columns)], by_name.get(mark_name)
-    placed = np.ones(len(table), bool)
+    frame = by_name.get(FRAME_NAME)
+    time_s = by_name.get(time_name) if time_name else None
+    marks = by_name.get(VALID_NAME)
+    usable = np.isfinite(table[:, len(columns) :]).all(1)
     if frame is not None:
-        placed &= frame == np.floor(frame)  # NaN is equal to nothing
-    if time_s is not None:
-        placed &= ~np.isnan(time_s)
-    if marks is not None:
-        placed &= ~np.isnan(marks)
-    place = np.flatnonzero(placed)
-    if frame is not None:
-        place = place[np.argsort(frame[place], kind="stable")]
-    result = TraceFile(
+        usable &= frame == np.floor(frame)
+        if time_s is None and fps is not None:
+            time_s = frame / fps
+    lines = _row_lines(header, len(table))
+    file = TraceFile(
         path,
-        None if frame is None else frame[place],
-        _times(frame, time_s, place, fps),
-        values[place],
-        np.zeros(len(place), bool) if marks is None else marks[place] == 0,
-        place,
-        np.flatnonzero(~placed),
+        frame,
+        time_s,
+        table[:, : len(columns)],
+        np.zeros(len(table), bool) if marks is None else marks == 0,
+        lines,
+        lines[~usable],
     )
-    _check_order(result)
-    return result
+    rows = np.flatnonzero(usable)
+    if frame is not None:
+        rows = rows[np.argsort(frame[rows], kind="stable")]
+    file = file.select(rows)
+    _check_order(file)
+    return file
 
 
-def groups(path: pathlib.Path) -> dict[str, str]:
-    """Recording -> its group, from a csv file with the columns `recording` and `group`."""
-    lines = [line for line in _text(path).split("\n") if line.strip()]
-    names, *rows = [[cell.strip(" \"'") for cell in _cells(line, ",")] for line in lines] or [[]]
-    names = [name.casefold() for name in names]
-    if not {"recording", "group"} <= set(names):
-        raise InputError(f"{path}: line 1 names no columns 'recording' and 'group'; write them")
-    columns = names.index("recording"), names.index("group")
-    short = next((row for row in rows if len(row) <= max(columns)), None)
-    if short:
-        raise InputError(f"{path}: the row {','.join(short)!r} has too few cells; complete it")
-    return {row[columns[0]]: row[columns[1]] for row in rows}
+def read_groups(path: pathlib.Path) -> dict[str, str]:
+    """Read the group of each recording from a csv file with columns `recording` and `group`."""
+    table = read_csv(path)
+    recording, group = table.columns("recording", "group")
+    return {cells[recording]: cells[group] for _, cells in table.rows}
 
 
-def _text(path: pathlib.Path) -> str:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
+class _Header(NamedTuple):
+    names: list[str]  # in lower case
+    delimiter: str
+    line: int  # line number
+    body: str  # the text below
+
+
+def _parse_header(path: pathlib.Path, text: str) -> _Header:
+    start = text.lstrip("\n")
+    text_line, _, body = start.partition("\n")
+    line = len(text) - len(start) + 1
+    keys = (FRAME_NAME, *TIME_NAMES)
+    delimiter = sniff_delimiter(text_line, keys)
+    names = [cell.casefold() for cell in split_cells(text_line, delimiter)]
+    if not set(keys) & set(names):
         raise InputError(
-            f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8"
-        ) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-
-def _header(path: pathlib.Path, text: str) -> tuple[list[str], str]:
-    """Names and delimiter: the one that sets a column of frames or times apart."""
-    line = text.lstrip("\n").partition("\n")[0]
-    for delimiter in (";", "\t", ","):
-        names = [cell.strip(" \t\"'").casefold() for cell in _cells(line, delimiter)]
-        if FRAME_NAME in names or set(TIME_NAMES) & set(names):
-            return names, delimiter
-    raise InputError(
-        f"{path}: line 1 names no column 'frame' or 'time_s', but {line.strip()[:80]!r}; "
-        "write a header such as frame,valence,arousal"
-    )
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter)) if '"' in line else line.split(delimiter)
-
-
-def _numbers(body: str, delimiter: str, columns: list[int]) -> np.ndarray:
-    """float64 [rows, columns]; NaN where a cell is missing or no finite number."""
-    try:  # numpy parses in C what has no fault; any fault, and it says nothing of the other rows
-        table = np.loadtxt(
-            io.StringIO(body), delimiter=delimiter, usecols=columns, comments=None, ndmin=2
+            f"{path}: line {line}: no column 'frame' or 'time_s' in {text_line.strip()[:80]!r}; "
+            "write a header such as frame,valence,arousal"
         )
+    return _Header(names, delimiter, line, body)
+
+
+def _read_numbers(header: _Header, columns: list[int]) -> Float[np.ndarray, "rows cols"]:
+    """Return the numbers in `columns` as float64; NaN for a missing cell or not a finite number."""
+
+    def parse(source: io.StringIO | list[str]) -> np.ndarray:
+        return np.loadtxt(
+            source, delimiter=header.delimiter, usecols=columns, comments=None, ndmin=2
+        )
+
+    def parse_chunk(lines: list[str]) -> np.ndarray:
+        try:
+            return parse(lines)
+        except ValueError:
+            rows = [split_cells(line, header.delimiter) for line in lines]
+            cells = [[row[at] if at < len(row) else "" for at in columns] for row in rows]
+            return np.array([[number(cell) for cell in row] for row in cells], np.float64)
+
+    body = header.body if header.delimiter == "," else header.body.replace(",", ".")
+    try:  # numpy parses a whole file quickly, but gives up at the first faulty cell
+        table = parse(io.StringIO(body))
     except ValueError:
-        rows = (_cells(line, delimiter) for line in body.split("\n") if line.strip())
-        table = np.array([[_number(row, column) for column in columns] for row in rows])
+        lines = [line for line in body.split("\n") if line.strip()]
+        starts = range(0, len(lines), CHUNK_ROWS)
+        table = np.concatenate([parse_chunk(lines[i : i + CHUNK_ROWS]) for i in starts])
     table[~np.isfinite(table)] = np.nan
     return table
 
 
-def _number(row: list[str], column: int) -> float:
-    cell = row[column].strip(" \t\"'") if column < len(row) else ""
-    try:
-        return float("nan" if "_" in cell else cell)  # Python would read 1_0 as ten
-    except ValueError:
-        return np.nan
-
-
-def _times(
-    frame: np.ndarray | None, time_s: np.ndarray | None, place: np.ndarray, fps: float | None
-) -> np.ndarray | None:
-    if time_s is not None:
-        return time_s[place]
-    return None if fps is None else frame[place] / fps
+def _row_lines(header: _Header, rows: int) -> Int[np.ndarray, " rows"]:
+    """Return the line number of every row; blank lines are not rows."""
+    first = header.line + 1
+    if header.body.rstrip("\n").count("\n") + 1 == rows:
+        return np.arange(first, first + rows)
+    lines = enumerate(header.body.split("\n"), first)
+    return np.array([n for n, line in lines if line.strip()])
 
 
 def _check_order(file: TraceFile) -> None:
-    if file.frame is not None and (again := np.diff(file.frame) == 0).any():
-        at = int(np.argmax(again)) + 1
+    if file.frame is not None and (repeats := np.diff(file.frame) == 0).any():
+        row = int(np.argmax(repeats)) + 1
         raise InputError(
-            f"{file.where(file.place[at])}: frame {file.frame[at]:.0f} comes a second time; "
-            "keep one row for each frame"
+            f"{file.where(row)}: frame {file.frame[row]:.0f} occurs a second time; "
+            "keep one row per frame"
         )
     if file.time_s is not None and (falls := np.diff(file.time_s) <= 0).any():
-        at = int(np.argmax(falls)) + 1
+        row = int(np.argmax(falls)) + 1
         raise InputError(
-            f"{file.where(file.place[at])}: time {file.time_s[at]:g} s does not rise, "
-            f"{file.time_s[at - 1]:g} s is before it; correct the times"
+            f"{file.where(row)}: time {file.time_s[row]:g} s is not after the previous "
+            f"{file.time_s[row - 1]:g} s; correct the times"
         )
-
-
-def _line(text: str, place: int | np.integer) -> int:
-    """The number of the line, from 1, of a row below the header; empty lines are no rows."""
-    filled = [number for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    return filled[place + 1]

@@ -1,51 +1,64 @@
-"""Bring runs of two systems onto the recordings and frames that all of them have."""
+"""Reduce the runs of two systems to the recordings and frames that all of them have."""
 
 import dataclasses
+import functools
 import glob
 import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from va_jax.evaluation.metrics import Moments
-from va_jax.scoring import align
-from va_jax.scoring import files as trace_files
-from va_jax.scoring.align import Tally
+from va_jax.scoring import files
+from va_jax.scoring.align import Tally, pair
 from va_jax.scoring.files import TraceFile
 from va_jax.types import DIMS, InputError
 
 TARGET, PROCESSED = "_target", "_processed"
-"""Ends of the names of columns in our own traces."""
+"""Endings of column names in the traces of a run."""
 
 TOLERANCE = 1e-5
-"""By which labels of one frame may differ: traces round them to 1e-6."""
+"""Largest difference between two labels of one frame: traces round them to 1e-6."""
 
 
-class Rows(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Rows:
     """The rows of a recording that count in one run."""
 
-    key: np.ndarray  # int64 [rows], rising: the frame, or the row of the label file
-    pred: np.ndarray  # float32 [rows, dims]
-    target: np.ndarray  # float32 [rows, dims]
+    key: Int[np.ndarray, " rows"]  # rising: the frame, or the row of the label file
+    pred: Float[np.ndarray, "rows dims"]
+    target: Float[np.ndarray, "rows dims"]
+
+    def at(self, keys: Int[np.ndarray, " kept"]) -> "Rows":
+        """Return the rows with the given keys, all of which must be there."""
+        chosen = np.searchsorted(self.key, keys)
+        return Rows(keys, self.pred[chosen], self.target[chosen])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """One trained network of a system."""
+
+    files: dict[str, pathlib.Path]  # by recording
+    moments: list[Moments] = dataclasses.field(default_factory=list)  # one per recording
 
 
 class Side:
-    """The runs of one system: what they are scored by, and what of them is not scored."""
+    """The runs of one system, and the recordings and frames that are not compared."""
 
-    def __init__(self, runs: int) -> None:
-        self.parts: list[list[Moments]] = [[] for _ in range(runs)]  # a run, a recording
-        self.tally = Tally()  # what finds no place beside the labels
-        self.recordings, self.frames = 0, 0  # left out, for another run lacks them
-        self.first = ""  # of these
+    def __init__(self, folders: Sequence[pathlib.Path]) -> None:
+        self.runs = [Run(files.find_recordings(folder)) for folder in folders]
+        self.tally = Tally()  # rows and files that do not match the labels
+        self.recordings, self.frames = 0, 0  # left out because another run lacks them
+        self.first = ""  # the first of these
 
     def moments(self) -> list[Moments]:
-        """Those of every run, each [recordings, dims]."""
-        return [Moments.stack(parts) for parts in self.parts]
+        """Return the moments of every run, each [recordings, dims]."""
+        return [Moments.stack(run.moments) for run in self.runs]
 
     def leave_out(self, first: str, recordings: int = 0, frames: int = 0) -> None:
-        if recordings or frames:
-            self.first = self.first or first
+        self.first = self.first or first
         self.recordings += recordings
         self.frames += frames
 
@@ -55,15 +68,23 @@ class Paired:
     """Two sides on the same frames."""
 
     dims: list[str]
-    processed: list[str]  # those of `dims` of which post-processed predictions are compared
-    has_processed: bool  # whether all runs have such predictions of a dimension
-    recordings: list[str]  # those that have a frame that counts
+    processed: list[str]  # those of `dims` whose post-processed predictions are compared
+    has_processed: bool  # whether all runs have such predictions of some dimension
+    recordings: int  # recordings with a frame that counts
     frames: int
     sides: tuple[Side, Side]
 
 
-def folders(given: str, split: str) -> list[pathlib.Path]:
-    """The folders of csv files, one a run, that workdirs, folders or globs name, by commas."""
+def find_runs(given: str, split: str) -> list[pathlib.Path]:
+    """Return the folders of csv files, one per run, that a comma-separated argument names.
+
+    Args:
+        given: workdirs, folders or globs, separated by commas.
+        split: split whose traces are taken from a workdir.
+
+    Raises:
+        InputError: a part names nothing, or a folder is named twice.
+    """
     places: list[pathlib.Path] = []
     for part in filter(None, (part.strip() for part in given.split(","))):
         found = sorted(glob.glob(part)) if glob.has_magic(part) else [part]
@@ -71,15 +92,15 @@ def folders(given: str, split: str) -> list[pathlib.Path]:
             raise InputError(f"{part}: matches nothing; name workdirs or folders of predictions")
         places += [pathlib.Path(each).expanduser() for each in found]
     if not places:
-        raise InputError(f"{given!r} names no folder; name workdirs or folders of predictions")
+        raise InputError(f"{given!r}: not a folder; name workdirs or folders of predictions")
     resolved = [place.resolve() for place in places]
     for i, place in enumerate(resolved):
         if place in resolved[:i]:
             raise InputError(f"{given}: names {places[i]} twice; name every run once")
-    return [trace_files.split_folder(place, split) for place in places]
+    return [files.find_traces(place, split) for place in places]
 
 
-def paired(
+def pair_runs(
     first: Sequence[pathlib.Path],
     second: Sequence[pathlib.Path],
     labels: pathlib.Path | None = None,
@@ -87,108 +108,129 @@ def paired(
     processed: bool = False,
     fps: float | None = None,
 ) -> Paired:
-    """Two sides, a folder of csv files for each run, on the frames that count in all runs.
+    """Read two systems and keep the frames that count in all of their runs.
 
-    Labels are those of the folder `labels`, else the columns DIM_target of every run, which must
-    agree. `dims` are all those that the labels and every run have, where not given. With
-    `processed` the columns DIM_processed are read for every dimension of which all runs have them.
-    Raises an InputError where nothing is common to all, or where labels disagree.
+    Args:
+        first: folders of csv files, one per run of the first system.
+        second: the same for the second system.
+        labels: folder of label files; without it, the columns DIM_target of all runs, which must
+            agree, are the labels.
+        dims: dimensions to compare; without it, all that the labels and every run have.
+        processed: whether to read DIM_processed for every dimension of which all runs have it.
+        fps: frames per second of files with frames only.
+
+    Raises:
+        InputError: all runs have nothing in common, or labels disagree.
     """
-    files = [[trace_files.recordings(folder) for folder in side] for side in (first, second)]
-    truths = {} if labels is None else trace_files.recordings(labels)
-    runs = [run for side in files for run in side]
-    everywhere = [*runs, truths] if truths else runs
-    names = sorted(set.intersection(*map(set, everywhere)))
-    if not names:
-        paths = ", ".join(str(next(iter(run.values()))) for run in everywhere)
-        raise InputError(
-            f"no recording is in all of the folders, which start with {paths}; name the files of "
-            "one recording alike"
-        )
-    run_files = [run[names[0]] for run in runs]
-    dims, targets = _dims(dims, run_files, truths.get(names[0]))
+    sides = Side(first), Side(second)
+    runs = [run for side in sides for run in side.runs]
+    label_files = {} if labels is None else files.find_recordings(labels)
+    names = _common_names(runs, label_files)
+    run_files = [run.files[names[0]] for run in runs]
+    dims, targets = _choose_dims(dims, run_files, label_files.get(names[0]))
     have = [dim for dim in dims if all(_has(path, f"{dim}{PROCESSED}") for path in run_files)]
     if processed and not have:
         raise InputError(
-            f"--processed: not every run has a column {dims[0]}{PROCESSED}; evaluate those that "
-            "lack it again, or leave --processed out"
+            f"--processed: not every run has a column {dims[0]}{PROCESSED}; evaluate the runs "
+            "without it again, or leave --processed out"
         )
     columns = [f"{dim}{PROCESSED}" if processed and dim in have else dim for dim in dims]
-    sides = tuple(Side(len(side)) for side in files)
-    for side, side_runs in zip(sides, files, strict=True):
-        for name in sorted(set().union(*side_runs) - set(names)):
-            side.leave_out(name, recordings=1)
-        complete = {n: p for n, p in side_runs[0].items() if all(n in run for run in side_runs)}
-        side.tally.add_files("labels_without_file", truths, complete)
-    kept, frames = [], 0
+    for side in sides:
+        _count_missing(side, names, label_files)
+    recordings, frames = 0, 0
     for name in names:
-        truth = trace_files.read(truths[name], targets, fps, True) if truths else None
-        rows = [
-            [_rows(run[name], columns, targets, truth, fps, side.tally) for run in side_runs]
-            for side, side_runs in zip(sides, files, strict=True)
-        ]
-        common = _common(name, sides, rows, by_frame=truth is None)
-        if not len(common):
-            continue
-        kept.append(name)
-        frames += len(common)
-        on_common = [[_on(common, run) for run in side_rows] for side_rows in rows]
-        target = on_common[0][0].target
-        for side, side_rows, side_runs in zip(sides, on_common, files, strict=True):
-            for parts, run, run_files in zip(side.parts, side_rows, side_runs, strict=True):
-                _check_labels(name, dims, common, target, run.target, runs[0], run_files)
-                parts.append(Moments.of(run.pred, target, np.ones(len(common), bool)))
-    if not kept:
+        truth = None
+        if label_files:
+            truth = files.read_trace_file(label_files[name], targets, fps, has_marks=True)
+        rows = {
+            run: _read_rows(run.files[name], columns, targets, truth, fps, side.tally)
+            for side in sides
+            for run in side.runs
+        }
+        common = functools.reduce(np.intersect1d, [each.key for each in rows.values()])
+        _count_uncommon(name, sides, rows, common, "frame" if truth is None else "label row")
+        if len(common):
+            recordings, frames = recordings + 1, frames + len(common)
+            target = rows[runs[0]].at(common).target
+            for run, each in rows.items():
+                on_common = each.at(common)
+                if not np.allclose(target, on_common.target, rtol=0, atol=TOLERANCE):
+                    _refuse_labels(name, dims, common, (runs[0], target), (run, on_common.target))
+                run.moments.append(Moments.of(on_common.pred, target, np.ones(len(common), bool)))
+    if not recordings:
         raise InputError(
-            f"no frame counts in every run, in none of {len(names)} recordings; look at the files "
-            f"of {names[0]!r}"
+            f"no frame of the {len(names)} recordings counts in every run; check the files of "
+            f"{names[0]!r}"
         )
-    return Paired(list(dims), have if processed else [], bool(have), kept, frames, sides)
+    return Paired(dims, have if processed else [], bool(have), recordings, frames, sides)
 
 
-def _dims(
+def _common_names(runs: Sequence[Run], label_files: Mapping[str, pathlib.Path]) -> list[str]:
+    """Return the recordings that every run and the labels, if there are any, have."""
+    folders = [run.files for run in runs] + ([label_files] if label_files else [])
+    names = sorted(set.intersection(*map(set, folders)))
+    if not names:
+        paths = ", ".join(str(next(iter(folder.values()))) for folder in folders)
+        raise InputError(
+            f"no recording is in all folders; their first files are {paths}; give the files of a "
+            "recording the same name"
+        )
+    return names
+
+
+def _count_missing(
+    side: Side, names: Sequence[str], label_files: Mapping[str, pathlib.Path]
+) -> None:
+    """Count recordings of a side that are not compared, and labels that a run of it lacks."""
+    of_runs = [run.files for run in side.runs]
+    for name in sorted(set().union(*of_runs) - set(names)):
+        side.leave_out(name, recordings=1)
+    complete = {name: p for name, p in of_runs[0].items() if all(name in run for run in of_runs)}
+    side.tally.add_files("labels_without_file", label_files, complete)
+
+
+def _choose_dims(
     given: Sequence[str] | None, run_files: Sequence[pathlib.Path], label_file: pathlib.Path | None
 ) -> tuple[list[str], list[str]]:
-    """The dimensions to compare, and the columns of their labels."""
+    """Return the dimensions to compare, and the columns of their labels."""
     label_files = run_files if label_file is None else [label_file]
-    known = [_labelled(path) for path in label_files]
+    known = [_label_columns(path) for path in label_files]
     for path, labelled in zip(label_files, known, strict=True):
         if label_file is None and not any(name.endswith(TARGET) for name in labelled.values()):
             raise InputError(
-                f"{path}: has no labels, which a column such as {DIMS[0]}{TARGET} would hold; give "
-                "a folder of labels as the third argument"
+                f"{path}: no column of labels, such as {DIMS[0]}{TARGET}; give a folder of labels "
+                "as the third argument"
             )
-    if given is None:
-        dims = [
-            dim
-            for dim in known[0]
-            if all(dim in labelled for labelled in known)
-            and all(_has(path, dim) for path in run_files)
-        ]
-        if not dims:
-            raise InputError(
-                f"{run_files[0]} and {label_files[-1]}: no dimension is labelled and predicted in "
-                "every run; name what to compare by --dims"
-            )
-    else:
+    if given is not None:
         dims = [dim for dim in dict.fromkeys(dim.strip() for dim in given) if dim]
         if not dims:
-            raise InputError(f"--dims={','.join(given)}: names no dimension; name columns")
-    return dims, [known[0].get(dim.casefold(), dim) for dim in dims]
+            raise InputError(f"--dims={','.join(given)}: no dimension; name one or more columns")
+        return dims, [known[0].get(dim.casefold(), dim) for dim in dims]
+    dims = [
+        dim
+        for dim in known[0]
+        if all(dim in labelled for labelled in known) and all(_has(path, dim) for path in run_files)
+    ]
+    if not dims:
+        raise InputError(
+            f"{run_files[0]} and {label_files[-1]}: no dimension is labelled and predicted in "
+            "every run; name the columns to compare with --dims"
+        )
+    return dims, [known[0][dim] for dim in dims]
 
 
-def _labelled(path: pathlib.Path) -> dict[str, str]:
-    """Dimension -> the column of its labels: DIM_target, or DIM where there is none such."""
-    header = trace_files.column_names(path)
-    ours = {name.removesuffix(TARGET): name for name in header if name.endswith(TARGET)}
-    return ours or {dim: dim for dim in DIMS if dim in header}
+def _label_columns(path: pathlib.Path) -> dict[str, str]:
+    """Return the label column of each dimension: DIM_target, or DIM if no column ends so."""
+    header = files.read_header(path)
+    targets = {name.removesuffix(TARGET): name for name in header if name.endswith(TARGET)}
+    return targets or {dim: dim for dim in DIMS if dim in header}
 
 
 def _has(path: pathlib.Path, column: str) -> bool:
-    return column.casefold() in trace_files.column_names(path)
+    return column.casefold() in files.read_header(path)
 
 
-def _rows(
+def _read_rows(
     path: pathlib.Path,
     columns: Sequence[str],
     targets: Sequence[str],
@@ -196,59 +238,48 @@ def _rows(
     fps: float | None,
     tally: Tally,
 ) -> Rows:
-    """What counts of a file of predictions beside `truth`, else beside its own labels."""
+    """Return the rows of a file that count, on the labels of `truth` or on its own."""
     if truth is None:
-        both = trace_files.read(path, [*columns, *targets], fps, has_marks=True)
+        both = files.read_trace_file(path, [*columns, *targets], fps, has_marks=True)
         if both.frame is None:
-            raise InputError(f"{path}: has no column 'frame'; give a folder of labels")
+            raise InputError(f"{path}: no column 'frame'; add it, or give a folder of labels")
         predictions, truth = (
             dataclasses.replace(both, values=values)
             for values in np.split(both.values, [len(columns)], axis=1)
         )
-        key = truth.frame.astype(np.int64)
+        key = both.frame.astype(np.int64)
     else:
-        predictions = trace_files.read(path, columns, fps)
+        predictions = files.read_trace_file(path, columns, fps)
         key = np.arange(len(truth.values))
-    pair = align.pair(path.stem, "", predictions, truth, columns, tally)
-    trace = pair.on_labels(0.0)
+    trace = pair(path.stem, "", predictions, truth, columns, tally).on_labels(0.0)
     return Rows(key[trace.mask], trace.pred[trace.mask], trace.target[trace.mask])
 
 
-def _common(
-    name: str, sides: Sequence[Side], rows: Sequence[Sequence[Rows]], by_frame: bool
-) -> np.ndarray:
-    """The keys that all runs have; each side is told what it has beside them."""
-    common = rows[0][0].key
-    for run in [run for side_rows in rows for run in side_rows]:
-        common = np.intersect1d(common, run.key, assume_unique=True)
-    for side, side_rows in zip(sides, rows, strict=True):
-        held = np.unique(np.concatenate([run.key for run in side_rows]))
-        more = np.setdiff1d(held, common, assume_unique=True)
-        if len(more):
-            what = "frame" if by_frame else "label row"
-            side.leave_out(f"{name}: {what} {more[0]}", frames=len(more))
-    return common
+def _count_uncommon(
+    name: str,
+    sides: Sequence[Side],
+    rows: Mapping[Run, Rows],
+    common: Int[np.ndarray, " common"],
+    unit: str,
+) -> None:
+    """Count the rows of each side that are not in `common`."""
+    for side in sides:
+        keys = np.unique(np.concatenate([rows[run].key for run in side.runs]))
+        extra = np.setdiff1d(keys, common, assume_unique=True)
+        if len(extra):
+            side.leave_out(f"{name}: {unit} {extra[0]}", frames=len(extra))
 
 
-def _on(common: np.ndarray, rows: Rows) -> Rows:
-    chosen = np.searchsorted(rows.key, common)
-    return Rows(common, rows.pred[chosen], rows.target[chosen])
-
-
-def _check_labels(
+def _refuse_labels(
     name: str,
     dims: Sequence[str],
-    frame: np.ndarray,
-    here: np.ndarray,
-    there: np.ndarray,
-    first: dict[str, pathlib.Path],
-    run: dict[str, pathlib.Path],
+    frames: Int[np.ndarray, " rows"],
+    *labelled: tuple[Run, Float[np.ndarray, "rows dims"]],
 ) -> None:
-    apart = np.argwhere(np.abs(here - there) > TOLERANCE)
-    if len(apart):
-        i, dim = apart[0]
-        raise InputError(
-            f"{name}: frame {frame[i]}: {dims[dim]} is labelled {here[i, dim]:g} in {first[name]} "
-            f"and {there[i, dim]:g} in {run[name]}; evaluate both on the same data, or give a "
-            "folder of labels"
-        )
+    (first, one), (second, other) = labelled
+    row, dim = np.argwhere(np.abs(one - other) > TOLERANCE)[0]
+    raise InputError(
+        f"{name}: frame {frames[row]}: {dims[dim]} is labelled {one[row, dim]:g} in "
+        f"{first.files[name]} but {other[row, dim]:g} in {second.files[name]}; evaluate both on "
+        "the same data, or give a folder of labels"
+    )

@@ -1,4 +1,4 @@
-"""Score folders of predictions against folders of labels with the metric card."""
+"""Score folders of predictions against folders of labels with the metrics table."""
 
 import dataclasses
 import json
@@ -7,218 +7,273 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from va_jax.evaluation import lags, score_table
+from va_jax.evaluation import bootstrap, lags, score_table
+from va_jax.evaluation.lags import LagCurve
+from va_jax.io import Table
 from va_jax.report import tables
-from va_jax.scoring import align
-from va_jax.scoring import files as trace_files
-from va_jax.scoring.align import FAULTS, Tally
-from va_jax.types import DIMS, InputError
+from va_jax.scoring import files
+from va_jax.scoring.align import FAULTS, Pair, Tally, pair
+from va_jax.types import DIMS, InputError, Trace
 
 ABOUT = "about"
-"""The key of a result that is no dimension."""
+"""Key of the JSON output that holds everything except the scores of the dimensions."""
 
 CURVE_POINTS = 11
-"""Lags of a printed curve; the result has them all."""
+"""Lags of a printed curve; JSON has them all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreOptions:
+    """How predictions are scored.
+
+    Raises:
+        InputError: a number is out of its range.
+    """
+
+    dims: Sequence[str] | None = None  # None: those of `DIMS` that both sides have
+    label_suffix: str = ""  # of the label columns, such as _target in the traces of a run
+    groups: pathlib.Path | None = None  # csv file with the columns recording and group
+    formula: str = "population"  # of the CCC, one of `metrics.FORMULAS`
+    lag_s: float = 0.0  # seconds by which predictions are moved earlier
+    fps: float | None = None  # frames per second of files with frames only
+    max_lag_s: float | None = None  # also try all lags up to this
+    resamples: int = bootstrap.RESAMPLES
+    seed: int = 0  # of the bootstrap
+    strict: bool = False  # refuse the data if any row or file does not match
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.lag_s):
+            raise InputError(f"--lag_s={self.lag_s}: not a finite number; give seconds")
+        for name, value in (("fps", self.fps), ("max_lag_s", self.max_lag_s)):
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"--{name}={value:g}: not above 0; give a positive number")
+        for name, count in (("resamples", self.resamples), ("seed", self.seed)):
+            if count < 0:
+                raise InputError(f"--{name}={count}: below 0; give 0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreResult:
+    """The scores of predictions, and the data that they rest on."""
+
+    predictions: pathlib.Path
+    labels: pathlib.Path
+    options: ScoreOptions
+    dims: list[str]
+    files: dict[str, int]  # recordings of the predictions and of the labels
+    joined_by: dict[str, int]  # recordings joined by frame and by time
+    counts: dict[str, int]  # rows and files by the keys of `align.FAULTS`, and marked_invalid
+    first: dict[str, str]  # first place of each fault that occurred
+    lag_sweep: dict[str, LagCurve]  # by dimension; empty without `max_lag_s`
+    table: dict[str, Any]  # the metrics table
 
 
 def score(
-    predictions: pathlib.Path,
-    labels: pathlib.Path,
-    dims: Sequence[str] | None = None,
-    label_suffix: str = "",
-    groups: pathlib.Path | None = None,
-    formula: str = "population",
-    lag_s: float = 0.0,
-    fps: float | None = None,
-    max_lag_s: float | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    strict: bool = False,
-) -> dict[str, Any]:
-    """The scores of the folder `predictions` on the rows of the folder `labels`, as plain numbers.
+    predictions: pathlib.Path, labels: pathlib.Path, options: ScoreOptions | None = None
+) -> ScoreResult:
+    """Score the folder `predictions` on the rows of the folder `labels`.
 
-    Dimension -> aggregation -> metric as `card.scores` gives them, and under `ABOUT` all else: what
-    was scored and how, what found no place, baselines, every recording. `dims` are those of
-    `schema.DIMS` that both sides have, where not given. A label column is called as its dimension
-    with `label_suffix`. Predictions are moved `lag_s` earlier; with `max_lag_s` all lags up to that
-    are tried too. Raises an InputError where there is nothing to score, and with `strict` where
-    anything found no place.
+    Args:
+        predictions: folder of RECORDING.csv files.
+        labels: folder of files with the same names.
+        options: how to score; the defaults if not given.
+
+    Raises:
+        InputError: there is nothing to score, or with `strict` something does not match.
     """
-    _check(lag_s, fps, max_lag_s, resamples, seed)
-    of_predictions, of_labels = trace_files.recordings(predictions), trace_files.recordings(labels)
+    options = options or ScoreOptions()
+    of_predictions, of_labels = files.find_recordings(predictions), files.find_recordings(labels)
     names = sorted(of_predictions.keys() & of_labels.keys())
     if not names:
         raise InputError(
-            f"{predictions} and {labels} have no recording in common: the first are "
-            f"{min(of_predictions)!r} and {min(of_labels)!r}; name both files as the recording"
+            f"{predictions} and {labels} have no recording in common: the first ones are "
+            f"{min(of_predictions)!r} and {min(of_labels)!r}; name both files after the recording"
         )
-    dims = _dims(dims, of_predictions[names[0]], of_labels[names[0]], label_suffix)
-    group_of = _groups(groups, names)
+    dims = _choose_dims(options, of_predictions[names[0]], of_labels[names[0]])
+    groups = _read_groups(options.groups, names)
     tally = Tally()
     tally.add_files("labels_without_file", of_labels, of_predictions)
     tally.add_files("predictions_without_file", of_predictions, of_labels)
-    traces, own_traces, timed = [], [], True
-    joined, marked = {"frame": 0, "time": 0}, 0
+    joined = _Joined()
     for name in names:
-        pair = align.pair(
-            name,
-            group_of[name],
-            trace_files.read(of_predictions[name], dims, fps),
-            trace_files.read(of_labels[name], [f"{dim}{label_suffix}" for dim in dims], fps, True),
-            dims,
-            tally,
+        label_columns = [f"{dim}{options.label_suffix}" for dim in dims]
+        sides = (
+            files.read_trace_file(of_predictions[name], dims, options.fps),
+            files.read_trace_file(of_labels[name], label_columns, options.fps, has_marks=True),
         )
-        if (lag_s or max_lag_s) and not pair.timed:
-            raise InputError(
-                f"{pair.predictions.path} and {pair.labels.path} have frames and no times, which a "
-                "lag needs; give --fps"
-            )
-        joined[pair.by] += 1
-        timed &= pair.timed
-        marked += int(pair.labels.marked.sum())
-        if len(pair.labels.values):
-            traces.append(pair.on_labels(lag_s))
-        if max_lag_s and len(pair.label_row):
-            own_traces.append(pair.on_predictions())
-    if strict and tally.first:
+        joined.add(pair(name, groups[name], *sides, dims, tally), options)
+    if options.strict and tally.first:
         fault, first = next(iter(tally.first.items()))
-        raise InputError(f"--strict: {first} ({FAULTS[fault]}); in all: {tally.summary()}")
-    if not any(trace.mask.any() for trace in traces):
         raise InputError(
-            f"{predictions} has no prediction for a valid label of {labels} ({tally.summary()}, "
-            f"label rows marked invalid: {marked}); look at the files"
+            f"--strict: {first} ({FAULTS[fault]}); in total: {tally.summary()}; "
+            "correct the files, or leave --strict out"
         )
-    scored = score_table.metric_card(traces, dims, None, formula, resamples, seed)
-    if not timed:  # how long a label is held is told in seconds
-        del scored["baselines"]["label_held_oracle"]
-    sweeps = {}
-    for i, dim in enumerate(dims if max_lag_s else ()):
-        curve = lags.sweep(own_traces, i, max_lag_s)
-        middle = curve.ccc[len(curve.ccc) // 2]
-        sweeps[dim] = dataclasses.asdict(curve) | {"ccc_without": middle}
-    about = {
-        "predictions": str(predictions),
-        "labels": str(labels),
-        "files": {"predictions": len(of_predictions), "labels": len(of_labels)},
-        "joined_by": joined,
-        "lag_s": lag_s,
-        "fps": fps,
-        "counts": tally.counts | {"marked_invalid": marked},
-        "first": tally.first,
-        "lag_sweep": sweeps,
+    if not any(trace.mask.any() for trace in joined.traces):
+        raise InputError(
+            f"{predictions}: no prediction for a valid label of {labels} ({tally.summary()}, "
+            f"label rows marked invalid: {joined.excluded}); check the files"
+        )
+    table = score_table.metric_card(
+        joined.traces, dims, None, options.formula, options.resamples, options.seed
+    )
+    if not joined.has_times:  # the baseline holds a label for a number of seconds
+        del table["baselines"]["label_held_oracle"]
+    sweep = {
+        dim: lags.sweep(joined.sweep_traces, i, options.max_lag_s)
+        for i, dim in enumerate(dims)
+        if options.max_lag_s
     }
-    scores = scored.pop("scores")
-    return {**scores, ABOUT: about | scored}
+    return ScoreResult(
+        predictions,
+        labels,
+        options,
+        dims,
+        {"predictions": len(of_predictions), "labels": len(of_labels)},
+        joined.by,
+        tally.counts | {"marked_invalid": joined.excluded},
+        tally.first,
+        sweep,
+        table,
+    )
 
 
-def text(result: Mapping[str, Any]) -> str:
-    """The result for people: the card, and what it rests on."""
-    lines = [*_remarks(result), *(f"\n{table}" for table in _sweep_tables(result))]
-    return tables.text(*_titled(result)) + "\n" + "\n".join(lines) + "\n"
+def text(result: ScoreResult) -> str:
+    """Return the metrics table as text, followed by remarks about the data and the lag sweep."""
+    parts = ["\n".join(_remarks(result)), *_sweep_tables(result)]
+    return tables.text(*_titled(result)) + "\n" + "\n\n".join(parts) + "\n"
 
 
-def markdown(result: Mapping[str, Any]) -> str:
-    """The same as Markdown, to be pasted."""
-    lines = [f"- {remark}" for remark in _remarks(result)]
-    lines += [f"\n```\n{table}\n```" for table in _sweep_tables(result)]
-    return tables.markdown(*_titled(result)) + "\n" + "\n".join(lines) + "\n"
+def markdown(result: ScoreResult) -> str:
+    """Return the same as Markdown."""
+    parts = ["\n".join(f"- {remark}" for remark in _remarks(result))]
+    parts += [f"```\n{table}\n```" for table in _sweep_tables(result)]
+    return tables.markdown(*_titled(result)) + "\n" + "\n\n".join(parts) + "\n"
 
 
-def to_json(result: Mapping[str, Any]) -> str:
-    """The result as one JSON object."""
-    return json.dumps(result, indent=1, allow_nan=False) + "\n"
+def to_json(result: ScoreResult) -> str:
+    """Return the result as a JSON object: a key for each dimension, and `about` for the rest."""
+    about: dict[str, Any] = {
+        "predictions": str(result.predictions),
+        "labels": str(result.labels),
+        "files": result.files,
+        "joined_by": result.joined_by,
+        "lag_s": result.options.lag_s,
+        "fps": result.options.fps,
+        "counts": result.counts,
+        "first": result.first,
+        "lag_sweep": {
+            dim: dataclasses.asdict(curve) | {"ccc_without": _ccc_without(curve)}
+            for dim, curve in result.lag_sweep.items()
+        },
+    }
+    about |= {key: value for key, value in result.table.items() if key != "scores"}
+    return json.dumps({**result.table["scores"], ABOUT: about}, indent=1, allow_nan=False) + "\n"
 
 
-def _check(
-    lag_s: float, fps: float | None, max_lag_s: float | None, resamples: int, seed: int
-) -> None:
-    if not math.isfinite(lag_s):
-        raise InputError(f"--lag_s={lag_s} is no time; give seconds")
-    for name, value in (("fps", fps), ("max_lag_s", max_lag_s)):
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"--{name}={value:g} must be above 0")
-    for name, count in (("resamples", resamples), ("seed", seed)):
-        if count < 0:
-            raise InputError(f"--{name}={count} must not be below 0")
+class _Joined:
+    """Traces of all recordings, and how they were joined."""
+
+    def __init__(self) -> None:
+        self.traces: list[Trace] = []  # on the label rows
+        self.sweep_traces: list[Trace] = []  # on the prediction rows, not moved by a lag
+        self.by = {"frame": 0, "time": 0}
+        self.excluded = 0  # label rows marked invalid
+        self.has_times = True  # of every recording
+
+    def add(self, recording: Pair, options: ScoreOptions) -> None:
+        if (options.lag_s or options.max_lag_s) and not recording.has_times:
+            raise InputError(
+                f"{recording.predictions.path} and {recording.labels.path} have frames without "
+                "times, but a lag needs times; give --fps"
+            )
+        self.by[recording.joined_by] += 1
+        self.has_times &= recording.has_times
+        self.excluded += int(recording.labels.excluded.sum())
+        if len(recording.labels.values):
+            self.traces.append(recording.on_labels(options.lag_s))
+        if options.max_lag_s and len(recording.label_row):
+            self.sweep_traces.append(recording.on_predictions())
 
 
-def _dims(
-    given: Sequence[str] | None, predictions: pathlib.Path, labels: pathlib.Path, suffix: str
+def _choose_dims(
+    options: ScoreOptions, predictions: pathlib.Path, labels: pathlib.Path
 ) -> list[str]:
-    """The dimensions to score: those given, or those of `DIMS` that two files have."""
-    if given is not None:
-        dims = [name for name in dict.fromkeys(dim.strip() for dim in given) if name]
+    """Return the dimensions asked for, or those of `DIMS` that both files have."""
+    if options.dims is not None:
+        dims = [name for name in dict.fromkeys(dim.strip() for dim in options.dims) if name]
         if not dims or ABOUT in dims:
-            raise InputError(f"--dims={','.join(given)}: name columns, and none {ABOUT!r}")
+            raise InputError(
+                f"--dims={','.join(options.dims)}: name one or more columns, and not {ABOUT!r}"
+            )
         return dims
-    predicted, labelled = trace_files.column_names(predictions), trace_files.column_names(labels)
+    predicted, labelled = files.read_header(predictions), files.read_header(labels)
+    suffix = options.label_suffix
     dims = [dim for dim in DIMS if dim in predicted and f"{dim}{suffix}".casefold() in labelled]
     if not dims:
         raise InputError(
             f"{predictions} has the columns {', '.join(map(repr, predicted))} and {labels} "
-            f"{', '.join(map(repr, labelled))}: no {' or '.join(DIMS)} on both sides; name what to "
-            "score by --dims"
+            f"{', '.join(map(repr, labelled))}: no {' or '.join(DIMS)} on both sides; name the "
+            "columns to score with --dims"
         )
     return dims
 
 
-def _groups(path: pathlib.Path | None, names: Sequence[str]) -> dict[str, str]:
+def _read_groups(path: pathlib.Path | None, names: Sequence[str]) -> Mapping[str, str]:
     if path is None:
         return dict.fromkeys(names, "")
-    found = trace_files.groups(path)
+    groups = files.read_groups(path)
     for name in names:
-        if name not in found:
-            raise InputError(f"{path}: has no recording {name!r}; add its group")
-    return found
+        if name not in groups:
+            raise InputError(f"{path}: no row for recording {name!r}; add its group")
+    return groups
 
 
-def _titled(result: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Title and card."""
-    about = result[ABOUT]
-    title = f"{about['predictions']} on {about['labels']}"
-    return title, about | {"scores": {dim: result[dim] for dim in result if dim != ABOUT}}
+def _titled(result: ScoreResult) -> tuple[str, dict[str, Any]]:
+    return f"{result.predictions} on {result.labels}", result.table
 
 
-def _remarks(result: Mapping[str, Any]) -> list[str]:
-    """What the scores rest on, in lines."""
-    about = result[ABOUT]
-    files, joined, boot = about["files"], about["joined_by"], about["bootstrap"]
-    ways = [f"{joined[key]} by {key}" for key in joined if joined[key]]
+def _remarks(result: ScoreResult) -> list[str]:
+    """Return lines about the data that the scores rest on."""
+    boot = result.table["bootstrap"]
+    joined = [f"{count} by {key}" for key, count in result.joined_by.items() if count]
     lines = [
-        f"scored: {', '.join(dim for dim in result if dim != ABOUT)}; {files['predictions']} "
-        f"recordings of predictions and {files['labels']} of labels, joined {' and '.join(ways)}",
-        f"CCC by the formula '{about['formula']}'; intervals: {boot['method']}, "
+        f"scored: {', '.join(result.dims)}; recordings: {result.files['predictions']} with "
+        f"predictions, {result.files['labels']} with labels; joined {' and '.join(joined)}",
+        f"CCC formula '{result.options.formula}'; intervals: {boot['method']}, "
         f"{boot['resamples']} resamples, seed {boot['seed']}",
     ]
-    if about["lag_s"]:
-        lines.append(_moved(about["lag_s"]))
-    for fault, first in about["first"].items():
-        lines.append(f"{FAULTS[fault]}: {about['counts'][fault]}, the first {first}")
-    if about["counts"]["marked_invalid"]:
-        lines.append(f"label rows marked invalid: {about['counts']['marked_invalid']}")
+    if result.options.lag_s:
+        lines.append(_describe_shift(result.options.lag_s))
+    for fault, first in result.first.items():
+        lines.append(f"{FAULTS[fault]}: {result.counts[fault]}, first {first}")
+    if result.counts["marked_invalid"]:
+        lines.append(f"label rows marked invalid: {result.counts['marked_invalid']}")
     return lines
 
 
-def _moved(lag_s: float) -> str:
-    way = "earlier" if lag_s > 0 else "later"
-    return f"predictions moved {abs(lag_s):.2f} s {way}" if lag_s else "predictions not moved"
+def _describe_shift(lag_s: float) -> str:
+    direction = "earlier" if lag_s > 0 else "later"
+    return f"predictions moved {abs(lag_s):.2f} s {direction}" if lag_s else "predictions not moved"
 
 
-def _sweep_tables(result: Mapping[str, Any]) -> Iterator[str]:
-    """The lag sweep as text of fixed width, where there is one."""
-    sweeps = result[ABOUT]["lag_sweep"]
-    if not sweeps:
+def _ccc_without(curve: LagCurve) -> float:
+    """Return the CCC of predictions that are not moved: the middle of the curve."""
+    return curve.ccc[len(curve.ccc) // 2]
+
+
+def _sweep_tables(result: ScoreResult) -> Iterator[str]:
+    """Return the lag sweep as text of fixed width, if there is one."""
+    if not result.lag_sweep:
         return
-    lines = ["pooled CCC (population) after predictions are moved earlier by a lag:"]
-    for dim, found in sweeps.items():
-        curve = {key: value for key, value in found.items() if key != "ccc_without"}
-        curve = lags.LagCurve(**curve).thinned(CURVE_POINTS)
+    lines = ["pooled CCC (population) after the predictions are moved earlier by a lag:"]
+    for dim, curve in result.lag_sweep.items():
+        thinned = curve.thinned(CURVE_POINTS)
+        row = ["CCC", *(f"{ccc:.3f}" for ccc in thinned.ccc)]
         lines += [
-            f"{dim}: {found['ccc_without']:.3f} as predicted, at best {found['best_ccc']:.3f}, "
-            f"{_moved(found['best_lag_s'])}",
-            "  lag, s" + "".join(f"{lag_s:8.1f}" for lag_s in curve.lags_s),
-            "  CCC   " + "".join(f"{ccc:8.3f}" for ccc in curve.ccc),
+            f"{dim}: {_ccc_without(curve):.3f} as predicted; best {curve.best_ccc:.3f} with "
+            f"{_describe_shift(curve.best_lag_s)}",
+            Table(["lag, s", *(f"{lag_s:.1f}" for lag_s in thinned.lags_s)], [row]).text(),
         ]
-    lines.append("A lag chosen on the data that it is scored on is optimistic: choose it on dev,")
-    lines.append("then give it by --lag_s.")
+    lines.append("A lag chosen on the data on which it is scored is optimistic: choose it on dev,")
+    lines.append("then pass it as --lag_s.")
     yield "\n".join(lines)
