@@ -297,7 +297,7 @@ def parse(tree: Any) -> Config:
     Raises:
         InputError: a key is unknown, or its value is not legal; the message names both.
     """
-    return keys.parse(Config, tree)
+    return keys.parse(Config, tree.to_dict() if isinstance(tree, ConfigDict) else tree)
 
 
 def to_tree(config: Any) -> dict[str, Any]:

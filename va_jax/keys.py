@@ -78,7 +78,7 @@ def parse(section: type[Section], tree: Mapping[str, Any], prefix: str = "") -> 
 
     Args:
         section: dataclass whose fields are declared by `key`.
-        tree: nested mappings, such as a ConfigDict or parsed JSON.
+        tree: nested mappings, such as parsed JSON.
         prefix: name of the section with a dot, for messages.
 
     Raises:
@@ -97,7 +97,7 @@ def parse(section: type[Section], tree: Mapping[str, Any], prefix: str = "") -> 
             continue
         value = tree[field.name]
         if dataclasses.is_dataclass(kind):
-            if not isinstance(value, Mapping) and not hasattr(value, "items"):
+            if not isinstance(value, Mapping):
                 fail(name, value, "write a section with keys")
             values[field.name] = parse(typing.cast(Any, kind), value, f"{name}.")
         else:
