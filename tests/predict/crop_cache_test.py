@@ -1,4 +1,4 @@
-"""Crops kept in a nameless file come back as they were put in, and leave nothing behind."""
+"""Crops come back from the cache as they were added, and nothing is left on the disk."""
 
 import errno
 import os
@@ -44,7 +44,7 @@ def test_crops_of_tracks_that_came_in_turn_are_read_by_track_and_number():
             np.testing.assert_allclose(labels.time_s, np.array(numbers) / 25, rtol=1e-6)
 
 
-def test_what_is_known_of_a_track_is_known_of_every_frame_and_nothing_is_labelled():
+def test_every_frame_keeps_its_facts_and_has_no_label():
     with filled(points=5) as cache:
         labels = cache.source("clip", DIMS, 16, 25.0).labels(1)
     assert labels.face.tolist() == [number % 3 > 0 for number in range(33)]
@@ -53,7 +53,7 @@ def test_what_is_known_of_a_track_is_known_of_every_frame_and_nothing_is_labelle
     np.testing.assert_allclose(labels.landmarks[:, 4, 1], 1 + np.arange(33) / 100, rtol=1e-6)
 
 
-def test_only_the_crops_asked_for_are_read():
+def test_only_requested_crops_are_read():
     read = []
     with filled() as cache:
         source = cache.source("clip", DIMS, 16, 25.0, lambda: read.append(1))
@@ -63,7 +63,7 @@ def test_only_the_crops_asked_for_are_read():
     assert len(read) == 2
 
 
-def test_no_file_can_be_seen_at_any_time(tmp_path, monkeypatch):
+def test_no_file_is_visible_at_any_time(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with filled() as cache:
         cache.source("clip", DIMS, 16, 25.0)
@@ -71,7 +71,7 @@ def test_no_file_can_be_seen_at_any_time(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_full_disk_is_one_line_that_says_where_crops_go(monkeypatch):
+def test_a_full_disk_is_an_error_that_names_the_folder(monkeypatch):
     class Full:
         def write(self, _):
             raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,4 +1,4 @@
-"""Two real faces on one wall: each keeps its number as they cross, turn back, leave and return."""
+"""Two real faces: each keeps its number when they cross, turn back, leave and return."""
 
 import pathlib
 from fractions import Fraction
@@ -103,7 +103,7 @@ OVERTAKING = [[(0, 100), (59, 540)], [(0, 250), (59, 400)]]
             for ways in (CROSSING, SLOWLY, FAST, STOPPING, OVERTAKING)
             for every in (1, 3)
         ),
-        (TURNING_BACK, 1),  # with longer steps nothing but looks would tell it from crossing
+        (TURNING_BACK, 1),  # with longer steps only the looks of the faces differ from crossing
     ],
 )
 def test_faces_that_hide_each_other_keep_their_numbers(tmp_path, heads, detector, ways, every):
@@ -114,7 +114,7 @@ def test_faces_that_hide_each_other_keep_their_numbers(tmp_path, heads, detector
 
 @pytest.mark.slow
 @pytest.mark.parametrize("other", [[(0, 200), (59, 200)], [(0, 200), (20, 200), (59, 480)]])
-def test_one_who_leaves_and_returns_is_never_taken_for_the_other(tmp_path, heads, detector, other):
+def test_a_face_that_returns_never_gets_the_number_of_the_other(tmp_path, heads, detector, other):
     ways = [other, [(0, 500), (18, 740), (30, 740), (59, 560)]]
     tracks = predict(film(tmp_path / "a.mp4", heads, ways), detector).tracks
     assert all(len(whose(track, ways)) == 1 for track in tracks)

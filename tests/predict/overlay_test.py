@@ -1,6 +1,7 @@
-"""The video with what was predicted on it: times, sound, what is drawn where, and refusals."""
+"""The overlay: time stamps, sound, and where boxes, values, traces and the note are drawn."""
 
 import contextlib
+import dataclasses
 import itertools
 import pathlib
 import resource
@@ -11,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from va_jax.predict import lettering, overlay
-from va_jax.predict.drawing import COLOURS, Drawing, number
+from va_jax.predict import overlay, text
+from va_jax.predict.overlay import COLOURS, Drawing, signed
 from va_jax.predict.results import TrackResult, VideoResult
 from va_jax.types import DIMS, InputError
 from va_jax.video import write
 from va_jax.video.read import read_frames
-from va_jax.video.write import VideoWriter
+from va_jax.video.write import open_writer
 
 RATE = 16000
 
@@ -90,7 +91,7 @@ def result(source, time_s, boxes=((10, 8, 30, 28),), dims=DIMS, shown=None) -> V
 
 
 def overlaid(tmp_path, source, time_s, name="out.mp4") -> pathlib.Path:
-    overlay.write(tmp_path / name, result(source, time_s), False)
+    overlay.write(tmp_path / name, result(source, time_s))
     return tmp_path / name
 
 
@@ -136,7 +137,7 @@ def test_every_frame_keeps_the_time_it_has_in_the_source(tmp_path, name, look):
     np.testing.assert_allclose([time_s for time_s, _ in frames], times_s, atol=1e-9)
 
 
-def test_a_turned_video_stands_upright_above_the_strip(tmp_path):
+def test_a_turned_video_stands_upright_above_the_panel(tmp_path):
     times_s = write_clip(tmp_path / "in.mp4", [0, 40], size=(96, 48), rotation=90)
     (_, image), *_ = read_frames(overlaid(tmp_path, tmp_path / "in.mp4", times_s))
     picture = image[: 96 * 5, : 48 * 5]  # 480 pixels are the least for the longer side
@@ -145,7 +146,7 @@ def test_a_turned_video_stands_upright_above_the_strip(tmp_path):
 
 
 @pytest.mark.parametrize(("rotation", "shape"), [(0, (300, 1000)), (90, (1000, 300))])
-def test_pixels_that_are_not_square_become_so(tmp_path, rotation, shape):
+def test_pixels_that_are_not_square_become_square(tmp_path, rotation, shape):
     with av.open(str(tmp_path / "in.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 500, 300, "yuv420p"
@@ -176,7 +177,7 @@ def test_sound_that_players_take_is_copied_packet_by_packet_and_in_step(tmp_path
     np.testing.assert_allclose([t for t, _ in after], [t for t, _ in before], atol=1.1e-3)
 
 
-def test_sound_goes_on_behind_the_last_of_pictures_that_come_at_uneven_times(tmp_path):
+def test_sound_continues_after_the_last_picture_of_a_variable_frame_rate(tmp_path):
     stamps_ms = [0, 40, 47, 140, 141, 300, 350]
     times_s = write_clip(tmp_path / "in.mkv", stamps_ms, size=(67, 49), heard="aac")
     out = overlaid(tmp_path, tmp_path / "in.mkv", times_s, "out.mkv")
@@ -211,7 +212,7 @@ def test_colours_come_back_as_they_were(tmp_path):
     write_clip(tmp_path / "in.mp4", [0, 40])
     image = np.zeros((64, 96, 3), np.uint8)
     image[:, :32], image[:, 32:64], image[:, 64:] = (200, 40, 40), (40, 200, 40), (40, 40, 200)
-    with VideoWriter(tmp_path / "out.mp4", tmp_path / "in.mp4") as writer:
+    with open_writer(tmp_path / "out.mp4", tmp_path / "in.mp4") as writer:
         writer.write(0.0, image)
     ((_, seen),) = read_frames(tmp_path / "out.mp4")
     np.testing.assert_allclose(seen[32, [16, 48, 80]], image[32, [16, 48, 80]], atol=6)
@@ -232,7 +233,7 @@ def cut(path: pathlib.Path, share: float) -> None:
     path.write_bytes(content[: int(len(content) * share)])
 
 
-def test_a_source_that_breaks_off_gives_what_came_before(tmp_path):
+def test_a_source_that_breaks_off_gives_the_frames_before(tmp_path):
     write_clip(tmp_path / "in.mkv", range(0, 3000, 40), heard="pcm_s16le")
     cut(tmp_path / "in.mkv", 0.5)
     times_s = []
@@ -248,49 +249,26 @@ def test_a_source_that_breaks_off_gives_what_came_before(tmp_path):
 @pytest.mark.parametrize("frames", [[0, 40, 80, 120], [0, 41, 80]])
 def test_a_source_that_changed_is_refused_and_nothing_remains(tmp_path, frames):
     write_clip(tmp_path / "in.mp4", [0, 40, 80])
-    with pytest.raises(InputError, match=r"in\.mp4: no longer the one that was predicted"):
+    with pytest.raises(InputError, match=r"in\.mp4: changed since it was predicted"):
         overlaid(tmp_path, tmp_path / "in.mp4", np.array(frames) / 1000)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_a_failure_midway_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_failure_midway_keeps_the_old_file(tmp_path, monkeypatch):
     times_s = write_clip(tmp_path / "in.mp4", range(0, 400, 40))
     (tmp_path / "out.mp4").write_text("old")
     monkeypatch.setattr(Drawing, "draw", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        overlay.write(tmp_path / "out.mp4", result(tmp_path / "in.mp4", times_s), True)
+        overlay.write(tmp_path / "out.mp4", result(tmp_path / "in.mp4", times_s))
     assert (tmp_path / "out.mp4").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize(
-    ("out", "told"),
-    [
-        ("out.avi", "out.avi: the overlay of .* is a video; let its name end in .mp4 or .mkv"),
-        ("none/out.mp4", "the folder .*none does not exist"),
-        ("there.mp4", "there.mp4 exists already"),
-        ("in.mp4", "in.mp4 is the source itself"),
-    ],
-)
-def test_places_that_cannot_be_written_are_refused(tmp_path, out, told):
-    for name in ("in.mp4", "there.mp4"):
-        (tmp_path / name).touch()
-    with pytest.raises(InputError, match=told):
-        overlay.check(tmp_path / out, tmp_path / "in.mp4", out == "in.mp4")
-
-
-def test_a_camera_is_refused():
-    with pytest.raises(InputError, match="a camera cannot be read a second time"):
-        overlay.check(pathlib.Path("out.mp4"), "camera 0", False)
-
-
-def test_an_image_gives_an_image_without_a_strip(tmp_path):
+def test_an_image_gives_an_image_without_a_panel(tmp_path):
     image = np.full((480, 640, 3), 90, np.uint8)
     cv2.imwrite(str(tmp_path / "in.png"), image)
-    told = result(tmp_path / "in.png", [0.0], boxes=[(100, 200, 300, 400)])
-    with pytest.raises(InputError, match=r"is an image; let its name end in \.png or \.jpg"):
-        overlay.write(tmp_path / "out.mp4", told, False)
-    overlay.write(tmp_path / "out.png", told, False)
+    predicted = result(tmp_path / "in.png", [0.0], boxes=[(100, 200, 300, 400)])
+    overlay.write(tmp_path / "out.png", predicted)
     seen = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_COLOR_RGB)
     assert seen.shape == image.shape
     np.testing.assert_array_equal(seen[300, 100], COLOURS[0])
@@ -299,8 +277,8 @@ def test_an_image_gives_an_image_without_a_strip(tmp_path):
 PICTURE = np.full((480, 640, 3), 255, np.uint8)
 
 
-def drawn(told: VideoResult, frame: int = 0) -> np.ndarray:
-    return Drawing(told, 640, 480).draw(PICTURE, frame)
+def drawn(predicted: VideoResult, frame: int = 0) -> np.ndarray:
+    return Drawing(predicted, 640, 480).draw(PICTURE, frame)
 
 
 def test_the_box_is_where_the_face_is_and_in_the_colour_of_its_track():
@@ -313,30 +291,30 @@ def test_the_box_is_where_the_face_is_and_in_the_colour_of_its_track():
 
 
 def test_nothing_is_drawn_on_the_picture_where_a_face_is_not_shown():
-    told = result("", [0, 0.04, 0.08], [(100, 150, 200, 260)], shown=[True, False, True])
-    assert (drawn(told, 1)[:480] == PICTURE).all()
-    assert not (drawn(told, 2)[:480] == PICTURE).all()
+    predicted = result("", [0, 0.04, 0.08], [(100, 150, 200, 260)], shown=[True, False, True])
+    assert (drawn(predicted, 1)[:480] == PICTURE).all()
+    assert not (drawn(predicted, 2)[:480] == PICTURE).all()
 
 
 def test_the_values_are_written_beside_the_face():
-    told = result("", [0, 0.04], [(100, 150, 200, 260)])
-    image = Drawing(told, 640, 480).draw(np.zeros_like(PICTURE), 0)[:480].max(-1)
-    for text in ("valence", "+0.50", "arousal", lettering.MINUS + "0.50"):
+    predicted = result("", [0, 0.04], [(100, 150, 200, 260)])
+    image = Drawing(predicted, 640, 480).draw(np.zeros_like(PICTURE), 0)[:480].max(-1)
+    for words in ("valence", "+0.50", "arousal", text.MINUS + "0.50"):
         found = [
             cv2.matchTemplate(
-                image.astype(np.float32), 255 * lettering.rendered(text, size), cv2.TM_CCOEFF_NORMED
+                image.astype(np.float32), 255 * text.rendered(words, size), cv2.TM_CCOEFF_NORMED
             ).max()
             for size in range(11, 30)
         ]
-        assert max(found) > 0.98, text
+        assert max(found) > 0.98, words
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "expected"),
     [(0.5, "+0.50"), (-0.25, "−0.25"), (-0.001, "+0.00"), (1.0, "+1.00"), (np.nan, "?")],  # noqa: RUF001
 )
-def test_numbers_have_a_sign_and_two_digits(value, text):
-    assert number(value) == text
+def test_numbers_have_a_sign_and_two_digits(value, expected):
+    assert signed(value) == expected
 
 
 def test_a_label_is_whole_wherever_the_box_is():
@@ -367,10 +345,10 @@ def test_traces_have_gaps_where_a_face_is_not_shown_and_reach_back_ten_seconds()
     time_s = np.arange(401) / 20  # 20 s
     shown = np.ones(401, bool)
     shown[301:341] = False  # 15.05 to 17 s, the second half of what is seen at the end
-    told = result("", time_s, [(100, 150, 200, 260)], shown=shown)
-    strip = drawn(told, 400)[480:]
-    plane = strip.shape[1] - strip.shape[0]  # the plane is right of this
-    columns = np.flatnonzero(coloured(strip[:, :plane], COLOURS[0]).any(0))
+    predicted = result("", time_s, [(100, 150, 200, 260)], shown=shown)
+    panel = drawn(predicted, 400)[480:]
+    plane = panel.shape[1] - panel.shape[0]  # the plane is right of this
+    columns = np.flatnonzero(coloured(panel[:, :plane], COLOURS[0]).any(0))
     (gap,) = np.flatnonzero(np.diff(columns) > 3)
     length = columns[-1] - columns[0]
     assert (columns[gap] - columns[0]) / length == pytest.approx(0.5, abs=0.02)
@@ -378,30 +356,30 @@ def test_traces_have_gaps_where_a_face_is_not_shown_and_reach_back_ten_seconds()
 
 
 def test_the_point_lies_in_the_plane_at_its_values_and_is_gone_without_a_face():
-    told = result("", [0, 0.04, 0.08], shown=[True, True, False])
-    strip = drawn(told, 1)[480:]
-    side = strip.shape[0]
-    y, x = np.nonzero(coloured(strip[:, -side:], COLOURS[0]))
+    predicted = result("", [0, 0.04, 0.08], shown=[True, True, False])
+    panel = drawn(predicted, 1)[480:]
+    side = panel.shape[0]
+    y, x = np.nonzero(coloured(panel[:, -side:], COLOURS[0]))
     other = result("", [0, 0.04, 0.08])
     other.tracks[0].values[:] = -other.tracks[0].values
     y_opposite, x_opposite = np.nonzero(coloured(drawn(other, 1)[480:][:, -side:], COLOURS[0]))
     assert x.mean() > x_opposite.mean() + 0.25 * side  # valence 0.5 is right of -0.5
     assert y.mean() > y_opposite.mean() + 0.25 * side  # arousal -0.5 is below 0.5
-    assert not coloured(drawn(told, 2)[480:][:, -side:], COLOURS[0]).any()
+    assert not coloured(drawn(predicted, 2)[480:][:, -side:], COLOURS[0]).any()
 
 
-def test_values_beyond_the_range_stay_within_the_strip():
-    told = result("", [0, 0.04])
-    told.tracks[0].values[:] = 3.0
-    picture = drawn(told, 1)[:40]
+def test_values_beyond_the_range_stay_within_the_panel():
+    predicted = result("", [0, 0.04])
+    predicted.tracks[0].values[:] = 3.0
+    picture = drawn(predicted, 1)[:40]
     np.testing.assert_array_equal(picture[:, 320:], PICTURE[:40, 320:])
 
 
 @pytest.mark.parametrize("size", [(16, 12), (160, 120), (181, 321), (90, 1200), (1000, 20)])
 @pytest.mark.parametrize("dims", [("arousal",), ("a", "b", "c", "d", "e", "f", "g"), DIMS])
 def test_any_size_and_any_dimensions_can_be_drawn(size, dims):
-    told = result("", [0, 0.04, 0.08], dims=dims, boxes=[(1, 1, 9, 9), (5, 2, 14, 11)])
-    drawing = Drawing(told, *size)
+    predicted = result("", [0, 0.04, 0.08], dims=dims, boxes=[(1, 1, 9, 9), (5, 2, 14, 11)])
+    drawing = Drawing(predicted, *size)
     image = drawing.draw(np.zeros((*size[::-1], 3), np.uint8), 2)
     assert image.shape == (*drawing.size[::-1], 3)
     assert not any(side % 2 for side in drawing.size)
@@ -409,12 +387,12 @@ def test_any_size_and_any_dimensions_can_be_drawn(size, dims):
 
 def test_a_source_without_faces_is_written_too(tmp_path):
     times_s = write_clip(tmp_path / "in.mp4", [0, 40])
-    overlay.write(tmp_path / "out.mp4", result(tmp_path / "in.mp4", times_s, boxes=()), False)
+    overlay.write(tmp_path / "out.mp4", result(tmp_path / "in.mp4", times_s, boxes=()))
     assert len(list(read_frames(tmp_path / "out.mp4"))) == 2
 
 
 def test_a_late_frame_costs_as_few_points_as_an_early_one(monkeypatch):
-    """At 1000 frames/s the strip takes no more points than it has columns."""
+    """At 1000 frames/s the panel takes no more points than it has columns."""
     time_s = np.arange(60_000) / 1000
     drawing = Drawing(result("", time_s, [(100, 150, 200, 260)]), 640, 480)
     points = []
@@ -442,3 +420,14 @@ def test_real_clips_keep_their_times_and_their_sound(tmp_path, media, name):
     out = overlaid(tmp_path, media / f"{name}.mp4", times_s)
     np.testing.assert_allclose([time_s for time_s, _ in read_frames(out, 64)], times_s, atol=1e-9)
     assert packets(out) == packets(media / f"{name}.mp4")
+
+
+@pytest.mark.parametrize("times_s", [[0, 0.04], [0]])
+def test_a_note_is_written_below_the_picture_and_covers_nothing(times_s):
+    plain = result("", times_s, [(100, 150, 200, 260)])
+    noted = dataclasses.replace(plain, note="values are not meaningful")
+    without, image = drawn(plain), drawn(noted)
+    added = image.shape[0] - without.shape[0]
+    np.testing.assert_array_equal(image[:480], without[:480])
+    np.testing.assert_array_equal(image[480 + added :], without[480:])
+    assert coloured(image[480 : 480 + added], overlay.WARNING).sum() > 50

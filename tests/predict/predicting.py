@@ -1,4 +1,4 @@
-"""A drawn video, a detector that finds what is drawn, and a model that tells colours."""
+"""Helpers: a drawn video, a detector that finds the drawn faces, a model that returns colours."""
 
 import dataclasses
 import pathlib
@@ -7,9 +7,9 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from va_jax.faces import Detections
 from va_jax.export.model import Model
 from va_jax.export.stream import Stream
+from va_jax.faces import Detections
 from va_jax.predict.predictor import Predictor, Progress
 from va_jax.predict.preprocessing import Preprocessing
 from va_jax.types import Trace
@@ -28,7 +28,7 @@ PASSPORT = {
 }  # fmt: skip
 PLAIN = Preprocessing(32, 90, None, 0)
 COLOURS = ((255, 0, 0), (0, 255, 0))
-"""Of the first and the second face; the fake model tells them as valence and arousal."""
+"""Of the first and the second face; the fake model returns them as valence and arousal."""
 
 
 def write_video(
@@ -37,7 +37,7 @@ def write_video(
     stamps_ms: list[int] | None = None,
     rotation: int = 0,
 ) -> pathlib.Path:
-    """Coloured squares on black, 160 x 96; what comes later hides what came before."""
+    """Write coloured squares on black, 160 x 96 pixels; later ones hide earlier ones."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": "0"})
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv444p"
@@ -57,7 +57,7 @@ def write_video(
 
 
 def detect(image: np.ndarray) -> Detections:
-    """The box of every colour of which all is seen, the largest first, as a face looking ahead."""
+    """Return a frontal face for every colour that is fully visible, the largest first."""
     boxes = []
     for colour in COLOURS:
         y, x = np.nonzero((np.abs(image.astype(int) - colour) < 90).all(-1))
@@ -100,7 +100,7 @@ class FakeModel(Model):
 
 
 class FakeStream(Stream):
-    """Tells the red of the middle, and how many frames came."""
+    """Returns the red of the middle, and how many frames were pushed."""
 
     def __init__(self):
         self.pushed, self.last = 0, 0.0

@@ -1,4 +1,4 @@
-"""From a video to what is said of every frame: faces, boxes, times, values, where it breaks off."""
+"""From a video to its predictions: faces, boxes, times, values, and where the video breaks off."""
 
 import pathlib
 
@@ -109,7 +109,7 @@ def test_crossing_faces_keep_their_numbers_and_their_values(tmp_path):
     assert 0 < (~result.tracks[1].shown).sum() < 12
 
 
-def test_one_who_leaves_is_not_shown_and_the_other_keeps_its_number(tmp_path):
+def test_a_face_that_leaves_is_not_shown_and_the_other_keeps_its_number(tmp_path):
     places = [[(0, 4, 20, 40), *([(1, 100, 24, 36)] if n < 10 else [])] for n in range(20)]
     stays, leaves = predict(write_video(tmp_path / "a.mp4", places), track="all").tracks
     assert stays.shown.all()
@@ -126,17 +126,17 @@ def test_the_one_subject_is_the_largest_and_has_values_in_every_frame(tmp_path):
     assert np.isfinite(track.values).all()
 
 
-def test_without_a_face_there_are_frames_alone(tmp_path):
+def test_without_a_face_there_are_frames_but_no_tracks(tmp_path):
     path = write_video(tmp_path / "a.mp4", [[]] * 4)
     result, warnings = predictor().predict(Video(path), quiet())
     assert (len(result.time_s), result.tracks, warnings) == (4, [], [])
 
 
 def test_a_file_that_breaks_off_is_predicted_up_to_there(tmp_path, monkeypatch):
-    from va_jax.video import read as video
+    from va_jax.predict import inputs
 
     path = write_video(tmp_path / "a.mp4", STILL)
-    whole = video.read_frames
+    whole = inputs.read_frames
 
     def breaking(*given):
         for number, frame in enumerate(whole(*given)):
@@ -144,7 +144,7 @@ def test_a_file_that_breaks_off_is_predicted_up_to_there(tmp_path, monkeypatch):
                 raise InputError("broken after 4 frames")
             yield frame
 
-    monkeypatch.setattr(video, "read_frames", breaking)
+    monkeypatch.setattr(inputs, "read_frames", breaking)
     source = Video(path)
     result, _ = predictor().predict(source, quiet())
     assert len(result.time_s) == len(result.tracks[0].values) == 4
@@ -152,21 +152,21 @@ def test_a_file_that_breaks_off_is_predicted_up_to_there(tmp_path, monkeypatch):
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path, monkeypatch):
-    from va_jax.video import read as video
+    from va_jax.predict import inputs
 
-    path, passes, whole = write_video(tmp_path / "a.mp4", STILL), [], video.read_frames
+    path, passes, whole = write_video(tmp_path / "a.mp4", STILL), [], inputs.read_frames
 
     def shrinking(*given):
         passes.append(1)
         frames = list(whole(*given))
         yield from frames[: 6 if len(passes) == 1 else 3]
 
-    monkeypatch.setattr(video, "read_frames", shrinking)
-    with pytest.raises(InputError, match=r"had 6 frames and now 3"):
+    monkeypatch.setattr(inputs, "read_frames", shrinking)
+    with pytest.raises(InputError, match=r"had 6 frames and now has 3"):
         predict(path)
 
 
-def test_an_image_is_one_row_and_one_look_is_enough(tmp_path):
+def test_an_image_is_one_frame_and_one_detection_makes_a_face(tmp_path):
     image = np.zeros((96, 160, 3), np.uint8)
     image[20:68, 40:88] = 0, 0, 255  # red, as OpenCV writes it
     cv2.imwrite(str(tmp_path / "a.png"), image)
@@ -176,13 +176,13 @@ def test_an_image_is_one_row_and_one_look_is_enough(tmp_path):
     np.testing.assert_allclose(result.tracks[0].values, [[1, 0]], atol=0.03)
 
 
-def test_no_image_is_one_line(tmp_path):
+def test_a_file_that_is_not_an_image_is_refused(tmp_path):
     (tmp_path / "a.png").write_text("no")
     with pytest.raises(InputError, match=r"a.png: not a readable image"):
         Image(tmp_path / "a.png")
 
 
-def test_processed_values_went_through_the_chain(tmp_path):
+def test_processed_values_went_through_the_post_processing(tmp_path):
     model = FakeModel()
     shift = Step("centre", {"bias": 0.25}, True, 0.1, 0.2)
     model.chain = Chain({"valence": (shift,), "arousal": ()}, {})
@@ -192,7 +192,7 @@ def test_processed_values_went_through_the_chain(tmp_path):
 
 
 def test_frames_are_taken_as_far_apart_as_in_training(tmp_path):
-    model = FakeModel(PASSPORT | {"fps": 10.0, "stride": 2})  # .2 s
+    model = FakeModel(PASSPORT | {"fps": 10.0, "stride": 2})  # 0.2 s
     predict(write_video(tmp_path / "a.mp4", STILL), model)
     assert model.strides == [5]
 
@@ -201,7 +201,7 @@ def test_frames_are_taken_as_far_apart_as_in_training(tmp_path):
     ("fps", "stride", "warned"),
     [(25.0, 5, False), (30.0, 6, False), (24.0, 5, False), (7.0, 1, True), (2.0, 1, True)],
 )
-def test_the_stride_is_the_nearest_in_time_and_what_is_far_off_is_told(fps, stride, warned):
+def test_the_stride_is_the_nearest_in_time_with_a_warning_if_it_is_far_off(fps, stride, warned):
     found, warning = preprocessing.stride_for({"fps": 10.0, "stride": 2}, fps)
     assert found == stride
     assert (warning is not None) == warned
@@ -211,7 +211,7 @@ def crop_of(**facts):
     return PASSPORT | {"crop": PASSPORT["crop"] | facts}
 
 
-def test_crops_that_a_detector_cut_are_made_again_without_a_word():
+def test_crops_that_a_detector_cut_are_reproduced_without_a_warning():
     for source in ("detect", "videos: detect; crop folders: as they are"):
         assert preprocessing.from_metadata(crop_of(source=source)) == (PLAIN, [])
 
@@ -225,21 +225,21 @@ def test_crops_that_a_detector_cut_are_made_again_without_a_word():
         ({"source": "cropped_aligned", "alignment": "by the organisers, to five points"}, None),
     ],
 )
-def test_crops_that_cannot_be_made_again_are_told_with_what_is_done_instead(facts, margin):
+def test_a_warning_names_the_substitute_for_crops_that_cannot_be_reproduced(facts, margin):
     made, (line,) = preprocessing.from_metadata(crop_of(**facts))
     assert made.margin == margin
     assert repr(facts["source"]) in line
     assert ("detected box" in line) == (margin is not None)
 
 
-def test_landmarks_that_are_not_found_here_are_refused():
+def test_a_network_that_takes_other_landmarks_is_refused():
     five, many = ({"size": 32, "landmarks": {"points": points}} for points in (5, 68))
     assert preprocessing.from_metadata(PASSPORT | {"input": five})[0].points == 5
-    with pytest.raises(InputError, match="takes 68 landmarks a frame"):
+    with pytest.raises(InputError, match="takes 68 landmarks"):
         preprocessing.from_metadata(PASSPORT | {"input": many})
 
 
-def test_a_box_recipe_cuts_the_square_around_the_box(tmp_path):
+def test_preprocessing_by_box_cuts_the_square_around_the_box(tmp_path):
     model = FakeModel()
     path = write_video(tmp_path / "a.mp4", STILL)
     predict(path, model, preprocessing=preprocessing.Preprocessing(32, 90, 0.5, 0))

@@ -1,4 +1,4 @@
-"""Whatever a video or an image is kept in has a row for every frame, or is refused in one line."""
+"""Every codec, container and image format gives one row per frame, or is refused in one line."""
 
 import pathlib
 from fractions import Fraction
@@ -77,12 +77,12 @@ def test_any_codec_and_container_gives_a_row_for_every_frame(tmp_path, name, how
 
 
 @pytest.mark.parametrize("frames", [1, 2])
-def test_a_video_of_hardly_any_frames_has_its_face(tmp_path, frames):
+def test_a_video_of_one_or_two_frames_has_its_face(tmp_path, frames):
     result = predict(Video(encode(tmp_path / "a.mp4", "libx264", frames=frames)))
     assert result.tracks[0].shown.tolist() == [True] * frames
 
 
-def test_frames_that_change_their_size_are_all_there_in_the_first_one(tmp_path):
+def test_frames_that_change_their_size_are_scaled_to_the_first_one(tmp_path):
     large = encode(tmp_path / "1.h264", "libx264", container="h264").read_bytes()
     twice = encode(tmp_path / "2.h264", "libx264", container="h264", size=(416, 256)).read_bytes()
     (tmp_path / "a.h264").write_bytes(large + twice)
@@ -91,7 +91,7 @@ def test_frames_that_change_their_size_are_all_there_in_the_first_one(tmp_path):
     np.testing.assert_allclose(result.tracks[0].boxes[0], BOX, atol=3)
 
 
-def test_pixels_that_are_not_square_are_told(tmp_path):
+def test_pixels_that_are_not_square_give_a_warning(tmp_path):
     video = Video(encode(tmp_path / "a.mp4", "libx264"))
     video.pixel_aspect = 2.0
     (warning,) = predictor(FakeModel()).predict(video, quiet())[1]
@@ -99,7 +99,7 @@ def test_pixels_that_are_not_square_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp", "a.tif", "16.png", "16.tif"])
-def test_an_image_of_any_kind_is_a_row(tmp_path, name):
+def test_an_image_of_any_format_is_one_frame(tmp_path, name):
     content = picture()[..., ::-1]
     cv2.imwrite(str(tmp_path / name), content.astype(np.uint16) * 257 if "16" in name else content)
     (track,) = predict(Image(tmp_path / name)).tracks
@@ -116,12 +116,12 @@ def test_grey_and_transparent_images_are_read_as_colours(tmp_path, channels):
     assert (image == 200).all()
 
 
-def test_of_an_animated_image_the_first_picture_is_taken(tmp_path):
+def test_an_animated_image_gives_its_first_picture(tmp_path):
     encode(tmp_path / "a.png", "apng", "rgb24", "apng")
     assert len(predict(Image(tmp_path / "a.png")).tracks[0].values) == 1
 
 
-def test_what_is_no_video_inside_is_one_line(tmp_path):
+def test_files_with_a_wrong_suffix_are_refused(tmp_path):
     sound, image = tmp_path / "sound.mp4", tmp_path / "image.mp4"
     with av.open(str(sound), "w") as out:
         stream = out.add_stream("aac", rate=16000)
@@ -143,7 +143,7 @@ def test_what_is_no_video_inside_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
-def test_a_short_video_of_which_half_is_missing_says_so(tmp_path, name):
+def test_half_of_a_short_video_is_reported_as_broken_off(tmp_path, name):
     path = encode(tmp_path / name, "mjpeg", "yuvj420p", frames=40)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     video = Video(path)

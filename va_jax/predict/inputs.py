@@ -11,12 +11,8 @@ from jaxtyping import UInt8
 
 from va_jax.predict.preprocessing import MAX_SIDE
 from va_jax.types import InputError
-from va_jax.video import read
+from va_jax.video.read import VIDEO_SUFFIXES, probe, read_frames
 
-VIDEO_SUFFIXES = {
-    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
-    ".mxf", ".ogv", ".ts", ".webm", ".wmv",
-}  # fmt: skip
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
@@ -51,7 +47,7 @@ class Video:
     confirm = 3  # consecutive detections that make a face
 
     def __init__(self, path: pathlib.Path):
-        info = read.probe(path)
+        info = probe(path)
         self.path, self.frames = path, info.frames  # the count in the header, or None
         self.width, self.height = info.width, info.height
         self.pixel_aspect = info.pixel_aspect  # width of a pixel over its height
@@ -60,7 +56,7 @@ class Video:
     def __iter__(self) -> Iterator[tuple[float, UInt8[np.ndarray, "height width 3"]]]:
         any_frame = False
         try:
-            for frame in read.read_frames(self.path, MAX_SIDE):
+            for frame in read_frames(self.path, MAX_SIDE):
                 any_frame = True
                 yield frame
         except InputError as error:

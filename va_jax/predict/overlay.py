@@ -15,7 +15,7 @@ from va_jax.predict.results import TrackResult, VideoResult
 from va_jax.predict.trace_panel import GROUND, SHIFT, TracePanel
 from va_jax.types import InputError
 from va_jax.video.read import probe, read_frames
-from va_jax.video.write import VideoWriter
+from va_jax.video.write import open_writer
 
 SAME_TIME_S = 1e-6  # times that differ by less belong to the same frame
 
@@ -53,7 +53,7 @@ def write(
         _write_image(path, source, result)
         return
     frames, count, drawing = read_frames(source), 0, None
-    with VideoWriter(path, source) as writer:
+    with open_writer(path, source) as writer:
         for expected_s, (time_s, image) in zip(result.time_s, frames, strict=False):
             if abs(time_s - expected_s) > SAME_TIME_S:
                 raise _changed(source, f"frame {count} is at {time_s:.3f} s")
@@ -66,7 +66,7 @@ def write(
         if count < len(result.time_s):
             raise _changed(source, f"it has {count} frames, not {len(result.time_s)}")
         if _is_exhausted(frames):
-            writer.rest_of_sound()
+            writer.write_remaining_sound()
 
 
 def _is_exhausted(frames: Iterator[object]) -> bool:

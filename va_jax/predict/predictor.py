@@ -16,6 +16,7 @@ from va_jax.predict.inputs import Image, Video
 from va_jax.predict.preprocessing import DETECT_EVERY, Preprocessing, stride_for
 from va_jax.predict.results import TrackResult, VideoResult
 from va_jax.types import InputError
+from va_jax.video.facts import mean_fps
 
 TRACKS = ("largest", "all")
 """Predict the one subject of a video (see `faces.choose_subject`), or every face."""
@@ -61,9 +62,7 @@ class FollowedFaces:
     @property
     def fps(self) -> float | None:
         """Mean frames per second; None for a single frame."""
-        if len(self.time_s) < 2:
-            return None
-        return float((len(self.time_s) - 1) / (self.time_s[-1] - self.time_s[0]))
+        return mean_fps(self.time_s)
 
 
 @dataclasses.dataclass(frozen=True)

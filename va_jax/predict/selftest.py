@@ -25,7 +25,7 @@ from va_jax.predict import preprocessing, results
 from va_jax.predict.inputs import Video
 from va_jax.predict.predictor import Predictor, Progress
 from va_jax.types import InputError
-from va_jax.video import read as video
+from va_jax.video.read import read_frames
 
 PUBLISHED = pathlib.Path(__file__).parents[1] / "published"
 VALUES = "values.csv"
@@ -121,7 +121,7 @@ def cropped(
     shape, landmarks = (model.size, model.size, 3), np.full((5, 2), np.nan, np.float32)
     crops = np.zeros((len(places), *shape), np.uint8)
     shown = np.array([row["valid"] == "1" for row in places])
-    pictures = (image for _, image in video.read_frames(clip, preprocessing.MAX_SIDE))
+    pictures = (image for _, image in read_frames(clip, preprocessing.MAX_SIDE))
     for crop, row, face, image in zip(crops, places, shown, pictures, strict=False):
         if face:
             x, y, w, h = (float(row[key]) for key in "xywh")
