@@ -1,4 +1,4 @@
-"""Joining predictions and labels: by frame as a dictionary would, by time with the nearest."""
+"""Predictions aligned with labels: by frame as a dictionary would, by time with the nearest."""
 
 import pathlib
 
@@ -15,20 +15,12 @@ FRAMES = st.sets(st.integers(-3, 40), max_size=30)
 TICKS = st.sets(st.integers(0, 200), min_size=1, max_size=30)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_lines():
-    """The files of these tests are not on disk, so no line of them can be counted."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TraceFile, "where", lambda file, place: f"{file.path}: row {place}")
-        yield
-
-
-def file(name, values, frame=None, time_s=None, marked=()):
+def file(name, values, frame=None, time_s=None, excluded=()):
     values = np.asarray(values, np.float64)[:, None]
     rows = np.arange(len(values))
     frame, time_s = (None if x is None else np.asarray(x, np.float64) for x in (frame, time_s))
     return TraceFile(
-        pathlib.Path(name), frame, time_s, values, np.isin(rows, marked), rows, rows[:0]
+        pathlib.Path(name), frame, time_s, values, np.isin(rows, excluded), rows, rows[:0]
     )
 
 
@@ -73,7 +65,7 @@ def test_frames_are_joined_as_by_a_dictionary(predicted, labelled, unreadable, o
 
 
 @given(TICKS, TICKS)
-def test_times_are_joined_to_the_nearest_within_half_a_step_and_none_twice(predicted, labelled):
+def test_times_are_joined_to_the_nearest_within_half_a_step_and_never_twice(predicted, labelled):
     predictions, labels = (np.array(sorted(x)) / 100 for x in (predicted, labelled))
     found = timed(predictions, labels)
     steps = np.diff(labels) if len(labels) > 1 else np.diff(predictions)
@@ -106,18 +98,18 @@ def test_sides_without_frames_or_times_in_common_are_refused():
 
 
 @pytest.mark.parametrize("owner", ["predictions", "labels"])
-def test_times_of_one_side_hold_for_the_frames_of_the_other(owner):
+def test_a_side_without_times_gets_those_of_the_other_sides_frames(owner):
     timed_side = file("a", np.zeros(3), frame=[2, 4, 8], time_s=[1.0, 1.5, 2.5])
     other = file("b", np.zeros(5), frame=[0, 2, 3, 8, 10])
     sides = {owner: timed_side, ({"predictions", "labels"} - {owner}).pop(): other}
     found = joined(**sides)
-    assert found.timed
+    assert found.has_times
     lent = found.labels if owner == "predictions" else found.predictions
     np.testing.assert_allclose(lent.time_s, [0.5, 1.0, 1.25, 2.5, 3.0])
 
 
 def test_a_lag_moves_predictions_on_their_own_rows():
-    """Labels at every fifth frame: predictions between them are what a small lag brings there."""
+    """Labels at every fifth frame: a small lag brings the predictions between them there."""
     values = np.arange(20) / 100
     predictions = file("p", values, frame=np.arange(20), time_s=np.arange(20) * 0.04)
     labels = file("l", np.zeros(4), frame=[0, 5, 10, 15])
@@ -133,7 +125,7 @@ def test_the_same_rows_count_at_every_lag_and_on_both_sides(lag_s):
     values = rng.uniform(-1, 1, 40)
     values[[3, 30]] = np.nan
     predictions = file("p", values, frame=np.arange(40), time_s=np.arange(40) * 0.04)
-    labels = file("l", rng.uniform(-1, 1, 20), frame=np.arange(0, 40, 2), marked=[4])
+    labels = file("l", rng.uniform(-1, 1, 20), frame=np.arange(0, 40, 2), excluded=[4])
     found = joined(predictions, labels)
     on_labels, on_predictions = found.on_labels(lag_s), found.on_predictions()
     assert on_labels.mask.sum() == 18

@@ -1,4 +1,4 @@
-"""Two systems compared: the same frames on both sides, and differences that are not chance."""
+"""Two systems compared on the same frames: differences, their intervals and refusals."""
 
 import json
 import subprocess
@@ -9,19 +9,20 @@ import pytest
 
 from tests.evaluation.jackknife_test import AGGREGATIONS
 from tests.tfds_builders.layouts import write_text
-from va_jax.cli.compare import main
+from va_jax.cli.command import main as command
 from va_jax.evaluation import bootstrap, jackknife
 from va_jax.evaluation.metrics import METRICS, Moments, aggregate
 from va_jax.scoring import compare as comparison
 from va_jax.scoring import compare_text
-from va_jax.scoring.compare import differences, verdict
+from va_jax.scoring.compare import CompareOptions, to_json
+from va_jax.scoring.difference import Difference, differences
 
 DIMS = ("valence", "arousal")
 FRAMES = 40
 
 
 def write_run(folder, noise, seed=0, names="abcdefg", frames=FRAMES, change=None, more=()):
-    """Traces of a system as an evaluation leaves them, on labels that are always the same.
+    """Write traces like those of an evaluation, on labels that are always the same.
 
     `change` maps (recording, frame, column) -> the text of that cell; `more` names columns of
     predictions that have no noise.
@@ -43,7 +44,7 @@ def write_run(folder, noise, seed=0, names="abcdefg", frames=FRAMES, change=None
 
 
 def unlabelled(run, folder):
-    """The predictions of a run without its labels."""
+    """Write the predictions of a run without its labels."""
     for path in sorted(run.glob("*.csv")):
         lines = [line.split(",")[:4] for line in path.read_text().splitlines()]
         write_text(folder / path.name, "\n".join(map(",".join, lines)) + "\n")
@@ -51,7 +52,7 @@ def unlabelled(run, folder):
 
 
 def simulated(rng, count, frames=60, gain=(0.75, 0.6)):
-    """Moments of two systems on `count` recordings; they share most of what they do wrong."""
+    """Return moments of two systems on `count` recordings that share most of their errors."""
     size = (count, 1)
     level, bias, spread = (
         rng.normal(0, 0.25, size),
@@ -68,24 +69,36 @@ def simulated(rng, count, frames=60, gain=(0.75, 0.6)):
     return sides
 
 
+def main(argv):
+    assert command(["compare", *map(str, argv)]) == 0
+
+
 def refusal(capsys, *argv):
-    """The one line that the command ends with."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(each) for each in argv])
-    assert capsys.readouterr().out == ""
-    told = str(stop.value)
-    assert told.startswith("error: ")
-    assert "\n" not in told
-    return told
+    """Return the one line with which the command ends."""
+    try:
+        assert command(["compare", *map(str, argv)]) == 1
+    except SystemExit as stop:
+        message = str(stop.code)
+    else:
+        printed, message = capsys.readouterr()
+        assert not printed
+    assert message.startswith("error: ")
+    assert message.count("\n") <= 1
+    return message
 
 
-def compare(*argv, **options):
-    """A comparison of fewer resamples than the command takes."""
-    return comparison.compare(*argv, **{"resamples": 200} | options)
+def compare(first, second, labels=None, **options):
+    """Return a comparison, as JSON, with fewer resamples than the command takes."""
+    return json.loads(to_json(compare_runs(first, second, labels, **options)))
+
+
+def compare_runs(first, second, labels=None, **options):
+    options = CompareOptions(**{"resamples": 200} | options)
+    return comparison.compare(first, second, labels, options)
 
 
 def cells(result):
-    """Every entry of a result."""
+    """Yield every entry of a result."""
     for rows in result["scores"].values():
         for row in rows.values():
             yield from row.values()
@@ -102,10 +115,12 @@ def runs(tmp_path_factory):
 
 
 def test_a_system_does_not_differ_from_itself(runs):
-    result = compare(runs["good"], runs["good"])
+    found = compare_runs(runs["good"], runs["good"])
+    result = json.loads(to_json(found))
     assert all(row["difference"] == 0 and row["p"] == 1 for row in cells(result))
     assert all(row["interval"] == [0, 0] for row in cells(result))
-    assert "no difference can be told apart from chance" in compare_text.text(result)
+    assert found.headline.better == ""
+    assert "no significant difference" in compare_text.text(found)
 
 
 def test_the_order_of_runs_makes_no_difference(runs):
@@ -123,13 +138,13 @@ def test_swapped_sides_give_the_negative(runs):
         assert row["p"] == swapped["p"]
 
 
-def test_a_planted_better_system_is_found_and_named(runs, capsys):
+def test_a_clearly_better_system_is_found_and_named(runs, capsys):
     main([runs["bad"], runs["good"], "--resamples=200"])
     sentence = capsys.readouterr().out.splitlines()[-1]
     assert sentence.startswith("B is better by 0.")
     assert "in pooled CCC, mean of valence and arousal, p = 0.0" in sentence
+    assert compare_runs(runs["bad"], runs["good"]).headline.better == "B"
     result = compare(runs["bad"], runs["good"])
-    assert verdict(result["headline"]) == "B"
     row = result["scores"]["ccc"]["mean over dimensions"]["pooled"]
     assert row.items() <= result["headline"].items()
     low, high = result["headline"]["interval"]
@@ -149,7 +164,8 @@ def test_scores_are_those_of_the_files_read_by_hand(runs):
 
 
 def test_a_side_is_the_mean_of_its_runs_beside_their_standard_deviation(runs):
-    result = compare(f"{runs['bad']}, {runs['bad_too']}", runs["good"])
+    found = compare_runs(f"{runs['bad']}, {runs['bad_too']}", runs["good"])
+    result = json.loads(to_json(found))
     alone = [compare(runs[name], runs["good"]) for name in ("bad", "bad_too")]
     for row, one, two in zip(cells(result), *map(cells, alone), strict=True):
         assert row["a_runs"] == [one["a"], two["a"]]
@@ -157,10 +173,8 @@ def test_a_side_is_the_mean_of_its_runs_beside_their_standard_deviation(runs):
         assert row["a_sd"] == pytest.approx(abs(one["a"] - two["a"]) / 2**0.5)  # n - 1 is 1
         assert row["difference"] == pytest.approx((one["difference"] + two["difference"]) / 2)
         assert row["b_sd"] is None
-    told = compare_text.text(result)
     row = result["scores"]["ccc"]["valence"]["pooled"]
-    assert f"{row['a']:.3f} +-{row['a_sd']:.3f}" in told
-    assert "the interval covers which recordings were drawn, for these runs" in told
+    assert f"{row['a']:.3f} +-{row['a_sd']:.3f}" in compare_text.text(found)
 
 
 def test_runs_are_also_named_by_a_glob(runs):
@@ -168,8 +182,8 @@ def test_runs_are_also_named_by_a_glob(runs):
     assert by_glob["a"]["runs"] == [runs["bad"], runs["bad_too"]]
 
 
-def test_the_error_of_a_difference_is_its_slope_by_the_weights(monkeypatch):
-    """The errors that are used, against derivatives by small steps of the weights."""
+def test_the_standard_error_of_a_difference_follows_from_its_slopes(monkeypatch):
+    """Compare the standard errors with derivatives from small steps of the weights."""
     (first, second), (third, _) = (simulated(np.random.default_rng(i), 8) for i in range(2))
     monkeypatch.setattr(
         bootstrap, "symmetric_interval", lambda value, error, *_: (value - error, value + error)
@@ -189,7 +203,7 @@ def test_the_error_of_a_difference_is_its_slope_by_the_weights(monkeypatch):
                 )
                 slopes.setdefault((name, metric), []).append((a + b) / 2 - c)
     for (name, metric), each in slopes.items():
-        low, high = rows[name][metric][0]["interval"]
+        low, high = rows[name][metric][0].interval
         assert (high - low) / 2 == pytest.approx(np.linalg.norm(each), rel=1e-4)
 
 
@@ -200,13 +214,13 @@ def test_differences_do_not_depend_on_how_many_resamples_are_held_at_once(monkey
     parts = differences([first], [second], resamples=100)
     for name, row in whole.items():
         for metric, (one, *_) in row.items():
-            np.testing.assert_allclose(parts[name][metric][0]["interval"], one["interval"])
+            np.testing.assert_allclose(parts[name][metric][0].interval, one.interval)
 
 
-def test_pairing_is_narrower_than_two_systems_apart():
+def test_the_paired_interval_is_narrower_than_that_of_separate_draws():
     rng = np.random.default_rng(3)
     first, second = simulated(rng, 30)
-    low, high = differences([first], [second])["pooled"]["ccc"][0]["interval"]
+    low, high = differences([first], [second])["pooled"]["ccc"][0].interval
     drawn = bootstrap.resamples(30, 1000)
     apart = [
         aggregate(moments, weights)["pooled"]["ccc"][:, 0]
@@ -226,37 +240,39 @@ def test_the_interval_covers_the_true_difference_at_the_nominal_rate():
         for name in AGGREGATIONS:
             for metric in ("ccc", "rmse", "sagr"):
                 true = truth[0][name][metric][0] - truth[1][name][metric][0]
-                low, high = rows[name][metric][0]["interval"]
+                low, high = rows[name][metric][0].interval
                 hits[name, metric] = hits.get((name, metric), 0) + (low <= true <= high)
     rates = {key: count / trials for key, count in hits.items()}
     assert np.mean(list(rates.values())) == pytest.approx(0.95, abs=0.025), rates
-    assert min(rates.values()) > 0.91, rates  # three standard errors of 300 trials are .038
+    assert min(rates.values()) > 0.91, rates  # three standard errors of 300 trials are 0.038
 
 
 @pytest.mark.slow
-def test_equal_systems_are_told_apart_no_more_often_than_by_chance():
+def test_equal_systems_differ_significantly_no_more_often_than_by_chance():
     rng = np.random.default_rng(5)
-    told = 0
+    significant = 0
     for trial in range(200):
         first, second = simulated(rng, 20, gain=(0.7, 0.7))
         row = differences([first], [second], metrics=("ccc",), resamples=400, seed=trial)
-        told += bool(verdict(row["pooled"]["ccc"][0]))
-    assert told / 200 == pytest.approx(0.05, abs=0.04)
+        significant += bool(row["pooled"]["ccc"][0].better)
+    assert significant / 200 == pytest.approx(0.05, abs=0.04)
 
 
-def test_only_frames_that_count_in_every_run_are_scored_and_the_others_counted(tmp_path):
+def test_only_frames_that_count_in_every_run_are_scored_and_the_others_are_counted(tmp_path):
     gone = {("b", i, "valid"): "0" for i in range(4)}
     first = write_run(tmp_path / "first", 0.1, 1, "abcdefg", change=gone)
     second = write_run(tmp_path / "second", 0.2, 2, "bcdefgh", frames=FRAMES - 10)
-    result = compare(first, second)
+    found = compare_runs(first, second)
+    result = json.loads(to_json(found))
     assert result["recordings"] == 6
     assert result["frames"] == 6 * 30 - 4
     assert result["a"]["recordings_left_out"] == result["b"]["recordings_left_out"] == 1
     assert result["a"]["frames_left_out"] == 6 * 10
     assert result["b"]["frames_left_out"] == 4
-    told = compare_text.text(result)
-    assert "A: left out, since not every run has them: 1 recordings and 60 frames" in told
-    assert "the first: a\n" in told
+    assert result["a"]["first_left_out"] == "a"
+    (line,) = [each for each in compare_text.text(found).splitlines() if "A: left out" in each]
+    assert "1 recordings" in line
+    assert "60 frames" in line
     same = [
         write_run(tmp_path / name, noise, seed, "bcdefg", frames=30, change=gone)
         for name, noise, seed in (("third", 0.1, 1), ("fourth", 0.2, 2))
@@ -264,17 +280,15 @@ def test_only_frames_that_count_in_every_run_are_scored_and_the_others_counted(t
     assert compare(*same)["scores"] == result["scores"]
 
 
-def test_strict_refuses_what_is_left_out(tmp_path, capsys):
+def test_strict_refuses_data_of_which_something_is_left_out(tmp_path, capsys):
     first = write_run(tmp_path / "first", 0.1)
     second = write_run(tmp_path / "second", 0.1, names="abcdef")
     short = write_run(tmp_path / "short", 0.1, frames=FRAMES - 1)
     broken = write_run(tmp_path / "broken", 0.1, change={("a", 0, "valence"): ""})
-    assert "1 recordings of A are left out; the first: g" in refusal(
-        capsys, first, second, "--strict"
-    )
-    assert "7 frames of B are left out; the first: a: frame 39" in refusal(
-        capsys, short, first, "--strict"
-    )
+    message = refusal(capsys, first, second, "--strict")
+    assert "1 recordings of A are left out, first g" in message
+    message = refusal(capsys, short, first, "--strict")
+    assert "7 frames of B are left out, first a: frame 39" in message
     assert "frame 0" in refusal(capsys, first, broken, "--strict")
     assert compare(first, broken)["b"]["counts"]["invalid_predictions"] == 1
     assert compare(first, first, strict=True)["frames"] == 7 * FRAMES
@@ -283,15 +297,15 @@ def test_strict_refuses_what_is_left_out(tmp_path, capsys):
 def test_labels_that_disagree_are_refused_with_recording_frame_and_values(tmp_path, capsys):
     first = write_run(tmp_path / "first", 0.1)
     second = write_run(tmp_path / "second", 0.1, change={("c", 5, "arousal_target"): "0.99"})
-    told = refusal(capsys, first, second)
-    assert told.startswith("error: c: frame 5: arousal is labelled ")
-    assert "and 0.99 in " in told
-    assert str(tmp_path / "first" / "c.csv") in told
+    message = refusal(capsys, first, second)
+    assert message.startswith("error: c: frame 5: arousal is labelled ")
+    assert "0.99 in " in message
+    assert str(tmp_path / "first" / "c.csv") in message
     labels = tmp_path / "first"
     assert compare(first, second, labels)["frames"] == 7 * FRAMES
 
 
-def test_labels_of_a_folder_give_what_those_in_the_traces_give(runs, tmp_path):
+def test_labels_in_a_folder_give_the_same_scores_as_labels_in_the_traces(runs, tmp_path):
     good = f"{runs['good']}/traces/test"
     root = runs["bad"].removesuffix("/bad")
     plain = [
@@ -311,43 +325,44 @@ def test_recordings_of_the_labels_that_a_side_lacks_are_counted(runs, tmp_path):
     assert result["b"]["recordings_left_out"] == 2
 
 
-def test_few_recordings_give_differences_without_interval_and_say_why(tmp_path, capsys):
+def test_few_recordings_give_differences_without_interval_and_a_reason(tmp_path, capsys):
     names = "abcdefg"[: bootstrap.FEWEST - 1]
     sides = [write_run(tmp_path / f"{i}", 0.1 + i / 5, i, names) for i in range(2)]
     result = compare(*sides)
     assert all(row["interval"] is row["p"] is None for row in cells(result))
     assert all(row["difference"] for row in cells(result))
     main(sides)
-    told = capsys.readouterr().out
-    assert "no interval and no p: they take 5 recordings, and there are 4" in told
-    assert "whether that is chance cannot be told from 4 recordings" in told
+    printed = capsys.readouterr().out
+    assert "no interval and no p: they require 5 recordings, and there are 4" in printed
+    assert "4 recordings are too few" in printed.splitlines()[-1]
 
 
 def test_processed_columns_are_compared_where_both_sides_have_them(runs, tmp_path, capsys):
     sides = [
         write_run(tmp_path / f"{i}", 0.1 + i / 5, i, more=["valence_processed"]) for i in range(2)
     ]
-    raw, processed = (compare(*sides, processed=flag) for flag in (False, True))
+    found = [compare_runs(*sides, processed=flag) for flag in (False, True)]
+    raw, processed = (json.loads(to_json(each)) for each in found)
     assert raw["scores"]["ccc"]["valence"]["pooled"]["difference"] > 0.05
     assert processed["scores"]["ccc"]["valence"]["pooled"]["a"] == pytest.approx(1)
     assert processed["scores"]["ccc"]["arousal"] == raw["scores"]["ccc"]["arousal"]
-    assert "raw predictions; --processed compares the post-proc" in compare_text.text(raw)
-    told = compare_text.text(processed)
-    assert "post-processed predictions of valence; raw ones of arousal" in told
-    told = refusal(capsys, sides[0], runs["bad"], "--processed")
-    assert "not every run has a column valence_processed" in told
+    texts = [compare_text.text(each) for each in found]
+    assert "raw predictions; --processed " in texts[0]
+    assert "post-processed predictions of valence; raw predictions of arousal" in texts[1]
+    assert "column valence_processed" in refusal(capsys, sides[0], runs["bad"], "--processed")
 
 
-def test_the_formula_of_avec_is_told_and_used(runs):
-    result = compare(runs["good"], runs["bad"], formula="avec", metrics=("ccc",))
+def test_the_avec_formula_is_used_and_reported(runs):
+    found = compare_runs(runs["good"], runs["bad"], formula="avec", metrics=("ccc",))
+    result = json.loads(to_json(found))
     plain = compare(runs["good"], runs["bad"], metrics=("ccc",))
-    assert "CCC by the formula 'avec'" in compare_text.text(result)
+    assert "CCC formula 'avec'" in compare_text.text(found)
     pooled, expected = (each["scores"]["ccc"]["valence"]["pooled"]["a"] for each in (result, plain))
     assert 0 < abs(pooled - expected) < 0.01
 
 
-def test_json_has_the_numbers_and_how_they_were_come_by(runs, capsys):
-    main([runs["good"], runs["bad"], "--format=json", "--resamples=100", "--seed=3"])
+def test_json_has_the_numbers_and_how_they_were_computed(runs, capsys):
+    main([runs["good"], runs["bad"], "--json", "--resamples=100", "--seed=3"])
     result = json.loads(capsys.readouterr().out)
     assert set(result) == {
         "a", "b", "labels", "dims", "processed", "has_processed", "recordings", "frames",
@@ -368,19 +383,22 @@ def test_json_has_the_numbers_and_how_they_were_come_by(runs, capsys):
     }
 
 
-def test_text_shows_the_ccc_first_and_alone_where_it_is_asked_for(runs, capsys):
+def test_text_shows_a_table_for_each_metric_with_the_ccc_first(runs, capsys):
     main([runs["good"], runs["bad"]])
-    lines = capsys.readouterr().out.splitlines()
-    heads = [line for line in lines if line.endswith("95 % interval      p")]
-    assert [line.split()[0] for line in heads] == [metric.upper() for metric in METRICS]
-    ends = {len(line) for line in lines if line.startswith("  ")} | set(map(len, heads))
-    assert len(ends) == 1
-    main([runs["good"], runs["bad"], "--metric=ccc", "--dims=arousal", "--format=markdown"])
-    told = capsys.readouterr().out
-    assert told.count("| 95 % interval |") == 1
-    assert "| arousal, pooled |" in told
-    assert "valence" not in told
-    assert "pooled arousal CCC" in told.splitlines()[-1]
+    blocks = [block.splitlines() for block in capsys.readouterr().out.split("\n\n")[1:-2]]
+    assert [lines[0].split()[0] for lines in blocks] == [metric.upper() for metric in METRICS]
+    for lines in blocks:
+        assert "95 % interval" in lines[0]
+        assert len(set(map(len, lines))) == 1
+
+
+def test_markdown_shows_one_metric_and_dimension_on_request(runs, capsys):
+    main([runs["good"], runs["bad"], "--metric=ccc", "--dims=arousal", "--markdown"])
+    printed = capsys.readouterr().out
+    assert printed.count("| 95 % interval |") == 1
+    assert "| arousal, pooled |" in printed
+    assert "valence" not in printed
+    assert "pooled arousal CCC" in printed.splitlines()[-1]
 
 
 def test_one_dimension_is_the_headline_by_itself(runs):
@@ -388,11 +406,12 @@ def test_one_dimension_is_the_headline_by_itself(runs):
     assert result["scores"]["ccc"]["valence"]["pooled"].items() <= result["headline"].items()
 
 
-def test_a_side_is_better_where_p_says_so():
-    row = {"difference": 0.2, "p": 0.01}
-    assert verdict(row) == "A"
-    assert verdict(row | {"difference": -0.2}) == "B"
-    assert verdict(row | {"p": 0.06}) == verdict(row | {"p": None}) == ""
+@pytest.mark.parametrize(
+    ("difference", "p", "better"),
+    [(0.2, 0.01, "A"), (-0.2, 0.01, "B"), (0.2, 0.06, ""), (0.2, None, "")],
+)
+def test_a_side_is_better_only_if_p_is_small(difference, p, better):
+    assert Difference(0.5, 0.3, difference, None, p, [], [], None, None).better == better
 
 
 @pytest.mark.parametrize("count", [100, 199, 399])
@@ -415,38 +434,38 @@ def test_a_difference_that_is_the_same_in_every_recording_has_the_smallest_p():
         for bias in (0.1, 0.3)
     )
     row = differences([first], [second], resamples=100)["pooled"]["rmse"][0]
-    assert row["difference"] == pytest.approx(-0.2)
-    assert row["interval"] == pytest.approx([-0.2, -0.2])
-    assert row["p"] == pytest.approx(1 / 101)
+    assert row.difference == pytest.approx(-0.2)
+    assert row.interval == pytest.approx([-0.2, -0.2])
+    assert row.p == pytest.approx(1 / 101)
 
 
-def test_what_cannot_be_compared_is_refused_in_a_line(runs, tmp_path, capsys):
+def test_runs_that_cannot_be_compared_are_refused_in_one_line(runs, tmp_path, capsys):
     good, bad = runs["good"], runs["bad"]
     other = write_run(tmp_path / "other", 0.1, names="xyz")
     plain = unlabelled(tmp_path / "other", tmp_path / "plain")
     never = {(name, i, "valid"): "0" for name in "abcdefg" for i in range(FRAMES)}
     blind = write_run(tmp_path / "blind", 0.1, change=never)
-    for argv, told in (
+    for argv, message in (
         ([good], "required: B"),
-        ([good, bad, bad, bad], "unrecognized arguments"),
-        ([good, other], "no recording is in all of the folders"),
-        ([other, plain], "has no labels, which a column such as valence_target would hold"),
-        ([good, f"{tmp_path}/none*"], "matches nothing"),
-        ([good, tmp_path / "none"], "none: is no folder"),
-        ([good, ","], "names no folder"),
-        ([f"{bad},{bad}", good], "twice; name every run once"),
-        ([good, bad, "--split=dev"], "has no split 'dev', only test"),
+        ([good, bad, bad, bad], f"unexpected argument {bad!r}"),
+        ([good, other], "no recording is in all folders"),
+        ([other, plain], "x.csv: no column of labels"),
+        ([good, f"{tmp_path}/none*"], f"{tmp_path}/none*: matches nothing"),
+        ([good, tmp_path / "none"], f"{tmp_path}/none: not a folder"),
+        ([good, ","], "','"),
+        ([f"{bad},{bad}", good], f"{bad} twice"),
+        ([good, bad, "--split=dev"], "no split 'dev', only test"),
         ([good, bad, "--dims=liking"], "no column 'liking'"),
-        ([good, bad, "--dims=,"], "names no dimension"),
-        ([good, bad, "--resamples=10"], "--resamples=10 are too few"),
+        ([good, bad, "--dims=,"], "--dims="),
+        ([good, bad, "--resamples=10"], "--resamples=10"),
         ([good, bad, "--seed=-1"], "--seed=-1"),
-        ([good, bad, "--fps=0"], "--fps=0 must be above 0"),
+        ([good, bad, "--fps=0"], "--fps=0"),
         ([good, bad, "--metric=rmse"], "invalid choice: 'rmse'"),
-        ([good, blind], "no frame counts in every run"),
+        ([good, blind], "no frame of the 7 recordings"),
     ):
-        assert told in refusal(capsys, *argv), argv
+        assert message in refusal(capsys, *argv), argv
 
 
 def test_the_command_imports_no_jax():
-    code = "import sys, va_jax.compare; sys.exit('jax' in sys.modules)"
+    code = "import sys, va_jax.cli.command, va_jax.cli.compare; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,6 +1,8 @@
-"""The scorer: its numbers against numpy, each planted fault counted once, refusals of one line."""
+"""The scorer: numbers against numpy, each planted fault counted once, one-line refusals."""
 
+import contextlib
 import importlib
+import io
 import json
 import pathlib
 import subprocess
@@ -9,10 +11,10 @@ import sys
 import numpy as np
 import pytest
 
-from va_jax.cli import score
+from va_jax.cli.command import main
 from va_jax.evaluation import score_table
 from va_jax.report.traces import write_traces
-from va_jax.types import Track
+from va_jax.types import Trace, Track
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DIMS = ("valence", "arousal")
@@ -21,21 +23,28 @@ LENGTHS = {"a": 60, "b": 90, "c": 40, "d": 75, "e": 50, "f": 65}
 
 
 def command(*flags):
-    line = [sys.executable, "-m", "va_jax.score", *map(str, flags)]
+    line = [sys.executable, "-m", "va_jax", "score", *map(str, flags)]
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
 
 
 def scored(capsys, *flags):
-    """The JSON that the command prints."""
-    score.main([*map(str, flags), "--format=json"])
-    return json.loads(capsys.readouterr().out)
+    """Return the JSON that the command prints."""
+    return json.loads(printed(capsys, *flags, "--json"))
+
+
+def printed(capsys, *flags):
+    assert main(["score", *map(str, flags)]) == 0
+    return capsys.readouterr().out
 
 
 def refusal(*flags):
-    """The one line that the command ends with."""
-    with pytest.raises(SystemExit) as caught:
-        score.main([str(flag) for flag in flags])
-    message = caught.value.code
+    """Return the one line with which the command ends."""
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        try:
+            assert main(["score", *map(str, flags)]) == 1
+            message = errors.getvalue().removesuffix("\n")
+        except SystemExit as stop:
+            message = str(stop.code)
     assert message.startswith("error: ")
     assert "\n" not in message
     return message
@@ -48,7 +57,7 @@ def write(path, rows, header="frame,valence,arousal", delimiter=","):
 
 
 def signals(seed=0):
-    """Recording -> labels and predictions, float64 [frames, 2], rounded as files round."""
+    """Return recording -> labels and predictions, float64 [frames, 2], rounded as in files."""
     rng = np.random.default_rng(seed)
     found = {}
     for name, frames in LENGTHS.items():
@@ -79,7 +88,7 @@ def edit(path, old, new):
 
 
 def expected(x, y, formula="population"):
-    """The metrics of predictions x and labels y, written out."""
+    """Return the metrics of predictions x and labels y, written out."""
     less = 1 if formula == "avec" else 0
     covariance = np.mean((x - x.mean()) * (y - y.mean()))
     gap = (x.mean() - y.mean()) ** 2
@@ -94,7 +103,7 @@ def expected(x, y, formula="population"):
 
 
 @pytest.mark.parametrize("formula", ["population", "avec"])
-def test_every_number_is_that_of_numpy(clean, capsys, formula):
+def test_every_number_equals_that_of_numpy(clean, capsys, formula):
     result = scored(capsys, *clean, f"--formula={formula}")
     assert list(result) == [*DIMS, "about"]
     frames = np.array(list(LENGTHS.values()))
@@ -127,7 +136,7 @@ def test_a_number_depends_neither_on_the_order_of_rows_nor_on_the_delimiter(
     assert after == before
 
 
-def test_each_planted_fault_is_counted_once_and_its_first_place_named(clean, capsys):
+def test_each_planted_fault_is_counted_once_and_its_first_place_is_named(clean, capsys):
     predictions, labels = clean
     (predictions / "a.csv").unlink()
     (labels / "f.csv").unlink()
@@ -163,22 +172,21 @@ def test_each_planted_fault_is_counted_once_and_its_first_place_named(clean, cap
         "labels_without_prediction": f"{labels}/b.csv: line 9: frame 7",
         "predictions_without_label": f"{predictions}/b.csv: line 90: frame 500",
         "invalid_labels": f"{labels}/c.csv: line 4: valence -5 is outside [-1, 1]",
-        "invalid_predictions": f"{predictions}/d.csv: line 12: arousal is no number",
+        "invalid_predictions": f"{predictions}/d.csv: line 12: arousal is not a number",
     }
     assert about["frames_that_count"] == 90 - 2 + 40 - 3 + 75 - 2 + 50
-    score.main([str(folder) for folder in clean])
-    text = capsys.readouterr().out
-    assert f"label rows without a prediction: 2, the first {labels}/b.csv: line 9: frame 7" in text
+    text = printed(capsys, *clean)
+    assert f"label rows without a prediction: 2, first {labels}/b.csv: line 9: frame 7" in text
     message = refusal(*clean, "--strict")
-    assert f"--strict: {labels}/a.csv (recordings of the labels without predictions)" in message
+    assert f"--strict: {labels}/a.csv" in message
     assert "invalid label rows: 3, invalid prediction rows: 2" in message
 
 
-def test_strict_scores_what_has_no_fault(clean, capsys):
+def test_strict_scores_data_without_faults(clean, capsys):
     assert scored(capsys, *clean, "--strict") == scored(capsys, *clean)
 
 
-def test_rows_that_the_labels_mark_are_no_fault_and_not_scored(clean, capsys):
+def test_rows_marked_invalid_in_the_labels_are_neither_scored_nor_faults(clean, capsys):
     path = clean[1] / "a.csv"
     head, *rows = path.read_text().splitlines()
     rows = [f"{row},1" for row in rows]
@@ -193,7 +201,7 @@ def test_rows_that_the_labels_mark_are_no_fault_and_not_scored(clean, capsys):
     assert ccc == pytest.approx(expected(p[kept, 1], y[kept, 1])["ccc"], rel=2e-6)
 
 
-def test_a_constant_prediction_scores_zero_and_a_constant_pair_is_told(tmp_path, capsys):
+def test_a_constant_prediction_scores_zero_and_a_constant_pair_is_reported(tmp_path, capsys):
     """One recording of constants, one of a single frame."""
     sides = signals()
     sides["a"] = np.full((60, 2), 0.25), np.full((60, 2), 0.25)
@@ -208,7 +216,7 @@ def test_a_constant_prediction_scores_zero_and_a_constant_pair_is_told(tmp_path,
         }  # fmt: skip
 
 
-def test_times_of_ten_hertz_meet_frames_of_25_a_second(tmp_path, capsys):
+def test_labels_at_ten_hertz_are_joined_to_25_frames_per_second(tmp_path, capsys):
     rng = np.random.default_rng(3)
     predictions, labels = rng.uniform(-1, 1, (125, 2)), rng.uniform(-1, 1, (50, 2))
     rows = [[i, *row] for i, row in enumerate(predictions.tolist())]
@@ -216,21 +224,21 @@ def test_times_of_ten_hertz_meet_frames_of_25_a_second(tmp_path, capsys):
     rows = [[f"{i / 10:.1f}", *row] for i, row in enumerate(labels.tolist())]
     write(tmp_path / "l/a.csv", rows, "timestamp,Arousal,Valence", ";")
     sides = tmp_path / "p", tmp_path / "l"
-    assert "give --fps" in refusal(*sides)
+    assert "--fps" in refusal(*sides)
     result = scored(capsys, *sides, "--fps=25")
     assert result["about"]["joined_by"] == {"frame": 0, "time": 1}
     assert result["about"]["counts"]["labels_without_prediction"] == 0
     assert result["about"]["counts"]["predictions_without_label"] == 75
-    # the labels at 0.1, 0.3 .. lie midway between two frames: leave it open which
-    early, behind = (predictions[np.arange(50) * 5 // 2 + np.arange(50) % 2 * k] for k in (0, 1))
+    # the labels at 0.1, 0.3 .. lie midway between two frames: either is right
+    earlier, later = (predictions[np.arange(50) * 5 // 2 + np.arange(50) % 2 * k] for k in (0, 1))
     assert result["valence"]["pooled"]["n"] == 50
-    errors = [np.square(x[:, 0] - labels[:, 1]) for x in (early, behind)]
+    errors = [np.square(x[:, 0] - labels[:, 1]) for x in (earlier, later)]
     low, high = (np.sqrt(pick(*errors).mean()) for pick in (np.minimum, np.maximum))
     assert low - 1e-6 <= result["valence"]["pooled"]["rmse"] <= high + 1e-6
 
 
 def late(place, frames=400, by=25):
-    """Predictions of 25 frames a second that come `by` frames late."""
+    """Write predictions at 25 frames per second that are `by` frames late."""
     rng = np.random.default_rng(5)
     found = {}
     for name in "ab":
@@ -241,7 +249,7 @@ def late(place, frames=400, by=25):
 
 def test_a_lag_moves_late_predictions_onto_the_labels(tmp_path, capsys):
     sides, found = late(tmp_path)
-    assert "frames and no times, which a lag needs; give --fps" in refusal(*sides, "--lag_s=1")
+    assert "--fps" in refusal(*sides, "--lag_s=1")
     result = scored(capsys, *sides, "--fps=25", "--lag_s=1")
     for i, dim in enumerate(DIMS):
         moved = [
@@ -250,13 +258,13 @@ def test_a_lag_moves_late_predictions_onto_the_labels(tmp_path, capsys):
         labels = np.concatenate([y[:, i] for y, _ in found.values()])
         want = expected(np.concatenate(moved), labels)["ccc"]
         assert result[dim]["pooled"]["ccc"] == pytest.approx(want, rel=1e-5)
-    score.main([*map(str, sides), "--fps=25", "--lag_s=1"])
-    assert "predictions moved 1.00 s earlier" in capsys.readouterr().out
-    score.main([*map(str, sides), "--fps=25", "--lag_s=-0.5"])
-    assert "predictions moved 0.50 s later" in capsys.readouterr().out
+    text = printed(capsys, *sides, "--fps=25", "--lag_s=1")
+    assert "predictions moved 1.00 s earlier" in text
+    text = printed(capsys, *sides, "--fps=25", "--lag_s=-0.5")
+    assert "predictions moved 0.50 s later" in text
 
 
-def test_a_sweep_finds_the_lag_and_says_that_it_is_optimistic(tmp_path, capsys):
+def test_a_sweep_finds_the_lag_and_warns_that_it_is_optimistic(tmp_path, capsys):
     sides, _ = late(tmp_path)
     flags = [*sides, "--fps=25", "--lag_sweep", "--max_lag_s=2"]
     plain, best = scored(capsys, *flags), scored(capsys, *flags, "--lag_s=1")
@@ -267,13 +275,12 @@ def test_a_sweep_finds_the_lag_and_says_that_it_is_optimistic(tmp_path, capsys):
         assert sweep["ccc_without"] == pytest.approx(plain[dim]["pooled"]["ccc"], rel=1e-6)
         assert len(sweep["lags_s"]) == len(sweep["ccc"]) == 101
         assert best["about"]["lag_sweep"][dim] == sweep
-    score.main([*map(str, flags)])
-    text = capsys.readouterr().out
+    text = printed(capsys, *flags)
     assert "predictions moved 1.00 s earlier" in text
     assert "optimistic: choose it on dev" in text
 
 
-def test_our_own_traces_are_both_sides(tmp_path, capsys):
+def test_the_traces_of_a_run_can_be_both_sides(tmp_path, capsys):
     traces = []
     for name, (labels, predictions) in signals().items():
         target = labels.astype(np.float32)
@@ -295,7 +302,7 @@ def test_our_own_traces_are_both_sides(tmp_path, capsys):
                     assert result[dim][name][key] == pytest.approx(value, rel=1e-5)
 
 
-def test_groups_get_rows_of_their_own(clean, tmp_path, capsys):
+def test_each_group_gets_a_row(clean, tmp_path, capsys):
     groups = tmp_path / "groups.csv"
     write(groups, [(name, "DE" if name < "d" else "HU") for name in LENGTHS], "recording,group")
     result = scored(capsys, *clean, f"--groups={groups}")
@@ -303,10 +310,10 @@ def test_groups_get_rows_of_their_own(clean, tmp_path, capsys):
     found = result["valence"]["group:HU"]["ccc"]
     assert found == pytest.approx(expected(*whole)["ccc"], rel=2e-6)
     write(groups, [("a", "DE")], "recording,group")
-    assert f"{groups}: has no recording 'b'" in refusal(*clean, f"--groups={groups}")
+    assert f"{groups}: no row for recording 'b'" in refusal(*clean, f"--groups={groups}")
 
 
-def test_the_dimensions_are_those_of_both_sides_or_those_asked_for(clean, capsys):
+def test_the_dimensions_are_those_of_both_sides_or_those_named(clean, capsys):
     predictions, labels = clean
     for path in predictions.glob("*.csv"):
         edit(path, "valence", "dominance")
@@ -318,41 +325,41 @@ def test_the_dimensions_are_those_of_both_sides_or_those_asked_for(clean, capsys
     for path in labels.glob("*.csv"):
         edit(path, "arousal", "joy")
     assert "no valence or arousal on both sides" in refusal(*clean)
-    assert "name columns, and none 'about'" in refusal(*clean, "--dims=about")
+    assert "--dims=about" in refusal(*clean, "--dims=about")
 
 
-def test_what_is_printed_is_also_written(clean, tmp_path, capsys):
-    for form in ("text", "markdown", "json"):
-        out = tmp_path / f"scores.{form}"
-        score.main([*map(str, clean), f"--format={form}", f"--out={out}"])
-        assert out.read_text() == capsys.readouterr().out
-        assert "pooled" in out.read_text()
-    assert "cannot be written" in refusal(*clean, f"--out={tmp_path}/absent/scores.txt")
-    assert "is a folder" in refusal(*clean, f"--out={tmp_path}")
+def test_the_printed_output_is_also_written(clean, tmp_path, capsys):
+    for flag in ("--seed=0", "--markdown", "--json"):
+        out = tmp_path / f"scores{flag}"
+        text = printed(capsys, *clean, flag, f"--out={out}")
+        assert out.read_text() == text
+        assert "pooled" in text
+    assert "scores.txt" in refusal(*clean, f"--out={tmp_path}/absent/scores.txt")
+    assert f"--out={tmp_path}" in refusal(*clean, f"--out={tmp_path}")
 
 
 def test_bad_input_is_refused(clean, tmp_path):
     predictions, labels = clean
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "holds no .csv file" in refusal(empty, labels)
-    assert "no such folder" in refusal(predictions, tmp_path / "absent")
+    assert f"{empty}: " in refusal(empty, labels)
+    assert "absent: no such folder" in refusal(predictions, tmp_path / "absent")
     write(empty / "z.csv", [[0, 0.1, 0.1]])
-    assert "no recording in common: the first are 'z' and 'a'" in refusal(empty, labels)
+    assert "no recording in common: the first ones are 'z' and 'a'" in refusal(empty, labels)
     write(empty / "a.csv", [[900, 0.1, 0.1]])
     assert "no prediction for a valid label" in refusal(empty, labels)
     for flag, message in {
-        "--fps=0": "--fps=0 must be above 0",
-        "--lag_s=nan": "--lag_s=nan is no time",
-        "--resamples=-1": "--resamples=-1 must not be below 0",
+        "--fps=0": "--fps=0: not above 0",
+        "--lag_s=nan": "--lag_s=nan",
+        "--resamples=-1": "--resamples=-1: below 0",
         "--formula=sample": "invalid choice: 'sample'",
-        "--unknown": "unrecognized arguments: --unknown",
+        "--unknown": "--unknown",
     }.items():
         assert message in refusal(predictions, labels, flag)
 
 
 def test_the_command_prints_one_json_object_or_one_line(clean):
-    done = command(*clean, "--format=json", "--resamples=50", "--seed=3")
+    done = command(*clean, "--json", "--resamples=50", "--seed=3")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["about"]["bootstrap"]["resamples"] == 50
@@ -363,13 +370,12 @@ def test_the_command_prints_one_json_object_or_one_line(clean):
     done = command(*clean)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.splitlines() == [
-        f"error: {clean[0]}/c.csv: has a header and no rows; write a row for each frame"
-    ]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {clean[0]}/c.csv: a header without rows")
 
 
 def test_the_scorer_imports_no_heavy_library():
-    program = "import sys, va_jax.score; print(*sys.modules)"
+    program = "import sys, va_jax.cli.command, va_jax.cli.score; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -147,7 +147,7 @@ def pair(
         )
     wrong_label = ~((labels.values >= LABEL_RANGE[0]) & (labels.values <= LABEL_RANGE[1]))
     wrong_prediction = np.isnan(predictions.values)
-    bad_label, bad_prediction = wrong_label.any(-1), wrong_prediction.any(-1)
+    bad_label, bad_prediction = np.any(wrong_label, -1), np.any(wrong_prediction, -1)
     _count_invalid(tally, "invalid_labels", labels, wrong_label & ~labels.excluded[:, None], dims)
     _count_invalid(tally, "invalid_predictions", predictions, wrong_prediction, dims)
     alone = ~_flags(len(bad_label), label_row) & ~bad_label & ~labels.excluded

@@ -5,12 +5,13 @@ import json
 import math
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from va_jax.evaluation import bootstrap
 from va_jax.evaluation.metrics import METRICS
 from va_jax.scoring.align import FAULTS
 from va_jax.scoring.difference import Difference, differences
-from va_jax.scoring.pairing import Side, find_runs, pair_runs
+from va_jax.scoring.pairing import Paired, Side, find_runs, pair_runs
 from va_jax.types import InputError
 
 FEWEST_RESAMPLES = 100
@@ -51,38 +52,20 @@ class CompareOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class SideSummary:
-    """The runs of a side, and what is left out of the comparison."""
-
-    given: str
-    runs: list[str]
-    recordings_left_out: int  # because another run lacks them
-    frames_left_out: int
-    first_left_out: str
-    counts: dict[str, int]  # by the keys of `align.FAULTS`
-    first: dict[str, str]  # first place of each fault that occurred
-
-
-@dataclasses.dataclass(frozen=True)
 class Comparison:
     """The differences between two systems."""
 
-    a: SideSummary
-    b: SideSummary
-    labels: str | None  # folder of labels, if one was given
+    paired: Paired
+    labels: pathlib.Path | None  # folder of labels, if one was given
     options: CompareOptions
-    dims: list[str]
-    processed: list[str]  # dimensions whose post-processed predictions are compared
-    has_processed: bool  # whether all runs have such predictions of some dimension
-    recordings: int
-    frames: int
     scores: dict[str, dict[str, dict[str, Difference]]]
     """Metric -> dimension, for the CCC also `MEAN` -> aggregation -> difference."""
 
     @property
     def headline(self) -> Difference:
         """Return the difference in pooled CCC, averaged over the dimensions."""
-        return self.scores["ccc"][MEAN if len(self.dims) > 1 else self.dims[0]]["pooled"]
+        dims = self.paired.dims
+        return self.scores["ccc"][MEAN if len(dims) > 1 else dims[0]]["pooled"]
 
 
 def compare(
@@ -103,18 +86,20 @@ def compare(
         InputError: nothing can be compared, or with `strict` something is left out.
     """
     options = options or CompareOptions()
-    runs = [find_runs(given, options.split) for given in (first, second)]
+    a, b = Side(first, options.split), Side(second, options.split)
     truth = None if labels is None else find_runs(str(labels), options.split)[0]
-    paired = pair_runs(*runs, truth, options.dims, options.processed, options.fps)
-    a, b = (
-        _summarize(given, folders, side)
-        for given, folders, side in zip((first, second), runs, paired.sides, strict=True)
-    )
+    paired = pair_runs(a, b, truth, options.dims, options.processed, options.fps)
     if options.strict:
         _refuse_losses("A", a)
         _refuse_losses("B", b)
-    moments = [side.moments() for side in paired.sides]
-    rows = differences(*moments, options.formula, options.metrics, options.resamples, options.seed)
+    rows = differences(
+        a.moments(),
+        b.moments(),
+        options.formula,
+        options.metrics,
+        options.resamples,
+        options.seed,
+    )
     names = [*paired.dims, MEAN] if len(paired.dims) > 1 else paired.dims
     scores = {
         metric: {
@@ -124,63 +109,58 @@ def compare(
         }
         for metric in options.metrics
     }
-    return Comparison(
-        a,
-        b,
-        None if truth is None else str(truth),
-        options,
-        paired.dims,
-        paired.processed,
-        paired.has_processed,
-        paired.recordings,
-        paired.frames,
-        scores,
-    )
+    return Comparison(paired, truth, options, scores)
 
 
 def to_json(comparison: Comparison) -> str:
     """Return the comparison as a JSON object."""
-    result = dataclasses.asdict(comparison)
-    options, scores = result.pop("options"), result.pop("scores")
-    result["formula"] = options["formula"]
-    result["bootstrap"] = {
-        "method": METHOD,
-        "resamples": options["resamples"],
-        "level": bootstrap.LEVEL,
-        "seed": options["seed"],
+    paired, options = comparison.paired, comparison.options
+    result = {
+        "a": _describe(paired.a),
+        "b": _describe(paired.b),
+        "labels": None if comparison.labels is None else str(comparison.labels),
+        "dims": paired.dims,
+        "processed": paired.processed,
+        "has_processed": paired.has_processed,
+        "recordings": paired.recordings,
+        "frames": paired.frames,
+        "formula": options.formula,
+        "bootstrap": {
+            "method": METHOD,
+            "resamples": options.resamples,
+            "level": bootstrap.LEVEL,
+            "seed": options.seed,
+        },
+        "headline": {
+            "metric": "ccc",
+            "aggregation": "pooled",
+            "dims": paired.dims,
+            **dataclasses.asdict(comparison.headline),
+        },
+        "scores": comparison.scores,
     }
-    result["headline"] = {
-        "metric": "ccc",
-        "aggregation": "pooled",
-        "dims": comparison.dims,
-        **dataclasses.asdict(comparison.headline),
+    return json.dumps(result, indent=1, allow_nan=False, default=dataclasses.asdict) + "\n"
+
+
+def _describe(side: Side) -> dict[str, Any]:
+    return {
+        "given": side.given,
+        "runs": [str(folder) for folder in side.folders],
+        "recordings_left_out": side.recordings,
+        "frames_left_out": side.frames,
+        "first_left_out": side.first,
+        "counts": side.tally.counts,
+        "first": side.tally.first,
     }
-    result["scores"] = scores
-    return json.dumps(result, indent=1, allow_nan=False) + "\n"
 
 
-def _summarize(given: str, folders: Sequence[pathlib.Path], side: Side) -> SideSummary:
-    return SideSummary(
-        given,
-        [str(folder) for folder in folders],
-        side.recordings,
-        side.frames,
-        side.first,
-        side.tally.counts,
-        side.tally.first,
-    )
-
-
-def _refuse_losses(name: str, side: SideSummary) -> None:
+def _refuse_losses(name: str, side: Side) -> None:
     remedy = "correct the files, or leave --strict out"
-    left_out = {"recordings": side.recordings_left_out, "frames": side.frames_left_out}
-    for unit, count in left_out.items():
+    for unit, count in (("recordings", side.recordings), ("frames", side.frames)):
         if count:
             raise InputError(
-                f"--strict: {count} {unit} of {name} are left out, first {side.first_left_out}; "
-                + remedy
+                f"--strict: {count} {unit} of {name} are left out, first {side.first}; {remedy}"
             )
-    for fault, first in side.first.items():
-        raise InputError(
-            f"--strict: {name}: {FAULTS[fault]}: {side.counts[fault]}, first {first}; {remedy}"
-        )
+    for fault, first in side.tally.first.items():
+        count = side.tally.counts[fault]
+        raise InputError(f"--strict: {name}: {FAULTS[fault]}: {count}, first {first}; {remedy}")

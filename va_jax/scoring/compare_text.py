@@ -6,6 +6,7 @@ from va_jax.report.tables import format_interval, format_score
 from va_jax.scoring.align import FAULTS
 from va_jax.scoring.compare import METHOD, Comparison
 from va_jax.scoring.difference import Difference
+from va_jax.scoring.pairing import Paired
 
 HEADER = ("A", "B", "A - B", "95 % interval", "p")
 LOWER_IS_BETTER = ("rmse", "mse")
@@ -29,35 +30,35 @@ def markdown(comparison: Comparison) -> str:
 
 def _describe_data(comparison: Comparison) -> list[str]:
     """Return lines that say what is compared and what is left out."""
-    sides = {"A": comparison.a, "B": comparison.b}
+    paired = comparison.paired
+    sides = {"A": paired.a, "B": paired.b}
     lines = []
     for name, side in sides.items():
         count = "" if len(side.runs) == 1 else f"{len(side.runs)} runs: "
-        lines.append(f"{name}: {count}{', '.join(side.runs)}")
+        lines.append(f"{name}: {count}{', '.join(map(str, side.folders))}")
     if comparison.labels:
         lines.append(f"labels: {comparison.labels}")
     lines.append(
-        f"scored: {comparison.recordings:,} recordings, {comparison.frames:,} frames that count "
-        "in every run"
+        f"scored: {paired.recordings:,} recordings, {paired.frames:,} frames that count in every "
+        "run"
     )
     for name, side in sides.items():
-        if side.recordings_left_out or side.frames_left_out:
+        if side.first:
             lines.append(
-                f"{name}: left out because not every run has them: {side.recordings_left_out:,} "
-                f"recordings, and {side.frames_left_out:,} frames of other recordings; first "
-                f"{side.first_left_out}"
+                f"{name}: left out because not every run has them: {side.recordings:,} recordings, "
+                f"and {side.frames:,} frames of other recordings; first {side.first}"
             )
-        for fault, first in side.first.items():
-            lines.append(f"{name}: {FAULTS[fault]}: {side.counts[fault]:,}, first {first}")
-    return [*lines, _describe_predictions(comparison)]
+        for fault, first in side.tally.first.items():
+            lines.append(f"{name}: {FAULTS[fault]}: {side.tally.counts[fault]:,}, first {first}")
+    return [*lines, _describe_predictions(paired)]
 
 
-def _describe_predictions(comparison: Comparison) -> str:
-    if not comparison.processed:
-        hint = "; --processed compares the post-processed ones" if comparison.has_processed else ""
+def _describe_predictions(paired: Paired) -> str:
+    if not paired.processed:
+        hint = "; --processed compares the post-processed ones" if paired.has_processed else ""
         return f"raw predictions{hint}"
-    raw = [dim for dim in comparison.dims if dim not in comparison.processed]
-    line = f"post-processed predictions of {', '.join(comparison.processed)}"
+    raw = [dim for dim in paired.dims if dim not in paired.processed]
+    line = f"post-processed predictions of {', '.join(paired.processed)}"
     return f"{line}; raw predictions of {', '.join(raw)} (not in every run)" if raw else line
 
 
@@ -86,8 +87,8 @@ def _cells(row: Difference) -> tuple[str, ...]:
 
 def _notes(comparison: Comparison) -> list[str]:
     """Return lines that explain the numbers."""
-    has_interval = comparison.recordings >= bootstrap.FEWEST
-    several_runs = len(comparison.a.runs) > 1 or len(comparison.b.runs) > 1
+    has_interval = comparison.paired.recordings >= bootstrap.FEWEST
+    several_runs = len(comparison.paired.a.runs) > 1 or len(comparison.paired.b.runs) > 1
     options = comparison.options
     lines = [f"CCC formula '{options.formula}'"]
     if any(metric in comparison.scores for metric in LOWER_IS_BETTER):
@@ -100,7 +101,7 @@ def _notes(comparison: Comparison) -> list[str]:
     else:
         lines.append(
             f"no interval and no p: they require {bootstrap.FEWEST} recordings, and there are "
-            f"{comparison.recordings}"
+            f"{comparison.paired.recordings}"
         )
     if several_runs:
         lines.append("scores are means over runs; +- is the standard deviation of the runs (n - 1)")
@@ -114,7 +115,7 @@ def _notes(comparison: Comparison) -> list[str]:
 
 def _conclusion(comparison: Comparison) -> str:
     """Return a sentence that says which side has the higher headline score, and by how much."""
-    row, dims = comparison.headline, comparison.dims
+    row, dims = comparison.headline, comparison.paired.dims
     if len(dims) == 1:
         score = f"pooled {dims[0]} CCC"
     else:
@@ -123,8 +124,8 @@ def _conclusion(comparison: Comparison) -> str:
     difference = f"A - B is {row.difference:+.3f}"
     if row.interval is None:
         return (
-            f"{difference} in {score}; {comparison.recordings} recordings are too few to tell "
-            "whether this is chance"
+            f"{difference} in {score}; {comparison.paired.recordings} recordings are too few to "
+            "tell whether this is chance"
         )
     numbers = f"in {score}, p = {format_score(row.p)}"
     if not row.better:

@@ -70,18 +70,21 @@ def differences(
     if (recordings := len(first[0].count)) >= bootstrap.FEWEST:
         weights = bootstrap.resamples(recordings, resamples, seed)
         drawn = _resample(first, second, formula, metrics, weights)
-    runs = [[_with_mean(aggregate(run, None, formula)) for run in side] for side in (first, second)]
+    of_first, of_second = (
+        [_with_mean(aggregate(run, None, formula)) for run in side] for side in (first, second)
+    )
     return {
         name: {
             metric: _compare_runs(
                 name,
                 metric,
-                *(np.stack([run[name][metric] for run in side]) for side in runs),
+                np.stack([run[name][metric] for run in of_first]),
+                np.stack([run[name][metric] for run in of_second]),
                 drawn,
             )
             for metric in metrics
         }
-        for name in runs[0][0]
+        for name in of_first[0]
     }
 
 

@@ -47,8 +47,11 @@ class Run:
 class Side:
     """The runs of one system, and the recordings and frames that are not compared."""
 
-    def __init__(self, folders: Sequence[pathlib.Path]) -> None:
-        self.runs = [Run(files.find_recordings(folder)) for folder in folders]
+    def __init__(self, given: str, split: str) -> None:
+        """Find the runs that the argument `given` names, as `find_runs` does."""
+        self.given = given
+        self.folders = find_runs(given, split)
+        self.runs = [Run(files.find_recordings(folder)) for folder in self.folders]
         self.tally = Tally()  # rows and files that do not match the labels
         self.recordings, self.frames = 0, 0  # left out because another run lacks them
         self.first = ""  # the first of these
@@ -65,14 +68,15 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Paired:
-    """Two sides on the same frames."""
+    """Two systems on the same frames."""
 
+    a: Side
+    b: Side
     dims: list[str]
     processed: list[str]  # those of `dims` whose post-processed predictions are compared
     has_processed: bool  # whether all runs have such predictions of some dimension
     recordings: int  # recordings with a frame that counts
     frames: int
-    sides: tuple[Side, Side]
 
 
 def find_runs(given: str, split: str) -> list[pathlib.Path]:
@@ -101,8 +105,8 @@ def find_runs(given: str, split: str) -> list[pathlib.Path]:
 
 
 def pair_runs(
-    first: Sequence[pathlib.Path],
-    second: Sequence[pathlib.Path],
+    first: Side,
+    second: Side,
     labels: pathlib.Path | None = None,
     dims: Sequence[str] | None = None,
     processed: bool = False,
@@ -111,8 +115,8 @@ def pair_runs(
     """Read two systems and keep the frames that count in all of their runs.
 
     Args:
-        first: folders of csv files, one per run of the first system.
-        second: the same for the second system.
+        first: a system; its moments and what is left out are filled in.
+        second: another system.
         labels: folder of label files; without it, the columns DIM_target of all runs, which must
             agree, are the labels.
         dims: dimensions to compare; without it, all that the labels and every run have.
@@ -122,7 +126,7 @@ def pair_runs(
     Raises:
         InputError: all runs have nothing in common, or labels disagree.
     """
-    sides = Side(first), Side(second)
+    sides = first, second
     runs = [run for side in sides for run in side.runs]
     label_files = {} if labels is None else files.find_recordings(labels)
     names = _common_names(runs, label_files)
@@ -162,7 +166,7 @@ def pair_runs(
             f"no frame of the {len(names)} recordings counts in every run; check the files of "
             f"{names[0]!r}"
         )
-    return Paired(dims, have if processed else [], bool(have), recordings, frames, sides)
+    return Paired(*sides, dims, have if processed else [], bool(have), recordings, frames)
 
 
 def _common_names(runs: Sequence[Run], label_files: Mapping[str, pathlib.Path]) -> list[str]:
