@@ -58,8 +58,8 @@ def figure(result: VideoResult) -> Figure:
             len(tracks), 1, left=left, right=right, bottom=FOOT / height,
             top=1 - (head + 0.3) / height, hspace=GAP / block,
         )  # fmt: skip
-        for place, track in zip(grid, tracks, strict=True):
-            _draw_track(out, place, track, result)
+        for row, track in enumerate(tracks):
+            _draw_track(out, grid[row, 0], track, result)
     return out
 
 
@@ -83,7 +83,7 @@ def _draw_track(out: Figure, place: SubplotSpec, track: TrackResult, result: Vid
     if both:
         axes = out.add_subplot(parts[:, 1])
         shown = np.flatnonzero(track.shown & np.isfinite(track.values[:, columns]).all(-1))
-        _draw_plane(axes, result.time_s[shown], track.values[np.ix_(shown, columns)], span)
+        _draw_plane(axes, result.time_s[shown], track.values[shown][:, columns], span)
 
 
 def _draw_trace(

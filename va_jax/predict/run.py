@@ -175,7 +175,7 @@ def timing_note(chain: Chain | None, processed: bool) -> str | None:
         f"{dim} {abs(lag_s):.2f} s {'later' if lag_s > 0 else 'earlier'} than its labels"
         for dim, lag_s in lags_s.items()
     )
-    return f"values are raw and shifted in time as on dev: {lags}; --processed corrects this"
+    return f"values are raw; lags measured on dev: {lags}; --processed corrects them"
 
 
 def _predict_camera(folder: str, index: int, outputs: Outputs, choices: Choices) -> None:

@@ -108,7 +108,7 @@ class TracePanel:
         now_s = self._time_s[frame]
         first = int(np.searchsorted(self._time_s[: frame + 1], now_s - TAIL_S))
         frames = np.unique(np.linspace(first, frame, TAIL_PIECES + 1).round().astype(int))
-        pairs = np.clip(values[np.ix_(frames, self._columns)], *LABEL_RANGE)
+        pairs = np.clip(values[frames][:, self._columns], *LABEL_RANGE)
         points = self._centre + np.array([1, -1]) * self._radius * pairs
         age = (now_s - self._time_s[frames]) / TAIL_S
         fixed = _fixed_point(points)
