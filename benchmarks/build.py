@@ -35,7 +35,7 @@ from tfds_builders.synthetic_faces.render import render
 from tfds_builders.writer import Recording
 from va_jax import faces
 from va_jax.video import jpeg
-from va_jax.video import read as video
+from va_jax.video.read import read_frames
 
 FPS = 25
 WIDTH, HEIGHT = 640, 360
@@ -95,7 +95,7 @@ def bare_work(source: pathlib.Path) -> None:
         for path in sorted(source.iterdir()):
             simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB")
         return
-    read = functools.partial(video.read_frames, source, MAX_SIDE)
+    read = functools.partial(read_frames, source, MAX_SIDE)
     detector = faces.Detector()
     found = [detector(image).landmarks for _, image in read()]
     place = next(each[0] for each in found if len(each))
@@ -177,7 +177,7 @@ def main() -> None:
         return
 
     if args.video:
-        frames = itertools.islice(video.read_frames(args.video, MAX_SIDE), PIECE_FRAMES)
+        frames = itertools.islice(read_frames(args.video, MAX_SIDE), PIECE_FRAMES)
         pictures = [image for _, image in frames]
     else:
         pictures = drawn_pictures()

@@ -42,7 +42,7 @@ from va_jax.predict.results import CsvWriter, csv_rows
 from va_jax.train import sharding
 from va_jax.train.state import initial_variables
 from va_jax.types import DIMS
-from va_jax.video import read
+from va_jax.video.read import probe, read_frames
 
 STAGES = {
     "frames of faces": "decode, first pass",
@@ -144,7 +144,7 @@ def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[st
     """Medians of what the stages and the bare call spend, in seconds of the wall and of CPU."""
     how, _ = preprocessing.from_metadata(model.passport)
     predictor = Predictor(model, how, faces.Detector(min_face=preprocessing.MIN_FACE), every=every)
-    stride, _ = preprocessing.stride_for(model.passport, read.probe(path).fps)
+    stride, _ = preprocessing.stride_for(model.passport, probe(path).fps)
     lanes = min(stride, model.config.eval.batch_size)
 
     def once() -> tuple[Stopwatch, int]:
@@ -203,7 +203,7 @@ def main() -> None:
         sys.exit("error: --minutes needs a MODEL, for fresh processes load it")
     if args.video:
         frames = itertools.islice(
-            read.read_frames(args.video, preprocessing.MAX_SIDE), build.PIECE_FRAMES
+            read_frames(args.video, preprocessing.MAX_SIDE), build.PIECE_FRAMES
         )
         pictures = [image for _, image in frames]
     else:

@@ -48,7 +48,7 @@ def _five(landmarks: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "5 2"]:
 
 def black(config: Any) -> bytes:
     """The crop of a frame before which no place is known."""
-    return jpeg.black(config.size, config.jpeg_quality)
+    return jpeg.encode_black(config.size, config.jpeg_quality)
 
 
 def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) -> bytes:

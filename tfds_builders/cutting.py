@@ -18,7 +18,9 @@ from tfds_builders.pictures import Picture
 from tfds_builders.writer import Tally
 from va_jax import faces
 from va_jax.types import InputError
-from va_jax.video import facts, jpeg, read
+from va_jax.video import jpeg
+from va_jax.video.facts import mean_fps, read_timeline
+from va_jax.video.read import probe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +76,9 @@ def fps_of(material: Material) -> float:
     if material.pictures.is_dir():
         return material.fps
     if material.repeats:
-        return facts.timeline(material.pictures).fps or material.fps
+        return read_timeline(material.pictures).fps or material.fps
     times_s = [picture.time_s for picture in _pictures(material)]
-    return pictures.mean_fps(times_s) or material.fps
+    return mean_fps(times_s) or material.fps
 
 
 def numbers_of_folder(material: Material) -> tuple[int, int]:
@@ -146,7 +148,7 @@ def _detected(
     images = _noting_times(_pictures(material, config.max_side), times_s)
     find = detector(config.min_face)
     track = faces.choose_subject(faces.track_faces(images, find, every=config.detect_every))
-    fps = pictures.mean_fps(times_s) or _fps_of_one_frame(material)
+    fps = mean_fps(times_s) or _fps_of_one_frame(material)
     stream = _pictures(material, config.max_side, tally)
     if track is None:
         return fps, _blank(stream, config, points, tally)
@@ -156,7 +158,7 @@ def _detected(
 def _fps_of_one_frame(material: Material) -> float:
     if material.pictures.is_dir():
         return material.fps
-    return read.probe(material.pictures).fps or material.fps
+    return probe(material.pictures).fps or material.fps
 
 
 def _noting_times(

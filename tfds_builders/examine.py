@@ -14,7 +14,8 @@ from tfds_builders.labels import TimedLabels
 from tfds_builders.recorded import Read
 from tfds_builders.writer import Recording
 from va_jax.types import InputError
-from va_jax.video import facts, jpeg
+from va_jax.video import jpeg
+from va_jax.video.facts import read_key_frames, read_timeline
 
 # All ours.
 FEW_FACES = 0.5  # share of the frames that show the face, below which a recording is suspicious
@@ -121,7 +122,7 @@ def _of_folder(result: Examined) -> Footage | None:
 def _of_video(result: Examined, max_side: int) -> Footage | None:
     """None, and a finding, where the file ends before it should."""
     material = result.material
-    timeline = facts.timeline(material.pictures)
+    timeline = read_timeline(material.pictures)
     if timeline.cut_off_s is not None:
         end = f"ends at {timeline.time_s[-1]:.2f} s, by its header at {timeline.cut_off_s:.2f} s"
         what = f"{material.pictures}: {end}: copy it again"
@@ -134,7 +135,7 @@ def _of_video(result: Examined, max_side: int) -> Footage | None:
         result.findings.append(Finding("variable rate", what, f"labels will join by {join}"))
     index, time_s = np.arange(len(timeline.time_s)), timeline.time_s
     number = pictures.frame_number(index, time_s, material.first, material.grid_fps)
-    samples = list(facts.key_frames(material.pictures, SAMPLES, max_side))
+    samples = list(read_key_frames(material.pictures, SAMPLES, max_side))
     return Footage(number, time_s, timeline.fps or material.fps, number, samples)
 
 

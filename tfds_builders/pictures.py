@@ -1,7 +1,7 @@
 """The pictures a recording is made of, numbered: frames of a video, or images in a folder."""
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from tfds_builders.points import numbered_files
 from tfds_builders.writer import Tally
 from va_jax.types import InputError
-from va_jax.video import read
+from va_jax.video.read import read_frames
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -54,7 +54,7 @@ def of_video(
     A repeated frame keeps its number for itself, and is counted in `tally` as `repeats_dropped`.
     """
     before = None
-    for index, (time_s, image) in enumerate(read.read_frames(path, max_side)):
+    for index, (time_s, image) in enumerate(read_frames(path, max_side)):
         if not repeats:
             small = cv2.resize(image, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
             small = small.astype(np.float32)
@@ -78,13 +78,6 @@ def frame_number(
     empty packet, of which the decoder shows nothing.
     """
     return np.add(first, index if grid_fps is None else np.rint(time_s * grid_fps).astype(int))
-
-
-def mean_fps(times_s: Sequence[float]) -> float | None:
-    """Mean frames per second of frames with these rising times; None of a single one."""
-    if len(times_s) < 2:
-        return None
-    return round((len(times_s) - 1) / (times_s[-1] - times_s[0]), 6)
 
 
 def of_folder(

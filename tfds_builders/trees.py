@@ -4,8 +4,7 @@ import pathlib
 from collections.abc import Iterable
 
 from va_jax.types import InputError
-
-VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".wmv", ".flv"})
+from va_jax.video.read import VIDEO_SUFFIXES
 
 
 def find_folder(root: pathlib.Path, *levels: str | tuple[str, ...]) -> pathlib.Path | None:
@@ -77,6 +76,6 @@ def videos_by_name(root: pathlib.Path, depth: int = 2) -> dict[str, pathlib.Path
         if path.is_dir():
             if depth and not path.name.startswith("cropped"):
                 found = videos_by_name(path, depth - 1) | found
-        elif path.suffix.lower() in VIDEOS and not path.name.startswith("."):
+        elif path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
             found[path.stem] = path
     return found

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from va_jax.predict import selftest
+from va_jax.predict import inputs, selftest
 from va_jax.types import InputError
-from va_jax.video import read as video
 
 TABLE = [{"frame": str(number), "x": f"{number / 10}"} for number in range(4)]
 
@@ -48,9 +47,10 @@ def test_a_changed_parameter_is_found(copy):
 
 @pytest.mark.slow
 def test_swapped_channels_are_found(copy, monkeypatch):
-    read = video.read_frames
+    read = inputs.read_frames
     swapped = lambda *given: ((time_s, image[..., ::-1].copy()) for time_s, image in read(*given))  # noqa: E731
-    monkeypatch.setattr(video, "read_frames", swapped)
+    for module in (inputs, selftest):
+        monkeypatch.setattr(module, "read_frames", swapped)
     assert wrong(copy).keys() >= {"valence of given crops", "arousal of given crops"}
 
 

@@ -1,4 +1,4 @@
-"""Decoding: presentation times, upright pictures, sizes, and refusals in one line."""
+"""Decoding: presentation times, upright frames, sizes, and refusals in one line."""
 
 import pathlib
 from fractions import Fraction
@@ -21,7 +21,7 @@ def write_clip(
     rotation: int = 0,
     mirrored: bool = False,
 ) -> None:
-    """A clip of black frames with a red upper left and a green upper right corner."""
+    """Write black frames with a red upper left and a green upper right corner."""
     width, height = size
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": "0"})
@@ -40,7 +40,7 @@ def write_clip(
 
 
 def corners(image: np.ndarray) -> str:
-    """The colours of upper left, upper right, lower left, lower right."""
+    """Return the colours of upper left, upper right, lower left, lower right."""
     top, left = image.shape[0] // 8, image.shape[1] // 8
     picked = [image[y, x] for y in (top, -1 - top) for x in (left, -1 - left)]
     return "".join("k" if c.max() < 128 else "rg"[c[:2].argmax()] for c in picked)
@@ -53,7 +53,7 @@ def test_times_are_the_presentation_stamps_of_a_variable_rate(tmp_path):
     np.testing.assert_allclose(times_s, np.array(stamps) / 1000, atol=1e-9)
 
 
-def test_a_matroska_file_that_was_cut_off_is_told_by_the_length_in_its_tag(tmp_path):
+def test_the_length_in_its_tag_reveals_a_matroska_file_that_was_cut_off(tmp_path):
     write_clip(tmp_path / "a.mkv", list(range(0, 4000, 40)))
     data = (tmp_path / "a.mkv").read_bytes()
     (tmp_path / "a.mkv").write_bytes(data[: len(data) // 2])
@@ -67,7 +67,7 @@ def test_times_count_from_the_start_of_the_stream(tmp_path):
     np.testing.assert_allclose(times_s, [0, 0.04, 0.08], atol=1e-9)
 
 
-def test_raw_stream_without_stamps_advances_by_frame_periods(tmp_path):
+def test_a_raw_stream_without_time_stamps_advances_by_frame_periods(tmp_path):
     with av.open(str(tmp_path / "raw.h264"), "w", format="h264") as container:
         stream = container.add_stream("libx264", rate=20)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -91,7 +91,7 @@ def test_raw_stream_without_stamps_advances_by_frame_periods(tmp_path):
         (90, True, "kgkr"),
     ],
 )
-def test_display_matrix_is_applied(tmp_path, rotation, mirrored, seen):
+def test_the_display_matrix_is_applied(tmp_path, rotation, mirrored, seen):
     write_clip(tmp_path / "turned.mp4", [0, 40], rotation=rotation, mirrored=mirrored)
     info = probe(tmp_path / "turned.mp4")
     images = [image for _, image in read_frames(tmp_path / "turned.mp4")]
@@ -111,12 +111,11 @@ def test_max_side_shrinks_odd_sizes_and_never_enlarges(tmp_path, max_side, shape
     assert corners(image)[:2] == "rg"
 
 
-def test_probe_tells_size_rate_and_length(tmp_path):
+def test_probe_returns_size_rate_and_number_of_frames(tmp_path):
     write_clip(tmp_path / "clip.mp4", [40 * n for n in range(50)])
     info = probe(tmp_path / "clip.mp4")
     assert (info.width, info.height, info.frames) == (64, 48, 50)
     assert info.fps == pytest.approx(25, rel=0.01)
-    assert info.duration_s == pytest.approx(2, abs=0.05)
 
 
 def test_real_clips_have_their_known_frames(media):
@@ -153,7 +152,7 @@ def still(path: pathlib.Path) -> None:
     ],
     ids=["missing", "folder", "text", "empty", "audio", "still"],
 )
-def test_what_is_no_video_is_refused_in_one_line(tmp_path, make, reason):
+def test_a_file_that_is_not_a_video_is_refused_in_one_line(tmp_path, make, reason):
     path = tmp_path / "clip.mp4"
     make(path)
     for read in (probe, lambda path: next(read_frames(path))):
@@ -169,7 +168,9 @@ def collect_times(path: pathlib.Path, times_s: list[float]) -> None:
 
 
 @pytest.mark.parametrize("overwritten", [False, True])
-def test_a_file_broken_in_the_middle_tells_the_last_good_time(tmp_path, media, overwritten):
+def test_a_file_broken_in_the_middle_is_refused_with_the_last_good_time(
+    tmp_path, media, overwritten
+):
     data = (media / "tears_to_laughter.mp4").read_bytes()
     middle = len(data) // 2
     noise = np.random.default_rng(0).integers(0, 256, 200_000, np.uint8).tobytes()
@@ -178,8 +179,8 @@ def test_a_file_broken_in_the_middle_tells_the_last_good_time(tmp_path, media, o
     times_s = []
     with pytest.raises(InputError, match=r"broken\.mp4: [^\n]+$") as caught:
         collect_times(tmp_path / "broken.mp4", times_s)
-    told = f"after {len(times_s)} frames, last good time {times_s[-1]:.3f} s"
-    assert told in str(caught.value)
+    expected = f"after {len(times_s)} frames, last good time {times_s[-1]:.3f} s"
+    assert expected in str(caught.value)
     assert 200 < len(times_s) < 240
 
 
@@ -189,7 +190,7 @@ def test_a_header_without_frames_is_refused(tmp_path):
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         container.start_encoding()
     for read in (probe, lambda path: next(read_frames(path))):
-        with pytest.raises(InputError, match=r"hollow\.avi: (holds no frame|not a readable video)"):
+        with pytest.raises(InputError, match=r"hollow\.avi: (has no frame|not a readable video)"):
             read(tmp_path / "hollow.avi")
 
 

@@ -16,7 +16,8 @@ from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_config
 from tfds_builders.writer import Recording
 from va_jax import faces
 from va_jax.types import DIMS, InputError
-from va_jax.video import facts as video_facts
+from va_jax.video.facts import read_timeline
+from va_jax.video.read import VIDEO_SUFFIXES
 
 POINTS = 68  # of the landmarks that come with the set
 
@@ -88,7 +89,7 @@ def _numbered_from_1(folder: pathlib.Path) -> dict[int, pathlib.Path]:
 
 
 def _frames(video: pathlib.Path) -> int:
-    timeline = video_facts.timeline(video)
+    timeline = read_timeline(video)
     if timeline.cut_off_s is not None:
         raise InputError(
             f"{video}: breaks off after {len(timeline.time_s)} frames, at "
@@ -163,7 +164,7 @@ def _splits(root: pathlib.Path, found: Mapping[str, Sequence[Recording]]) -> dic
 
 def _recordings(root: pathlib.Path, split: str, faces: str) -> Iterator[Recording]:
     """The videos of one of SPLITS, and annotations without one; subjects are not filled in yet."""
-    by_name = {"video": _files(root, TOPS["video"], split, suffixes=trees.VIDEOS)}
+    by_name = {"video": _files(root, TOPS["video"], split, suffixes=VIDEO_SUFFIXES)}
     for dim in DIMS:
         by_name[dim] = _files(root, TOPS["labels"], split, dim, suffixes=[".txt"])
     tops = {role: trees.find_folder(root, TOPS[role], split) for role in ROLES[faces]}

@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import NoReturn
 
-from tfds_builders import trees
 from tfds_builders.text import read_lines
 from va_jax.types import InputError
+from va_jax.video.read import VIDEO_SUFFIXES
 
 NAME = "subjects.csv"
 HEADER = ["video", "subject"]
@@ -53,7 +53,7 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
 
 def _without_suffix(video: str) -> str:
     name = pathlib.PurePath(video)
-    return name.stem if name.suffix.lower() in trees.VIDEOS else video
+    return name.stem if name.suffix.lower() in VIDEO_SUFFIXES else video
 
 
 def _refuse(path: pathlib.Path, line: int, problem: str) -> NoReturn:

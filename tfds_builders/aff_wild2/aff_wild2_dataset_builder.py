@@ -13,7 +13,7 @@ from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_config
 from tfds_builders.text import read_lines
 from tfds_builders.writer import Recording
 from va_jax.types import DIMS, InputError
-from va_jax.video import facts
+from va_jax.video.facts import read_timeline
 
 FOLDERS = {"cropped": ("cropped",), "aligned": ("cropped_aligned",)}
 """Where the crops of a value of `crops` lie, anywhere in the tree's first two levels."""
@@ -59,7 +59,7 @@ def read(recording: Recording, config: AffWild2Config) -> Material:
         last = max(last, int(labels.number[-1]))
     fps = config.fps or FPS
     if not config.fps and "video" in recording.files:
-        fps = facts.timeline(recording.files["video"]).fps or FPS
+        fps = read_timeline(recording.files["video"]).fps or FPS
     pad = config.crops == "cropped"
     return Material(folder, "crops", labels, first=1, last=last, fps=fps, pad=pad)
 

@@ -21,7 +21,8 @@ from tfds_builders.recola.protocols import COUNTS, PROTOCOLS, split_of
 from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
 from tfds_builders.writer import Recording
 from va_jax.types import DIMS, InputError
-from va_jax.video import facts as video_facts
+from va_jax.video.facts import read_timeline
+from va_jax.video.read import VIDEO_SUFFIXES
 
 FPS = 1 / STEP_S
 FPS_TOLERANCE = 0.01
@@ -79,7 +80,7 @@ def read(recording: Recording, config: RecolaConfig) -> Material:
 
 
 def _require_rate(video: pathlib.Path) -> None:
-    fps = video_facts.timeline(video).fps or 0.0
+    fps = read_timeline(video).fps or 0.0
     if abs(fps / FPS - 1) > FPS_TOLERANCE:
         raise InputError(
             f"{video}: has {fps:g} frames a second, its labels {FPS:g} rows, so numbers do not "
@@ -134,7 +135,7 @@ class Builder(RecordedBuilder):
         _require_fit(config, layout)
         labels = config.labels or layout.usual
         videos = trees.require_folder(manual_dir, layout.videos)
-        shelves = {"video": Shelf(videos, ".mp4", trees.files_by_name(videos, trees.VIDEOS))}
+        shelves = {"video": Shelf(videos, ".mp4", trees.files_by_name(videos, VIDEO_SUFFIXES))}
         for dim in config.dims:
             shelves[dim] = _shelf(manual_dir, layout.sources[labels], dim)
         named = sorted(set().union(*(shelf.files for shelf in shelves.values())))

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfds_builders.trees import VIDEOS
 from va_jax.types import InputError
+from va_jax.video.read import VIDEO_SUFFIXES
 
 NAME = re.compile(r"S[AVS][HLD]_C([1-6])_S(\d+)_P(\d+)_VC1_(\d{1,9})_(\d{1,9})")
 
@@ -74,7 +74,7 @@ def members(folder: pathlib.Path, depth: int = DEPTH) -> list[pathlib.Path]:
 
 def find_video(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> pathlib.Path:
     """The video of a clip; raises InputError where there is none or more than one."""
-    found = [path for path in files if path.suffix.lower() in VIDEOS]
+    found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if len(found) != 1:
         raise InputError(f"{folder}: holds {len(found)} videos; leave the one of the clip there")
     return found[0]

@@ -13,7 +13,7 @@ from tfds_builders.sewa.labels import RANGE, read_labels
 from tfds_builders.sewa.landmarks import POINTS, landmarks_of
 from tfds_builders.writer import Recording
 from va_jax.types import DIMS, InputError
-from va_jax.video import facts
+from va_jax.video.facts import read_timeline
 
 ANNOTATIONS = ("A", "V", "AV")
 REPEATS = ("drop", "keep")
@@ -82,7 +82,7 @@ def read(recording: Recording, config: SewaConfig) -> Material:
 
 
 def _check_length(video: pathlib.Path, clip: clips.Clip) -> None:
-    frames = round(facts.timeline(video).time_s[-1] * GRID_FPS) + 1
+    frames = round(read_timeline(video).time_s[-1] * GRID_FPS) + 1
     if abs(frames - clip.frames) > SLACK * clip.frames:
         raise InputError(
             f"{video}: lasts {frames} frames at {GRID_FPS:g} per second, by the name of its clip "

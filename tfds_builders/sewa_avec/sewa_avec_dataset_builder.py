@@ -11,6 +11,7 @@ from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_config
 from tfds_builders.sewa_avec.labels import DIMS, read_labels
 from tfds_builders.writer import Recording
 from va_jax.types import InputError
+from va_jax.video.read import VIDEO_SUFFIXES
 
 SPLITS = {"Train": "train", "Devel": "dev", "Test": "test"}
 NAME = re.compile(r"(Train|Devel|Test)_(?:([A-Z]{2})_)?\d+")
@@ -52,7 +53,7 @@ class Builder(RecordedBuilder):
         label_folder = trees.require_folder(manual_dir, "*/labels")
         video_folder = trees.require_folder(manual_dir, ("*/video", "*/videos"))
         labels = trees.files_by_name(label_folder, [".csv"])
-        videos = trees.files_by_name(video_folder, trees.VIDEOS)
+        videos = trees.files_by_name(video_folder, VIDEO_SUFFIXES)
         names = sorted(name for name in labels | videos if name.startswith(tuple(SPLITS)))
         proper = [NAME.fullmatch(name) for name in names]
         if not any(proper):

@@ -1,4 +1,4 @@
-"""Square crops as the JPEG files in which data sets and predictions keep them."""
+"""Encode square crops as the JPEG files in which data sets and predictions keep them."""
 
 import numpy as np
 import simplejpeg
@@ -8,12 +8,12 @@ QUALITY = 90
 
 
 def encode(image: UInt8[np.ndarray, "side side 3"], quality: int = QUALITY) -> bytes:
-    """The RGB crop as a JPEG file with 4:2:0 colour."""
+    """Encode an RGB crop as JPEG with 4:2:0 chroma subsampling."""
     return simplejpeg.encode_jpeg(
         np.ascontiguousarray(image), quality, colorspace="RGB", colorsubsampling="420"
     )
 
 
-def black(size: int, quality: int = QUALITY) -> bytes:
-    """The crop of a frame before which no face is known."""
+def encode_black(size: int, quality: int = QUALITY) -> bytes:
+    """Encode the black crop that stands for a frame before the first known face."""
     return encode(np.zeros((size, size, 3), np.uint8), quality)

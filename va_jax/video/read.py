@@ -1,195 +1,254 @@
-"""Video files decoded to upright RGB frames with their presentation times, in constant memory."""
+"""Decode a video file to upright RGB frames with their presentation times, in constant memory."""
 
 import dataclasses
 import os
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import Any
+from fractions import Fraction
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from jaxtyping import UInt8
 
 from va_jax.types import InputError
 
-LEAST_STEP_S = 1e-3
-"""A frame whose stamp does not advance is placed this far after the one before it (ours)."""
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".mxf", ".ogv", ".ts", ".webm", ".wmv",
+})  # fmt: skip
+"""Suffixes by which a folder is searched for videos."""
 
-CUT_OFF_S = 1.0
-"""A file that ends more than this before the length in its header was cut off, a file of less than
-4 s if a quarter is missing (ours)."""
+MIN_STEP_S = 1e-3
+"""A frame whose time stamp does not advance is placed this long after the last (our choice)."""
+
+MAX_MISSING_S = 1.0
+"""A file that ends this long before the length in its header was cut off; a file of less than 4 s,
+if a quarter is missing (our choice)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a file says of its first video stream; sizes are those of the upright picture."""
+    """Facts about the first video stream of a file; the sizes are those of the upright frame."""
 
     width: int  # pixels
     height: int
-    fps: float | None  # mean frames per second; None where the file does not tell
-    duration_s: float | None
-    frames: int | None  # the header's claim: an edit list may show fewer
-    pixel_aspect: float = 1.0  # width over height of a pixel, which decoding leaves alone
+    fps: float | None  # mean frames per second; None if the file does not state it
+    frames: int | None  # as the header states; an edit list may show fewer
+    pixel_aspect: float = 1.0  # width over height of a pixel, which decoding leaves unchanged
 
 
-def probe(path: str | os.PathLike) -> VideoInfo:
-    """The facts of a video, from its header and its first frame.
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Return the facts in the header and the first frame of a video.
 
-    Raises InputError where the file is missing, is no video, has no video stream or no frame.
+    Raises:
+        InputError: the file is missing, is not a video, or has no video stream or no frame.
     """
     path = pathlib.Path(path)
-    with opened(path) as container:
-        stream = video_stream(container, path)
-        first = _first_frame(container, stream, path)
+    with open_video(path) as container:
+        stream = find_video_stream(container, path)
+        try:
+            first = next(container.decode(stream), None)
+        except FFmpegError as error:
+            raise InputError(
+                f"{path}: the first frame is broken ({reason_of(error)}); re-encode the file"
+            ) from error
+        if first is None:
+            raise _no_frame(path)
         width, height = first.width, first.height
         aspect = float(stream.sample_aspect_ratio or 1)
         if _orientation(first)[0]:
             width, height, aspect = height, width, 1 / aspect
-        duration_s = None
-        if stream.duration is not None:
-            duration_s = float(stream.duration * stream.time_base)
-        elif container.duration is not None:
-            duration_s = container.duration / 1e6
-        return VideoInfo(width, height, _fps(stream), duration_s, stream.frames or None, aspect)
+        return VideoInfo(width, height, _header_fps(stream), stream.frames or None, aspect)
 
 
 def read_frames(
-    path: str | os.PathLike, max_side: int | None = None
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Every frame of a video in presentation order, as (time_s, uint8 [height, width, 3] RGB).
+    path: str | os.PathLike[str], max_side: int | None = None
+) -> Iterator[tuple[float, UInt8[np.ndarray, "height width 3"]]]:
+    """Decode every frame of a video in presentation order.
 
-    Times count from the start of the video stream and increase strictly; a frame without a stamp
-    follows its predecessor by one frame period. No frame is dropped or repeated, so the n-th
-    frame is the n-th picture of the file. The display matrix is applied, so faces stand upright;
-    pixels are not stretched to their aspect ratio. All frames have the size of the first;
-    `max_side` shrinks the longer side to that many pixels by area averaging and never enlarges.
+    No frame is dropped or repeated, so the n-th frame is the n-th picture of the file. The display
+    matrix is applied, so faces stand upright; non-square pixels stay as they are. All frames have
+    the size of the first.
 
-    Raises InputError as `probe` does, at the first frame, and, naming the last good time, where
-    the file breaks off before its end.
+    Args:
+        path: the video.
+        max_side: longest side in pixels to which larger frames are shrunk by area averaging.
+
+    Yields:
+        (time_s, RGB frame). Times count from the start of the video stream and increase strictly;
+        a frame without a time stamp follows the last one after one frame period.
+
+    Raises:
+        InputError: as in `probe`, or the file breaks off before its end; the message contains the
+            last good time.
     """
     path = pathlib.Path(path)
     if max_side is not None and max_side < 1:
         raise InputError(f"max_side={max_side} is not positive; give a size in pixels or None")
-    with opened(path) as container:
-        stream = video_stream(container, path)
-        start_s = None if stream.start_time is None else stream.start_time * stream.time_base
-        count, last_s, end_s, size = 0, 0.0, 0.0, None
+    with open_video(path) as container:
+        stream = find_video_stream(container, path)
+        start, size = start_time(stream), None
+        count, last_s, end_s = 0, 0.0, 0.0
         try:
             for frame in container.decode(stream):
-                size = size or _shrunk(frame.width, frame.height, max_side)
-                if start_s is None and frame.pts is not None:
-                    start_s = frame.pts * frame.time_base
-                time_s = _time_s(frame, start_s, last_s if count else None, stream, path)
-                count, last_s = count + 1, time_s
-                end_s = time_s + float((frame.duration or 0) * frame.time_base)
-                yield time_s, _upright(frame, size)
-        except av.FFmpegError as error:
+                size = size or _shrunk_size(frame, max_side)
+                if start is None and frame.pts is not None:
+                    start = frame.pts * _time_base(frame)
+                last_s = _frame_time_s(frame, start, last_s if count else None, stream, path)
+                count, end_s = count + 1, last_s + float((frame.duration or 0) * _time_base(frame))
+                yield last_s, _upright(frame, size)
+        except FFmpegError as error:
             raise InputError(
                 f"{path}: broken after {count} frames, last good time {last_s:.3f} s "
-                f"({_reason(error)}); re-encode the file or cut it there"
+                f"({reason_of(error)}); re-encode the file or cut it there"
             ) from error
         if not count:
-            raise InputError(f"{path}: holds no frame that can be decoded; replace the file")
-        if cut_off(stream, count, end_s + max(0.0, float(start_s or 0))):
+            raise _no_frame(path)
+        if is_cut_off(stream, count, end_s + max(0.0, float(start or 0))):
             raise InputError(
-                f"{path}: breaks off after {count} frames, last good time {last_s:.3f} s, its "
-                f"header says {length_s(stream):.3f} s; copy it again"
+                f"{path}: breaks off after {count} frames, last good time {last_s:.3f} s, but its "
+                f"header says {header_length_s(stream):.3f} s; copy it again"
             )
 
 
-def opened(path: pathlib.Path) -> Any:
-    """The file's PyAV container, to be used in `with`; raises InputError where it is no video."""
+def open_video(path: pathlib.Path) -> InputContainer:
+    """Open a video as a PyAV container, which is a context manager.
+
+    Raises:
+        InputError: the file is missing or is not a video.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
     try:
         container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"{path}: not a readable video ({_reason(error)})") from error
+    except (FFmpegError, OSError) as error:
+        raise InputError(
+            f"{path}: not a readable video ({reason_of(error)}); replace the file"
+        ) from error
     name = container.format.name
-    if name in ("tty", "image2") or name.endswith("_pipe"):  # text and stills pass as video too
+    if name in ("tty", "image2") or name.endswith("_pipe"):  # FFmpeg also opens text and images
         container.close()
-        raise InputError(f"{path}: not a video (it reads as '{name}'); give a video file")
+        raise InputError(f"{path}: not a video (its format is '{name}'); give a video file")
     return container
 
 
-def video_stream(container: Any, path: pathlib.Path) -> Any:
-    """The first stream with moving pictures; raises InputError where there is none."""
+def find_video_stream(container: InputContainer, path: pathlib.Path) -> VideoStream:
+    """Return the first stream with moving pictures.
+
+    Raises:
+        InputError: there is none.
+    """
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art of audio files
+        if not stream.disposition & Disposition.attached_pic:  # the cover art of an audio file
             return stream
-    raise InputError(f"{path}: has no video stream; give a file with a picture")
+    raise InputError(f"{path}: has no video stream; give a file with moving pictures")
 
 
-def _first_frame(container: Any, stream: Any, path: pathlib.Path) -> Any:
-    try:
-        first = next(container.decode(stream), None)
-    except av.FFmpegError as error:
-        raise InputError(f"{path}: its first frame is broken ({_reason(error)})") from error
-    if first is None:
-        raise InputError(f"{path}: holds no frame that can be decoded; replace the file")
-    return first
+def start_time(stream: VideoStream | AudioStream) -> Fraction | None:
+    """Return the start of a stream in seconds on the clock of its file, None if it is unknown."""
+    return None if stream.start_time is None else stream.start_time * _time_base(stream)
 
 
-def _reason(error: Exception) -> str:
+def header_length_s(stream: VideoStream) -> float | None:
+    """Return the length that the header states.
+
+    For AVI, it follows from the number of frames in the header: FFmpeg computes the length of an
+    AVI from the size of the file, so it shrinks when the file is cut off. Matroska keeps the length
+    of a stream in a tag.
+    """
+    fps = _header_fps(stream)
+    if stream.container.format.name == "avi" and stream.frames and fps:
+        return stream.frames / fps
+    if stream.duration is not None:
+        return float(stream.duration * _time_base(stream))
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", ""))
+    if tag is None:
+        return None
+    hours, minutes, seconds = map(float, tag.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def is_cut_off(stream: VideoStream, count: int, end_s: float) -> bool:
+    """Return whether the header states a greater length and more frames than were found.
+
+    FFmpeg ends a truncated file without an error, so only the header can show it.
+
+    Args:
+        stream: the video stream.
+        count: number of frames that were found.
+        end_s: end of the last frame on the container's clock; some containers count their length
+            from a point before the start of the stream.
+    """
+    length_s = header_length_s(stream)
+    if length_s is None or (stream.frames and count > 0.98 * stream.frames):
+        return False
+    return end_s < length_s - max(min(MAX_MISSING_S, length_s / 4), 0.02 * length_s)
+
+
+def upright_image(
+    frame: VideoFrame, max_side: int | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return a decoded frame as an upright RGB image, its longer side at most `max_side`."""
+    return _upright(frame, _shrunk_size(frame, max_side))
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of FFmpeg's or the system's description of an error."""
     return str(getattr(error, "strerror", None) or error).split("\n")[0]
 
 
-def _fps(stream: Any) -> float | None:
+def _no_frame(path: pathlib.Path) -> InputError:
+    return InputError(f"{path}: has no frame that can be decoded; replace the file")
+
+
+def _time_base(timed: VideoStream | AudioStream | VideoFrame) -> Fraction:
+    assert timed.time_base is not None  # FFmpeg sets it for every stream and frame it reads
+    return timed.time_base
+
+
+def _header_fps(stream: VideoStream) -> float | None:
     rate = stream.average_rate or stream.guessed_rate
     return float(rate) if rate else None
 
 
-def _shrunk(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+def _shrunk_size(frame: VideoFrame, max_side: int | None) -> tuple[int, int]:
+    width, height = frame.width, frame.height
     scale = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _time_s(
-    frame: Any, start_s: Any, last_s: float | None, stream: Any, path: pathlib.Path
+def _frame_time_s(
+    frame: VideoFrame,
+    start: Fraction | None,
+    last_s: float | None,
+    stream: VideoStream,
+    path: pathlib.Path,
 ) -> float:
+    """Return the time of a frame from `start`, later than that of the last frame."""
+    fps = _header_fps(stream)
     if frame.pts is not None:
-        time_s = float(frame.pts * frame.time_base - start_s)
+        time_s = float(frame.pts * _time_base(frame) - (start or 0))
     elif last_s is None:
         time_s = 0.0
-    elif (fps := _fps(stream)) is not None:
+    elif fps is not None:
         time_s = last_s + 1 / fps
     else:
         raise InputError(f"{path}: has neither time stamps nor a frame rate; re-encode it")
-    return time_s if last_s is None else max(time_s, last_s + LEAST_STEP_S)
+    return time_s if last_s is None else max(time_s, last_s + MIN_STEP_S)
 
 
-def length_s(stream: Any) -> float | None:
-    """The length that the header claims.
+def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """Return (transpose, then flip left-right, then flip up-down) of the display matrix.
 
-    Of an AVI it is the header's count of frames: its length is told by the size of the file, so it
-    shrinks with a file that was cut off. Matroska keeps the length of a stream in a tag.
-    """
-    if stream.container.format.name == "avi" and stream.frames and _fps(stream):
-        return stream.frames / _fps(stream)
-    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", ""))
-    if stream.duration is None and tag:
-        hours, minutes, seconds = map(float, tag.groups())
-        return 3600 * hours + 60 * minutes + seconds
-    return None if stream.duration is None else float(stream.duration * stream.time_base)
-
-
-def cut_off(stream: Any, count: int, end_s: float) -> bool:
-    """Whether both length and count of the header exceed what came by more than rounding.
-
-    The demuxer ends a truncated file in silence, so only the header can tell. Some containers
-    count their length from before the stream's start, hence `end_s` on the container's clock.
-    """
-    length = length_s(stream)
-    if length is None or (stream.frames and count > 0.98 * stream.frames):
-        return False
-    return end_s < length - max(min(CUT_OFF_S, length / 4), 0.02 * length)
-
-
-def _orientation(frame: Any) -> tuple[bool, bool, bool]:
-    """(transpose, then flip left-right, then flip up-down) that the display matrix asks for.
-
-    The matrix [[a, b], [c, d]] sends pixel (x, y) to (a x + c y, b x + d y) up to a shift;
-    angles off the quarter turns go to the nearest one.
+    The matrix [[a, b], [c, d]] sends pixel (x, y) to (a x + c y, b x + d y) up to a shift; other
+    angles than quarter turns are rounded to the nearest one.
     """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
@@ -200,12 +259,7 @@ def _orientation(frame: Any) -> tuple[bool, bool, bool]:
     return False, a < 0, d < 0
 
 
-def upright_image(frame: Any, max_side: int | None = None) -> np.ndarray:
-    """A decoded PyAV frame as uint8 [height, width, 3] RGB, its longer side at most `max_side`."""
-    return _upright(frame, _shrunk(frame.width, frame.height, max_side))
-
-
-def _upright(frame: Any, size: tuple[int, int]) -> np.ndarray:
+def _upright(frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
     image = frame.reformat(*size, "rgb24", interpolation="AREA").to_ndarray()
     transpose, left_right, up_down = _orientation(frame)
     if transpose:

@@ -1,6 +1,7 @@
-"""Pictures encoded as a video with the time stamps, and beside the sound, of another."""
+"""Write a video with the time stamps and the sound of another one."""
 
-import os
+import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -8,200 +9,245 @@ from typing import Any
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
+from va_jax.io import replacing
 from va_jax.types import InputError
-from va_jax.video import read
+from va_jax.video.read import find_video_stream, open_video, reason_of, start_time
 
 FORMATS = {".mp4": "mp4", ".mkv": "matroska"}
-"""Ending of a file -> its container."""
+"""Suffix of a file -> its container."""
 
-SOUNDS = {
+COPIED_SOUND = {
     ".mp4": {"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"},
     ".mkv": {"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus", "pcm_s16le", "vorbis"},
 }
-"""What players take in that container; any other sound becomes AAC."""
+"""The audio codecs that players accept in a container; any other sound is re-encoded as AAC."""
 
 ENCODERS = ("libx264", "libopenh264", "mpeg4")
-"""The first one that this build of FFmpeg has is taken."""
+"""In order of preference; not every build of FFmpeg has all."""
 
-FINEST = Fraction(1, 10000)
-"""Of a coarser time base of the source a part is taken: frames may be `LEAST_STEP_S` apart."""
+MAX_TICK = Fraction(1, 10000)
+"""A coarser time base of the source is divided, since frames may be `read.MIN_STEP_S` apart."""
 
 MPEG4_TICK = Fraction(1, 60000)
 """The finest round tick of MPEG-4 part 2; it holds the times of all usual frame rates."""
 
 BITS_PER_PIXEL = 0.25
-"""Where the encoder has no constant quality (ours)."""
+"""For the encoders without a constant quality (our choice)."""
 
-SOUND_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 88200, 96000)
+KEY_FRAME_S = 2
+"""Seconds from one key frame to the next."""
+
+AAC_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 88200, 96000)
+
+
+@contextlib.contextmanager
+def open_writer(path: pathlib.Path, source: pathlib.Path) -> Iterator["VideoWriter"]:
+    """Yield a writer of frames made from those of `source`; `path` appears when the block succeeds.
+
+    If the block fails, nothing remains. The frames keep the given times, to the tick of the
+    source's time base (to the millisecond in .mkv). The first audio stream of the source is kept in
+    step up to the last frame: copied packet by packet if players accept it in the container, else
+    re-encoded as AAC. An MP4 starts to play before it has arrived completely. Memory does not grow
+    with the length.
+
+    Raises:
+        InputError: the suffix of `path` is not one of `FORMATS`, `source` is not a video, or
+            writing fails.
+    """
+    if path.suffix.lower() not in FORMATS:
+        endings = " or ".join(FORMATS)
+        raise InputError(f"Cannot write '{path}': unsupported extension. Use {endings}.")
+    with open_video(source) as container, replacing(path) as temporary:
+        writer = VideoWriter(path, temporary, container, find_video_stream(container, source))
+        try:
+            yield writer
+        except BaseException:
+            with contextlib.suppress(FFmpegError, OSError):
+                writer.close()
+            raise
+        writer.finish()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Output:
+    """What the first frame opens."""
+
+    container: OutputContainer
+    frames: VideoStream
+    tick: Fraction  # seconds
+    start: Fraction  # of the frames, seconds
+    sound: "_Sound | None"
 
 
 class VideoWriter:
-    """Writes `path`, whole or not at all, from pictures made of the frames of `source`.
+    """The writer that `open_writer` yields."""
 
-    To be used in `with`; an error inside leaves nothing behind. The pictures keep the times given,
-    to the tick of the source's time base (of a millisecond in .mkv). The first sound of the source
-    goes along as far as the pictures do, in step with them as it is there: packet by packet where
-    players take it in that container, else as AAC. An MP4 plays before all of it has arrived.
-    Memory does not grow with the length.
-
-    Raises InputError where the ending is not in `FORMATS`, and where writing fails.
-    """
-
-    def __init__(self, path: pathlib.Path, source: pathlib.Path):
-        if path.suffix.lower() not in FORMATS:
-            raise InputError(f"{path}: no video ends so; give it {' or '.join(FORMATS)}")
-        self._path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._source = read.opened(source)
-        self._shown = read.video_stream(self._source, source)
-        self._out: Any = None  # opened by the first picture, which tells the size
-        self._pictures: Any = None
-        self._sound: _Sound | None = None
-        self._last_tick: int | None = None
-
-    def __enter__(self) -> "VideoWriter":
-        return self
+    def __init__(
+        self,
+        path: pathlib.Path,
+        temporary: pathlib.Path,
+        source: InputContainer,
+        stream: VideoStream,
+    ):
+        self._path, self._temporary = path, temporary
+        self._source, self._stream = source, stream
+        self._output: _Output | None = None
+        self._last_tick = -1
 
     def write(self, time_s: float, image: UInt8[np.ndarray, "height width 3"]) -> None:
-        """The next picture, at `time_s` from the start of the source's pictures.
+        """Write the next frame.
 
-        Sides must be even and the same for all pictures; times must increase.
+        Args:
+            time_s: time from the start of the source's video stream; times must increase.
+            image: RGB; its sides must be even and the same for all frames.
         """
-        try:
-            if self._out is None:
-                self._open(*image.shape[1::-1])
-            if self._sound is not None:
-                self._sound.advance(self._start + Fraction(time_s))
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+        with self._naming_path():
+            output = self._output = self._output or self._open(image.shape[1], image.shape[0])
+            time = output.start + Fraction(time_s)
+            if output.sound is not None:
+                output.sound.write_until(time)
+            frame = VideoFrame.from_ndarray(image, format="rgb24").reformat(
                 format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )
-            tick = round((self._start + Fraction(time_s)) / self._tick)
-            if self._last_tick is not None:
-                tick = max(tick, self._last_tick + 1)
-            frame.pts, frame.time_base, self._last_tick = tick, self._tick, tick
-            self._out.mux(self._pictures.encode(frame))
-        except (av.FFmpegError, OSError) as error:
-            raise self._failed(error) from error
+            self._last_tick = max(round(time / output.tick), self._last_tick + 1)
+            frame.pts, frame.time_base = self._last_tick, output.tick
+            output.container.mux(output.frames.encode(frame))
 
-    def rest_of_sound(self) -> None:
-        """What the source sounds after its last picture; not wanted where the source broke off."""
-        if self._sound is not None:
-            try:
-                self._sound.advance(None)
-            except (av.FFmpegError, OSError) as error:
-                raise self._failed(error) from error
+    def write_remaining_sound(self) -> None:
+        """Write the sound after the last frame; omit this where the source breaks off."""
+        if self._output is not None and self._output.sound is not None:
+            with self._naming_path():
+                self._output.sound.write_until(None)
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
+    def finish(self) -> None:
+        """Write everything that the encoders still hold, and close the file."""
+        if self._output is not None:
+            with self._naming_path():
+                self._output.container.mux(self._output.frames.encode())
+                if self._output.sound is not None:
+                    self._output.sound.flush()
+                self._output.container.close()
+
+    def close(self) -> None:
+        """Close the file as it is."""
+        if self._output is not None:
+            self._output.container.close()
+
+    @contextlib.contextmanager
+    def _naming_path(self) -> Iterator[None]:
         try:
-            if self._out is not None:
-                if kind is None:
-                    self._out.mux(self._pictures.encode())
-                    if self._sound is not None:
-                        self._sound.flush()
-                self._out.close()
-                if kind is None:
-                    os.replace(self._temporary, self._path)
-        except (av.FFmpegError, OSError) as error:
-            if kind is None:
-                raise self._failed(error) from error
-        finally:
-            self._source.close()
-            self._temporary.unlink(missing_ok=True)
+            yield
+        except (FFmpegError, OSError) as error:
+            raise InputError(
+                f"Cannot write {self._path}: {reason_of(error)}. Check that the disk has room."
+            ) from error
 
-    def _open(self, width: int, height: int) -> None:
+    def _open(self, width: int, height: int) -> _Output:
         suffix = self._path.suffix.lower()
         options = {"movflags": "faststart"} if suffix == ".mp4" else {}
-        self._out = av.open(
+        container = av.open(
             str(self._temporary), "w", format=FORMATS[suffix], container_options=options
         )
-        name = next(name for name in ENCODERS if name in av.codecs_available)
-        fps = self._shown.average_rate or Fraction(25)
-        self._pictures = stream = self._out.add_stream(name, rate=fps)
-        base = self._shown.time_base or FINEST
-        self._tick = MPEG4_TICK if name == "mpeg4" else base / -(-base // FINEST)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = self._tick
-        stream.codec_context.gop_size = max(1, round(2 * fps))  # seconds between places to jump to
-        if name == "libx264":
-            stream.options = {"crf": "20", "preset": "veryfast"}
-        else:
-            stream.bit_rate = max(200_000, int(width * height * float(fps) * BITS_PER_PIXEL))
-        context = stream.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
-        context.color_range = ColorRange.MPEG
-        start = Fraction(0)
-        if self._shown.start_time is not None:
-            start = self._shown.start_time * self._shown.time_base
-        zero = start
+        frames, tick = _add_video_stream(container, width, height, self._stream)
+        start = start_time(self._stream)
+        zero, sound = start or Fraction(0), None  # the source's time at which the output starts
         if self._source.streams.audio:
             heard = self._source.streams.audio[0]
-            if heard.start_time is not None and self._shown.start_time is not None:
-                zero = min(zero, heard.start_time * heard.time_base)
-            self._sound = _Sound(self._source, heard, self._out, SOUNDS[suffix], zero)
-        self._start = start - zero
+            heard_start = start_time(heard)
+            if start is not None and heard_start is not None:
+                zero = min(start, heard_start)
+            sound = _Sound(self._source, heard, container, COPIED_SOUND[suffix], zero)
+        return _Output(container, frames, tick, (start or Fraction(0)) - zero, sound)
 
-    def _failed(self, error: Exception) -> InputError:
-        return InputError(
-            f"{self._path}: cannot be written ({getattr(error, 'strerror', None) or error}); "
-            "is there room on the disk?"
-        )
+
+def _add_video_stream(
+    container: OutputContainer, width: int, height: int, source: VideoStream
+) -> tuple[VideoStream, Fraction]:
+    """Add a stream with the rate of `source`; return it and its tick in seconds."""
+    name: Any = next(name for name in ENCODERS if name in av.codecs_available)
+    fps = source.average_rate or Fraction(25)
+    stream: VideoStream = container.add_stream(name, rate=fps)
+    base = source.time_base or MAX_TICK
+    tick = MPEG4_TICK if name == "mpeg4" else base / -(-base // MAX_TICK)
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream.time_base = stream.codec_context.time_base = tick
+    stream.codec_context.gop_size = max(1, round(KEY_FRAME_S * fps))
+    if name == "libx264":
+        stream.options = {"crf": "20", "preset": "veryfast"}
+    else:
+        stream.bit_rate = max(200_000, int(width * height * float(fps) * BITS_PER_PIXEL))
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+    context.color_range = ColorRange.MPEG
+    return stream, tick
 
 
 class _Sound:
-    """The packets of a stream of sound, moved to the clock of the output: `zero` is its start."""
+    """The packets of an audio stream, moved to the clock of the output, which starts at `zero`."""
 
-    def __init__(self, source: Any, stream: Any, out: Any, taken: set[str], zero: Fraction):
-        self._out, self._zero = out, zero
-        self._copied = stream.codec.canonical_name in taken
+    def __init__(
+        self,
+        source: InputContainer,
+        stream: AudioStream,
+        container: OutputContainer,
+        copied: set[str],
+        zero: Fraction,
+    ):
+        self._container, self._zero = container, zero
+        self._copied = stream.codec.canonical_name in copied
         if self._copied:
-            self._stream = out.add_stream_from_template(stream)
+            self._stream = container.add_stream_from_template(stream)
         else:
-            rate = stream.rate if stream.rate in SOUND_RATES else SOUND_RATES[0]
-            self._stream = out.add_stream("aac", rate=rate)
+            rate = stream.rate if stream.rate in AAC_RATES else AAC_RATES[0]
+            self._stream = container.add_stream("aac", rate=rate)
             self._stream.layout = "mono" if stream.channels == 1 else "stereo"
-        self._packets = _whole(source.demux(stream))
+        self._packets = _timed_packets(source, stream)
         self._next = next(self._packets, None)
 
-    def advance(self, until_s: Fraction | None) -> None:
-        """Write what starts before that time of the output; None: all."""
+    def write_until(self, time: Fraction | None) -> None:
+        """Write the packets that start before a time of the output in seconds; None: all."""
         while (packet := self._next) is not None:
-            time_s = packet.dts * packet.time_base - self._zero
-            if until_s is not None and time_s >= until_s:
+            if time is not None and packet.dts * packet.time_base - self._zero >= time:
                 return
             self._write(packet)
             self._next = next(self._packets, None)
 
     def flush(self) -> None:
-        """The end of what is encoded; nothing where packets are copied."""
+        """Write what the encoder still holds."""
         if not self._copied:
-            self._out.mux(self._stream.encode())
+            self._container.mux(self._stream.encode())
 
-    def _write(self, packet: Any) -> None:
+    def _write(self, packet: Packet) -> None:
         if self._copied:
+            assert packet.dts is not None  # see _timed_packets
             shift = round(self._zero / packet.time_base)
             packet.pts = (packet.dts if packet.pts is None else packet.pts) - shift
             packet.dts -= shift
             packet.stream = self._stream
-            self._out.mux(packet)
+            self._container.mux(packet)
             return
         try:
             frames = packet.decode()
-        except av.FFmpegError:  # a broken packet is a gap, as players have it
+        except FFmpegError:  # players skip a broken packet as well
             return
         for frame in frames:
             if frame.pts is not None:
                 frame.pts -= round(self._zero / frame.time_base)
-            self._out.mux(self._stream.encode(frame))
+            self._container.mux(self._stream.encode(frame))
 
 
-def _whole(packets: Iterator[Any]) -> Iterator[Any]:
-    """The packets that have a time, up to where the file breaks."""
-    try:
-        for packet in packets:
+def _timed_packets(source: InputContainer, stream: AudioStream) -> Iterator[Any]:
+    """Yield the packets that have a time, up to the point where the file breaks."""
+    with contextlib.suppress(FFmpegError):
+        for packet in source.demux(stream):
             if packet.size and packet.dts is not None:
                 yield packet
-    except av.FFmpegError:
-        return
