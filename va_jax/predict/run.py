@@ -74,20 +74,15 @@ def predict_files(
 ) -> bool:
     """Predict files and write their results; return whether all succeeded.
 
-    Args:
-        files: the files.
-        predictor: the model with its settings.
-        outputs: where the results go.
-        facts: content of a side file for every csv file; None: no side files.
+    Every csv file gets a side file with `facts`, if they are given.
     """
     dims = predictor.model.dims
     if outputs.csv is None:
         make_folder(outputs.out)
-        done = []
-        for file in files:
-            writer = CsvWriter(outputs.csv_of(file), dims, facts)
-            done.append(_predict_file(file, writer, predictor, outputs))
-        return all(done)
+        return all([
+            _predict_file(file, CsvWriter(outputs.csv_of(file), dims, facts), predictor, outputs)
+            for file in files
+        ])  # fmt: skip
     with CsvWriter(outputs.common_csv, dims, facts) as writer:
         opened = contextlib.nullcontext(writer)
         return all([_predict_file(file, opened, predictor, outputs) for file in files])
