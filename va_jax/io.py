@@ -28,6 +28,9 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    _remove(temporary)  # left by a killed process with the same number
+    if path.exists():
+        _remove(old)
     try:
         yield temporary
         if path.is_dir() and not path.is_symlink():
@@ -36,11 +39,15 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     finally:
         if old.is_dir() and not path.exists():
             old.rename(path)
-        for leftover in (temporary, old):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+        _remove(temporary)
+        _remove(old)
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -204,7 +211,9 @@ class Table:
         lines = []
         for label, *cells in (self.header, *self.rows):
             side = ">" if self.right else "<"
-            padded = (f"  {cell:{side}{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+            padded = (
+                f"  {cell:{side}{width}}" for cell, width in zip(cells, widths[1:], strict=True)
+            )
             lines.append(f"{label:<{widths[0]}}{''.join(padded)}".rstrip())
         return "\n".join(lines)
 

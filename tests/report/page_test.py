@@ -250,6 +250,17 @@ def test_the_worst_recordings_have_the_lowest_mean_ccc_among_those_long_enough(m
     assert "no face" in section
 
 
+def test_the_test_split_comes_first_and_its_pictures_before_its_metrics(tmp_path):
+    traces = recordings()[:3]
+    page.write(tmp_path, evaluation(traces, splits={"dev": split(traces), "test": split(traces)}))
+    text = (tmp_path / "report.html").read_text()
+    order = ["id=\"split-test\"", "and arousal, test\"", "over labels, test:", "<caption>valence",
+             "id=\"worst\"", "id=\"split-dev\"", "id=\"traces\""]  # fmt: skip
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "Traces of test" in text
+
+
 def test_pictures_of_an_earlier_evaluation_are_removed(tmp_path):
     page.write(tmp_path, evaluation(recordings()[:3]))
     fewer = recordings()[:2]

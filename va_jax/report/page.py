@@ -163,48 +163,47 @@ def _recordings(folder: pathlib.Path, evaluation: Evaluation, name: str) -> list
     for place, (index, trace) in enumerate(order, 1):
         track_id, seconds = trace.track.track_id, float(trace.time_s[-1] - trace.time_s[0])
         scores = table["recordings"].get(track_id, {})
-        titles = [f"{dim}: {_summary(scores.get(dim))}" for dim in dims]
+        summaries = {
+            dim: ", ".join(f"{metric.upper()} {_score(row[metric])}" for metric in SUMMARY)
+            for dim, row in scores.items()
+        }
+        titles = [f"{dim}: {summaries.get(dim, 'not scored')}" for dim in dims]
         processed = None if split.processed is None else split.processed[index]
         content = figure.draw(trace, titles, processed)
         alt = f"{track_id}: label and prediction over {seconds:.1f} s; {'; '.join(titles)}"
         recordings.append({
             "index": index, "anchor": f"trace-{place}", "track_id": track_id,
             "group": trace.track.group, "seconds": seconds, "frames": len(trace.pred),
-            "scored": int(trace.mask.sum()), "scores": scores, "titles": titles,
+            "fps": trace.track.fps, "scored": int(trace.mask.sum()), "scores": scores,
+            "titles": titles,
             "picture": _picture(folder / "traces" / f"{file_name(track_id)}.png", content, alt),
         })  # fmt: skip
     return recordings
 
 
-def _natural(track_id: str) -> list[tuple[int, str]]:
+def _natural(track_id: str) -> list[int | str]:
     """Return a sort key that orders the numbers in a track id by value."""
-    parts = re.split(r"([0-9]+)", track_id)
-    return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
+    return [int(x) if i % 2 else x for i, x in enumerate(re.split("([0-9]+)", track_id))]
 
 
 def _worst(
     evaluation: Evaluation, name: str, recordings: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the recordings of lowest mean CCC over the dimensions, with thumbnails."""
-    traces, found = evaluation.splits[name].traces, []
-    for each in recordings:
-        if each["scores"] and each["scored"] / traces[each["index"]].track.fps >= WORST_S:
-            mean = float(np.mean([row["ccc"] for row in each["scores"].values()]))
-            found.append((mean, each["index"], each))
-    worst = [each for *_, each in sorted(found, key=lambda entry: entry[:2])[:WORST]]
-    return [each | {"thumbnails": _thumbnails(evaluation, name, each["index"])} for each in worst]
-
-
-def _thumbnails(evaluation: Evaluation, name: str, index: int) -> list[dict[str, Any]]:
-    if evaluation.thumbnails is None:
-        return []
-    trace = evaluation.splits[name].traces[index]
-    frames = np.unique(np.linspace(0, len(trace.pred) - 1, THUMBNAILS).round().astype(int))
-    jpegs = evaluation.thumbnails(name, index, frames)
-    return [
-        {"time_s": trace.time_s[frame], "scored": trace.mask[frame], "jpeg": _base64(jpeg)}
-        for frame, jpeg in zip(frames, jpegs, strict=True)
-    ]
+    long = [each for each in recordings if each["scored"] / each["fps"] >= WORST_S]
+    long.sort(key=lambda each: np.mean([row["ccc"] for row in each["scores"].values()]))
+    worst = []
+    for each in long[:WORST]:
+        trace, thumbnails = evaluation.splits[name].traces[each["index"]], []
+        if evaluation.thumbnails:
+            places = np.linspace(0, each["frames"] - 1, THUMBNAILS).round().astype(int)
+            jpegs = evaluation.thumbnails(name, each["index"], frames := np.unique(places))
+            thumbnails = [
+                {"time_s": trace.time_s[frame], "scored": trace.mask[frame], "jpeg": _base64(jpeg)}
+                for frame, jpeg in zip(frames, jpegs, strict=True)
+            ]
+        worst.append({**each, "thumbnails": thumbnails})
+    return worst
 
 
 def _picture(path: pathlib.Path, content: bytes, alt: str) -> dict[str, Any]:
@@ -212,12 +211,6 @@ def _picture(path: pathlib.Path, content: bytes, alt: str) -> dict[str, Any]:
     path.write_bytes(content)
     width, height = struct.unpack(">II", content[16:24])
     return {"alt": alt, "width": width, "height": height, "png": _base64(content)}
-
-
-def _summary(scores: Mapping[str, float] | None) -> str:
-    if not scores:
-        return "not scored"
-    return ", ".join(f"{metric.upper()} {_score(scores[metric])}" for metric in SUMMARY)
 
 
 def _score(value: float | None) -> str:

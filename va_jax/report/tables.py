@@ -97,7 +97,11 @@ def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
     for dim, rows in metrics_table["scores"].items():
         for name, row in rows.items():
             if row["undefined"]:
-                where = "" if name == "pooled" else f"in {row['undefined']} of {row['recordings']} recordings "
+                where = (
+                    ""
+                    if name == "pooled"
+                    else f"in {row['undefined']} of {row['recordings']} recordings "
+                )
                 yield (
                     f"{dim}, {_label(name)}: {where}prediction and label are the same constant; "
                     "their CCC is 0/0 and counts as 0"
