@@ -132,6 +132,18 @@ def number(cell: str) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
+def require_number(path: pathlib.Path, line: int, name: str, cell: str) -> float:
+    """Return the finite number in a cell, see `number`.
+
+    Raises:
+        InputError: there is none; names the file, the line, the column `name` and the cell.
+    """
+    value = number(cell)
+    if value is None:
+        raise InputError(f"{path}: line {line}: {name} {cell!r} is not a number; correct the file")
+    return value
+
+
 def split_cells(line: str, delimiter: str) -> list[str]:
     """Split one line of a csv file into cells without quotes and surrounding blanks."""
     cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
