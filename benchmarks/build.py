@@ -30,9 +30,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from tfds_builders.material import Recording
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder as synthetic
 from tfds_builders.synthetic_faces.render import render
-from tfds_builders.writer import Recording
 from va_jax import faces
 from va_jax.video import jpeg
 from va_jax.video.read import read_frames

@@ -18,9 +18,9 @@ import av
 import numpy as np
 
 import va_jax
+from tfds_builders.material import Recording
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder as synthetic
 from tfds_builders.synthetic_faces.render import render
-from tfds_builders.writer import Recording
 from va_jax.predict import preprocessing, selftest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -1,6 +1,7 @@
-"""The targets of one recording, and which of them falls on which frame: by number or by time."""
+"""The targets of one recording, and the frames they belong to: by frame number or by time."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,36 +13,37 @@ from va_jax.types import LABEL_RANGE, InputError
 class TimedLabels:
     """Targets over time, at any rate."""
 
-    time_s: np.ndarray  # float64 [rows], rising
+    time_s: np.ndarray  # float64 [rows], increasing
     values: np.ndarray  # float64 [rows, dims], NaN where unlabelled
-    raters: tuple[np.ndarray, ...] = ()  # per dim float64 [raters, rows], where they are known
+    raters: tuple[np.ndarray, ...] = ()  # per dim float64 [raters, rows], if they are known
     max_gap_s: float = 1.0  # rows further apart are not interpolated
 
     @property
     def step_s(self) -> float:
+        """Return the median distance of two rows."""
         return float(np.median(np.diff(self.time_s)))
 
     def at(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Float[np.ndarray, "frames dims"]:
-        """The targets of frames with these numbers and times, by their times."""
+        """Return the targets of frames at these times, see `resample`."""
         return resample(self.time_s, self.values, time_s.astype(np.float64), self.max_gap_s)
 
     def covers(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Bool[np.ndarray, "frames"]:
-        """Which frames lie between the first and the last row, valid or not."""
+        """Return whether each frame lies between the first and the last row, valid or not."""
         reach = self.step_s / 2 + 1e-9
         return (time_s >= self.time_s[0] - reach) & (time_s <= self.time_s[-1] + reach)
 
     def unused(self, number: tuple[int, int], time_s: tuple[float, float]) -> int:
-        """Rows that fall on no frame, given the first and the last frame's number and time."""
+        """Count the rows that fall on no frame, given number and time of the first and last one."""
         reach = self.step_s / 2 + 1e-9
         inside = (self.time_s >= time_s[0] - reach) & (self.time_s <= time_s[1] + reach)
         return int((~inside).sum())
 
     def describe(self) -> str:
-        """Where the rows lie, for an error."""
+        """Say where the rows lie, for an error."""
         first, last = self.time_s[0], self.time_s[-1]
         return (
             f"span {first:g} to {last:g} s, {self.step_s:g} s apart (max_gap_s={self.max_gap_s:g})"
@@ -50,16 +52,16 @@ class TimedLabels:
 
 @dataclasses.dataclass(frozen=True)
 class NumberedLabels:
-    """Targets of frames that are called by number."""
+    """Targets of frames identified by their number."""
 
-    number: np.ndarray  # int64 [rows], rising
+    number: np.ndarray  # int64 [rows], increasing
     values: np.ndarray  # float64 [rows, dims], NaN where unlabelled
     raters: tuple[np.ndarray, ...] = ()  # as in TimedLabels
 
     def at(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Float[np.ndarray, "frames dims"]:
-        """The targets of frames with these numbers, NaN where no row has the number."""
+        """Return the targets of frames with these numbers, NaN where no row has the number."""
         row = np.minimum(np.searchsorted(self.number, number), len(self.number) - 1)
         same = self.number[row] == number
         return np.where(same[:, None], self.values[row], np.nan).astype(np.float32)
@@ -67,15 +69,15 @@ class NumberedLabels:
     def covers(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Bool[np.ndarray, "frames"]:
-        """Which frames have a row, valid or not."""
+        """Return whether each frame has a row, valid or not."""
         return np.isin(number, self.number)
 
     def unused(self, number: tuple[int, int], time_s: tuple[float, float]) -> int:
-        """Rows that fall on no frame, given the first and the last frame's number and time."""
+        """Count the rows that fall on no frame, given number and time of the first and last one."""
         return int(((self.number < number[0]) | (self.number > number[1])).sum())
 
     def describe(self) -> str:
-        """Where the rows lie, for an error."""
+        """Say where the rows lie, for an error."""
         return f"are those of frames {self.number[0]} to {self.number[-1]}"
 
 
@@ -85,19 +87,23 @@ Labels = TimedLabels | NumberedLabels
 def to_label_range(
     values: Float[np.ndarray, "*shape"], source: tuple[float, float]
 ) -> Float[np.ndarray, "*shape"]:
-    """Values of the range `source` (lowest, highest), linearly in LABEL_RANGE."""
+    """Map values from the range `source` (lowest, highest) linearly to LABEL_RANGE."""
     low, high = LABEL_RANGE
     return low + (values - source[0]) * ((high - low) / (source[1] - source[0]))
 
 
 def check_range(
-    path: object,
+    path: pathlib.Path,
     values: Float[np.ndarray, "rows"],
     lines: list[int],
     name: str,
     source: tuple[float, float],
 ) -> None:
-    """Raises InputError that names the first value outside `source`, its file and its line."""
+    """Refuse values outside the range `source` (lowest, highest); NaN is allowed.
+
+    Raises:
+        InputError: names the file, the line (from `lines`) and the first such value.
+    """
     outside = (values < source[0]) | (values > source[1])
     if outside.any():
         at = int(np.argmax(outside))
@@ -113,11 +119,17 @@ def resample(
     frame_s: Float[np.ndarray, "frames"],
     max_gap_s: float,
 ) -> Float[np.ndarray, "frames dims"]:
-    """The labels at the frames' times (seconds), linear between neighbouring rows; float32.
+    """Return the labels at the frames' times, linear between neighbouring rows; float32.
 
-    Nothing is interpolated towards an unlabelled row, over more than `max_gap_s`, or beyond the
-    first and last row; there a frame takes the nearest row's value within half a label step (the
-    median distance of rows), else NaN.
+    Nothing is interpolated next to an unlabelled row, across more than `max_gap_s`, or beyond the
+    first and last row. There a frame takes the value of the nearest row if that is at most half a
+    label step (the median distance of rows) away, else NaN.
+
+    Args:
+        label_s: times of the rows, seconds, increasing.
+        values: NaN where unlabelled.
+        frame_s: times of the frames, seconds.
+        max_gap_s: seconds.
     """
     if len(label_s) < 2:
         raise ValueError(f"resampling needs 2 label rows, got {len(label_s)}")

@@ -1,4 +1,4 @@
-"""The pictures a recording is made of, numbered: frames of a video, or images in a folder."""
+"""The numbered pictures of a recording: frames of a video, or images in a folder."""
 
 import pathlib
 from collections.abc import Iterator
@@ -9,22 +9,22 @@ import numpy as np
 import simplejpeg
 from jaxtyping import Float, Int
 
-from tfds_builders.points import numbered_files
-from tfds_builders.writer import Tally
+from tfds_builders.material import Tally
+from tfds_builders.trees import numbered_files
 from va_jax.types import InputError
 from va_jax.video.read import read_frames
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 REPEAT = 0.2
-"""Two pictures are the same when an eighth of their size differs by less, in grey levels of 255 on
-average. Ours: of two talking faces at 640x360, each frame stored twice, repeats differed by at most
-.17 and new frames by .25 or more in MPEG-4 at 4 Mbit/s and H.264 at CRF 23; at a quarter of the
-rate the two overlap."""
+"""A picture repeats the one before if the two, shrunk to an eighth, differ by less on average, in
+grey levels of 255 (our choice). In two videos of talking faces at 640x360 that store each frame
+twice, repeats differed by at most 0.17 and new frames by at least 0.25, in MPEG-4 at 4 Mbit/s and
+H.264 at CRF 23; at a quarter of the bit rate the two ranges overlap."""
 
 
 class Picture(NamedTuple):
-    """One picture, or its place where it is missing."""
+    """One picture; a missing one keeps its place."""
 
     number: int
     time_s: float
@@ -32,11 +32,11 @@ class Picture(NamedTuple):
 
 
 def numbered_images(folder: pathlib.Path) -> dict[int, pathlib.Path]:
-    """{frame number: image}, rising; the number is the last run of digits in the name."""
+    """Return {frame number: image}, sorted; the number is the last run of digits in the name."""
     images = numbered_files(folder, *SUFFIXES)
     if not images:
         raise InputError(
-            f"{folder}: holds no .jpg or .png; list the folder of one track, a row for each track"
+            f"{folder}: contains no .jpg or .png; give the folder of one track, with its images"
         )
     return images
 
@@ -49,9 +49,10 @@ def of_video(
     tally: Tally | None = None,
     grid_fps: float | None = None,
 ) -> Iterator[Picture]:
-    """The frames of a video, numbered as `frame_number` tells; without `repeats` those that differ.
+    """Yield the frames of a video, at most `max_side` pixels long, numbered by `frame_number`.
 
-    A repeated frame keeps its number for itself, and is counted in `tally` as `repeats_dropped`.
+    Without `repeats`, a frame that repeats the one before is left out, and counted in `tally` as
+    `repeats_dropped`; no other frame gets its number.
     """
     before = None
     for index, (time_s, image) in enumerate(read_frames(path, max_side)):
@@ -72,10 +73,10 @@ def frame_number(
     first: int,
     grid_fps: float | None,
 ) -> Int[np.ndarray, "*frames"]:
-    """Numbers of frames of a video: counted from `first`, or with `grid_fps` by their times.
+    """Return the numbers of a video's frames: counted from `first` or, with `grid_fps`, by time.
 
-    Such a grid stands where a file leaves out frames: the container may store a repeated one as an
-    empty packet, of which the decoder shows nothing.
+    Counting goes wrong if a file leaves out frames: a container may store a repeated frame as an
+    empty packet, which the decoder skips.
     """
     return np.add(first, index if grid_fps is None else np.rint(time_s * grid_fps).astype(int))
 
@@ -83,7 +84,7 @@ def frame_number(
 def of_folder(
     folder: pathlib.Path, fps: float, first: int, last: int, max_side: int | None = None
 ) -> Iterator[Picture]:
-    """The images numbered `first` to `last`, `fps` to the second; missing ones keep their place."""
+    """Yield the images numbered `first` to `last` at `fps` frames per second, missing ones too."""
     images = numbered_images(folder)
     for number in range(first, last + 1):
         image = read_image(images[number]) if number in images else None
@@ -94,12 +95,12 @@ def of_folder(
 
 
 def read_image(path: pathlib.Path) -> np.ndarray:
-    """The pixels of a JPEG or PNG, uint8 [height, width, 3] RGB."""
+    """Return the pixels of a JPEG or PNG, uint8 [height, width, 3] RGB."""
     return decode_image(path, read_bytes(path))
 
 
 def read_bytes(path: pathlib.Path) -> bytes:
-    """The bytes of an image file; raises InputError where it cannot be read."""
+    """Return the bytes of an image file; raise InputError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -107,16 +108,17 @@ def read_bytes(path: pathlib.Path) -> bytes:
 
 
 def decode_image(path: pathlib.Path, data: bytes) -> np.ndarray:
-    """The pixels of the file's bytes; raises InputError that names `path` where they are torn."""
+    """Return the pixels in a file's bytes, uint8 RGB; raise InputError if they do not decode."""
     if path.suffix.lower() == ".png":
-        is_png = data.startswith(b"\x89PNG")  # OpenCV raises on an empty file
         image = None
-        if is_png:
+        if data.startswith(b"\x89PNG"):  # OpenCV raises on an empty file
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         if image is None:
-            raise InputError(f"{path}: is no readable PNG; replace it or delete it")
+            raise InputError(f"{path}: not a readable PNG; replace it or delete it")
         return image
     try:
         return simplejpeg.decode_jpeg(data, colorspace="RGB")
     except ValueError as error:
-        raise InputError(f"{path}: is no readable JPEG ({error}); delete it") from error
+        raise InputError(
+            f"{path}: not a readable JPEG ({error}); replace it or delete it"
+        ) from error

@@ -1,4 +1,4 @@
-"""Several raters of one trace: their fusion into one, and how far they agree."""
+"""Several raters of one trace: fuse them into one, and measure how far they agree."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,22 +11,24 @@ from va_jax.types import LABEL_RANGE, InputError
 
 
 def fuse_raters(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "rows"]:
-    """One trace from several raters', as AVEC 2016 makes the gold standard of RECOLA.
+    """Fuse several raters' traces into one, as AVEC 2016 makes the gold standard of RECOLA.
 
-    The mean of the raters' traces, each freed of its own mean, plus the mean of those means
-    weighted by w_r, the mean CCC of rater r with the others; clipped to LABEL_RANGE. Ours: weights
-    below 0 count as 0, all-zero weights as equal, and a rater is left out of the rows it lacks.
+    Each trace is centred by its own mean. The result is the mean of the centred traces, plus the
+    mean of the raters' means weighted by w_r, the mean CCC of rater r with the others, and clipped
+    to LABEL_RANGE. Our choice: weights below 0 count as 0, weights that are all 0 as equal, and a
+    rater does not count in rows it left unlabelled.
     """
     raters = len(values)
     if raters == 1:
         return values[0]
     known = np.isfinite(values)
     if not known.any(1).all():
-        raise InputError(f"rater {int(np.argmin(known.any(1))) + 1} of {raters} labelled nothing")
+        rater = int(np.argmin(known.any(1))) + 1
+        raise InputError(f"rater {rater} of {raters} labelled nothing; remove its column")
     weights = np.zeros(raters)
-    for r in range(raters):
-        others = [_ccc(values[r], values[o]) for o in range(raters) if o != r]
-        weights[r] = max(0.0, float(np.mean(others)))
+    for rater in range(raters):
+        others = [_ccc(values[rater], values[other]) for other in range(raters) if other != rater]
+        weights[rater] = max(0.0, float(np.mean(others)))
     if not weights.any():
         weights[:] = 1
     means = np.nanmean(values, axis=1)
@@ -38,7 +40,7 @@ def fuse_raters(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "
 
 
 def _ccc(a: Float[np.ndarray, "rows"], b: Float[np.ndarray, "rows"]) -> float:
-    """Lin's concordance over the rows both raters labelled; 0 where both are constant."""
+    """Return Lin's CCC over the rows that both raters labelled; 0 if both are constant."""
     both = np.isfinite(a) & np.isfinite(b)
     if not both.any():
         return 0.0
@@ -48,9 +50,10 @@ def _ccc(a: Float[np.ndarray, "rows"], b: Float[np.ndarray, "rows"]) -> float:
 
 
 def pair_sums(raters: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "pairs 6"]:
-    """Of every pair of raters n, sum a, sum b, sum a a, sum b b, sum a b over the rows both have.
+    """Return for each pair of raters a, b: n, and the sums of a, b, a a, b b and a b.
 
-    Pairs come in the order of `itertools.combinations`; the sums of recordings add up.
+    The sums run over the rows that both labelled, so those of several recordings can be added.
+    Pairs are in the order of `itertools.combinations`.
     """
     sums = []
     for a, b in itertools.combinations(raters, 2):
@@ -60,24 +63,25 @@ def pair_sums(raters: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "pa
     return np.array(sums, np.float64).reshape(-1, 6)
 
 
-def agreement(
-    recordings: Sequence[Sequence[Sequence[Sequence[float]]]], dims: Sequence[str]
-) -> dict[str, Any]:
-    """{dim: {raters, pairwise_ccc, mean_ccc}} from the `pair_sums` [dims] of each recording.
+def agreement(recordings: Sequence[Sequence[np.ndarray]], dims: Sequence[str]) -> dict[str, Any]:
+    """Measure how far raters agree, from the `pair_sums` of each recording and dimension.
 
-    The CCC of each pair is pooled over all recordings, as a model's is; its mean is what a human
-    would score against another. Recordings whose number of raters differs from the most common one
-    are left out; `recordings` says how many remain.
+    The CCC of each pair is pooled over all recordings, like that of a model; the mean over pairs is
+    the score of one human against another. Recordings whose number of raters differs from the most
+    common one are left out.
+
+    Returns:
+        {dim: {`raters`, `recordings` (those used), `pairwise_ccc`, `mean_ccc`}}.
     """
     result = {}
     for index, dim in enumerate(dims):
-        sums = [np.array(each[index]).reshape(-1, 6) for each in recordings]
+        sums = [each[index].reshape(-1, 6) for each in recordings]
         counts = [len(each) for each in sums if len(each)]
         if not counts:
             continue
         pairs = max(sorted(set(counts)), key=counts.count)
         used = [each for each in sums if len(each) == pairs]
-        ccc = [_pooled_ccc(*row) for row in np.sum(used, axis=0)]
+        ccc = [_pooled_ccc(row) for row in np.sum(used, axis=0)]
         result[dim] = {
             "raters": round((1 + np.sqrt(1 + 8 * pairs)) / 2),
             "recordings": len(used),
@@ -87,7 +91,8 @@ def agreement(
     return result
 
 
-def _pooled_ccc(n: float, a: float, b: float, aa: float, bb: float, ab: float) -> float:
+def _pooled_ccc(sums: Float[np.ndarray, "6"]) -> float:
+    n, a, b, aa, bb, ab = sums
     if not n:
         return 0.0
     variances = aa / n - (a / n) ** 2 + bb / n - (b / n) ** 2

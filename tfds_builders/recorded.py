@@ -1,4 +1,4 @@
-"""What all sets of recorded faces share: a builder says where things lie, this does the rest."""
+"""The base of builders of recorded faces: a builder finds and reads files, this does the rest."""
 
 import abc
 import dataclasses
@@ -9,19 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from tfds_builders import common, cutting, raters, splits
-from tfds_builders.cutting import Material
-from tfds_builders.writer import Extract, Recording, Tally
-from va_jax import faces
-from va_jax.types import CLIP_FRAMES, DIMS, Clip, InputError
-from va_jax.video import jpeg
+from tfds_builders import base, crops, raters, splits
+from tfds_builders.material import Material, Recording, Tally
+from tfds_builders.parts import Extract
+from va_jax.types import CLIP_FRAMES, Clip, InputError
 
 Read = Callable[[Recording, Any], Material]
-"""`read(recording, builder_config)`: its files, its labels parsed; nothing is decoded."""
-
-SIZES = (112, 96, 224)
+"""`read(recording, builder_config)` parses the labels of a recording, but decodes no picture."""
 
 ALIGNMENT = {
     "crops": "none",
@@ -33,124 +28,43 @@ ALIGNMENT["detect"] = ALIGNMENT["landmarks"]
 ALIGNMENT["auto"] = f"videos: {ALIGNMENT['detect']}; crop folders: none"
 
 
-@dataclasses.dataclass
-class RecordedConfig(tfds.core.BuilderConfig):
-    """Options of all sets of recorded faces; `--config_options key=value` sets them."""
-
-    FACES: ClassVar[tuple[str, ...]] = ("detect",)  # legal values of `faces`
-
-    size: int = 112  # side of the crops, pixels
-    faces: str = "detect"  # what a face is cut by: see cutting.Material
-    dims: tuple[str, ...] = DIMS  # targets to read from the label files
-    margin: float = 0.0  # around boxes, share of the longer side, on each end
-    detect_every: int = 1  # frames from one search for faces to the next
-    min_face: int = 40  # smallest face searched for, pixels of the decoded frame
-    max_side: int = 1280  # larger videos are shrunk to this before the search, pixels
-    no_face: str = "refuse"  # or "mask": keep a recording that never shows a face, as black crops
-    jpeg_quality: int = jpeg.QUALITY
-    max_gap_s: float = 1.0  # labels joined by time: rows further apart are not interpolated
-    seed: int = 0  # of the split where it is drawn
-    folds: int = 0  # 0: one split; else fold number `fold` of so many is the test split
-    fold: int = 0
-
-    def __post_init__(self):
-        for name in ("size", "detect_every", "min_face", "max_side", "max_gap_s"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}={getattr(self, name)} must be above 0")
-        if not 1 <= self.jpeg_quality <= 100:
-            raise InputError(f"jpeg_quality={self.jpeg_quality} is outside 1 to 100")
-        if self.margin < 0:
-            raise InputError(f"margin={self.margin} must be 0 or above")
-        for name, legal in (("no_face", ("refuse", "mask")), ("faces", self.FACES)):
-            if getattr(self, name) not in legal:
-                raise InputError(f"{name}={getattr(self, name)!r} is none of {', '.join(legal)}")
-        if not self.dims or len(set(self.dims)) < len(self.dims):
-            raise InputError(f"dims={','.join(self.dims)} must name each target once")
-        if self.folds and not (self.folds >= 3 and 0 <= self.fold < self.folds):
-            raise InputError(
-                f"folds={self.folds}, fold={self.fold}: give 3 folds or more, and a fold below that"
-            )
-
-    @property
-    def points(self) -> int:
-        """Landmarks that are stored with each frame."""
-        return faces.DETECTED_POINTS if self.faces == "detect" else 0
-
-
-def named_configs(
-    config: type[RecordedConfig],
-    variants: Mapping[str, Mapping[str, Any]],
-    sizes: Sequence[int] = SIZES,
-    folds: int = 0,
-) -> list[RecordedConfig]:
-    """`SIZE`, `SIZE_VARIANT` and, with `folds`, these with `_foldK`; variant "" has no name."""
-    result = []
-    for variant, size in itertools.product(variants, sizes):
-        for fold in (None, *range(folds)):
-            given = {"size": size, **variants[variant]}
-            words = [str(size), *([variant] if variant else [])]
-            if fold is not None:
-                given |= {"folds": folds, "fold": fold}
-                words.append(f"fold{fold}")
-            facts = (f"{key} {value}" for key, value in given.items())
-            name, description = "_".join(words), "Crops: " + ", ".join(facts)
-            result.append(config(name=name, description=description, **given))
-    return result
-
-
-def _extract(
-    read: Read, recording: Recording, config: Any, tally: Tally
-) -> tuple[float, Iterator[Clip]]:
-    material = read(recording, config)
-    fps, cuts = cutting.cut(material, config, config.points, tally)
-    return fps, common.clips(_labelled(cuts, material, config, tally))
-
-
-def _labelled(
-    cuts: Iterator[cutting.Cut], material: Material, config: Any, tally: Tally
-) -> Iterator[common.Frame]:
-    """Tallies: `rows` of the label files, `rows_invalid` (unlabelled), `rows_unused`."""
-    labels, first, last, matched = material.labels, None, None, False
-    while chunk := list(itertools.islice(cuts, CLIP_FRAMES)):
-        number = np.array([each.number for each in chunk])
-        time_s = np.array([each.time_s for each in chunk])
-        target = np.full((len(chunk), len(config.dims)), np.nan, np.float32)
-        if labels is not None:
-            target = labels.at(number, time_s)
-            matched |= bool(np.isfinite(target).any())
-        first = first or (int(number[0]), float(time_s[0]))
-        last = (int(number[-1]), float(time_s[-1]))
-        for each, row in zip(chunk, target, strict=True):
-            points = each.landmarks if len(each.landmarks) else None
-            yield common.Frame(each.jpeg, row, each.face, each.time_s, points)
-    if labels is None or last is None:
-        return
-    tally["rows"] += len(labels.values)
-    tally["rows_invalid"] += int((~np.isfinite(labels.values).all(1)).sum())
-    tally["rows_unused"] += labels.unused((first[0], last[0]), (first[1], last[1]))
-    if not matched and np.isfinite(labels.values).any():
-        raise InputError(
-            f"{material.pictures}: no label falls on its frames {first[0]} to {last[0]}, "
-            f"{first[1]:g} to {last[1]:g} s; labels {labels.describe()}"
-        )
-
-
-class RecordedBuilder(common.TrackBuilder, skip_registration=True):
+class RecordedBuilder(base.TrackBuilder, skip_registration=True):
     """A builder of recorded faces.
 
-    It sets `read` (a staticmethod, see `Read`) and defines `scan` and `labels_facts`; its config is
-    a RecordedConfig.
+    A subclass sets `read` (a staticmethod, see `Read`) and defines `scan` and `labels_facts`; its
+    config is a RecordedConfig.
     """
 
     read: ClassVar[Read]
-    fractions: ClassVar[Mapping[str, float]] = {"train": 0.7, "dev": 0.15, "test": 0.15}  # ours
+    fractions: ClassVar[Mapping[str, float]] = {  # shares of drawn splits (our choice)
+        "train": 0.7,
+        "dev": 0.15,
+        "test": 0.15,
+    }
     expected: ClassVar[Mapping[str, int]] = {}  # recordings of the published set, by split or "all"
     late_options = ("no_face", "seed", "folds", "fold")
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self._pair_sums: dict[str, list[np.ndarray]] = {}  # track -> by dimension, as it was read
+        self._pair_sums: dict[str, list[np.ndarray]] = {}  # {track: sums of each dimension}
         self._drawn = False
+
+    @abc.abstractmethod
+    def scan(self, manual_dir: pathlib.Path) -> list[Recording]:
+        """Return all recordings of the tree in order, `split` empty where it is to be drawn.
+
+        Raises:
+            InputError: the tree is not of this set.
+        """
+
+    @property
+    @abc.abstractmethod
+    def labels_facts(self) -> dict[str, Any]:
+        """Return facts about the labels: `source` (annotation), `range` (in the files), `join`."""
+
+    def splitting_units(self, recordings: Sequence[Recording]) -> dict[str, str]:
+        """Return {subject: unit that stays in one split}; by default each subject is a unit."""
+        return {each.subject_id: each.subject_id for each in recordings}
 
     @property
     def extract(self) -> Extract:
@@ -175,26 +89,12 @@ class RecordedBuilder(common.TrackBuilder, skip_registration=True):
             "jpeg_quality": config.jpeg_quality,
         }
 
-    @abc.abstractmethod
-    def scan(self, manual_dir: pathlib.Path) -> list[Recording]:
-        """All recordings of the tree in order, `split` empty where it is to be drawn.
-
-        Raises InputError where the tree is not of this set.
-        """
-
-    @property
-    @abc.abstractmethod
-    def labels_facts(self) -> dict[str, Any]:
-        """For the metadata: `source` (which annotation), `range` (of the files), `join`."""
-
-    def splitting_units(self, recordings: Sequence[Recording]) -> dict[str, str]:
-        """{subject: the unit that must not be parted}; default: the subject."""
-        return {each.subject_id: each.subject_id for each in recordings}
-
-    def recordings(self, manual_dir: pathlib.Path) -> dict[str, list[Recording]]:
-        found = [self._read_through(each) for each in self.scan(manual_dir)]
-        open_ones = [each for each in found if not each.split]
-        drawn = self._draw(open_ones) if open_ones else {}
+    def recordings(self, manual_dir: pathlib.Path | None) -> dict[str, list[Recording]]:
+        if manual_dir is None:
+            raise InputError(f"{self.name} needs the folder of its source material; name it")
+        found = [self._with_problem(each) for each in self.scan(manual_dir)]
+        without_split = [each for each in found if not each.split]
+        drawn = self._draw(without_split) if without_split else {}
         self._drawn = bool(drawn)
         result: dict[str, list[Recording]] = {}
         for each in found:
@@ -202,8 +102,8 @@ class RecordedBuilder(common.TrackBuilder, skip_registration=True):
             result.setdefault(split, []).append(dataclasses.replace(each, split=split))
         return result
 
-    def _read_through(self, recording: Recording) -> Recording:
-        """The recording with the `problem` that reading its labels shows, before any decoding."""
+    def _with_problem(self, recording: Recording) -> Recording:
+        """Read the labels before anything is decoded; return the recording with their problem."""
         if recording.problem:
             return recording
         try:
@@ -238,7 +138,7 @@ class RecordedBuilder(common.TrackBuilder, skip_registration=True):
             )
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
-        """`labels`, `splits`, and `rater_agreement` [split] where there are several raters."""
+        """Return `labels`, `splits` and, where there are several raters, `rater_agreement`."""
         agreement = {}
         for split, each in recordings.items():
             ids = [recording.track_id for recording in each]
@@ -252,3 +152,43 @@ class RecordedBuilder(common.TrackBuilder, skip_registration=True):
             "splits": {"drawn": self._drawn, **(drawn if self._drawn else {})},
             "rater_agreement": agreement,
         }
+
+
+def _extract(
+    read: Read, recording: Recording, config: Any, tally: Tally
+) -> tuple[float, Iterator[Clip]]:
+    material = read(recording, config)
+    fps, cuts = crops.cut(material, config, config.points, tally)
+    return fps, base.clips(_label_frames(cuts, material, len(config.dims), tally))
+
+
+def _label_frames(
+    cuts: Iterator[crops.Cut], material: Material, dims: int, tally: Tally
+) -> Iterator[base.Frame]:
+    """Join the labels to the frames.
+
+    Tallies: `rows` of the label files, `rows_invalid` (unlabelled), `rows_unused` (on no frame).
+    """
+    labels, first, last, matched = material.labels, None, None, False
+    while chunk := list(itertools.islice(cuts, CLIP_FRAMES)):
+        number = np.array([each.number for each in chunk])
+        time_s = np.array([each.time_s for each in chunk])
+        target = np.full((len(chunk), dims), np.nan, np.float32)
+        if labels is not None:
+            target = labels.at(number, time_s)
+            matched |= bool(np.isfinite(target).any())
+        first = first or (int(number[0]), float(time_s[0]))
+        last = (int(number[-1]), float(time_s[-1]))
+        for each, row in zip(chunk, target, strict=True):
+            points = each.landmarks if len(each.landmarks) else None
+            yield base.Frame(each.jpeg, row, each.face, each.time_s, points)
+    if labels is None or first is None or last is None:
+        return
+    tally["rows"] += len(labels.values)
+    tally["rows_invalid"] += int((~np.isfinite(labels.values).all(1)).sum())
+    tally["rows_unused"] += labels.unused((first[0], last[0]), (first[1], last[1]))
+    if not matched and np.isfinite(labels.values).any():
+        raise InputError(
+            f"{material.pictures}: no label falls on its frames {first[0]} to {last[0]}, "
+            f"{first[1]:g} to {last[1]:g} s; labels {labels.describe()}"
+        )

@@ -5,26 +5,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
-from array_record.python import array_record_module
+from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
 from tensorflow_datasets.core.naming import ShardedFileTemplate
 
 SHARD_BYTES = 256 * 2**20
-"""Target size of a shard (ours)."""
+"""Target size of a shard (our choice)."""
 
 OPTIONS = "group_size:1,zstd:-1"
-"""Of ArrayRecord: every record can be read alone. What shrinks are the tables that each JPEG
-repeats, a seventh of a crop; the usual level 3 gains .3% more in five times the time."""
+"""ArrayRecord options: every record can be read alone. Compression removes the tables that each
+JPEG repeats, a seventh of a crop; the usual level 3 gains 0.3 % more in five times the time."""
 
 BATCH = 16
-"""Records that are held at once."""
+"""Records held in memory at once."""
 
 
 def write_split(
     rows: Sequence[Mapping[str, Any]], template: ShardedFileTemplate
 ) -> tfds.core.SplitInfo:
-    """Writes the records of the parts (rows of `writer.extract_all`) as equal shards.
+    """Write the records of the parts as shards with equal numbers of records.
 
-    The same rows give the same bytes, in any process.
+    The same rows give the same bytes, whichever process writes them.
+
+    Args:
+        rows: the rows of the parts, from `parts.extract_all`.
+        template: the names of the shards of this split.
     """
     records = sum(row["records"] for row in rows)
     count = min(records, -(-sum(row["bytes"] for row in rows) // SHARD_BYTES))
@@ -37,9 +41,11 @@ def write_split(
             writer.write(record)
         writer.close()
         size += path.stat().length
-    lengths = [stop - start for start, stop in itertools.pairwise(edges)]
     return tfds.core.SplitInfo(
-        name=template.split, shard_lengths=lengths, num_bytes=size, filename_template=template
+        name=str(template.split),
+        shard_lengths=[stop - start for start, stop in itertools.pairwise(edges)],
+        num_bytes=size,
+        filename_template=template,
     )
 
 

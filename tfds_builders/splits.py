@@ -1,4 +1,4 @@
-"""Splits in which no subject appears twice, the same on every machine."""
+"""Splits that share no subject, drawn in the same way on every machine."""
 
 import functools
 import hashlib
@@ -15,15 +15,26 @@ def subject_disjoint_splits(
     fractions: Mapping[str, float],
     strata: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """{subject: split}, each subject in one split; `subjects` may repeat and come in any order.
+    """Assign each subject to one split.
 
-    Subjects are ordered by a hash of seed and name, so the result depends on neither their order
-    nor a random generator's version. Each stratum (`strata`: {subject: name}) is shared out by the
-    fractions, rounding so that the totals stay right; of N splits, the first min(N, subjects) in
-    the order of `fractions` get at least one subject, taken from the largest.
+    Subjects are sorted by a hash of seed and name, so the result depends neither on their order nor
+    on the version of a random generator. Each stratum is divided by the fractions, rounded so that
+    the totals stay right. Of N splits, the first min(N, subjects) in the order of `fractions` get
+    at least one subject, taken from the largest.
+
+    Args:
+        subjects: names, in any order, possibly repeated.
+        seed: another seed gives other splits.
+        fractions: {split: share}; the shares sum to 1.
+        strata: {subject: stratum}, such as the culture; None: all are in one stratum.
+
+    Returns:
+        {subject: split}.
     """
     if any(share < 0 for share in fractions.values()) or not np.isclose(sum(fractions.values()), 1):
-        raise InputError(f"split fractions {dict(fractions)} are not shares that sum to 1")
+        raise InputError(
+            f"split fractions {dict(fractions)} are not shares that sum to 1; correct them"
+        )
     wanted = {split: share for split, share in fractions.items() if share > 0}
     by_stratum: dict[str, list[str]] = {}
     for subject in sorted(set(subjects), key=functools.partial(_draw, seed)):
@@ -36,7 +47,7 @@ def subject_disjoint_splits(
         owed = {split: wanted[split] * total - len(members[split]) for split in wanted}
         shares = {split: max(0, int(owed[split] + 1e-9)) for split in wanted}
         while sum(shares.values()) > len(queue):
-            shares[max(shares, key=shares.get)] -= 1
+            shares[max(shares, key=shares.__getitem__)] -= 1
         while sum(shares.values()) < len(queue):
             shares[max(shares, key=lambda split: owed[split] - shares[split])] += 1
         for split, share in shares.items():
@@ -56,10 +67,11 @@ def fold_splits(
     fold: int,
     strata: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """{subject: split} of one of `folds` cross-validation rounds.
+    """Return {subject: split} of one of `folds` cross-validation rounds.
 
-    Subjects are shared out evenly as in `subject_disjoint_splits`. Fold number `fold` is test, the
-    next one (after the last, the first) dev, the rest train; over all rounds everyone is test once.
+    Subjects are divided evenly, as in `subject_disjoint_splits`. Fold number `fold` is test, the
+    next one (the first after the last) is dev, the rest train. Over all rounds every subject is in
+    test once.
     """
     shares = {str(number): 1 / folds for number in range(folds)}
     drawn = subject_disjoint_splits(subjects, seed, shares, strata)
@@ -67,10 +79,14 @@ def fold_splits(
     return {subject: named.get(number, "train") for subject, number in drawn.items()}
 
 
-def unparted(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """{subject: unit} so that subjects who share a session, directly or over others, share a unit.
+def linked_subjects(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return {subject: unit}; subjects linked by shared sessions, even indirectly, share a unit.
 
-    `pairs` are (subject, session); a unit goes by its first subject in sorted order.
+    Args:
+        pairs: (subject, session).
+
+    Returns:
+        A unit is named after its first subject in sorted order.
     """
     unit: dict[str, str] = {}
     members: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Extract many recordings side by side: in worker processes, or as a job of Apache Beam."""
+"""Extract many recordings in parallel: in worker processes, or as an Apache Beam job."""
 
 import concurrent.futures
 import functools
@@ -8,26 +8,23 @@ import os
 import pathlib
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Sequence
 
-from tfds_builders.writer import Run, Task
+from tfds_builders.parts import Row, Run, Task, Work
 from va_jax.types import InputError
 
-Work = Callable[..., dict[str, Any]]
+Finished = Generator[tuple[pathlib.Path, Row], None, None]
 
 
 def processes(jobs: int) -> Run:
-    """Shares the work among `jobs` processes of this machine; 1 stays in this process.
+    """Share the work among `jobs` processes of this machine; 1 stays in this process.
 
-    The first bug stops the build once the recordings that were begun are done.
+    A bug stops the build once the recordings in progress are done.
     """
     return functools.partial(_in_processes, jobs=jobs)
 
 
-def _in_processes(
-    work: Work, tasks: Sequence[Task], jobs: int
-) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
+def _in_processes(work: Work, tasks: Sequence[Task], jobs: int) -> Finished:
     if jobs == 1:
         for task in tasks:
             yield task[1], work(*task)
@@ -40,42 +37,40 @@ def _in_processes(
             yield futures[future], future.result()
     except concurrent.futures.process.BrokenProcessPool as error:
         raise InputError(
-            f"a worker process died, out of memory perhaps; lower jobs={jobs}"
+            f"a worker process died, perhaps for lack of memory; lower jobs={jobs}"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _prepare_worker() -> None:
-    """Lets several workers share one accelerator: none of them reserves its whole memory."""
+    """Let several workers share one accelerator: none of them reserves its whole memory."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def beam(flags: Sequence[str]) -> Run:
-    """Hands the work to an Apache Beam runner, chosen by Beam's own `flags` (`--runner=...`).
+    """Hand the work to an Apache Beam runner, chosen by Beam's own `flags` (`--runner=...`).
 
-    Its workers must reach the source tree and the data folder under the same paths as this
-    process, over a shared file system, and have this package installed. The first refusal or row
-    is known once all recordings are done.
+    Its workers need this package, and must reach the source material and the data folder under the
+    same paths as this process, over a shared file system. No row is known before all recordings are
+    done.
     """
     return functools.partial(_in_beam, flags=list(flags))
 
 
-def _in_beam(
-    work: Work, tasks: Sequence[Task], flags: list[str]
-) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
+def _in_beam(work: Work, tasks: Sequence[Task], flags: list[str]) -> Finished:
     try:
         import apache_beam
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
     except ImportError as error:
-        raise InputError("--beam needs Apache Beam; pip install 'va_jax[beam]'") from error
+        raise InputError("--beam needs Apache Beam; run pip install 'va_jax[beam]'") from error
     options = PipelineOptions(flags)
     if options.view_as(StandardOptions).runner is None:
         raise InputError(f"--beam={shlex.join(flags)!r} names no runner; add --runner=DirectRunner")
     try:
         pipeline = apache_beam.Pipeline(options=options)
     except ValueError as error:
-        problem = " ".join(str(error).split())  # several lines long
+        problem = " ".join(str(error).split())  # it has several lines
         raise InputError(f"--beam={shlex.join(flags)!r}: {problem}") from error
     if not tasks:
         return
@@ -85,19 +80,24 @@ def _in_beam(
             _ = (
                 pipeline
                 | "recordings" >> apache_beam.Create(tasks)
-                | "spread" >> apache_beam.Reshuffle()  # else one worker may get them all
+                | "spread" >> apache_beam.Reshuffle()  # or one worker may get them all
                 | "extract" >> apache_beam.Map(_one_in_beam, work, pathlib.Path(refusals))
             )
         for _, part in tasks:
             rows = part.with_suffix(".json"), pathlib.Path(refusals, f"{part.stem}.json")
             row = next((each for each in rows if each.exists()), None)
             if row is None:
-                raise InputError(f"{rows[0]} was left elsewhere by Beam; let its workers share it")
+                raise InputError(
+                    f"{rows[0]}: not found after the Beam job; let its workers share this folder"
+                )
             yield part, json.loads(row.read_text())
 
 
 def _one_in_beam(task: Task, work: Work, refusals: pathlib.Path) -> None:
-    """Rows go by file, finished ones where a restart looks for them: Beam may run a task twice."""
+    """Extract one recording, unless its row is there: Beam may run a task twice.
+
+    Rows are passed on in files, those of finished parts where a restart looks for them.
+    """
     _prepare_worker()
     recording, part = task
     if part.with_suffix(".json").exists():

@@ -1,4 +1,4 @@
-"""The doctor finds every planted fault, tells file and consequence; a clean tree is clean."""
+"""`va_jax inspect` finds every planted fault, names file and consequence; a clean tree passes."""
 
 import json
 import shutil
@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from tests.tfds_builders.layouts import picture, write_text, write_video
-from tfds_builders.build import build, refusals
-from va_jax.cli import inspect
+from tests.tfds_builders.layouts import build, picture, write_text, write_video
+from tfds_builders.build import refusals
+from va_jax.cli import command
 
 FRAMES = 120
 TIMES = np.arange(0, 5, 0.1)
 
 
 def wave(phase, count=FRAMES):
-    """Labels of a recording, unlike those of every other phase."""
+    """Return labels of a recording that differ from those of every other phase."""
     k = np.arange(count)
     return np.round(np.stack([0.8 * np.sin(k / 9 + phase), 0.5 * np.cos(k / 7)], 1), 4).tolist()
 
 
 def noise_crops(folder, seed):
-    """FRAMES crops of coloured squares, which change with the seed and every 30 frames."""
+    """Write FRAMES crops of coloured squares that change with the seed and every 30 frames."""
     folder.mkdir(parents=True)
     for n in range(FRAMES):
         shades = np.random.default_rng([seed, n // 30]).integers(0, 255, (4, 4, 3), dtype=np.uint8)
@@ -42,14 +42,14 @@ def timed(values, times=TIMES):
 
 
 def run(capsys, *arguments):
-    """Exit code and printed lines of the doctor."""
-    code = inspect.main([*map(str, arguments), "--jobs=2"])
+    """Run the command; return its exit code and the printed lines."""
+    code = command.main(["inspect", *map(str, arguments), "--jobs=2"])
     return code, capsys.readouterr().out.splitlines()
 
 
 @pytest.fixture
 def crops(tmp_path):
-    """Aff-Wild2 with three tracks and no fault; returns its top, and the folders of its parts."""
+    """Write Aff-Wild2 with three tracks and no fault; return its top, labels and crops."""
     root = tmp_path / "in"
     labels = root / "annotations" / "VA_Estimation_Challenge"
     for number, split in ((1, "Train_Set"), (2, "Train_Set"), (3, "Validation_Set")):
@@ -66,15 +66,15 @@ def test_a_clean_tree_is_clean(tmp_path, crops, capsys):
     assert lines[3] == "  0.00 hours at 30 frames per second"
     low, high = (round(f(v for n in (1, 2, 3) for v, _ in wave(n)), 3) for f in (min, max))
     assert lines[4] == f"  valence from {low:.3f} to {high:.3f}"
-    assert lines[-1] == "nothing is wrong"
+    assert lines[-1] == "no problems found"
     assert not (tmp_path / "not_yet").exists()
 
 
 def plant_in_crops(root, labels, images):
-    """{text that a line about the fault must hold}, of faults in labels and folders of crops."""
+    """Plant faults in labels and crops; return (check, problem, consequence) of each."""
     train = labels / "Train_Set"
     write_text(train / "absent.txt", rows(wave(11)))
-    names = ("empty", "blank", "range", "torn", "short", "few", "copy", "flat", "none")
+    names = ("empty", "blank", "range", "damaged", "short", "few", "copy", "flat", "none")
     for seed, name in enumerate(names, 20):
         noise_crops(images / name, seed)
         write_text(train / f"{name}.txt", rows(wave(seed)))
@@ -83,8 +83,8 @@ def plant_in_crops(root, labels, images):
     write_text(train / "empty.txt", "")
     write_text(train / "blank.txt", rows(wave(4)).replace("\n", "\n\n", 3))
     write_text(train / "range.txt", rows([*wave(5), (1.5, 0)]))
-    torn = images / "torn" / "00007.jpg"
-    torn.write_bytes(torn.read_bytes()[:-40])
+    damaged = images / "damaged" / "00007.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
     write_text(train / "short.txt", rows(wave(6, FRAMES - 15)))
     for path in sorted((images / "few").iterdir())[20:]:
         path.unlink()
@@ -95,20 +95,20 @@ def plant_in_crops(root, labels, images):
     shutil.copytree(images / "3", images / "1_left")
     return {
         ("unreadable", "cropped_aligned/absent: does not exist", "left out"),
-        ("unreadable", "empty.txt: is empty", "left out"),
+        ("unreadable", "empty.txt: the file is empty", "left out"),
         ("unreadable", "blank.txt: line 2: is blank", "left out"),
         ("unreadable", f"range.txt: line {FRAMES + 2}: 1.5 is neither", "left out"),
-        ("torn image", "torn/00007.jpg: is no readable JPEG", "left out"),
+        ("damaged image", "damaged/00007.jpg: not a readable JPEG", "left out"),
         ("unequal counts", "short.txt: 105 rows for the 120 frames", "15 frames without a row"),
         ("few faces", "cropped_aligned/few: 20 of 120 frames show a face", "masked"),
-        ("unequal counts", "few.txt: 120 rows", "100 frames behind the last image"),
-        ("same pictures", "same: shows what cropped_aligned/1 shows", "kept all the same"),
-        ("same pictures", "cropped_aligned/3: shows what", "kept all the same"),
-        ("duplicated labels", "copy.txt: the same values as in", "kept all the same"),
+        ("unequal counts", "few.txt: 120 rows", "100 frames after the last image"),
+        ("same pictures", "same: shows the same pictures as cropped_aligned/1", "kept"),
+        ("same pictures", "cropped_aligned/3: shows the same", "kept"),
+        ("duplicated labels", "copy.txt: the same values as in", "kept"),
         ("constant labels", "flat.txt: valence is 0.25 in all 120 rows", "kept"),
         ("no labels", "none.txt: no row is valid", "unlabelled"),
-        ("subject parted", "subject '1' is in dev", "flatter"),
-        ("video parted", "video '1' is in dev", "flatter"),
+        ("subject in several splits", "subject '1' is in dev", "too high"),
+        ("video in several splits", "video '1' is in dev", "too high"),
         ("disk space", "GB are free, a build takes", "it will stop"),
     }
 
@@ -125,10 +125,10 @@ def test_every_fault_in_labels_and_crops_is_found(tmp_path, crops, capsys, monke
         assert len(hits) == 1, (check, what, found)
         assert then in hits[0]
     assert len(found) == len(expected), found
-    assert lines[-1] == f"wrong: {len(expected)}"
+    assert lines[-1] == f"problems: {len(expected)}"
     directory, _ = build("aff_wild2/112", tmp_path / "data", crops[0])
     left_out = {line for line in found if "will be left out" in line}
-    assert len(left_out) == len(refusals(directory)) == 5  # what it says is what is done
+    assert len(left_out) == len(refusals(directory)) == 5  # as announced
 
 
 def write_uneven(path, stamps_ms):
@@ -144,7 +144,7 @@ def write_uneven(path, stamps_ms):
 
 
 def plant_in_videos(root):
-    """The same of faults in videos and timed labels; every video has labels of its own."""
+    """Plant faults in videos and timed labels; return (check, problem, consequence) of each."""
     names = ["good", "junk", "cut", "uneven", "gap", "back", "binary", "comma", "early"]
     for number, name in enumerate(names):
         seen = np.random.default_rng(number).integers(0, 60, 125)
@@ -167,10 +167,10 @@ def plant_in_videos(root):
     return {
         ("unreadable", "junk.mp4: not a readable video", "left out"),
         ("truncated video", "cut.avi: ends at", "left out"),
-        ("variable rate", "uneven.mp4: frames last 0.020 to 0.080 s", "their times"),
+        ("variable frame rate", "uneven.mp4: frames last 0.020 to 0.080 s", "by time"),
         ("label gap", "gap.csv: no row between seconds 0.9 and 3.1", "unlabelled"),
         ("unreadable", "back.csv: line 11: time 0.30 goes back from 0.8", "left out"),
-        ("unreadable", "binary.csv: is no UTF-8 text", "left out"),
+        ("unreadable", "binary.csv: not UTF-8 text", "left out"),
         ("unequal counts", "early.csv: 25 rows for the 125 frames", "without a row"),
     }
 
@@ -182,15 +182,15 @@ def test_every_fault_in_videos_and_timed_labels_is_found(tmp_path, capsys):
     found = result["findings"]
     assert code == 1
     for check, what, then in expected:
-        hits = [each for each in found if each["check"] == check and what in each["what"]]
+        hits = [each for each in found if each["check"] == check and what in each["problem"]]
         assert len(hits) == 1, (check, what, found)
-        assert then in hits[0]["then"]
+        assert then in hits[0]["consequence"]
     assert len(found) == len(expected), found
     assert result["found"] == 9
     assert result["fps"] == [25, 25]
 
 
-def test_frames_without_a_face_are_sampled_where_the_set_has_no_boxes(tmp_path, capsys, media):
+def test_sampled_frames_are_searched_for_faces_if_the_set_has_no_boxes(tmp_path, capsys, media):
     root = tmp_path / "in"
     root.mkdir()
     for name in ("smile.mp4", "no_face.mp4"):
@@ -201,7 +201,7 @@ def test_frames_without_a_face_are_sampled_where_the_set_has_no_boxes(tmp_path, 
     assert code == 1
     (line,) = [line for line in lines if line.startswith("few faces: ")]
     assert "no_face.mp4: 0 of" in line
-    assert line.endswith("left out, if no other frame shows one")
+    assert line.endswith("left out, unless another frame shows one")
 
 
 @pytest.mark.parametrize(
@@ -212,27 +212,27 @@ def test_frames_without_a_face_are_sampled_where_the_set_has_no_boxes(tmp_path, 
         ("aff_wild2", "has no folder"),
     ],
 )
-def test_what_cannot_be_looked_at_is_one_line(tmp_path, capsys, name, message):
-    assert inspect.main([name, str(tmp_path)]) == 1
+def test_a_tree_that_cannot_be_inspected_gives_one_line(tmp_path, capsys, name, message):
+    assert command.main(["inspect", name, str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
-    assert inspect.main([name, str(tmp_path / "nowhere")]) == 1
+    assert command.main(["inspect", name, str(tmp_path / "nowhere")]) == 1
 
 
-def test_there_is_at_least_one_thread(crops, capsys):
-    assert inspect.main(["aff_wild2", str(crops[0]), "--jobs=0"]) == 1
+def test_jobs_below_one_are_refused(crops, capsys):
+    assert command.main(["inspect", "aff_wild2", str(crops[0]), "--jobs=0"]) == 1
     assert capsys.readouterr().err == "error: jobs=0 must be at least 1\n"
 
 
-def test_an_image_that_leads_nowhere_leaves_its_recording_out(tmp_path, crops, capsys):
+def test_a_broken_link_to_an_image_leaves_its_recording_out(tmp_path, crops, capsys):
     link = crops[2] / "2" / "00009.jpg"
     link.unlink()
     link.symlink_to(tmp_path / "nowhere.jpg")
     code, lines = run(capsys, "aff_wild2/112", crops[0])
-    told = "cropped_aligned/2/00009.jpg: No such file or directory"
+    problem = "cropped_aligned/2/00009.jpg: No such file or directory"
     assert code == 1
-    assert [line for line in lines if line.startswith("torn image: ") and told in line]
+    assert [line for line in lines if line.startswith("damaged image: ") and problem in line]
     directory, _ = build("aff_wild2/112", tmp_path / "data", crops[0])
-    assert told in refusals(directory)["2"]
+    assert problem in refusals(directory)["2"]

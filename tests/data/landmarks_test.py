@@ -7,7 +7,7 @@ import pytest
 
 from tests import fakes
 from tests.data.pipeline_test import AUGMENT, WINDOW, read_one, take
-from tfds_builders import writer
+from tfds_builders import parts
 from va_jax.data import eval_plan, pipeline, sources, windows
 from va_jax.data.landmarks import MIRROR, move
 from va_jax.data.pipeline import TrainingData
@@ -187,7 +187,7 @@ def test_another_number_of_landmarks_than_the_stored_one_is_refused(tiny_data, m
         sources.open_split(str(tiny_data), name, "train", landmarks=68)
     assert str(refusal.value) == line % "5; set it to 5 or"
     info = types.SimpleNamespace(
-        metadata={"tracks": {"train": []}}, features=writer.features(("valence", "arousal"), 0)
+        metadata={"tracks": {"train": []}}, features=parts.features(("valence", "arousal"), 0)
     )
     monkeypatch.setattr(sources, "_builder", lambda _: types.SimpleNamespace(info=info))
     with pytest.raises(InputError) as refusal:

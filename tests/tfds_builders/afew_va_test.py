@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tfds_builders.layouts import (
+    build,
     build_set,
     picture,
     report_of,
@@ -15,7 +16,6 @@ from tests.tfds_builders.layouts import (
     write_video,
 )
 from tfds_builders.afew_va.afew_va_dataset_builder import Builder
-from tfds_builders.build import build
 from va_jax import faces
 from va_jax.types import InputError
 from va_jax.video import jpeg
@@ -215,7 +215,7 @@ def test_configs_have_three_sizes_and_five_folds_and_store_68_points():
     [
         ("fps=0", r"fps=0\.0 must be above 0"),
         ("dims=liking", "dims=liking: AFEW-VA has valence, arousal"),
-        ("faces=boxes", "faces='boxes' is none of landmarks, detect"),
+        ("faces=boxes", "faces='boxes' is not one of landmarks, detect"),
     ],
 )
 def test_options_out_of_range_are_refused(tmp_path, tree, option, message):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tfds_builders.layouts import (
+    build,
     build_set,
     labels_or_one_line,
     report_of,
@@ -15,7 +16,6 @@ from tests.tfds_builders.layouts import (
     write_video,
 )
 from tfds_builders.aff_wild2.labels import read_labels
-from tfds_builders.build import build
 from va_jax.types import DIMS, InputError
 
 HEADER = "valence,arousal\n"

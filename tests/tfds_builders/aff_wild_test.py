@@ -8,6 +8,7 @@ import pytest
 import simplejpeg
 
 from tests.tfds_builders.layouts import (
+    build,
     build_set,
     picture,
     report_of,
@@ -17,8 +18,7 @@ from tests.tfds_builders.layouts import (
 )
 from tests.tfds_builders.points_test import pts
 from tfds_builders.aff_wild.aff_wild_dataset_builder import Builder, read
-from tfds_builders.build import build
-from tfds_builders.writer import Recording
+from tfds_builders.material import Recording
 from va_jax.types import DIMS, InputError
 
 WIDTH, HEIGHT = 64, 48
@@ -371,7 +371,7 @@ def test_another_tree_is_refused_in_one_line(tmp_path, lacking):
     [
         ("folds=5", "folds=5, fold=0: Aff-Wild has an official test split"),
         ("dims=valence", "dims=valence: Aff-Wild has valence, arousal"),
-        ("faces=crops", "faces='crops' is none of boxes, landmarks, detect"),
+        ("faces=crops", "faces='crops' is not one of boxes, landmarks, detect"),
     ],
 )
 def test_options_without_a_meaning_here_are_refused(tmp_path, option, message):

@@ -1,4 +1,4 @@
-"""The command that builds a set: what it prints, refuses, keeps and replaces."""
+"""The command that builds a set: its output, and when it refuses, keeps or replaces a set."""
 
 import json
 import os
@@ -14,9 +14,8 @@ import simplejpeg
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.read_only_builder import builder_from_files
 
-from tests.tfds_builders.layouts import write_crops, write_text
-from tfds_builders.build import build, main
-from tfds_builders.choose import builder_class
+from tests.tfds_builders.layouts import build, write_crops, write_text
+from tfds_builders.build import builder_class, main
 from va_jax.types import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -24,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def source(tmp_path):
-    """Two subjects with a folder of crops each, one of them labelled."""
+    """Write a folder of crops for each of two subjects, and labels for one."""
     folder = tmp_path / "in"
     for number, name in enumerate(("anna", "bert")):
         (folder / name).mkdir(parents=True)
@@ -40,7 +39,7 @@ def run(tmp_path, *arguments):
     return main([*arguments, f"--data_dir={tmp_path / 'data'}", f"--manual_dir={tmp_path / 'in'}"])
 
 
-def test_the_command_builds_says_what_and_does_nothing_twice(tmp_path, source, capsys):
+def test_the_command_builds_a_set_once_and_describes_it(tmp_path, source, capsys):
     assert run(tmp_path, "video_folder/112") == 0
     directory = tmp_path / "data" / "video_folder" / "112" / "1.0.0"
     lines = capsys.readouterr().out.splitlines()
@@ -62,10 +61,10 @@ def test_the_command_builds_says_what_and_does_nothing_twice(tmp_path, source, c
     assert stamps == {path: path.stat().st_mtime_ns for path in directory.iterdir()}
 
 
-def test_a_bad_recording_is_left_out_named_and_told_by_the_exit_code(tmp_path, source, capsys):
+def test_a_bad_recording_is_left_out_and_printed_and_the_exit_code_is_3(tmp_path, source, capsys):
     (source / "anna.csv").write_text("0;.1;.2\n.04;.1;9\n")
     directory = tmp_path / "data" / "video_folder" / "112" / "1.0.0"
-    for _ in range(2):  # also where the set is there already
+    for _ in range(2):  # the second time the set exists
         assert run(tmp_path, "video_folder/112") == 3
         error = capsys.readouterr().err.splitlines()[-2:]
         assert error[0].startswith("left out: anna: ")
@@ -82,19 +81,19 @@ def test_a_bad_recording_is_left_out_named_and_told_by_the_exit_code(tmp_path, s
     assert run(tmp_path, "video_folder/112", "--overwrite") == 0
 
 
-def test_where_no_recording_is_left_nothing_is_built(tmp_path, source, capsys):
+def test_without_any_good_recording_nothing_is_built(tmp_path, source, capsys):
     (source / "anna.csv").unlink()
     (source / "anna.csv").write_text("")
-    (source / "bert" / "2.jpg").write_bytes(b"torn")
+    (source / "bert" / "2.jpg").write_bytes(b"damaged")
     assert run(tmp_path, "video_folder/112") == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "anna.csv: is empty" in error
+    assert "anna.csv: the file is empty" in error
     assert error.endswith("(and 1 more: no recording is left)")
     assert not list((tmp_path / "data" / "video_folder").glob("112/1.0.0"))
 
 
 @pytest.mark.slow
-def test_builds_killed_anywhere_end_with_the_bytes_of_one_that_was_not(tmp_path):
+def test_builds_killed_at_any_time_end_with_the_same_bytes(tmp_path):
     root = tmp_path / "in"
     for number in range(8):
         labels = "".join(f"{0.01 * number},{0.02 * k}\n" for k in range(40))
@@ -141,7 +140,7 @@ def test_errors_are_one_line_and_exit_code_1(tmp_path, source, capsys):
     [
         ("siz=96", "option 'siz=96': write key=value, key one of size, faces, dims"),
         ("size", "option 'size': write key=value"),
-        ("size=big", "option size='big' is no int"),
+        ("size=big", "option size='big' is not of type int"),
     ],
 )
 def test_bad_options_are_refused(tmp_path, source, option, message):
@@ -158,7 +157,7 @@ def test_missing_folders_and_jobs_below_one_are_refused(tmp_path, source):
         build("video_folder", tmp_path / "data", source, jobs=0)
 
 
-def test_other_options_than_those_built_need_overwrite(tmp_path, source):
+def test_a_set_built_with_other_options_needs_overwrite(tmp_path, source):
     data = tmp_path / "data"
     directory, new = build("video_folder", data, source)
     assert new
@@ -176,7 +175,9 @@ def test_a_set_of_an_older_version_needs_overwrite(tmp_path, source):
     facts = json.loads((directory / "metadata.json").read_text())
     del facts["refused"]
     (directory / "metadata.json").write_text(json.dumps(facts))
-    with pytest.raises(InputError, match="was built by an older version; build it anew by --over"):
+    with pytest.raises(
+        InputError, match="was built by an older version; build it again with --over"
+    ):
         build("video_folder", tmp_path / "data", source)
     assert build("video_folder", tmp_path / "data", source, overwrite=True) == (directory, True)
 
@@ -185,8 +186,8 @@ def test_a_failed_overwrite_leaves_the_old_set_alone(tmp_path, source):
     data = tmp_path / "data"
     directory, _ = build("video_folder", data, source)
     before = {path: path.read_bytes() for path in directory.iterdir()}
-    (source / "bert" / "2.jpg").write_bytes(b"torn")
-    with pytest.raises(InputError, match=r"2\.jpg: is no readable JPEG"):
+    (source / "bert" / "2.jpg").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"2\.jpg: not a readable JPEG"):
         build("video_folder", data, source, overwrite=True, strict=True)
     assert before == {path: path.read_bytes() for path in directory.iterdir()}
 
@@ -219,8 +220,7 @@ def test_the_module_runs_as_a_command_without_tensorflow(tmp_path, source):
     assert result.stdout.startswith("built: ")
 
 
-def test_every_builder_has_its_papers_in_order():
-    """Each package says what it is, whom to cite and what it holds."""
+def test_every_builder_has_a_readme_citations_and_tags():
     root = ROOT / "tfds_builders"
     packages = [path.parent for path in root.glob("*/*_dataset_builder.py")]
     assert packages

@@ -1,4 +1,4 @@
-"""What holds for every builder of recorded faces."""
+"""Every builder of recorded faces: splits without shared subjects, pickling, configurations."""
 
 import pathlib
 import pickle
@@ -8,10 +8,9 @@ import pytest
 
 import tfds_builders
 from tests.configs_test import ROWS, config_of
-from tfds_builders.choose import builder_class, make_builder
-from tfds_builders.cutting import Material
+from tfds_builders.build import builder_class, make_builder
+from tfds_builders.material import Material, Recording
 from tfds_builders.recorded import RecordedBuilder
-from tfds_builders.writer import Recording
 
 PACKAGES = [each.name for each in pkgutil.iter_modules(tfds_builders.__path__) if each.ispkg]
 RECORDED = [name for name in PACKAGES if issubclass(builder_class(name), RecordedBuilder)]
@@ -23,7 +22,7 @@ PEOPLE = [
 
 
 def splits_of(name, monkeypatch, *options):
-    """{split: its recordings} that the builder draws for PEOPLE."""
+    """Return {split: recordings} that the builder draws for PEOPLE."""
     builder = make_builder(name, pathlib.Path("nowhere"), options)
     monkeypatch.setattr(type(builder), "scan", lambda self, root: PEOPLE)
     empty = staticmethod(lambda recording, config: Material(pathlib.Path("nowhere"), "crops"))
@@ -42,12 +41,14 @@ def test_no_subject_is_in_two_splits_whatever_the_seed(name, monkeypatch):
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_recordings_can_be_sent_to_worker_processes(name):
-    plan = make_builder(name, pathlib.Path("nowhere"))._plan()
-    assert pickle.loads(pickle.dumps(plan)).options == plan.options
+    builder = make_builder(name, pathlib.Path("nowhere"))
+    extract, config = pickle.loads(pickle.dumps((builder.extract, builder.builder_config)))
+    assert extract.args == builder.extract.args
+    assert config == builder.builder_config
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_configurations_are_called_by_their_size_and_differ(name):
+def test_configurations_are_named_after_their_size_and_differ(name):
     configs = builder_class(name).BUILDER_CONFIGS
     assert configs[0].name == "112"
     assert all(each.name.split("_")[0] == str(each.size) for each in configs)

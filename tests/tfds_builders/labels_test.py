@@ -1,4 +1,4 @@
-"""Label files: what is read, what is refused, how raters are fused and times resampled."""
+"""Label files: reading, refusals, fusion of raters, resampling to the frames' times."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tfds_builders.layouts import labels_or_one_line
+from tfds_builders.label_csv import read_labels
 from tfds_builders.labels import NumberedLabels, TimedLabels, resample, to_label_range
 from tfds_builders.raters import fuse_raters
-from tfds_builders.tables import read_labels
 from va_jax.types import DIMS, InputError
 
 
@@ -31,7 +31,7 @@ def test_every_delimiter_reads_the_same(read, delimiter):
     assert labels.step_s == 0.5
 
 
-def test_a_file_without_header_has_the_time_and_then_the_dims(read):
+def test_a_file_without_header_has_the_time_first_and_then_the_dims(read):
     labels = read("0.00;0.24;0.14\n0.04;0.25;0.15\n", ("arousal", "valence"))
     np.testing.assert_array_equal(labels.values, [[0.24, 0.14], [0.25, 0.15]])
 
@@ -51,7 +51,7 @@ def test_time_columns_go_by_several_names(read, name):
     np.testing.assert_array_equal(labels.time_s, [0, 2])
 
 
-def test_byte_order_mark_quotes_and_blank_lines_are_no_obstacle(read):
+def test_byte_order_mark_quotes_and_blank_lines_are_accepted(read):
     labels = read('\ufeff"time","valence","arousal"\r\n"0","0.1","nan"\r\n\r\n1,NA,0.3\r\n')
     np.testing.assert_array_equal(labels.values, [[0.1, np.nan], [np.nan, 0.3]])
 
@@ -81,7 +81,7 @@ HEADER = "time,valence,arousal\n"
         ("", "is empty"),
         (HEADER, "0 label rows"),
         (HEADER + "0,.1,.1\n", "1 label rows"),
-        (HEADER + "0,.1,.1\n1,.1\n", "line 3: 2 cells where the first line has 3"),
+        (HEADER + "0,.1,.1\n1,.1\n", "line 3: 2 cells, but line 1 has 3"),
         (HEADER + "0,.1,.1\n1,.1,high\n", "line 3: arousal 'high' is not a number"),
         (HEADER + "0,.1,.1\n1,inf,.1\n", "line 3: valence 'inf' is not a number"),
         (HEADER + "0,.1,.1\n1,-5,.1\n", r"line 3: valence -5 is outside \[-1, 1\]; rescale"),
@@ -106,12 +106,12 @@ def test_missing_and_binary_label_files_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"gone\.csv: No such file"):
         read_labels(tmp_path / "gone.csv", DIMS)
     (tmp_path / "labels.xlsx").write_bytes(b"PK\x03\x04\xff\xfe")
-    with pytest.raises(InputError, match="no UTF-8 text"):
+    with pytest.raises(InputError, match="not UTF-8 text"):
         read_labels(tmp_path / "labels.xlsx", DIMS)
 
 
 def fused_by_hand(x):
-    """The recipe for complete ratings, term by term: w_r, pond, gs."""
+    """Return the fusion of complete ratings, term by term: w_r, pond, gs."""
     n = len(x)
     ccc = np.zeros((n, n))
     for i in range(n):
@@ -166,7 +166,7 @@ def test_labels_at_30_hz_land_on_frames_at_23_976_fps():
     np.testing.assert_allclose(resampled[:, 0], expected, atol=2e-5)
 
 
-def test_half_a_step_beyond_the_ends_takes_the_last_row_and_more_is_unlabelled():
+def test_frames_up_to_half_a_step_beyond_the_ends_take_the_last_row():
     values = np.array([[0.1], [0.2], [0.3]])
     frame_s = np.array([0.74, 0.76, 1.0, 1.25, 2.24, 2.26])
     resampled = resample(np.array([1.0, 1.5, 2.0]), values, frame_s, 1.0)
@@ -211,7 +211,7 @@ def test_ranges_are_mapped_end_to_end():
     np.testing.assert_allclose(to_label_range(np.array([-10, 0, 7]), (-10, 10)), [-1, 0, 0.7])
 
 
-def test_a_comma_may_stand_before_decimals_where_it_does_not_part_cells(read):
+def test_decimal_commas_are_read_if_another_delimiter_separates_cells(read):
     labels = read("time;valence;arousal\n0,0;0,5;-,25\n0,1;1;,5\n")
     np.testing.assert_array_equal(labels.values, [[0.5, -0.25], [1, 0.5]])
     np.testing.assert_array_equal(labels.time_s, [0, 0.1])

@@ -1,4 +1,4 @@
-"""Small trees of data sets for tests: numbered crops, videos, and what a build makes of them."""
+"""Small source material for tests (numbered crops, videos), and helpers to build sets from it."""
 
 import csv
 import pathlib
@@ -8,14 +8,14 @@ import numpy as np
 import simplejpeg
 import tensorflow_datasets as tfds
 
-from tfds_builders.build import build
+from tfds_builders import build as command
 from va_jax.types import InputError
 
 KEYS = ("frames", "target", "face", "time_s")
 
 
 def write_text(path, text):
-    """A text file in folders made for it."""
+    """Write a text file, and make its folders."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())  # line ends stay as they are
@@ -23,7 +23,7 @@ def write_text(path, text):
 
 
 def write_crops(folder, numbers, size=112, shape=None, name="{:05d}.jpg"):
-    """A folder of crops whose red channel tells their number (see `shown`); returns the bytes."""
+    """Write crops whose red channel encodes their number (see `shown`); return {number: bytes}."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
     files = {}
@@ -36,7 +36,7 @@ def write_crops(folder, numbers, size=112, shape=None, name="{:05d}.jpg"):
 
 
 def picture(number, width, height):
-    """A picture that tells its number and, by a ramp from left to right, where a crop lies."""
+    """Return a picture whose red encodes its number; green and blue ramps give the position."""
     image = np.zeros((height, width, 3), np.uint8)
     image[..., 0] = 4 * number
     image[..., 1] = np.linspace(0, 250, width, dtype=np.uint8)
@@ -45,7 +45,7 @@ def picture(number, width, height):
 
 
 def write_video(path, frames, width=64, height=48, fps=25, numbers=None):
-    """A video of `picture`s, or of those with the given numbers."""
+    """Write a video of the pictures 0, 1, ... or of those with the given numbers."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -60,12 +60,19 @@ def write_video(path, frames, width=64, height=48, fps=25, numbers=None):
 
 
 def shown(jpeg):
-    """The number that a crop of `write_crops` or `picture` tells by its red channel."""
+    """Return the number that the red channel of a crop encodes."""
     return round(float(simplejpeg.decode_jpeg(jpeg)[..., 0].mean()) / 4)
 
 
+def build(name, data_dir, manual_dir=None, options=(), **settings):
+    """Build a set; return its directory, and whether it is new."""
+    return command.build_set(
+        command.BuildOptions(name, data_dir, manual_dir, config_options=options, **settings)
+    )
+
+
 def build_set(tmp_path, name, *options, **kwargs):
-    """(metadata, {track id: (its row and split, its records joined)}), built from tmp_path/in."""
+    """Build a set from tmp_path/in; return its metadata and {track: (row and split, frames)}."""
     data = tmp_path / "data"
     directory, _ = build(name, data, tmp_path / "in", options=options, overwrite=True, **kwargs)
     reader = tfds.builder_from_directory(directory)
@@ -82,14 +89,14 @@ def build_set(tmp_path, name, *options, **kwargs):
 
 
 def report_of(tmp_path):
-    """{track id: its line of report.csv} of the only set built under tmp_path/data."""
+    """Return {track: its line of report.csv} of the only set built under tmp_path/data."""
     (path,) = (tmp_path / "data").rglob("report.csv")
     with path.open(newline="") as file:
         return {line["track_id"]: line for line in csv.DictReader(file)}
 
 
 def labels_or_one_line(read, path):
-    """The labels that `read()` gives, checked; None where it refuses in one line about `path`."""
+    """Return the labels that `read()` gives, checked; None if it raises one line about `path`."""
     try:
         labels = read()
     except InputError as error:

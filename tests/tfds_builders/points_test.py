@@ -1,4 +1,4 @@
-"""Points in a file for each frame: called by number, parsed only when asked for, or refused."""
+"""Points in a file for each frame: identified by number, parsed when needed, or refused."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tfds_builders.layouts import write_text
-from tfds_builders.points import PointFiles, box_around, numbered_files, read_pts
+from tfds_builders.points import PointFiles, box_around, read_pts
+from tfds_builders.trees import numbered_files
 from va_jax.types import InputError
 
 
@@ -15,7 +16,7 @@ def pts(points):
     return f"version: 1\nn_points: {len(points)}\n{{\n{rows}}}\n"
 
 
-def test_files_are_called_by_number_and_come_in_rising_order(tmp_path):
+def test_files_are_identified_by_number_and_sorted(tmp_path):
     for name in ("10.pts", "2.PTS", "frame_0001.pts", "._3.pts", "4.txt"):
         write_text(tmp_path / name, "")
     files = numbered_files(tmp_path, ".pts")
@@ -31,7 +32,7 @@ def test_files_are_called_by_number_and_come_in_rising_order(tmp_path):
     ("names", "message"),
     [
         (["1.pts", "0001.pts"], r"1\.pts: has the frame number of 0001\.pts; remove one"),
-        (["face.pts"], r"face\.pts: no frame number in the name; rename it to 00001\.pts"),
+        (["face.pts"], r"face\.pts: no frame number in the name; rename it, such as to 00001\.pts"),
     ],
 )
 def test_names_without_a_number_of_their_own_are_refused(tmp_path, names, message):
@@ -41,7 +42,7 @@ def test_names_without_a_number_of_their_own_are_refused(tmp_path, names, messag
         numbered_files(tmp_path, ".pts")
 
 
-def test_a_file_is_parsed_only_when_its_frame_is_asked_for(tmp_path):
+def test_a_file_is_parsed_only_when_its_frame_is_looked_up(tmp_path):
     parsed = []
 
     def parse(path):
@@ -63,7 +64,7 @@ def test_the_box_is_the_least_and_greatest_of_its_points(tmp_path):
     np.testing.assert_array_equal(box_around(read_pts(path, 4)), [10, 4, 30.5, 24.25])
 
 
-def test_spacing_line_ends_and_a_byte_order_mark_are_no_obstacle(tmp_path):
+def test_any_spacing_and_line_ends_and_a_byte_order_mark_are_accepted(tmp_path):
     text = "\ufeffversion:  1\r\nN_POINTS:  2\r\n\r\n{\r\n 1,5   2e1 \r\n-3\t.5\r\n}\r\n\r\n"
     points = read_pts(write_text(tmp_path / "1.pts", text), 2)
     np.testing.assert_array_equal(points, [[1.5, 20], [-3, 0.5]])
@@ -79,14 +80,14 @@ GOOD = pts([(1, 2), (3, 4)])
         (GOOD.replace("version: 1", "version: 2"), "line 1: 'version: 2', expected 'version: 1'"),
         (pts([(1, 2)]), "line 2: 'n_points: 1', expected 'n_points: 2'"),
         (GOOD.replace("{", "("), r"line 3: '\(', expected '{'"),
-        (GOOD.replace("1 2", "1 2 3"), "line 4: '1 2 3' is not a point, x y"),
+        (GOOD.replace("1 2", "1 2 3"), "line 4: '1 2 3' is not a point"),
         (GOOD.replace("3 4", "3 y"), "line 5: y 'y' is not a number"),
         (GOOD.replace("3 4", "nan 4"), "line 5: x 'nan' is not a number"),
         (GOOD.replace("3 4\n", ""), "line 5: '}' is not a point"),
         (GOOD.replace("}", "5 6\n}"), "line 6: '5 6', expected '}'"),
-        (GOOD + "5 6\n", "line 7: '5 6' behind the end"),
-        (GOOD.replace("}\n", ""), "line 5: is the last; expected 2 points between braces"),
-        ("version: 1\n", "line 1: is the last"),
+        (GOOD + "5 6\n", "line 7: '5 6' after the last point"),
+        (GOOD.replace("}\n", ""), "line 5: the file ends, expected 2 points between braces"),
+        ("version: 1\n", "line 1: the file ends"),
     ],
 )
 def test_bad_points_are_refused_with_file_and_line(tmp_path, text, message):

@@ -1,4 +1,4 @@
-"""How far raters agree: pooled over recordings, pair by pair."""
+"""Agreement of raters: pair by pair, pooled over recordings."""
 
 import itertools
 
@@ -36,7 +36,7 @@ def test_recordings_of_another_number_of_raters_are_left_out():
     assert (result["raters"], result["recordings"], len(result["pairwise_ccc"])) == (6, 2, 15)
 
 
-def test_constant_and_missing_ratings_agree_by_nothing():
+def test_constant_and_missing_ratings_have_no_agreement():
     constant = np.full((2, 9), 0.5)
     missing = np.array([[0.1] * 9, [np.nan] * 9])
     for values in (constant, missing):

@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.tfds_builders.layouts import build_set, report_of, write_text, write_video
-from tfds_builders.build import build
+from tests.tfds_builders.layouts import build, build_set, report_of, write_text, write_video
 from tfds_builders.recola.protocols import COUNTS, FULL46, PROTOCOLS
 from tfds_builders.recola.recola_dataset_builder import Builder
 from va_jax.types import InputError
@@ -307,7 +306,7 @@ def test_a_tree_of_several_layouts_is_read_as_the_first_or_as_told(tmp_path, ave
         ({"layout": "mine"}, "layout='mine' is none of auto, avec2016, original, centred"),
         ({"protocol": "mine"}, "protocol='mine' is none of avec2016, full46"),
         ({"dims": ("valence", "liking")}, "dims=valence,liking: RECOLA has valence, arousal"),
-        ({"faces": "landmarks"}, "faces='landmarks' is none of detect"),
+        ({"faces": "landmarks"}, "faces='landmarks' is not one of detect"),
     ],
 )
 def test_options_that_the_tree_does_not_have_are_refused(tmp_path, centred, options, message):

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tfds_builders.layouts import (
+    build,
     build_set,
     labels_or_one_line,
     report_of,
     write_text,
     write_video,
 )
-from tfds_builders.build import build
 from tfds_builders.sewa_avec.labels import read_labels
 from va_jax.types import DIMS, InputError
 
@@ -108,7 +108,7 @@ def test_labels_and_videos_without_each_other_are_left_out_by_name(tmp_path):
 
 def test_trees_of_another_kind_are_refused(tmp_path):
     (tmp_path / "in" / "video").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"has no folder .*labels; is it the top of the set"):
+    with pytest.raises(InputError, match=r"has no folder .*labels; give the top folder of the set"):
         build("sewa_avec", tmp_path / "data", tmp_path / "in")
     write_video(tmp_path / "in" / "video" / "01.avi", 2)
     write_text(tmp_path / "in" / "labels" / "01.csv", "x")
@@ -164,13 +164,13 @@ def test_empty_and_nan_cells_are_unlabelled(tmp_path):
         ("name;timestamp;arousal;valence\n'a';0;0;0\n", "line 1: columns name;timestamp;arousal;v"),
         ("'a';0;0;0;0\n'a';0;0;0;0\n", "line 2: time 0 repeats 0"),
         ("'a';.1;0;0;0\n'a';0;0;0;0\n", "line 2: time 0 goes back from 0.1"),
-        ("'a';x;0;0;0\n'a';0;0;0;0\n", "line 1: time 'x' is not a number of seconds"),
+        ("'a';x;0;0;0\n'a';0;0;0;0\n", "line 1: time 'x' is not a number"),
         ("'a';0;0;0;0\n'a';1;0;1.2;0\n", r"line 2: valence 1.2 is outside \[-1, 1\]"),
         ("'a';0;0;0;0\n'a';1;-1.5;0;0\n", r"line 2: arousal -1.5 is outside \[-1, 1\]"),
         ("'a';0;0;0;0\n'a';1;high;0;0\n", "line 2: arousal 'high' is not a number"),
         ("'a',0,0,0,0\n'a',1,0,0,0\n", "line 1: 1 cells, expected 5"),
         ("'a';0;0;0;0\n'a';2;0;0;0\n", "labels are 2 s apart, more than max_gap_s=1; raise it"),
-        ("'a';0;0;0;0\n'a';1;0;0;\0\n", "is no text"),
+        ("'a';0;0;0;0\n'a';1;0;0;\0\n", "not text"),
     ],
 )
 def test_bad_label_files_are_refused_with_file_and_line(tmp_path, text, message):
@@ -183,7 +183,7 @@ def test_bad_label_files_are_refused_with_file_and_line(tmp_path, text, message)
 
 def test_a_binary_label_file_is_refused(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"PK\x03\x04\xff\xfe")
-    with pytest.raises(InputError, match="no UTF-8 text"):
+    with pytest.raises(InputError, match="not UTF-8 text"):
         read_labels(tmp_path / "a.csv", "a", DIMS, 1.0)
 
 

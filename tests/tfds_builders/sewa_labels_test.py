@@ -97,7 +97,7 @@ def test_bad_label_files_are_refused_with_file_and_line(tmp_path, text, message)
 
 def test_a_binary_label_file_is_refused(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"PK\x03\x04\xff\xfe")
-    with pytest.raises(InputError, match="no UTF-8 text"):
+    with pytest.raises(InputError, match="not UTF-8 text"):
         read_column(tmp_path / "a.csv", "valence")
 
 

@@ -9,6 +9,7 @@ import pytest
 import simplejpeg
 
 from tests.tfds_builders.layouts import (
+    build,
     build_set,
     picture,
     report_of,
@@ -16,8 +17,7 @@ from tests.tfds_builders.layouts import (
     write_text,
     write_video,
 )
-from tfds_builders.build import build
-from tfds_builders.choose import builder_class
+from tfds_builders.build import builder_class
 from va_jax.types import InputError
 
 NAME = "SSL_C2_S055_P109_VC1_004803_004822"
@@ -277,7 +277,7 @@ def test_a_clip_that_lies_in_two_places_is_refused(tmp_path):
         ("annotation=v", "annotation='v' is none of A, V, AV"),
         ("repeats=half", "repeats='half' is none of drop, keep"),
         ("dims=valence,liking", "dims=valence,liking: SEWA Basic has valence, arousal"),
-        ("faces=boxes", "faces='boxes' is none of landmarks, detect"),
+        ("faces=boxes", "faces='boxes' is not one of landmarks, detect"),
     ],
 )
 def test_options_out_of_range_are_refused(tmp_path, option, message):

@@ -1,4 +1,4 @@
-"""The command line of TensorFlow Datasets, where it is installed, builds what ours builds."""
+"""`tfds build`, where it is installed, writes the same files as our command."""
 
 import importlib.util
 import json
@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from tests.tfds_builders.layouts import write_crops, write_text
-from tfds_builders.build import build
+from tests.tfds_builders.layouts import build, write_crops, write_text
 
 BUILDERS = pathlib.Path(__file__).resolve().parents[2] / "tfds_builders"
 
@@ -38,7 +37,7 @@ def test_tfds_build_writes_the_same_files(tmp_path):
     source = tmp_path / "in"
     for name in ("anna", "bert"):
         write_crops(source / name, range(1, 41))
-    write_text(source / "bert" / "00034.jpg", "torn")
+    write_text(source / "bert" / "00034.jpg", "damaged")
     write_text(source / "videos.csv", "video,labels,split\nanna,,train\nbert,,dev\n")
     ours, _ = build("video_folder/112", tmp_path / "ours", source)
     done = tfds_build(

@@ -1,4 +1,4 @@
-"""Folders and files are found as owners have them: misspelt, doubled, in another case."""
+"""Folders and files are found even if renamed, nested twice or in another case."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_one_level_deeper_only_where_asked(tmp_path):
     make(tmp_path, "6th Annotations/VA_Set")
     assert find_folder(tmp_path, "va_set") is None
     assert find_folder(tmp_path, "*/va_set") == tmp_path / "6th Annotations" / "VA_Set"
-    with pytest.raises(InputError, match="has no folder VA_Set/Train or train_set; is it the top"):
+    with pytest.raises(InputError, match="has no folder VA_Set/Train or train_set; give the top"):
         require_folder(tmp_path, "*/VA_Set", ("Train", "train_set"))
 
 

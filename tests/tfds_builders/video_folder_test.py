@@ -10,7 +10,7 @@ import pytest
 import simplejpeg
 
 from tests.tfds_builders.layouts import build_set
-from tfds_builders.cropping import read_crop
+from tfds_builders.crops import read_crop
 from tfds_builders.pictures import numbered_images
 from tfds_builders.video_folder.listing import find_listing, read_listing
 from va_jax.types import InputError
@@ -226,7 +226,7 @@ def test_the_listing_is_videos_csv_or_the_only_csv(tmp_path):
 def test_bad_crop_folders_are_refused(tmp_path):
     folder = tmp_path / "crops"
     folder.mkdir()
-    with pytest.raises(InputError, match=r"holds no \.jpg or \.png; list the folder of"):
+    with pytest.raises(InputError, match=r"contains no \.jpg or \.png; give the folder of"):
         numbered_images(folder)
     (folder / "a.jpg").touch()
     with pytest.raises(InputError, match="no frame number in the name"):
@@ -244,7 +244,7 @@ def test_bad_crop_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="no readable JPEG"):
         read_crop(folder / "1.jpg", 96, 90)
     (folder / "1.jpg").write_bytes(simplejpeg.encode_jpeg(np.zeros((96, 80, 3), np.uint8), 90))
-    with pytest.raises(InputError, match="is 80x96; crops must be square"):
+    with pytest.raises(InputError, match="80x96 pixels, but crops must be square"):
         read_crop(folder / "1.jpg", 96, 90)
 
 
@@ -266,8 +266,8 @@ def test_labels_that_cannot_fit_are_refused(tmp_path):
     ("option", "message"),
     [
         ("size=0", "size=0 must be above 0"),
-        ("jpeg_quality=101", "outside 1 to 100"),
-        ("no_face=skip", "no_face='skip' is none of refuse, mask"),
+        ("jpeg_quality=101", "jpeg_quality=101 must be from 1 to 100"),
+        ("no_face=skip", "no_face='skip' is not one of refuse, mask"),
         ("dims=valence,valence", "dims=valence,valence must name each target once"),
     ],
 )

@@ -7,8 +7,8 @@ import shutil
 import jax
 import pytest
 
+from tests.tfds_builders.layouts import build
 from tests.train.loop_test import tiny
-from tfds_builders.build import build
 from va_jax.data import sources
 from va_jax.evaluation.evaluate import evaluate
 from va_jax.train.loop import train

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from tfds_builders import pictures
 from tfds_builders.afew_va.labels import POINTS, RANGE, read_actor, read_annotation
-from tfds_builders.cutting import Material
-from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
-from tfds_builders.writer import Recording
+from tfds_builders.material import Material, Recording
+from tfds_builders.recorded import RecordedBuilder
+from tfds_builders.recorded_config import RecordedConfig, named_configs
 from va_jax.types import DIMS, InputError
 
 DEPTH = 4

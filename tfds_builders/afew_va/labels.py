@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tfds_builders.cropping import usable
+from tfds_builders.crops import usable
 from tfds_builders.labels import NumberedLabels, to_label_range
 from va_jax.types import InputError
 

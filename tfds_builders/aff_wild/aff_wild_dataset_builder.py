@@ -10,10 +10,10 @@ import numpy as np
 
 from tfds_builders import trees
 from tfds_builders.aff_wild import labels, subjects
-from tfds_builders.cutting import Material
-from tfds_builders.points import PointFiles, box_around, numbered_files, read_pts
-from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
-from tfds_builders.writer import Recording
+from tfds_builders.material import Material, Recording
+from tfds_builders.points import PointFiles, box_around, read_pts
+from tfds_builders.recorded import RecordedBuilder
+from tfds_builders.recorded_config import RecordedConfig, named_configs
 from va_jax import faces
 from va_jax.types import DIMS, InputError
 from va_jax.video.facts import read_timeline
@@ -82,7 +82,7 @@ def _read_box(path: pathlib.Path) -> np.ndarray:
 
 
 def _numbered_from_1(folder: pathlib.Path) -> dict[int, pathlib.Path]:
-    files = numbered_files(folder, ".pts")
+    files = trees.numbered_files(folder, ".pts")
     if 0 in files:
         raise InputError(f"{files[0]}: frames are numbered from 1; number the folder's files so")
     return files

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tfds_builders.labels import NumberedLabels, check_range
-from tfds_builders.text import read_lines, require
+from va_jax.io import read_lines, require_number
 from va_jax.types import LABEL_RANGE, InputError
 
 
@@ -21,7 +21,7 @@ def read_trace(path: pathlib.Path, name: str) -> Float[np.ndarray, "rows"]:
     for place, (line, text) in enumerate(read_lines(path), 1):
         if line != place:
             raise InputError(f"{path}: line {place}: is blank, so which frame is next is not clear")
-        values.append(require(path, line, name, text.strip()))
+        values.append(require_number(path, line, name, text.strip()))
     lines = list(range(1, len(values) + 1))
     check_range(path, np.array(values), lines, name, LABEL_RANGE)
     return np.array(values)

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import NoReturn
 
-from tfds_builders.text import read_lines
+from va_jax.io import read_lines
 from va_jax.types import InputError
 from va_jax.video.read import VIDEO_SUFFIXES
 

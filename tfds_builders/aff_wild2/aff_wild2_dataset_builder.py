@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from tfds_builders import trees
 from tfds_builders.aff_wild2.labels import read_labels
-from tfds_builders.cutting import Material
+from tfds_builders.material import Material, Recording
 from tfds_builders.pictures import numbered_images
-from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
-from tfds_builders.text import read_lines
-from tfds_builders.writer import Recording
+from tfds_builders.recorded import RecordedBuilder
+from tfds_builders.recorded_config import RecordedConfig, named_configs
+from va_jax.io import read_lines
 from va_jax.types import DIMS, InputError
 from va_jax.video.facts import read_timeline
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfds_builders.labels import NumberedLabels
-from tfds_builders.text import number, read_lines
+from va_jax.io import number, read_lines
 from va_jax.types import DIMS, LABEL_RANGE, InputError
 
 INVALID = -5.0

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from tfds_builders.label_csv import UNLABELLED, find_time_column, rising_times
 from tfds_builders.labels import NumberedLabels, check_range
 from tfds_builders.raters import fuse_raters
-from tfds_builders.tables import DELIMITERS, UNLABELLED, find_time_column, rising_times
-from tfds_builders.text import number, read_lines, require
+from va_jax.io import DELIMITERS, number, read_lines, require_number
 from va_jax.types import LABEL_RANGE, InputError
 
 STEP_S = 0.04
@@ -167,7 +167,7 @@ def _traces(path: pathlib.Path, rows: Sequence[Row], names: Sequence[str]) -> Tr
 def _value(path: pathlib.Path, line: int, name: str, cell: str) -> float:
     if cell == "?" or cell.lower() in UNLABELLED:
         return np.nan
-    return require(path, line, name, cell)
+    return require_number(path, line, name, cell)
 
 
 def _frames(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Int[np.ndarray, "rows"]:

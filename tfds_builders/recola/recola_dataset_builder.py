@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from tfds_builders import trees
-from tfds_builders.cutting import Material
+from tfds_builders.material import Material, Recording
 from tfds_builders.recola.labels import (
     STEP_S,
     Traces,
@@ -18,8 +18,8 @@ from tfds_builders.recola.labels import (
 )
 from tfds_builders.recola.layouts import LAYOUTS, Layout, Source, recognise
 from tfds_builders.recola.protocols import COUNTS, PROTOCOLS, split_of
-from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
-from tfds_builders.writer import Recording
+from tfds_builders.recorded import RecordedBuilder
+from tfds_builders.recorded_config import RecordedConfig, named_configs
 from va_jax.types import DIMS, InputError
 from va_jax.video.facts import read_timeline
 from va_jax.video.read import VIDEO_SUFFIXES

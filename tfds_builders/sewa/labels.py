@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
+from tfds_builders.label_csv import UNLABELLED
 from tfds_builders.labels import NumberedLabels, check_range, to_label_range
 from tfds_builders.sewa.clips import Clip, offset
-from tfds_builders.tables import UNLABELLED
-from tfds_builders.text import read_lines, require
+from va_jax.io import read_lines, require_number
 from va_jax.types import InputError
 
 RANGE = (0.0, 1.0)
@@ -64,7 +64,7 @@ def read_column(
             raise InputError(f"{path}: line {line}: frame {number} {how} {numbers[-1]}; sort them")
         numbers.append(number)
         unlabelled = cells[-1].lower() in UNLABELLED
-        values.append(np.nan if unlabelled else require(path, line, dim, cells[-1]))
+        values.append(np.nan if unlabelled else require_number(path, line, dim, cells[-1]))
     check_range(path, np.array(values), [line for line, _ in rows], dim, RANGE)
     return np.array(numbers), np.array(values)
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from tfds_builders.points import PointFiles
 from tfds_builders.sewa.clips import LANDMARKS, Clip, offset
-from tfds_builders.text import read_lines, require
+from va_jax.io import read_lines, require_number
 from va_jax.types import InputError
 
 POINTS = 49
@@ -38,7 +38,7 @@ def read_points(path: pathlib.Path) -> Float[np.ndarray, "49 2"]:
     Raises InputError, with file and line, where line 3 does not hold 98 numbers.
     """
     cells = dict(read_lines(path)).get(LINE, "").split()
-    values = np.array([require(path, LINE, "coordinate", cell) for cell in cells])
+    values = np.array([require_number(path, LINE, "coordinate", cell) for cell in cells])
     if len(values) != 2 * POINTS:
         raise InputError(
             f"{path}: line {LINE}: {len(values)} numbers, expected x and y of {POINTS} points"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tfds_builders import splits
-from tfds_builders.cutting import Material
-from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
+from tfds_builders.material import Material, Recording
+from tfds_builders.recorded import RecordedBuilder
+from tfds_builders.recorded_config import RecordedConfig, named_configs
 from tfds_builders.sewa import clips
 from tfds_builders.sewa.labels import RANGE, read_labels
 from tfds_builders.sewa.landmarks import POINTS, landmarks_of
-from tfds_builders.writer import Recording
 from va_jax.types import DIMS, InputError
 from va_jax.video.facts import read_timeline
 
@@ -118,7 +118,7 @@ class Builder(RecordedBuilder):
     def splitting_units(self, recordings: Sequence[Recording]) -> dict[str, str]:
         """The two who talk in a session, and all others whom they talked to, stay together."""
         pairs = ((each.subject_id, each.details["session"]) for each in recordings)
-        return splits.unparted(pairs)
+        return splits.linked_subjects(pairs)
 
 
 def _recording(folder: pathlib.Path, config: SewaConfig) -> Recording:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from tfds_builders.label_csv import UNLABELLED, rising_times
 from tfds_builders.labels import TimedLabels, check_range
-from tfds_builders.tables import UNLABELLED, rising_times
-from tfds_builders.text import read_lines, require
+from va_jax.io import read_lines, require_number
 from va_jax.types import LABEL_RANGE, InputError
 
 HEADER = ("name", "timestamp", "arousal", "valence", "liking")
@@ -73,9 +73,10 @@ def _table(path: pathlib.Path) -> tuple[list[str], Rows]:
 
 
 def _column(path: pathlib.Path, rows: Rows, column: int, dim: str) -> Float[np.ndarray, "rows"]:
+    cells = [(line, each[column]) for line, each in rows]
     values = [
-        np.nan if cells[column].lower() in UNLABELLED else require(path, line, dim, cells[column])
-        for line, cells in rows
+        np.nan if cell.lower() in UNLABELLED else require_number(path, line, dim, cell)
+        for line, cell in cells
     ]
     check_range(path, np.array(values), [line for line, _ in rows], dim, LABEL_RANGE)
     return np.array(values)

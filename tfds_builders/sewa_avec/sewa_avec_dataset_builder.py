@@ -6,10 +6,10 @@ import re
 from typing import Any, ClassVar
 
 from tfds_builders import trees
-from tfds_builders.cutting import Material
-from tfds_builders.recorded import RecordedBuilder, RecordedConfig, named_configs
+from tfds_builders.material import Material, Recording
+from tfds_builders.recorded import RecordedBuilder
+from tfds_builders.recorded_config import RecordedConfig, named_configs
 from tfds_builders.sewa_avec.labels import DIMS, read_labels
-from tfds_builders.writer import Recording
 from va_jax.types import InputError
 from va_jax.video.read import VIDEO_SUFFIXES
 

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builders import common
+from tfds_builders import base
+from tfds_builders.material import Recording, Tally
 from tfds_builders.raters import fuse_raters
 from tfds_builders.synthetic_faces import behaviour, identity, raters, render
-from tfds_builders.writer import Recording, Tally
 from va_jax.types import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 from va_jax.video import jpeg
 
@@ -132,7 +132,7 @@ class Observer(NamedTuple):
         return dict(zip(DIMS, ccc.tolist(), strict=True))
 
 
-class Builder(common.TrackBuilder):
+class Builder(base.TrackBuilder):
     """Drawn faces; see README.md beside this file for what is drawn and how it is labelled."""
 
     BUILDER_CONFIGS: ClassVar = [

@@ -4,16 +4,12 @@ import dataclasses
 import pathlib
 from typing import Any, ClassVar
 
-from tfds_builders.cutting import Material
+from tfds_builders.label_csv import read_labels
+from tfds_builders.material import Material, Recording
 from tfds_builders.pictures import numbered_images
-from tfds_builders.recorded import (
-    RecordedBuilder,
-    RecordedConfig,
-    named_configs,
-)
-from tfds_builders.tables import read_labels
+from tfds_builders.recorded import RecordedBuilder
+from tfds_builders.recorded_config import RecordedConfig, named_configs
 from tfds_builders.video_folder.listing import find_listing, read_listing
-from tfds_builders.writer import Recording
 from va_jax import faces
 from va_jax.types import InputError
 

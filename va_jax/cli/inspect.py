@@ -1,51 +1,39 @@
-"""Look at a data set's tree before it is built: `python -m va_jax.doctor NAME[/CONFIG] TREE`.
+"""Inspect the source material of a data set before building it.
 
-Exit code 1 if anything is wrong: each thing in a line that names the file, and what a build will do
-about it.
+    va_jax inspect aff_wild2/112 DIR
+    va_jax inspect recola DIR --json
+
+Each problem is one line that names the file and says what a build will do about it. Exit code 1 if
+there is any.
 """
 
 import argparse
 import json
 import os
 import pathlib
-import sys
-from collections.abc import Sequence
 
-from tfds_builders.survey import survey, text
-from va_jax.types import InputError
+from tfds_builders.inspect_tree import inspect_tree
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m va_jax.doctor", description=__doc__)
-    parser.add_argument("name", metavar="NAME[/CONFIG]", help="a data set of tfds_builders")
-    parser.add_argument("tree", type=pathlib.Path, help="the folder of its source material")
-    parser.add_argument(
-        "--data_dir", type=pathlib.Path, default="data", help="where it would be built"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", metavar="NAME[/CONFIG]", help="a data set of tfds_builders")
+    add("tree", type=pathlib.Path, metavar="TREE", help="folder of the source material")
+    add("--data_dir", type=pathlib.Path, default="data", help="folder where it would be built")
+    add("--json", action="store_true", help="print JSON")
+    add("--jobs", type=int, default=os.cpu_count(), help="threads; default: one per core")
+    add("--no_detector", action="store_true", help="do not search sampled frames for faces")
+    add("--config_options", nargs="*", default=[], metavar="KEY=VALUE", help="as in the build")
+
+
+def run(args: argparse.Namespace) -> int:
+    result = inspect_tree(
+        args.name,
+        args.tree.expanduser(),
+        args.data_dir.expanduser(),
+        args.config_options,
+        args.jobs,
+        not args.no_detector,
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="threads")
-    parser.add_argument(
-        "--no_detector", action="store_true", help="do not search sampled frames for faces"
-    )
-    parser.add_argument(
-        "--config_options", nargs="*", default=[], metavar="KEY=VALUE", help="as for the build"
-    )
-    args = parser.parse_args(argv)
-    try:
-        result = survey(
-            args.name,
-            args.tree.expanduser(),
-            args.data_dir.expanduser(),
-            args.config_options,
-            args.jobs,
-            not args.no_detector,
-        )
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(result.to_json(), indent=1) if args.json else text(result))
+    print(json.dumps(result.to_json(), indent=1) if args.json else result.text())
     return 1 if result.findings else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Crops along given places, from videos and folders of images; what is missing keeps its place."""
+"""Crops along boxes and landmarks; frames without a picture or a face keep their place."""
 
 from collections import Counter
 from types import SimpleNamespace
@@ -8,7 +8,8 @@ import numpy as np
 import simplejpeg
 
 from tests.tfds_builders.layouts import picture, shown, write_video
-from tfds_builders.cutting import Material, cut
+from tfds_builders.crops import cut
+from tfds_builders.material import Material
 from va_jax import faces
 
 CONFIG = SimpleNamespace(size=32, jpeg_quality=95, margin=0.0, max_side=1280, min_face=40)
@@ -54,7 +55,7 @@ def test_without_any_box_the_crops_are_black(tmp_path):
     assert tally["no_place"] == 3
 
 
-def test_places_that_are_not_finite_or_no_size_of_a_face_are_none(tmp_path):
+def test_places_that_are_not_finite_or_too_large_do_not_count(tmp_path):
     path = write_video(tmp_path / "a.mp4", 4)
     bad = {0: BOX * np.nan, 1: BOX[[2, 3, 0, 1]], 2: np.array([16.0, 8, 9e6, 40]), 3: BOX}
     tally = Counter()
@@ -83,7 +84,7 @@ def test_landmarks_align_and_are_stored_in_units_of_the_crop(tmp_path):
     assert abs(eyes[0, 1] - eyes[1, 1]) < 1e-6  # level
 
 
-def test_images_of_a_folder_are_called_by_number_and_missing_ones_keep_their_place(tmp_path):
+def test_images_are_identified_by_number_and_missing_ones_keep_their_place(tmp_path):
     for number in (10, 9, 7):
         cv2.imwrite(str(tmp_path / f"{number}.png"), picture(number, 64, 48)[..., ::-1])
     places = dict.fromkeys(range(5, 12), BOX)

@@ -1,9 +1,6 @@
-"""The machinery of all builders: records, metadata, restart, worker processes, splits."""
+"""The base of all builders: records, metadata, restart after a failure, worker processes."""
 
-import dataclasses
-import hashlib
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -13,116 +10,23 @@ import time
 
 import numpy as np
 import pytest
-import simplejpeg
 import tensorflow_datasets as tfds
-from etils import epath
 
-from tfds_builders import common, shards, workers
-from tfds_builders.common import Frame, TrackBuilder, clips
-from tfds_builders.splits import subject_disjoint_splits
-from tfds_builders.writer import Recording, extract_all
+from tests.tfds_builders.toy import (
+    LENGTHS,
+    Toy,
+    ToyConfig,
+    build_toy,
+    contents,
+    log_of,
+    toy_frames,
+)
+from tfds_builders import base, parts, shards, workers
+from tfds_builders.base import clips
+from tfds_builders.material import Recording
 from va_jax.types import CLIP_FRAMES, InputError, Track
-from va_jax.video import jpeg
 
-HERE = pathlib.Path(__file__).resolve().parent
-LENGTHS = {"train": (30, 64, 1), "dev": (75,)}  # frames of the tracks of each split
-
-
-@dataclasses.dataclass
-class ToyConfig(tfds.core.BuilderConfig):
-    """Where the toy's orders lie: a file per track, read by `extract_toy`."""
-
-    orders: str = ""
-    side: int = 16
-    careful: bool = False
-
-
-def toy_frames(seed, length, side):
-    rng = np.random.default_rng(seed)
-    for index in range(length):
-        image = rng.integers(0, 255, (side, side, 3), dtype=np.uint8)
-        valence, arousal = rng.uniform(-1, 1, 2)
-        target = np.array([valence, np.nan if index % 5 == 4 else arousal], np.float32)
-        landmarks = rng.random((2, 2), np.float32)
-        yield Frame(jpeg.encode(image), target, index % 3 != 1, index / 25, landmarks)
-
-
-def extract_toy(recording, config, tally):
-    order = pathlib.Path(recording.files["order"])
-    with (order.parent / "log").open("a") as log:
-        log.write(f"{recording.track_id}\n")
-    what = order.read_text()
-    if what == "fail":
-        raise InputError(f"{order}: cannot be read; repair it")
-    if what == "die":
-        os._exit(9)
-    if what == "crash":
-        raise KeyError("a bug")
-    while order.with_name("hang").exists() and recording.track_id == "train2":
-        time.sleep(0.02)
-    frames = toy_frames(recording.details["seed"], recording.details["length"], config.side)
-    return 25.0, clips(frames)
-
-
-class Toy(TrackBuilder):
-    """Three training tracks and one dev track of noise."""
-
-    extract = staticmethod(extract_toy)
-    points = 2
-    late_options = ("careful",)
-    pkg_dir_path = epath.Path(HERE)
-
-    @property
-    def crop(self):
-        return {"size": self.builder_config.side}
-
-    def recordings(self, manual_dir):
-        orders = pathlib.Path(self.builder_config.orders)
-        return {
-            split: [
-                Recording(
-                    f"{split}{n}",
-                    f"video{n}",
-                    f"{split}-subject{n}",
-                    {"order": str(orders / f"{split}{n}")},
-                    group="noise",
-                    details={"seed": n + len(split), "length": length},
-                )
-                for n, length in enumerate(lengths)
-            ]
-            for split, lengths in LENGTHS.items()
-        }
-
-    def accept(self, recording, row):
-        if self.builder_config.careful and row["track"]["frames"] < 2:
-            raise InputError(f"{recording.track_id} is too short; build without careful")
-
-    def extras(self, recordings):
-        return {"ceiling": {split: len(tracks) for split, tracks in recordings.items()}}
-
-
-def build_toy(folder, data="data", jobs=1, strict=True, run=None, **kwargs):
-    folder = pathlib.Path(folder)
-    for split, lengths in LENGTHS.items():
-        for n in range(len(lengths)):
-            order = folder / f"{split}{n}"
-            if not order.exists():
-                order.write_text("")
-    config = ToyConfig(name="noise", orders=str(folder))
-    run = run or workers.processes(jobs)
-    builder = Toy(data_dir=folder / data, config=config, run=run, strict=strict, **kwargs)
-    builder.download_and_prepare()
-    return pathlib.Path(builder.data_dir)
-
-
-def contents(directory):
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()
-    }
-
-
-def log_of(folder):
-    return (folder / "log").read_text().split()
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def test_records_come_back_in_order_and_bit_for_bit(tmp_path):
@@ -219,13 +123,12 @@ def test_after_a_failure_only_the_missing_recordings_are_extracted(tmp_path, job
     assert set(log_of(tmp_path)) == {"train0", "train1", "train2", "dev0"} - finished
 
 
-def test_a_killed_build_goes_on_where_it_was(tmp_path):
+def test_a_killed_build_resumes(tmp_path):
     expected = contents(build_toy(tmp_path, "reference"))
     (tmp_path / "hang").touch()
     (tmp_path / "log").unlink()
-    code = f"import common_test; common_test.build_toy({str(tmp_path)!r})"
-    path = {"PYTHONPATH": f"{HERE}:{HERE.parent}", "JAX_PLATFORMS": "cpu"}
-    process = subprocess.Popen([sys.executable, "-c", code], env=path, stderr=subprocess.DEVNULL)
+    code = f"from tests.tfds_builders import toy; toy.build_toy({str(tmp_path)!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (tmp_path / "log").exists() or "train2" not in log_of(tmp_path):
         assert process.poll() is None
@@ -259,7 +162,7 @@ def test_other_options_make_other_parts(tmp_path):
     assert log_of(tmp_path) == ["train0", "train1", "train2", "dev0"] * 2
 
 
-def test_what_is_refused_after_extraction_is_not_extracted_again(tmp_path):
+def test_a_recording_refused_after_extraction_is_not_extracted_again(tmp_path):
     with pytest.raises(InputError, match="train2 is too short"):
         build_toy(tmp_path, options={"careful": True}, strict=True)
     build_toy(tmp_path)
@@ -273,24 +176,24 @@ def test_a_bug_in_a_worker_keeps_its_traceback_and_names_the_track(tmp_path):
     assert "while extracting track 'train1'" in caught.value.__notes__[0]
 
 
-def test_a_worker_that_dies_is_told_in_one_line(tmp_path):
+def test_a_worker_that_dies_gives_one_line(tmp_path):
     (tmp_path / "train1").write_text("die")
     with pytest.raises(InputError, match=r"a worker process died.*lower jobs=2"):
         build_toy(tmp_path, jobs=2)
 
 
-def test_two_builds_of_one_set_do_not_meet(tmp_path):
+def test_a_second_build_of_the_same_set_is_refused(tmp_path):
     parts = tmp_path / "data" / "toy" / "noise" / "1.0.0.parts"
-    with common._locked(parts), pytest.raises(InputError, match="in use by another build"):
+    with base._locked(parts), pytest.raises(InputError, match="in use by another build"):
         build_toy(tmp_path)
     build_toy(tmp_path)
 
 
 def test_waiting_ends_with_the_other_build(tmp_path):
     parts = tmp_path / "1.0.0.parts"
-    common.wait_for_other_build(parts)  # none: at once
-    waiter = threading.Thread(target=common.wait_for_other_build, args=(parts,))
-    with common._locked(parts):
+    base.wait_for_other_build(parts)  # none: at once
+    waiter = threading.Thread(target=base.wait_for_other_build, args=(parts,))
+    with base._locked(parts):
         waiter.start()
         waiter.join(0.2)
         assert waiter.is_alive()
@@ -300,7 +203,7 @@ def test_waiting_ends_with_the_other_build(tmp_path):
 
 def test_a_missing_source_and_a_repeated_track_are_refused(tmp_path, monkeypatch):
     toy = Toy(data_dir=tmp_path, config=ToyConfig(name="noise", orders=str(tmp_path)))
-    with pytest.raises(InputError, match=r"train0 of track 'train0' does not exist"):
+    with pytest.raises(InputError, match=r"train0: does not exist; .* 'train0'"):
         toy.download_and_prepare()
     twice = {"train": [Recording("a", "a", "a"), Recording("a", "b", "b")]}
     monkeypatch.setattr(Toy, "recordings", lambda self, manual_dir: twice)
@@ -321,7 +224,7 @@ def test_clips_that_break_the_schema_are_refused(tmp_path):
         "frames": [],
     }
     for field, value in bad.items():
-        plan = common.writer.Plan(
+        plan = parts.Plan(
             lambda recording, config, tally, v=value, f=field: (
                 25.0,
                 iter([good._replace(**{f: v})]),
@@ -333,12 +236,12 @@ def test_clips_that_break_the_schema_are_refused(tmp_path):
             2,
         )
         with pytest.raises(ValueError, match=r"clip"):
-            extract_all([Recording("a", "a", "a")], plan, tmp_path, workers.processes(1))
+            parts.extract_all([Recording("a", "a", "a")], plan, tmp_path, workers.processes(1))
     assert not list(tmp_path.iterdir())
 
 
 def test_memory_does_not_grow_with_the_recording():
-    """`clips` draws no more frames than it hands on."""
+    """`clips` draws no more frames than one clip holds."""
     drawn = []
 
     def frames():
@@ -348,52 +251,3 @@ def test_memory_does_not_grow_with_the_recording():
 
     next(clips(frames()))
     assert len(drawn) == CLIP_FRAMES
-
-
-def test_jpeg_is_420_and_close_to_the_image():
-    y, x = np.mgrid[:48, :48].astype(np.float32)
-    image = np.stack([100 + 2 * x, 150 - y, 80 + x + y], -1).astype(np.uint8)
-    data = jpeg.encode(image[:, ::-1])
-    assert simplejpeg.decode_jpeg_header(data)[2:] == ("YCbCr", "420")
-    difference = simplejpeg.decode_jpeg(data).astype(float) - image[:, ::-1]
-    assert np.abs(difference).mean() < 1.5
-
-
-SHARES = {"train": 0.7, "dev": 0.15, "test": 0.15}
-
-
-def sizes(splits):
-    return [list(splits.values()).count(name) for name in SHARES]
-
-
-@pytest.mark.parametrize(
-    ("subjects", "expected"),
-    [(0, [0, 0, 0]), (1, [1, 0, 0]), (2, [1, 1, 0]), (3, [1, 1, 1]), (20, [14, 3, 3])],
-)
-def test_splits_have_the_shares_and_train_comes_first(subjects, expected):
-    splits = subject_disjoint_splits((f"s{n}" for n in range(subjects)), 0, SHARES)
-    assert sizes(splits) == expected
-
-
-def test_splits_depend_on_seed_and_names_alone():
-    names = [f"s{n}" for n in range(40)]
-    splits = subject_disjoint_splits(names, 1, SHARES)
-    assert splits == subject_disjoint_splits(names[::-1] * 2, 1, SHARES)
-    assert splits != subject_disjoint_splits(names, 2, SHARES)
-    ranked = sorted(names, key=lambda name: hashlib.sha256(f"1:{name}".encode()).digest())
-    assert {splits[name] for name in ranked[:28]} == {"train"}
-    assert {splits[name] for name in ranked[28:34]} == {"dev"}
-
-
-def test_strata_are_shared_out_evenly():
-    strata = {f"s{n}": "abcde"[n % 5] for n in range(50)}
-    splits = subject_disjoint_splits(strata, 0, SHARES, strata)
-    assert sizes(splits) == [35, 8, 7] or sizes(splits) == [35, 7, 8]
-    for culture in "abcde":
-        inside = {name: split for name, split in splits.items() if strata[name] == culture}
-        assert np.abs(np.array(sizes(inside)) - [7, 1.5, 1.5]).max() <= 1
-
-
-def test_shares_that_do_not_sum_to_one_are_refused():
-    with pytest.raises(InputError, match="not shares that sum to 1"):
-        subject_disjoint_splits(["a"], 0, {"train": 0.7, "dev": 0.7})

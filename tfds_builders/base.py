@@ -1,0 +1,245 @@
+"""The base of all builders: it makes a data set of records, metadata and a report from clips."""
+
+import abc
+import contextlib
+import dataclasses
+import fcntl
+import itertools
+import pathlib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import dataset_builder
+from tensorflow_datasets.core.splits import SplitDict
+
+from tfds_builders import metadata, parts, shards, workers
+from tfds_builders.material import Recording
+from va_jax.types import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
+
+
+class Frame(NamedTuple):
+    """One frame of a track."""
+
+    jpeg: bytes  # square RGB crop
+    target: np.ndarray  # float32 [dims], NaN where unlabelled
+    face: bool  # the crop shows the face
+    time_s: float
+    landmarks: np.ndarray | None = None  # float32 [points, 2] in units of the crop's side
+
+
+def clips(frames: Iterable[Frame]) -> Iterator[Clip]:
+    """Cut a stream of frames into clips of CLIP_FRAMES, the last one shorter."""
+    stream = iter(frames)
+    while chunk := list(itertools.islice(stream, CLIP_FRAMES)):
+        jpegs, target, face, time_s, landmarks = zip(*chunk, strict=True)
+        yield Clip(
+            list(jpegs),
+            np.asarray(target, np.float32).reshape(len(chunk), -1),
+            np.asarray(face, bool),
+            np.asarray(time_s, np.float32),
+            None if landmarks[0] is None else np.asarray(landmarks, np.float32),
+        )
+
+
+class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
+    """A TFDS builder whose examples are the clips of tracks, in order.
+
+    A builder defines `extract`, `crop` and `recordings`, and overrides `dims`, `points`, `accept`
+    and `extras` as needed. Its options are the fields of its BuilderConfig dataclass.
+
+    A recording with bad input is left out, and named with the reason in `metadata["refused"]` and
+    in report.csv; the others are built.
+
+    Args:
+        run: extracts several recordings in parallel (see `workers`); default: one after the other.
+        options: {field of the builder config: value}, for this build only.
+        strict: stop the build at the first bad recording.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    late_options: tuple[str, ...] = ()  # options that `extract` does not depend on
+
+    def __init__(
+        self,
+        *,
+        run: parts.Run | None = None,
+        options: Mapping[str, Any] | None = None,
+        strict: bool = False,
+        **kwargs,
+    ):
+        self._run, self._strict = run or workers.processes(1), strict
+        self._options = dict(options or {})
+        super().__init__(**{"file_format": "array_record", **kwargs})
+        self._final = pathlib.Path(self.data_dir)  # TFDS swaps data_dir while it builds
+        self.parts_dir = self._final.with_name(f"{self._final.name}.parts")
+
+    @property
+    def builder_config(self) -> Any:
+        """Return the options of this build, in the builder's own dataclass."""
+        return super().builder_config
+
+    def _create_builder_config(self, builder_config, version):
+        chosen = super()._create_builder_config(builder_config, version)
+        return dataclasses.replace(chosen, **self._options) if chosen and self._options else chosen
+
+    @property
+    @abc.abstractmethod
+    def extract(self) -> parts.Extract:
+        """Return the function that extracts one recording; a static method will do."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Return the names of the targets."""
+        return DIMS
+
+    @property
+    def points(self) -> int:
+        """Return the number of landmarks stored with each frame."""
+        return 0
+
+    @property
+    @abc.abstractmethod
+    def crop(self) -> dict[str, Any]:
+        """Return facts about the crops: size (pixels), source, margin, alignment, jpeg_quality."""
+
+    @abc.abstractmethod
+    def recordings(self, manual_dir: pathlib.Path | None) -> dict[str, list[Recording]]:
+        """Return {split: its tracks in order}; do all checks that need no decoding.
+
+        A fault in one recording goes into its `problem`.
+
+        Raises:
+            InputError: a fault concerns all recordings.
+        """
+
+    def accept(self, recording: Recording, row: Mapping[str, Any]) -> None:
+        """Check an extracted recording by its row, see `parts.extract_all`.
+
+        The part is kept, so building again with another late option extracts nothing again.
+
+        Raises:
+            InputError: the recording is to be left out.
+        """
+        return
+
+    def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
+        """Return more keys for the metadata, as JSON values."""
+        return {}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=parts.features(self.dims, self.points), metadata=tfds.core.MetadataDict()
+        )
+
+    def _download_and_prepare(self, dl_manager, download_config=None):
+        if self.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
+            raise InputError(f"file_format={self.info.file_format}: must be array_record; set it")
+        with _locked(self.parts_dir):
+            infos = [
+                shards.write_split(rows, self._get_filename_template(split))
+                for split, rows in self._extract_splits(dl_manager).items()
+            ]
+        self.info.set_splits(SplitDict(infos))
+
+    def _extract_splits(self, dl_manager) -> dict[str, list[parts.Row]]:
+        """Extract all recordings, write report and metadata; return {split: rows of its parts}."""
+        found = self.recordings(self._manual_dir(dl_manager))
+        everything = [
+            dataclasses.replace(each, split=split)
+            for split in SPLITS
+            for each in found.get(split, ())
+        ]
+        _refuse_repeated_tracks(everything)
+        for stale in self._final.parent.glob(f"incomplete.*_{self._final.name}"):
+            if stale != pathlib.Path(self.data_dir):  # left by a killed build
+                shutil.rmtree(stale)
+        config = self.builder_config
+        early = {k: v for k, v in options_of(config).items() if k not in self.late_options}
+        plan = parts.Plan(self.extract, config, early, str(self.version), self.dims, self.points)
+        rows = parts.extract_all(everything, plan, self.parts_dir, self._run, self._strict)
+        pairs = [
+            (each, self._accepted(each, row)) for each, row in zip(everything, rows, strict=True)
+        ]
+        report = pathlib.Path(self.data_dir) / metadata.REPORT
+        metadata.write_report(report, everything, [row for _, row in pairs])
+        refused = {each.track_id: row["refused"] for each, row in pairs if "refused" in row}
+        if len(refused) == len(everything):
+            first, others = next(iter(refused.values())), len(refused) - 1
+            raise InputError(first + (f" (and {others} more: no recording is left)" * bool(others)))
+        built: dict[str, list[Recording]] = {}
+        kept: dict[str, list[parts.Row]] = {}
+        for each, row in pairs:
+            if "refused" not in row:
+                built.setdefault(each.split, []).append(each)
+                kept.setdefault(each.split, []).append(row)
+        self.info.metadata.update(  # pyright: ignore[reportOptionalMemberAccess]
+            metadata.summarize(kept, self.dims),
+            dims=list(self.dims),
+            crop=self.crop,
+            options=options_of(config),
+            refused=refused,
+            **self.extras(built),
+        )
+        return kept
+
+    def _accepted(self, recording: Recording, row: parts.Row) -> parts.Row:
+        if "refused" not in row:
+            try:
+                self.accept(recording, row)
+            except InputError as error:
+                if self._strict:
+                    raise
+                return {"refused": str(error)}
+        return row
+
+    def _manual_dir(self, dl_manager) -> pathlib.Path | None:
+        if not self.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            return None
+        try:
+            return pathlib.Path(dl_manager.manual_dir)
+        except AssertionError as error:  # several lines long
+            problem = str(error).split(". ")[0]
+            raise InputError(f"{problem}; it must hold the data of {self.name}") from error
+
+    def _post_download_and_prepare_hook(self) -> None:
+        shutil.rmtree(self.parts_dir)
+
+
+def options_of(config: Any) -> dict[str, Any]:
+    """Return the builder's own fields of its config, without those that TFDS gives every config."""
+    if config is None:
+        return {}
+    tfds_fields = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
+    return {key: v for key, v in dataclasses.asdict(config).items() if key not in tfds_fields}
+
+
+def _refuse_repeated_tracks(recordings: Sequence[Recording]) -> None:
+    if not recordings:
+        raise InputError("no recordings to build from; check the folder of the source material")
+    seen: set[str] = set()
+    for each in recordings:
+        if each.track_id in seen:
+            raise InputError(f"track {each.track_id!r} appears twice; rename one of them")
+        seen.add(each.track_id)
+
+
+def wait_for_other_build(folder: pathlib.Path) -> None:
+    """Wait until no process holds the parts folder `folder`."""
+    if (folder / "lock").exists():
+        with (folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    """Hold the parts folder for this process; the lock ends with the process, even if killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder} is in use by another build; wait for it") from error
+        yield

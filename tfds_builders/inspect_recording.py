@@ -1,0 +1,200 @@
+"""Inspect one recording before a build: read its files, but decode only a few pictures."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from tfds_builders import crops, pictures
+from tfds_builders.labels import TimedLabels
+from tfds_builders.material import Material, Recording
+from tfds_builders.recorded import Read
+from tfds_builders.recorded_config import RecordedConfig
+from va_jax.types import InputError
+from va_jax.video import jpeg
+from va_jax.video.facts import read_key_frames, read_timeline
+
+# Our choices.
+FEW_FACES = 0.5  # a recording is suspicious if fewer of its frames show the face
+SAMPLES = 4  # pictures of a recording that are decoded
+THUMBNAIL = 16  # side of the pictures that are compared, pixels
+
+LEFT_OUT = "the recording will be left out"
+
+
+class Finding(NamedTuple):
+    """Something wrong, in one line."""
+
+    check: str  # a word or two
+    problem: str  # names the file, the line or the value
+    consequence: str  # what a build will do about it
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.problem}; {self.consequence}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Footage:
+    """The pictures of a recording, described by their index and a few samples."""
+
+    pictures: pathlib.Path
+    number: np.ndarray  # int64 [frames]
+    time_s: np.ndarray  # float64 [frames]
+    fps: float
+    shown: np.ndarray  # int64, the frame numbers that have a picture
+    frame_bytes: float  # mean size of a stored frame, by the samples
+    thumbnails: np.ndarray  # float32 [samples, pixels], the samples small and grey
+
+
+class Index(NamedTuple):
+    """The first four facts of a Footage, from the files' index."""
+
+    number: np.ndarray
+    time_s: np.ndarray
+    fps: float
+    shown: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspected:
+    """The facts about one recording; None where it cannot be read."""
+
+    recording: Recording
+    findings: list[Finding]
+    material: Material | None = None
+    footage: Footage | None = None
+
+
+def inspect_recording(
+    recording: Recording, config: RecordedConfig, read: Read, find_faces: bool
+) -> Inspected:
+    """Read labels, index and a few pictures of a recording, and return what is wrong with them.
+
+    Labels that can be read are checked later, by `inspect_labels.check`.
+
+    Args:
+        recording: one recording of a builder.
+        config: the options of the builder.
+        read: the builder's function of that name.
+        find_faces: run the face detector on the sampled pictures, if a build would.
+    """
+    findings: list[Finding] = []
+    material = footage = None
+    try:
+        if recording.problem:
+            raise InputError(recording.problem)
+        material = read(recording, config)
+        footage = _footage(material, config, find_faces, findings)
+    except InputError as error:
+        findings.append(Finding("unreadable", str(error), LEFT_OUT))
+    return Inspected(recording, findings, material, footage)
+
+
+def _footage(
+    material: Material, config: RecordedConfig, find_faces: bool, findings: list[Finding]
+) -> Footage | None:
+    """Return the facts about the pictures, or None if some of them are damaged; add findings."""
+    if material.pictures.is_dir():
+        images = pictures.numbered_images(material.pictures)
+        damaged = damaged_images(images.values())
+        findings += [Finding("damaged image", each, LEFT_OUT) for each in damaged]
+        if damaged:
+            return None
+        index, samples = _index_of_folder(material, images)
+    else:
+        index = _index_of_video(material, findings)
+        if index is None:
+            return None
+        samples = list(read_key_frames(material.pictures, SAMPLES, config.max_side))
+    findings += _few_faces(material, index, samples if find_faces else [], config)
+    frame_bytes = float(np.mean([_stored_bytes(each, config) for each in samples]))
+    return Footage(material.pictures, *index, frame_bytes, _thumbnails(samples))
+
+
+def damaged_images(paths: Iterable[pathlib.Path]) -> list[str]:
+    """Return a message for each image file that cannot be read.
+
+    Only files that do not end as an image must are decoded.
+    """
+    problems = []
+    for path in paths:
+        end = b"IEND\xaeB`\x82" if path.suffix.lower() == ".png" else b"\xff\xd9"
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - len(end)))
+                complete = file.read() == end
+            if not complete:
+                pictures.read_image(path)
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}; replace it or delete it")
+        except InputError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _index_of_folder(
+    material: Material, images: dict[int, pathlib.Path]
+) -> tuple[Index, list[np.ndarray]]:
+    """Return the index of a folder and a few of its images."""
+    first, last = crops.numbers_of_folder(material)
+    number, paths = np.arange(first, last + 1), list(images.values())
+    chosen = [paths[len(paths) * i // SAMPLES] for i in range(min(SAMPLES, len(paths)))]
+    samples = [pictures.read_image(path) for path in chosen]
+    time_s = (number - first) / material.fps
+    return Index(number, time_s, material.fps, np.array(list(images))), samples
+
+
+def _index_of_video(material: Material, findings: list[Finding]) -> Index | None:
+    """Return the index of a video, or None if the file is truncated; add findings."""
+    timeline = read_timeline(material.pictures)
+    if timeline.cut_off_s is not None:
+        end = f"ends at {timeline.time_s[-1]:.2f} s, by its header at {timeline.cut_off_s:.2f} s"
+        problem = f"{material.pictures}: {end}: copy it again"
+        findings.append(Finding("truncated video", problem, LEFT_OUT))
+        return None
+    if timeline.variable:
+        steps = np.diff(timeline.time_s)
+        problem = f"{material.pictures}: frames last {steps.min():.3f} to {steps.max():.3f} s"
+        key = "time" if isinstance(material.labels, TimedLabels) else "frame number"
+        findings.append(Finding("variable frame rate", problem, f"labels will be joined by {key}"))
+    counted = np.arange(len(timeline.time_s))
+    number = pictures.frame_number(counted, timeline.time_s, material.first, material.grid_fps)
+    return Index(number, timeline.time_s, timeline.fps or material.fps, number)
+
+
+def _thumbnails(samples: list[np.ndarray]) -> np.ndarray:
+    side = (THUMBNAIL, THUMBNAIL)
+    small = [cv2.resize(each, side, interpolation=cv2.INTER_AREA) for each in samples]
+    return np.stack(small).mean(-1).astype(np.float32).reshape(len(small), -1)
+
+
+def _stored_bytes(image: np.ndarray, config: RecordedConfig) -> int:
+    """Estimate the size of a crop: the middle square has more detail than a face."""
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    square = image[top : top + side, left : left + side]
+    crop = cv2.resize(square, (config.size, config.size), interpolation=cv2.INTER_AREA)
+    return len(jpeg.encode(crop, config.jpeg_quality))
+
+
+def _few_faces(
+    material: Material, index: Index, samples: list[np.ndarray], config: RecordedConfig
+) -> list[Finding]:
+    """Return a finding if few frames, or few of the sampled ones, show a face."""
+    if material.faces == "detect":
+        found = [len(crops.detector(config.min_face)(image).boxes) > 0 for image in samples]
+        hits, total, unit = sum(found), len(samples), "sampled key frames"
+    else:
+        hits = len(index.shown) if material.places is None else len(material.places)
+        total, unit = len(index.number), "frames"
+    if hits >= FEW_FACES * total:
+        return []
+    consequence = "frames without one will be masked"
+    if not hits and config.no_face == "refuse":
+        unless = ", unless another frame shows one" if material.faces == "detect" else ""
+        consequence = f"{LEFT_OUT}{unless}"
+    problem = f"{material.pictures}: {hits} of {total} {unit} show a face"
+    return [Finding("few faces", problem, consequence)]

@@ -1,0 +1,202 @@
+"""Inspect the source material of a set before a build: each recording, and all together."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import itertools
+import pathlib
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from tfds_builders import inspect_labels
+from tfds_builders.build import make_builder
+from tfds_builders.inspect_recording import Finding, Footage, Inspected, inspect_recording
+from tfds_builders.recorded import RecordedBuilder
+from va_jax.types import SPLITS, InputError
+
+# Our choices.
+ALIKE = 2.0  # pictures are the same if each sample differs by less on average, grey levels
+FLAT = 4.0  # samples with a smaller standard deviation are too plain to compare, grey levels
+LENGTH = 0.02  # copies of one video differ in length by at most this share
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """The contents of a tree, and what is wrong with it."""
+
+    name: str
+    tree: str
+    facts: dict[str, Any]  # JSON values, see `inspect_tree`
+    findings: list[Finding]
+
+    def to_json(self) -> dict[str, Any]:
+        findings = [each._asdict() for each in self.findings]
+        return {"name": self.name, "tree": self.tree, **self.facts, "findings": findings}
+
+    def text(self) -> str:
+        """Return lines for people; files are named from the top of the tree."""
+        facts = self.facts
+        expected = ", ".join(f"{key} {count}" for key, count in facts["expected"].items())
+        published = f" (the published set has {expected})" * bool(expected)
+        lines = [f"{self.name} in {self.tree}: {facts['found']} recordings{published}"]
+        for split, counts in facts["splits"].items():
+            lines.append(f"  {split:5} {', '.join(f'{n} {key}' for key, n in counts.items())}")
+        if facts["fps"]:
+            low, high = facts["fps"]
+            rate = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            lines.append(f"  {facts['hours']:.2f} hours at {rate} frames per second")
+        for dim, (low, high) in facts["label_range"].items():
+            lines.append(f"  {dim} from {low:.3f} to {high:.3f}")
+        needed, free = facts["disk_bytes"] / 1e9, facts["disk_free_bytes"] / 1e9
+        lines.append(
+            f"  records of about {needed:.2f} GB, twice that while building; {free:.1f} GB free"
+        )
+        lines += [str(each).replace(f"{self.tree}/", "") for each in self.findings]
+        lines.append(f"problems: {len(self.findings)}" if self.findings else "no problems found")
+        return "\n".join(lines)
+
+
+def inspect_tree(
+    name: str,
+    tree: pathlib.Path,
+    data_dir: pathlib.Path,
+    options: Sequence[str] = (),
+    jobs: int = 2,
+    find_faces: bool = True,
+) -> Inspection:
+    """Inspect the source material of a set.
+
+    Args:
+        name: "set" or "set/config".
+        tree: the folder of the source material.
+        data_dir: the folder where the set would be built; it need not exist.
+        options: key=value, changes to the configuration.
+        jobs: number of threads.
+        find_faces: run the face detector on a few pictures, if a build would.
+
+    Returns:
+        Its `facts` are `splits` (for each, the number of `recordings`, `subjects` and `frames`),
+        `found` and `expected` (recordings here and in the published set), `hours`, `fps` (lowest,
+        highest), `label_range` by dimension, `disk_bytes` (of the built set) and `disk_free_bytes`.
+
+    Raises:
+        InputError: the tree is not of this set.
+    """
+    builder = make_builder(name, data_dir, options)
+    if not isinstance(builder, RecordedBuilder):
+        raise InputError(f"{name} is generated: it has no source material to inspect")
+    if jobs < 1:
+        raise InputError(f"jobs={jobs} must be at least 1")
+    if not tree.is_dir():
+        raise InputError(f"{tree}: no such folder; name the folder of the source material")
+    recordings = [each for split in builder.recordings(tree).values() for each in split]
+    work = functools.partial(
+        inspect_recording,
+        config=builder.builder_config,
+        read=type(builder).read,
+        find_faces=find_faces,
+    )
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        bar = tqdm.tqdm(pool.map(work, recordings), "inspect", len(recordings), unit="recording")
+        inspected = list(bar)
+    findings = []
+    for each in inspected:
+        findings += [*each.findings, *inspect_labels.check(each, builder.dims)]
+    findings += [*_in_several_splits(inspected), *_same_labels(inspected)]
+    findings += _same_pictures([each.footage for each in inspected if each.footage])
+    facts = _facts(builder, inspected, data_dir)
+    findings += _check_disk(facts, data_dir)
+    return Inspection(name, str(tree), facts, findings)
+
+
+def _facts(
+    builder: RecordedBuilder, inspected: Sequence[Inspected], data_dir: pathlib.Path
+) -> dict[str, Any]:
+    splits = {}
+    for split in SPLITS:
+        inside = [each for each in inspected if each.recording.split == split]
+        if inside:
+            splits[split] = {
+                "recordings": len(inside),
+                "subjects": len({each.recording.subject_id for each in inside}),
+                "frames": sum(len(each.footage.number) for each in inside if each.footage),
+            }
+    footage = [each.footage for each in inspected if each.footage]
+    fps = [each.fps for each in footage]
+    ranges = [r for r in map(inspect_labels.label_range, inspected) if r is not None]
+    place = data_dir.absolute()
+    nearest = next(each for each in (place, *place.parents) if each.exists())
+    return {
+        "splits": splits,
+        "found": len(inspected),
+        "expected": dict(builder.expected),
+        "hours": sum(len(each.number) / each.fps for each in footage) / 3600,
+        "fps": [min(fps), max(fps)] if fps else [],
+        "label_range": {
+            dim: [float(min(r[0, i] for r in ranges)), float(max(r[1, i] for r in ranges))]
+            for i, dim in enumerate(builder.dims)
+            if ranges
+        },
+        "disk_bytes": round(sum(len(each.number) * each.frame_bytes for each in footage)),
+        "disk_free_bytes": shutil.disk_usage(nearest).free,
+    }
+
+
+def _check_disk(facts: dict[str, Any], data_dir: pathlib.Path) -> Iterator[Finding]:
+    """Yield a finding if parts and shards, which exist together during a build, do not fit."""
+    needed, free = 2 * facts["disk_bytes"], facts["disk_free_bytes"]
+    if needed > free:
+        problem = f"{data_dir}: {free / 1e9:.1f} GB are free, a build takes {needed / 1e9:.1f} GB"
+        yield Finding("disk space", problem, "it will stop when the disk is full; it can resume")
+
+
+def _in_several_splits(inspected: Sequence[Inspected]) -> Iterator[Finding]:
+    """Yield a finding for each subject and video that is in more than one split."""
+    for kind in ("subject", "video"):
+        places: dict[str, dict[str, str]] = collections.defaultdict(dict)
+        for each in inspected:
+            recording = each.recording
+            file = next(iter(recording.files.values()), recording.track_id)
+            places[getattr(recording, f"{kind}_id")].setdefault(recording.split, file)
+        for name, splits in places.items():
+            if len(splits) > 1:
+                where = ", ".join(f"{split} ({file})" for split, file in sorted(splits.items()))
+                problem = f"{kind} {name!r} is in {where}"
+                yield Finding(
+                    f"{kind} in several splits", problem, "scores on these splits will be too high"
+                )
+
+
+def _same_labels(inspected: Sequence[Inspected]) -> Iterator[Finding]:
+    groups: dict[str, list[str]] = collections.defaultdict(list)
+    for each in inspected:
+        groups[inspect_labels.label_hash(each)].append(inspect_labels.label_file(each))
+    for key, (first, *others) in groups.items():
+        if key and others:
+            problem = f"{', '.join(others)}: the same values as in {first}"
+            yield Finding("duplicated labels", problem, "kept; all but one are wrong copies")
+
+
+def _same_pictures(footage: Sequence[Footage]) -> Iterator[Finding]:
+    """Yield a finding for each recording with the pictures of an earlier one."""
+    lengths = np.array([len(each.number) for each in footage])
+    for index, each in enumerate(footage):
+        if each.thumbnails.std(1).max() < FLAT:
+            continue
+        close = np.abs(lengths[:index] - lengths[index]) <= LENGTH * lengths[index]
+        earlier = itertools.compress(footage, close)
+        first = next((other for other in earlier if _alike(other, each)), None)
+        if first:
+            problem = f"{each.pictures}: shows the same pictures as {first.pictures}"
+            yield Finding("same pictures", problem, "kept; remove one of the two")
+
+
+def _alike(one: Footage, other: Footage) -> bool:
+    if one.thumbnails.shape != other.thumbnails.shape:
+        return False
+    return bool(np.abs(one.thumbnails - other.thumbnails).mean(1).max() < ALIKE)

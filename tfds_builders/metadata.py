@@ -1,0 +1,86 @@
+"""The files beside the records: the metadata of a set, and report.csv with a line per recording."""
+
+import collections
+import hashlib
+import itertools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfds_builders.material import Recording
+from va_jax import io
+from va_jax.types import Track
+
+REPORT = "report.csv"
+
+IDS = ("split", "track_id", "video_id", "subject_id")
+COUNTS = ("face", "labelled", "used")
+
+Row = Mapping[str, Any]
+"""A row of `parts.extract_all`."""
+
+
+def summarize(rows: Mapping[str, Sequence[Row]], dims: Sequence[str]) -> dict[str, Any]:
+    """Return the metadata that follow from the rows of each split, in order, none of them refused.
+
+    Returns:
+        `tracks` (the track table of each split), `split_hash` (a hash of the assignment of tracks
+        to splits), `fps` (median over the tracks), `train_mean` (by dimension, over the frames with
+        face and label; empty if there are none) and `counts` by split: `tracks`, `frames`, `face`,
+        `labelled`, `used` (face and label) and `tally`, the sum of the recordings' tallies.
+    """
+    tracks = {split: _track_table(each) for split, each in rows.items()}
+    ids = {split: sorted(track.track_id for track in tracks[split]) for split in tracks}
+    counts = {split: _counts(each) for split, each in rows.items()}
+    used = counts.get("train", {}).get("used", 0)
+    sums = np.sum([row["target_sum"] for row in rows.get("train", [])], axis=0)
+    return {
+        "fps": float(np.median([row["track"]["fps"] for each in rows.values() for row in each])),
+        "tracks": {split: [track.to_json() for track in tracks[split]] for split in tracks},
+        "split_hash": hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()[:16],
+        "train_mean": dict(zip(dims, (sums / used).tolist(), strict=True)) if used else {},
+        "counts": counts,
+    }
+
+
+def _track_table(rows: Sequence[Row]) -> list[Track]:
+    firsts = itertools.accumulate((row["records"] for row in rows), initial=0)
+    return [
+        Track(**row["track"], first_record=first) for row, first in zip(rows, firsts, strict=False)
+    ]
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, Any]:
+    tally: collections.Counter[str] = collections.Counter()
+    for row in rows:
+        tally.update(row["tally"])
+    return {
+        "tracks": len(rows),
+        "frames": sum(row["track"]["frames"] for row in rows),
+        **{key: sum(row[key] for row in rows) for key in COUNTS},
+        "tally": dict(sorted(tally.items())),
+    }
+
+
+def write_report(path: pathlib.Path, recordings: Sequence[Recording], rows: Sequence[Row]) -> None:
+    """Write one csv line per recording: its names, status, counts, and the reason of a refusal.
+
+    `status` is `built` or `refused`. Every tally that occurs has a column. `rows` are in the order
+    of the recordings.
+    """
+    tallies = sorted({key for row in rows for key in row.get("tally", ())})
+    header = [*IDS, "status", "frames", "fps", *COUNTS, *tallies, "reason"]
+    lines = []
+    for recording, row in zip(recordings, rows, strict=True):
+        ids = [getattr(recording, key) for key in IDS]
+        if "refused" in row:
+            empty = [""] * (2 + len(COUNTS) + len(tallies))
+            lines.append([*ids, "refused", *empty, row["refused"]])
+        else:
+            numbers = [row["track"]["frames"], row["track"]["fps"], *(row[key] for key in COUNTS)]
+            counts = [row["tally"].get(key, 0) for key in tallies]
+            lines.append([*ids, "built", *numbers, *counts, ""])
+    io.write_csv(path, header, lines)

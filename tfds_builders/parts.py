@@ -1,0 +1,254 @@
+"""Extract every recording once, in parallel, into a part file that survives a restart.
+
+A part is an ArrayRecord file of finished records and a JSON row about them. Each is written under a
+temporary name and renamed, the row last: where a row exists, its part is complete.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+from tfds_builders import shards
+from tfds_builders.material import Recording, Tally
+from va_jax import io
+from va_jax.types import CLIP_FRAMES, LABEL_RANGE, Clip, InputError
+
+Row = dict[str, Any]
+"""A part's facts, as JSON values; see `extract_all`."""
+
+Extract = Callable[[Recording, Any, Tally], tuple[float, Iterator[Clip]]]
+"""`extract(recording, builder_config, tally) -> (frames per second, the clips in order)`.
+
+It must be picklable, so that worker processes can receive it. Clips are drawn one at a time: memory
+must not grow with the length of the video. `tally` is complete after the last clip.
+"""
+
+Task = tuple[Recording, pathlib.Path]
+"""A recording and the file for its records."""
+
+Work = Callable[[Recording, pathlib.Path], Row]
+
+Run = Callable[[Work, Sequence[Task]], Generator[tuple[pathlib.Path, Row], None, None]]
+"""`run(work, tasks)` yields (part, work(recording, part)) of each task, in any order."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The facts that all recordings of one build share."""
+
+    extract: Extract
+    config: Any  # the builder config
+    options: Mapping[str, Any]  # those options of it that the parts depend on
+    version: str
+    dims: tuple[str, ...]
+    points: int  # landmarks per frame
+
+
+def features(dims: Sequence[str], points: int) -> tfds.features.FeaturesDict:
+    """Return the features of one stored clip; `landmarks` is among them if `points` > 0."""
+    layout: dict[str, Any] = {
+        "frames": tfds.features.Tensor(shape=(None,), dtype=np.object_),  # JPEG bytes
+        "target": tfds.features.Tensor(shape=(None, len(dims)), dtype=np.float32),
+        "face": tfds.features.Tensor(shape=(None,), dtype=np.bool_),
+        "time_s": tfds.features.Tensor(shape=(None,), dtype=np.float32),
+        "first_frame": tfds.features.Scalar(dtype=np.int32),
+        "track_id": tfds.features.Text(),
+        "video_id": tfds.features.Text(),
+        "subject_id": tfds.features.Text(),
+    }
+    if points:
+        layout["landmarks"] = tfds.features.Tensor(shape=(None, points, 2), dtype=np.float32)
+    return tfds.features.FeaturesDict(layout)
+
+
+def extract_all(
+    recordings: Sequence[Recording],
+    plan: Plan,
+    folder: pathlib.Path,
+    run: Run,
+    strict: bool = False,
+) -> list[Row]:
+    """Extract the recordings that have no part in `folder` yet.
+
+    Args:
+        recordings: all recordings of the set.
+        plan: the facts they share.
+        folder: the folder of the parts.
+        run: runs the extraction of several recordings in parallel, see `workers`.
+        strict: raise InputError at the first refused recording.
+
+    Returns:
+        A row for each recording, in order, with `track` (a `types.Track` without its first record),
+        `part` (path of the file), `records`, `bytes`, the counts of frames `face`, `labelled` and
+        `used` (both), `target_sum` (sum of the targets over the used frames) and `tally`; or only
+        `part` and `refused`, the reason why the recording could not be extracted. The next build
+        tries a refused recording again, but keeps finished parts.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts: list[pathlib.Path] = []
+    tasks: list[Task] = []
+    rows: dict[pathlib.Path, Row] = {}
+    for recording in recordings:
+        try:
+            part = folder / f"{fingerprint(recording, plan)}.array_record"
+            if part.with_suffix(".json").exists():
+                rows[part] = json.loads(part.with_suffix(".json").read_text())
+            else:
+                tasks.append((recording, part))
+        except InputError as error:
+            if strict:
+                raise
+            part = folder / f"refused{len(parts)}"
+            rows[part] = {"refused": str(error)}
+        parts.append(part)
+    frames = 0
+    work = functools.partial(extract_part, plan=plan)
+    bar = tqdm.tqdm(
+        desc="extract", unit="recording", total=len(parts), initial=len(rows), smoothing=0
+    )
+    with bar, contextlib.closing(run(work, tasks)) as finished:
+        for part, row in finished:
+            if "refused" in row and strict:
+                raise InputError(row["refused"])
+            rows[part] = row
+            frames += 0 if "refused" in row else row["track"]["frames"]
+            elapsed_s = max(bar.format_dict["elapsed"], 1e-6)
+            bar.set_postfix_str(f"{frames / elapsed_s:.0f} frames/s", refresh=False)
+            bar.update()
+    return [{**rows[part], "part": str(part)} for part in parts]
+
+
+def fingerprint(recording: Recording, plan: Plan) -> str:
+    """Return the name of the part: it changes with the recording, the options and the source files.
+
+    A file is identified by its path, size and modification time, a folder by those of its files.
+
+    Raises:
+        InputError: the recording has a problem, or one of its files is missing.
+    """
+    if recording.problem:
+        raise InputError(recording.problem)
+    files = []
+    for source in map(os.path.abspath, recording.files.values()):
+        if not os.path.exists(source):
+            raise InputError(
+                f"{source}: does not exist; restore this file of track {recording.track_id!r}"
+            )
+        members = [source]
+        if os.path.isdir(source):
+            walk = os.walk(source)
+            members = sorted(os.path.join(at, name) for at, _, names in walk for name in names)
+        try:
+            stats = [(member, os.stat(member)) for member in members]
+        except OSError as error:  # such as a broken link
+            raise InputError(f"{error.filename}: {error.strerror}; remove or replace it") from error
+        files += [(member, stat.st_size, stat.st_mtime_ns) for member, stat in stats]
+    plan_facts = [dict(plan.options), plan.version, plan.dims, plan.points]
+    facts = dataclasses.asdict(dataclasses.replace(recording, split=""))
+    text = json.dumps([facts, plan_facts, files], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def extract_part(recording: Recording, part: pathlib.Path, plan: Plan) -> Row:
+    """Write the part of one recording, then its row; return the row, or `refused` on bad input."""
+    temporary = part.with_name(f"{part.stem}.{uuid.uuid4().hex}.tmp")  # machines may share a folder
+    try:
+        row = _write_records(recording, temporary, plan)
+        temporary.rename(part)
+    except InputError as error:
+        return {"refused": str(error)}
+    except Exception as error:
+        error.add_note(f"while extracting track {recording.track_id!r}, {dict(recording.files)}")
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    io.write_text(part.with_suffix(".json"), json.dumps(row))
+    return row
+
+
+def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
+    layout = features(plan.dims, plan.points)
+    frames = face = labelled = used = records = 0
+    target_sum = np.zeros(len(plan.dims))
+    last_s = -np.inf
+    tally: Tally = collections.Counter()
+    ids = {key: getattr(recording, key) for key in ("track_id", "video_id", "subject_id")}
+    writer = array_record_module.ArrayRecordWriter(str(path), shards.OPTIONS)
+    try:
+        fps, clips = plan.extract(recording, plan.config, tally)
+        for clip in clips:
+            if frames % CLIP_FRAMES:
+                raise ValueError(f"clip {records} follows one of fewer than {CLIP_FRAMES} frames")
+            _check_clip(clip, plan, last_s)
+            example = {**clip._asdict(), **ids, "first_frame": frames}
+            if not plan.points:
+                del example["landmarks"]
+            writer.write(_serialize(example, layout))
+            has_label = np.isfinite(clip.target).all(1)
+            counted = clip.face & has_label
+            frames += len(clip.frames)
+            records += 1
+            face += int(clip.face.sum())
+            labelled += int(has_label.sum())
+            used += int(counted.sum())
+            target_sum += clip.target[counted].sum(0, dtype=np.float64)
+            last_s = clip.time_s[-1]
+    finally:
+        writer.close()
+    if not frames:
+        source = ", ".join(recording.files.values()) or recording.track_id
+        raise InputError(f"{source}: no frames for track {recording.track_id!r}; remove it")
+    return {
+        "track": {**ids, "group": recording.group, "fps": float(fps), "frames": frames},
+        "records": records,
+        "bytes": path.stat().st_size,
+        "face": face,
+        "labelled": labelled,
+        "used": used,
+        "target_sum": target_sum.tolist(),
+        "tally": {key: count for key, count in sorted(tally.items()) if count},
+    }
+
+
+def _serialize(example: dict[str, Any], layout: tfds.features.FeaturesDict) -> bytes:
+    """Serialize as `layout.serialize_example` does, but to the same bytes in every process.
+
+    Protobuf writes the entries of a map in an order that differs between processes, unless asked
+    for a deterministic one.
+    """
+    encoded = layout.encode_example(example)
+    info: Any = layout.get_serialized_info()
+    proto = ExampleSerializer(info).get_tf_example(encoded)
+    return proto.SerializeToString(deterministic=True)
+
+
+def _check_clip(clip: Clip, plan: Plan, last_s: float) -> None:
+    """Raise ValueError if a clip breaks the promises of `types.Clip`: a bug in a builder."""
+    n = len(clip.frames)
+    if not 0 < n <= CLIP_FRAMES:
+        raise ValueError(f"a clip holds 1 to {CLIP_FRAMES} frames, got {n}")
+    points = (n, plan.points, 2) if plan.points else None
+    wanted = (("target", (n, len(plan.dims))), ("face", (n,)), ("time_s", (n,)))
+    for name, shape in (*wanted, ("landmarks", points)):
+        value = getattr(clip, name)
+        if (None if value is None else value.shape) != shape:
+            raise ValueError(f"clip.{name}: expected {shape}, got {value}")
+    low, high = LABEL_RANGE
+    if np.any((clip.target < low) | (clip.target > high)):
+        raise ValueError(f"clip.target leaves [{low}, {high}]: {clip.target}")
+    if not np.all(np.diff(clip.time_s, prepend=np.float32(last_s)) >= 0):
+        raise ValueError(f"clip.time_s goes back after {last_s}: {clip.time_s}")
