@@ -34,7 +34,7 @@ MINUS, UNKNOWN = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A split: its metrics table, as `tables.text` reads it, and the traces behind the table."""
+    """A split: its metrics table, as `tables.text` reads it, and the traces it is computed from."""
 
     metrics_table: Mapping[str, Any]
     traces: Sequence[Trace]
