@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs.default import get_config
-from va_jax.models.build import build
+from va_jax import keys
+from va_jax.config import Model
+from va_jax.models.build import build_model
 from va_jax.types import DIMS
 
 BATCH, TIME, SIDE, WIDTH, UNITS, POINTS = 4, 6, 16, 4, 3, 2
@@ -28,10 +29,8 @@ MAP = (SIDE // 4) ** 2  # pixels of the last map
 
 
 def tiny(dims=DIMS, inflation=(), **changes):
-    config = get_config().model
-    config.update(TINY | changes)
-    config.inflation.update(dict(inflation))
-    return build(config, dims)
+    tree = TINY | changes | {"inflation": dict(inflation)}
+    return build_model(keys.parse(Model, tree), dims)
 
 
 @functools.cache

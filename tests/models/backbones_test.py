@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import default
+from va_jax import keys
+from va_jax.config import Model
 from va_jax.models import conv, resnet
-from va_jax.models.build import build, parameter_count
+from va_jax.models.build import build_model, parameter_count
 from va_jax.models.conv import BatchNorm
 from va_jax.models.pooling import ceil_padding, max_pool
 from va_jax.types import DIMS
@@ -61,14 +62,12 @@ def slow(*values):
 
 
 def model_config(**changes):
-    config = default.get_config().model
-    config.update(changes)
-    return config
+    return keys.parse(Model, changes)
 
 
 def network(dtype=jnp.float32, **changes):
     """The backbone that these changes to the default config describe."""
-    return build(model_config(**changes), DIMS).backbone.clone(parent=None, dtype=dtype)
+    return build_model(model_config(**changes), DIMS).backbone.clone(parent=None, dtype=dtype)
 
 
 def torch_peer(side, **changes):
@@ -294,7 +293,7 @@ def test_predictions_of_the_whole_network_are_those_of_torch(changes):
     from benchmarks.peer_names import to_ours
 
     config = model_config(**changes)
-    model = build(config, DIMS)
+    model = build_model(config, DIMS)
     rng = np.random.default_rng(0)
     inputs = {"frames": rng.integers(0, 256, (2, 5, 32, 32, 3), np.uint8)}
     if config.landmarks != "none":

@@ -1,4 +1,4 @@
-"""Named networks have the published numbers of parameters; `build` heeds or refuses every key."""
+"""Published parameter counts of the named networks, and the effect or refusal of every key."""
 
 import functools
 import re
@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import pytest
 from flax.traverse_util import flatten_dict
 
-from configs.default import get_config
-from va_jax.models.build import BACKBONES, build, parameter_count
+from va_jax import config, keys
+from va_jax.config import Model
+from va_jax.models.build import BACKBONES, build_model, parameter_count
 from va_jax.types import DIMS, InputError
 
-COUNTS = {  # of parameters, as published, less the classifier
+COUNTS = {  # parameters as published, without the classifier
     "resnet18": 11_176_512,
     "resnet34": 21_284_672,
     "resnet50": 23_508_032,
@@ -26,28 +27,25 @@ WIDE = 9 * (64**2 + 64 * 128 + 128**2 + 128 * 256 + 2 * 256**2 + 256 * 512 + 5 *
 BASIC = 9 * (4 * 64**2 + 64 * 128 + 3 * 128**2 + 128 * 256 + 3 * 256**2 + 256 * 512 + 3 * 512**2)
 BOTTLENECKS = 9 * (3 * 64**2 + 4 * 128**2 + 6 * 256**2 + 3 * 512**2)
 STEM = 49 * 3 * 64
-TAP = {  # weights of the kernels of several pixels: what one more tap adds
+TAP = {  # weights that one more tap adds: kernels of several pixels
     "resnet18": STEM + BASIC,
     "resnet50": STEM + BOTTLENECKS,
     "seresnet50": STEM + BOTTLENECKS,
     "vgg16": 9 * 3 * 64 + WIDE,
 }
 KINETICS = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
-"""Of which bottlenecks the first 1x1 has three taps (Wang et al., 2018)."""
+"""Bottlenecks whose first 1x1 has three taps (Wang et al., 2018)."""
 
 
 def configured(**changes):
     """The default section; `inflation_taps` is the key `inflation.taps`."""
-    config = get_config().model
-    for key, value in changes.items():
-        section = config.inflation if key.startswith("inflation_") else config
-        section[key.removeprefix("inflation_")] = value
-    return config
+    flat = {key.replace("inflation_", "inflation."): value for key, value in changes.items()}
+    return keys.parse(Model, keys.unflatten(flat))
 
 
 @functools.cache
 def params_of(**changes):
-    model = build(configured(**changes), DIMS)
+    model = build_model(configured(**changes), DIMS)
     inputs = {
         name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in model.inputs(1, 1, 32).items()
     }
@@ -56,12 +54,12 @@ def params_of(**changes):
     ]
 
 
-def test_every_named_backbone_has_its_published_count_here():
+def test_the_published_count_of_every_named_backbone_is_listed():
     assert COUNTS.keys() == BACKBONES.keys() - {"resnet", "vgg"}
 
 
 @pytest.mark.parametrize("backbone", COUNTS)
-def test_a_named_network_is_its_published_backbone_then_stack_and_heads(backbone):
+def test_a_network_has_the_parameters_of_its_published_backbone_stack_and_heads(backbone):
     params = params_of(backbone=backbone)
     assert parameter_count(params["backbone"]) == COUNTS[backbone]
     features = 512 if backbone in ("resnet18", "resnet34", "vgg16", "vgg16bn") else 2048
@@ -69,7 +67,7 @@ def test_a_named_network_is_its_published_backbone_then_stack_and_heads(backbone
     assert parameter_count(params) == COUNTS[backbone] + lstm + 2 * (256 + 1)
 
 
-def test_squeeze_and_excitation_adds_two_layers_with_a_bias_to_every_block():
+def test_squeeze_and_excitation_adds_two_layers_with_bias_to_every_block():
     blocks = {256: 3, 512: 4, 1024: 6, 2048: 3}
     layers = {c: (c + 1) * (c // 16) + (c // 16 + 1) * c for c in blocks}
     added = sum(layers[c] * count for c, count in blocks.items())
@@ -78,7 +76,7 @@ def test_squeeze_and_excitation_adds_two_layers_with_a_bias_to_every_block():
 
 @pytest.mark.parametrize("taps", [3, 5])
 @pytest.mark.parametrize("backbone", TAP)
-def test_inflating_adds_the_kernels_of_several_pixels_once_a_tap_and_nothing_else(backbone, taps):
+def test_each_tap_adds_the_kernels_of_several_pixels_and_nothing_else(backbone, taps):
     params = params_of(backbone=backbone, inflation_taps=taps)["backbone"]
     assert parameter_count(params) == COUNTS[backbone] + (taps - 1) * TAP[backbone]
 
@@ -127,81 +125,92 @@ OTHER = {
     "peepholes": True,
     "bounded": True,
 }
-"""Every key of the section, with a legal value that is not the default's."""
+"""Every key of the section with a legal value other than the default."""
 
 
-def test_no_key_of_the_section_is_forgotten_here():
-    config = get_config().model
-    keys = {*config.keys(), *(f"inflation_{key}" for key in config.inflation)}
-    assert OTHER.keys() == keys - {"inflation"}
+def test_every_key_of_the_section_is_listed():
+    flat = keys.flatten(keys.default_tree(Model))
+    assert OTHER.keys() == {key.replace("inflation.", "inflation_") for key in flat}
 
 
 @pytest.mark.parametrize("key", OTHER)
-def test_every_key_is_heeded(key):
+def test_every_key_changes_the_network(key):
     base = {"inflation_taps": 3} if key.startswith("inflation_") else {}
     base |= {"landmarks": "after_fc"} if key == "landmark_points" else {}
-    default, again = (build(configured(**base), DIMS) for _ in range(2))
-    assert default == again != build(configured(**base | {key: OTHER[key]}), DIMS)
+    default, again = (build_model(configured(**base), DIMS) for _ in range(2))
+    assert default == again != build_model(configured(**base | {key: OTHER[key]}), DIMS)
 
 
-REFUSED = [
-    ("backbone", "resnet19", {}, "legal: resnet, resnet18, .*vgg16bn"),
-    ("recurrent", "rnn", {}, "legal: lstm, gru, none"),
-    ("compute_dtype", "float16", {}, "legal: float32, bfloat16"),
-    ("pool", "max", {}, "legal: mean, flatten"),
-    ("landmarks", "beside", {}, "legal: none, before_fc, after_fc"),
-    ("landmarks", "after_fc", {"branches": ("pool",)}, "legal: none where no branch is fed fc"),
-    ("landmark_points", 0, {}, "legal: at least 1"),
-    ("dropout", 1.0, {}, "legal: 0 <= dropout < 1"),
-    ("fc_dropout", 1.0, {}, "legal: 0 <= fc_dropout < 1"),
-    ("recurrent_dropout", -0.1, {}, "legal: 0 <= recurrent_dropout < 1"),
-    ("frame_mask", 1.0, {}, "legal: 0 <= frame_mask < 1"),
-    ("frame_mask", 0.5, {"recurrent": "none"}, "legal: 0 for a network without a temporal part"),
-    ("fc", (5, 0), {}, r"legal: \(\) or widths of 1 and more"),
-    ("fc", (5,), {"branches": ("pool", "conv")}, r"legal: \(\) where no branch is fed fc"),
-    ("branches", (), {}, "legal: different ones of fc, pool, conv and their sums"),
-    ("branches", ("fc", "fc"), {}, "legal: different ones of fc, pool, conv and their sums"),
-    ("branches", ("fc", "last"), {}, "legal: different ones of fc, pool, conv and their sums"),
-    ("branches", ("fc+",), {}, "legal: different ones of fc, pool, conv and their sums"),
-    ("input_mean", (0.5, 0.5), {}, "legal: three numbers"),
-    ("input_std", (0.5, 0.5), {}, "legal: three numbers above 0"),
-    ("input_std", (0.5, 0.0, 0.5), {}, "legal: three numbers above 0"),
-    ("stage_sizes", (), {"backbone": "resnet"}, "legal: one or more blocks a stage"),
-    ("stage_sizes", (), {"backbone": "vgg"}, "legal: one or more blocks a stage"),
-    ("stage_sizes", (1, 0), {}, "legal: one or more blocks a stage"),
-    ("width", 0, {}, "legal: at least 1"),
-    ("width", 3, {"backbone": "seresnet50"}, "legal: at least 4, to squeeze"),
-    ("layers", 0, {}, "legal: at least 1; or set model.recurrent='none'"),
-    ("units", 0, {}, "legal: at least 1; or set model.recurrent='none'"),
-    ("peepholes", True, {"recurrent": "gru"}, "legal: False for a GRU"),
-    ("inflation_layout", "temporal", {}, "legal: spatial, kinetics"),
-    ("inflation_layout", "kinetics", {"backbone": "resnet18"}, "legal: spatial"),
-    ("inflation_layout", "kinetics", {"backbone": "vgg16"}, "legal: spatial"),
-    ("inflation_padding", "same", {}, "legal: zero, edge"),
-    ("inflation_taps", 2, {}, "legal: odd, 1 for a 2-D network"),
-    ("inflation_taps", -1, {}, "legal: odd, 1 for a 2-D network"),
-    ("inflation_pool_taps", 2, {"inflation_taps": 3}, "legal: odd"),
-    ("inflation_taps", 1, {"inflation_strided": True}, "legal: 3 or more where time is strided"),
-    ("inflation_taps", 1, {"inflation_pool_taps": 3}, "legal: 3 or more where time is .*pooled"),
-    ("inflation_dilation", (1, 2), {}, r"legal: \(\) or 4 numbers of 1 and more"),
-    ("inflation_dilation", (1, 2), {"backbone": "vgg16"}, r"legal: \(\) or 5 numbers"),
-    ("inflation_dilation", (1, 2, 0, 1), {}, r"legal: \(\) or 4 numbers of 1 and more"),
+REFUSED = [  # by the section itself, or by the network; key, value, other keys, remedy
+    ("backbone", "resnet19", {}, "resnet18.*vgg16bn"),
+    ("recurrent", "rnn", {}, "lstm, gru, none"),
+    ("compute_dtype", "float16", {}, "float32, bfloat16"),
+    ("pool", "max", {}, "mean, flatten"),
+    ("landmarks", "beside", {}, "none, before_fc, after_fc"),
+    ("landmarks", "after_fc", {"branches": ("pool",)}, "'none'"),
+    ("landmark_points", 0, {}, "1"),
+    ("dropout", 1.0, {}, "below 1"),
+    ("fc_dropout", 1.0, {}, "below 1"),
+    ("recurrent_dropout", -0.1, {}, "0"),
+    ("frame_mask", 1.0, {}, "below 1"),
+    ("frame_mask", 0.5, {"recurrent": "none"}, "set 0"),
+    ("fc", (5,), {"branches": ("pool", "conv")}, r"set \(\)"),
+    ("branches", (), {}, "fc, pool, conv"),
+    ("branches", ("fc", "fc"), {}, "different ones of fc, pool, conv"),
+    ("branches", ("fc", "last"), {}, "fc, pool, conv"),
+    ("branches", ("fc+",), {}, "fc, pool, conv"),
+    ("input_mean", (0.5, 0.5), {}, "three numbers"),
+    ("input_std", (0.5, 0.5), {}, "three numbers"),
+    ("stage_sizes", (), {"backbone": "resnet"}, "blocks of each stage"),
+    ("stage_sizes", (), {"backbone": "vgg"}, "blocks of each stage"),
+    ("width", 0, {}, "1"),
+    ("width", 3, {"backbone": "seresnet50"}, "at least 4"),
+    ("layers", 0, {}, "1"),
+    ("units", 0, {}, "1"),
+    ("peepholes", True, {"recurrent": "gru"}, "False"),
+    ("inflation_layout", "temporal", {}, "spatial, kinetics"),
+    ("inflation_layout", "kinetics", {"backbone": "resnet18"}, "'spatial'"),
+    ("inflation_layout", "kinetics", {"backbone": "vgg16"}, "'spatial'"),
+    ("inflation_padding", "same", {}, "zero, edge"),
+    ("inflation_taps", 2, {}, "odd"),
+    ("inflation_taps", -1, {}, "1"),
+    ("inflation_pool_taps", 2, {"inflation_taps": 3}, "odd"),
+    ("inflation_taps", 1, {"inflation_strided": True}, "3 or more"),
+    ("inflation_taps", 1, {"inflation_pool_taps": 3}, "3 or more"),
+    ("inflation_dilation", (1, 2), {}, "4 numbers"),
+    ("inflation_dilation", (1, 2), {"backbone": "vgg16"}, "5 numbers"),
+]
+REFUSED_ENTRIES = [  # one entry of a tuple
+    ("fc", (5, 0)),
+    ("input_std", (0.5, 0.0, 0.5)),
+    ("stage_sizes", (1, 0)),
+    ("inflation_dilation", (1, 2, 0, 1)),
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "others", "legal"), REFUSED)
-def test_a_bad_value_is_refused_with_its_key_and_the_legal_ones(key, value, others, legal):
+@pytest.mark.parametrize(("key", "value", "others", "remedy"), REFUSED)
+def test_an_illegal_value_is_refused_with_its_key_and_the_remedy(key, value, others, remedy):
     name = key.replace("inflation_", "inflation.")
     with pytest.raises(InputError) as refusal:
-        build(configured(**others | {key: value}), DIMS)
+        build_model(configured(**others | {key: value}), DIMS)
     (line,) = str(refusal.value).splitlines()
-    assert line.startswith(f"model.{name}={value!r} is ")
-    assert re.search(legal, line)
+    assert f"{name}={value!r}" in line
+    assert re.search(remedy, line.partition(f"{name}={value!r}")[2])
+
+
+@pytest.mark.parametrize(("key", "value"), REFUSED_ENTRIES)
+def test_an_illegal_entry_of_a_tuple_is_refused_with_its_key(key, value):
+    with pytest.raises(InputError, match=key.replace("inflation_", "inflation.")):
+        build_model(configured(**{key: value}), DIMS)
+
+
+def test_the_config_offers_the_backbones_that_can_be_built():
+    assert set(config.BACKBONES) == BACKBONES.keys()
 
 
 @pytest.mark.parametrize("side", [16, 31])
-def test_frames_that_vanish_in_the_pools_are_refused(side):
-    model = build(configured(backbone="vgg16", width=4), DIMS)
+def test_frames_too_small_for_the_pools_are_refused(side):
+    model = build_model(configured(backbone="vgg16", width=4), DIMS)
     frames, face = jnp.zeros((1, 1, side, side, 3), jnp.uint8), jnp.ones((1, 1), bool)
     with pytest.raises(InputError, match=rf"^data\.size={side} leaves nothing .* set it to 32"):
         jax.eval_shape(lambda: model.init(jax.random.key(0), frames, face, train=False))

@@ -1,20 +1,20 @@
-"""The network that the `model` section of a config describes, checked key by key."""
+"""Build the network that the `model` section of a config describes."""
 
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
-from va_jax.models.inflate import PADDINGS, Inflation
-from va_jax.models.recurrent import GATES, RecurrentStack
+from va_jax.config import Model
+from va_jax.keys import fail
+from va_jax.models.inflate import Inflation
+from va_jax.models.recurrent import RecurrentStack
 from va_jax.models.regressor import FullyConnected, Normalisation, Regressor
 from va_jax.models.resnet import ResNet
 from va_jax.models.vgg import VGG
-from va_jax.types import InputError
 
-RESNETS = {
+RESNETS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "resnet": ((), {"bottleneck": False}),
     "resnet18": ((2, 2, 2, 2), {"bottleneck": False}),
     "resnet34": ((3, 4, 6, 3), {"bottleneck": False}),
@@ -22,132 +22,128 @@ RESNETS = {
     "resnet50_vggface2": ((3, 4, 6, 3), {"bottleneck": True, "caffe": True}),
     "seresnet50": ((3, 4, 6, 3), {"bottleneck": True, "caffe": True, "squeeze_excite": True}),
 }
-VGGS = {
+VGGS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "vgg": ((), {"batch_norm": False}),
     "vgg16": ((2, 2, 3, 3, 3), {"batch_norm": False}),
     "vgg16bn": ((2, 2, 3, 3, 3), {"batch_norm": True}),
 }
 BACKBONES = RESNETS | VGGS
-"""Name -> stage sizes, and what else it is; `resnet` and `vgg` take `stage_sizes` of the config."""
+"""Name -> stage sizes and variant; `resnet` and `vgg` require `model.stage_sizes`."""
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-PARTS = ("fc", "pool", "conv")
+FEATURES = ("fc", "pool", "conv")
+"""Features that a branch of `model.branches` can combine."""
 
 
-def build(model_config: ConfigDict, dims: tuple[str, ...]) -> Regressor:
-    """The network with a head for each of `dims`.
+def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
+    """Return the network with one head for each of `dims`.
 
-    Raises InputError that names the key and its legal values; configs/default.py lists them.
+    Raises:
+        InputError: keys of the section do not fit each other or the backbone.
     """
-    c = model_config
-    _check_choice("backbone", c.backbone, BACKBONES)
-    _check_choice("recurrent", c.recurrent, (*GATES, "none"))
-    _check_choice("compute_dtype", c.compute_dtype, DTYPES)
-    _check_choice("pool", c.pool, ("mean", "flatten"))
-    _check_choice("landmarks", c.landmarks, ("none", "before_fc", "after_fc"))
-    for key in ("dropout", "fc_dropout", "recurrent_dropout", "frame_mask"):
-        _check(key, c[key], 0 <= c[key] < 1, f"0 <= {key} < 1")
-    widths_legal = all(width >= 1 for width in c.fc)
-    _check("fc", c.fc, widths_legal, "() or widths of 1 and more")
-    points_legal = c.landmark_points >= 1
-    _check("landmark_points", c.landmark_points, points_legal, "at least 1")
-    _check("input_mean", c.input_mean, len(c.input_mean) == 3, "three numbers, for RGB in [0, 1]")
-    positive = len(c.input_std) == 3 and min(c.input_std) > 0
-    _check("input_std", c.input_std, positive, "three numbers above 0, for RGB in [0, 1]")
-    parts = [part for branch in c.branches for part in branch.split("+")]
-    known = parts and set(parts) <= set(PARTS) and len(set(c.branches)) == len(c.branches)
-    _check("branches", c.branches, known, f"different ones of {', '.join(PARTS)} and their sums")
-    fed = "fc" in parts
-    _check("fc", c.fc, fed or not c.fc, "() where no branch is fed fc")
-    shown = fed or c.landmarks == "none"
-    _check("landmarks", c.landmarks, shown, "none where no branch is fed fc")
-    temporal = c.recurrent != "none" or c.inflation.taps > 1
-    hidden_legal = temporal or not c.frame_mask
-    _check("frame_mask", c.frame_mask, hidden_legal, "0 for a network without a temporal part")
+    _check_branches(config)
+    if config.frame_mask and config.recurrent == "none" and config.inflation.taps == 1:
+        fail("model.frame_mask", config.frame_mask, "set 0, since no part of the network sees time")
     return Regressor(
-        backbone=_backbone(c),
-        input=Normalisation(tuple(c.input_mean), tuple(c.input_std)),
-        fc=FullyConnected(tuple(c.fc), c.fc_dropout),
-        recurrent=_recurrent(c),
-        branches=tuple(c.branches),
+        backbone=_backbone(config),
+        input=Normalisation(
+            _rgb("model.input_mean", config.input_mean), _rgb("model.input_std", config.input_std)
+        ),
+        fc=FullyConnected(config.fc, config.fc_dropout),
+        recurrent=_recurrent(config),
+        branches=config.branches,
         dims=tuple(dims),
-        flatten=c.pool == "flatten",
-        landmarks=c.landmarks,
-        landmark_points=landmark_points(c),
-        frame_mask=c.frame_mask,
-        dropout=c.dropout,
-        bounded=c.bounded,
+        flatten=config.pool == "flatten",
+        landmarks=config.landmarks,
+        landmark_points=landmark_points(config),
+        frame_mask=config.frame_mask,
+        dropout=config.dropout,
+        bounded=config.bounded,
     )
 
 
-def landmark_points(model_config: ConfigDict) -> int:
-    """How many landmarks a frame the network is fed; 0: none."""
-    return model_config.landmark_points if model_config.landmarks != "none" else 0
-
-
-def _backbone(c: ConfigDict) -> ResNet | VGG:
-    named_sizes, form = BACKBONES[c.backbone]
-    sizes = tuple(c.stage_sizes) or named_sizes
-    _check("stage_sizes", c.stage_sizes, sizes and min(sizes) >= 1, "one or more blocks a stage")
-    _check("width", c.width, c.width >= 1, "at least 1")
-    if form.get("squeeze_excite"):
-        _check("width", c.width, c.width >= 4, "at least 4, to squeeze a 16th of four times that")
-    common = {
-        "stage_sizes": sizes,
-        "width": c.width,
-        "inflation": _inflation(c, len(sizes)),
-        "remat": c.remat,
-        "dtype": DTYPES[c.compute_dtype],
-    }
-    if c.backbone in VGGS:
-        return VGG(**common, **form)
-    return ResNet(**common, **form, zero_init_residual=c.zero_init_residual)
-
-
-def _inflation(c: ConfigDict, stages: int) -> Inflation:
-    i = c.inflation
-    _check_choice("inflation.layout", i.layout, ("spatial", "kinetics"))
-    _check_choice("inflation.padding", i.padding, PADDINGS)
-    for key in ("taps", "pool_taps"):
-        _check(f"inflation.{key}", i[key], i[key] >= 1 and i[key] % 2, "odd, 1 for a 2-D network")
-    each = len(i.dilation) in (0, stages) and all(d >= 1 for d in i.dilation)
-    _check("inflation.dilation", i.dilation, each, f"() or {stages} numbers of 1 and more")
-    if i.layout == "kinetics":
-        bottlenecks = RESNETS.get(c.backbone, ((), {}))[1].get("bottleneck", False)
-        _check("inflation.layout", i.layout, bottlenecks, "spatial, for there are no bottlenecks")
-    if i.taps == 1:
-        flat = not i.strided and i.pool_taps == 1
-        _check("inflation.taps", i.taps, flat, "3 or more where time is strided or pooled")
-    return Inflation(i.taps, i.layout, tuple(i.dilation), i.strided, i.pool_taps, i.padding)
-
-
-def _recurrent(c: ConfigDict) -> RecurrentStack | None:
-    if c.recurrent == "none":
-        return None
-    _check("layers", c.layers, c.layers >= 1, "at least 1; or set model.recurrent='none'")
-    _check("units", c.units, c.units >= 1, "at least 1; or set model.recurrent='none'")
-    peepholes_legal = c.recurrent == "lstm" or not c.peepholes
-    _check("peepholes", c.peepholes, peepholes_legal, "False for a GRU, which has no cell to see")
-    return RecurrentStack(
-        kind=c.recurrent,
-        layers=c.layers,
-        units=c.units,
-        dropout=c.recurrent_dropout,
-        bidirectional=c.bidirectional,
-        peepholes=c.peepholes,
-    )
+def landmark_points(config: Model) -> int:
+    """Return the number of landmarks per frame that the network reads; 0 for none."""
+    return config.landmark_points if config.landmarks != "none" else 0
 
 
 def parameter_count(params: Any) -> int:
-    """Numbers in a tree of parameters, abstract ones (`jax.eval_shape`) included."""
+    """Return the number of values in a tree of arrays or of their shapes (`jax.eval_shape`)."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def _check(key: str, value: Any, legal: Any, remedy: str) -> None:
-    if not legal:
-        raise InputError(f"model.{key}={value!r} is out of range; legal: {remedy}")
+def _check_branches(config: Model) -> None:
+    features = [name for branch in config.branches for name in branch.split("+")]
+    unique = len(set(config.branches)) == len(config.branches)
+    if not features or not set(features) <= set(FEATURES) or not unique:
+        remedy = f"write different ones of {', '.join(FEATURES)} or sums such as fc+pool"
+        fail("model.branches", config.branches, remedy)
+    if "fc" in features:
+        return
+    if config.fc:
+        fail("model.fc", config.fc, "set (), since no branch of model.branches reads fc")
+    if config.landmarks != "none":
+        remedy = "set 'none', since no branch of model.branches reads fc"
+        fail("model.landmarks", config.landmarks, remedy)
 
 
-def _check_choice(key: str, value: Any, legal: Any) -> None:
-    if value not in legal:
-        raise InputError(f"model.{key}={value!r} is unknown; legal: {', '.join(legal)}")
+def _rgb(name: str, values: tuple[float, ...]) -> tuple[float, float, float]:
+    if len(values) != 3:
+        fail(name, values, "write three numbers, for red, green and blue in [0, 1]")
+    red, green, blue = values
+    return red, green, blue
+
+
+def _backbone(config: Model) -> ResNet | VGG:
+    sizes, variant = BACKBONES[config.backbone]
+    sizes = config.stage_sizes or sizes
+    if not sizes:
+        fail("model.stage_sizes", config.stage_sizes, "write the number of blocks of each stage")
+    if variant.get("squeeze_excite") and config.width < 4:
+        fail("model.width", config.width, "set at least 4: 1/16 of 4 x width channels must remain")
+    common: dict[str, Any] = {
+        "stage_sizes": sizes,
+        "width": config.width,
+        "inflation": _inflation(config, len(sizes), variant.get("bottleneck", False)),
+        "remat": config.remat,
+        "dtype": DTYPES[config.compute_dtype],
+    }
+    if config.backbone in VGGS:
+        return VGG(**common, **variant)
+    return ResNet(**common, **variant, zero_init_residual=config.zero_init_residual)
+
+
+def _inflation(config: Model, stages: int, bottlenecks: bool) -> Inflation:
+    section = config.inflation
+    for key, taps in (("taps", section.taps), ("pool_taps", section.pool_taps)):
+        if taps % 2 == 0:
+            fail(f"model.inflation.{key}", taps, "set an odd number; 1 for a 2-D network")
+    if len(section.dilation) not in (0, stages):
+        remedy = f"write () or {stages} numbers, one for each stage of {config.backbone}"
+        fail("model.inflation.dilation", section.dilation, remedy)
+    if section.layout == "kinetics" and not bottlenecks:
+        remedy = f"set 'spatial', since {config.backbone} has no bottlenecks"
+        fail("model.inflation.layout", section.layout, remedy)
+    if section.taps == 1 and (section.strided or section.pool_taps > 1):
+        fail("model.inflation.taps", 1, "set 3 or more to stride or pool over time")
+    return Inflation(
+        taps=section.taps,
+        layout=section.layout,
+        dilation=section.dilation,
+        strided=section.strided,
+        pool_taps=section.pool_taps,
+        padding=section.padding,
+    )
+
+
+def _recurrent(config: Model) -> RecurrentStack | None:
+    if config.recurrent == "none":
+        return None
+    return RecurrentStack(
+        kind=config.recurrent,
+        layers=config.layers,
+        units=config.units,
+        dropout=config.recurrent_dropout,
+        bidirectional=config.bidirectional,
+        peepholes=config.peepholes,
+    )

@@ -1,7 +1,7 @@
-"""Convolution over space and time, and batch norm, both blind to frames outside the mask."""
+"""Convolution over space and time, and batch norm; neither sees frames outside the mask."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -12,21 +12,21 @@ from jaxtyping import Array, Bool, Float
 from va_jax.models.inflate import Time
 
 BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.9  # the share the running statistics keep; torch calls the rest momentum
+BN_MOMENTUM = 0.9  # share that the running statistics keep; torch's momentum is 1 minus this
 
 FEW_CHANNELS = 4
-"""Up to so many input channels the taps are laid side by side: a stem of 3 would starve."""
+"""Up to this many input channels taps are concatenated, since 3 alone would use a device badly."""
 
 KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-"""He et al. (2015), fan-out, as torchvision initialises its convolutions."""
+"""Initial kernels of He et al. (2015) with fan-out, as in torchvision."""
 
 
 class Conv(nn.Module):
-    """Convolution, zero-padded in space by kernel // 2 on every side as torch does.
+    """Convolution, zero-padded in space by kernel // 2 on every side as in torch.
 
-    SAME padding would shift a strided convolution by one pixel on even sizes: 3-6 % of the output.
-    With several taps in time the kernel is [taps, kernel, kernel, in, out], and frames outside the
-    mask count as absent: a neighbour sees in their place what it sees beyond the clip's ends.
+    SAME padding would shift a strided convolution by one pixel on even sizes, which changes the
+    output by 3-6 %. With several taps in time the kernel is [taps, kernel, kernel, in, out]. Frames
+    outside the mask count as absent: their neighbours see the same padding as at the clip's ends.
     """
 
     features: int
@@ -50,11 +50,11 @@ class Conv(nn.Module):
             side_by_side = jnp.concatenate(_temporal_taps(x, mask, self.time), -1)
             joined = jnp.moveaxis(kernel, 0, 2).reshape(*kernel.shape[1:3], -1, self.features)
             y = _each_frame(side_by_side, joined, self.stride)
-        else:  # XLA's own 3-D convolutions are many times slower on a CPU
-            # split, for its gradient joins; that of an index pads with zeros and adds
+        else:  # one 2-D convolution per tap; XLA's 3-D ones are many times slower on a CPU
+            # The gradient of a split concatenates; that of an index would pad and add.
             pieces = lax.split(kernel, (1,) * self.time.taps)
             views = zip(_temporal_taps(x, mask, self.time), pieces, strict=True)
-            y = sum(_each_frame(view, tap[0], self.stride) for view, tap in views)
+            y = cast(Array, sum(_each_frame(view, tap[0], self.stride) for view, tap in views))
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
             y = y + bias.astype(self.dtype)[None, None, None, None]
@@ -62,10 +62,10 @@ class Conv(nn.Module):
 
 
 def _each_frame(x: Array, kernel: Array, stride: int) -> Array:
-    """The 2-D convolution of every frame with one kernel [height, width, in, out]."""
+    """Return the 2-D convolution of every frame with one kernel [height, width, in, out]."""
     flat = x.reshape(-1, *x.shape[2:])
     side = kernel.shape[0]
-    if side == 1:  # as one matrix product: a third of a CPU training step is saved
+    if side == 1:  # a matrix product saves a third of a training step on a CPU
         y = _pointwise(flat[:, ::stride, ::stride], kernel[0, 0])
     else:
         y = lax.conv_general_dilated(
@@ -80,7 +80,7 @@ def _each_frame(x: Array, kernel: Array, stride: int) -> Array:
 
 @jax.custom_vjp
 def _pointwise(x: Array, kernel: Array) -> Array:
-    """The 1x1 convolution as one matrix product."""
+    """Return the 1x1 convolution as one matrix product."""
     return _pointwise_forward(x, kernel)[0]
 
 
@@ -89,7 +89,7 @@ def _pointwise_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Arr
 
 
 def _pointwise_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
-    # A CPU turns the first factor around first: let it be the one with fewer channels.
+    # A CPU transposes the first factor, so that should be the one with fewer channels.
     x, kernel = saved
     rows, slopes = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
     along = (((0,), (0,)), ((), ()))
@@ -104,7 +104,7 @@ _pointwise.defvjp(_pointwise_forward, _pointwise_backward)
 
 
 def _temporal_taps(x: Array, mask: Array, time: Time) -> list[Array]:
-    """For each tap the frames that stand there, one for every output frame."""
+    """Return the frames that each tap sees, one for every output frame."""
     frames, reach = x.shape[1], time.dilation * (time.taps // 2)
     if time.padding == "edge":
         number = jnp.arange(frames)[None]
@@ -121,7 +121,7 @@ def _temporal_taps(x: Array, mask: Array, time: Time) -> list[Array]:
 
 
 def stride_mask(mask: Bool[Array, "batch time"], stride: int) -> Bool[Array, "batch out_time"]:
-    """The mask after a stride in time: True where any frame that the output stands for is."""
+    """Return the mask after a stride in time: True if any frame of the stride is in the mask."""
     return mask if stride == 1 else _by_stride(mask, stride).any(-1)
 
 
@@ -130,7 +130,7 @@ def stride_frames(
     mask: Bool[Array, "batch time"],
     stride: int,
 ) -> Float[Array, "batch out_time height width channels"]:
-    """Of every `stride` frames the first in the mask, so that no other stands for it."""
+    """Return the first frame in the mask of every `stride` frames."""
     if stride == 1:
         return x
     strides = _by_stride(mask, stride)
@@ -138,16 +138,21 @@ def stride_frames(
     return _chosen_frames(x, mask, first)
 
 
+def repeat_frames(x: Array, stride: int, frames: Any) -> Array:
+    """Repeat each output of a network strided in time for all frames of its stride."""
+    return x if stride == 1 else jnp.repeat(x, stride, axis=1)[:, :frames]
+
+
 def _chosen_frames(x: Array, mask: Array, numbers: Array) -> Array:
-    """Of every row the frames of these numbers [batch, n], zeros for those outside the mask."""
-    # A product with zeros and ones: a gather's gradient scatters, which is slow everywhere.
+    """Return the frames with these numbers [batch, n], zeros for those outside the mask."""
+    # A product with zeros and ones, since the gradient of a gather is a scatter, which is slow.
     chosen = (numbers[..., None] == jnp.arange(x.shape[1])[None, None]).astype(x.dtype)
     shown = jnp.where(mask[..., None, None, None], x, 0)
     return jnp.einsum("bnt,bthwc->bnhwc", chosen, shown, precision=lax.Precision.HIGHEST)
 
 
 def _by_stride(mask: Array, stride: int) -> Array:
-    """[batch, time] as [batch, out_time, stride], False behind the end."""
+    """Reshape [batch, time] to [batch, out_time, stride], False after the end."""
     batch, frames = mask.shape
     strides = -(-frames // stride)
     whole = jnp.pad(mask, ((0, 0), (0, strides * stride - frames)))
@@ -155,12 +160,11 @@ def _by_stride(mask: Array, stride: int) -> Array:
 
 
 class BatchNorm(nn.Module):
-    """Batch norm whose statistics come only from the frames where `mask` is True.
+    """Batch norm whose statistics come only from frames in the mask.
 
-    Statistics are float32 whatever the compute type, over the global batch where the batch is
-    sharded. The running variance is the unbiased one, as in torch. In a training batch without
-    one valid frame the running statistics stand in and stay as they are: there is nothing to
-    learn from it, and nothing becomes NaN.
+    Statistics are float32 for any compute type, and cover the global batch if it is sharded. The
+    running variance is unbiased, as in torch. A training batch without any frame in the mask is
+    normalised by the running statistics and leaves them as they are, so nothing becomes NaN.
     """
 
     dtype: Any = jnp.float32
@@ -180,8 +184,8 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         mean, var = running_mean.value, running_var.value
         if not train:
-            return _normalised(x.astype(scale.dtype), mean, var, scale, bias).astype(self.dtype)
-        y, (batch_mean, batch_var, count) = _batch_normalised(x, mask, scale, bias, mean, var)
+            return _normalise(x.astype(scale.dtype), mean, var, scale, bias).astype(self.dtype)
+        y, (batch_mean, batch_var, count) = _batch_normalise(x, mask, scale, bias, mean, var)
         if not self.is_initializing():
             some = mask.any()
             unbiased = batch_var * (count / jnp.maximum(count - 1, 1))
@@ -191,13 +195,13 @@ class BatchNorm(nn.Module):
 
 
 @jax.custom_vjp
-def _batch_normalised(
+def _batch_normalise(
     x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array
 ) -> tuple[Array, tuple[Array, Array, Array]]:
-    """All frames by the moments of the masked ones, by `mean` and `var` where there is none.
+    """Normalise all frames by the moments of the masked ones, or by `mean` and `var` without any.
 
-    And these moments, through which no gradient goes. The gradient is written out: what XLA makes
-    of the moments' derivatives takes a CPU three times as long.
+    Also return these moments; no gradient flows through them. The gradient is written out because
+    the one that XLA derives through the moments takes a CPU three times as long.
     """
     return _batch_forward(x, mask, scale, bias, mean, var)[0]
 
@@ -209,8 +213,8 @@ def _batch_forward(
     moments = _moments(exact, mask, centre=mean)
     some = mask.any()
     mean, var = jnp.where(some, moments[0], mean), jnp.where(some, moments[1], var)
-    y = _normalised(exact, mean, var, scale, bias)
-    # The gradient keeps x as it came: in bfloat16 half of the memory.
+    y = _normalise(exact, mean, var, scale, bias)
+    # Save x in its own type for the gradient: bfloat16 takes half of the memory.
     return (y, moments), (x, mask, scale, mean, lax.rsqrt(var + BN_EPSILON), moments[2])
 
 
@@ -226,18 +230,18 @@ def _batch_backward(saved: Any, slopes: Any) -> tuple[Array | None, ...]:
     return by_x.astype(x.dtype), None, by_scale, by_bias, None, None
 
 
-_batch_normalised.defvjp(_batch_forward, _batch_backward)
+_batch_normalise.defvjp(_batch_forward, _batch_backward)
 
 
-def _normalised(x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> Array:
+def _normalise(x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> Array:
     return (x - _wide(mean)) * _wide(scale * lax.rsqrt(var + BN_EPSILON)) + _wide(bias)
 
 
 def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]:
-    """Mean and population variance [channels] of the masked frames, and the count of positions.
+    """Return mean and population variance [channels] of masked frames, and the number of positions.
 
-    One pass over the activations; taken around `centre`, the running mean, so that no digits are
-    lost where the mean is large against the spread.
+    This takes one pass over the activations. Deviations are from `centre`, the running mean, so
+    that no digits are lost if the mean is large compared with the spread.
     """
     dev = x - _wide(centre)
     count = jnp.maximum(mask.sum().astype(x.dtype) * x.shape[2] * x.shape[3], 1)
@@ -246,12 +250,12 @@ def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]
 
 
 def _masked_sum(x: Array, mask: Array) -> Array:
-    """Over all positions of the masked frames; over those of a frame first, as a CPU likes it."""
+    """Sum over the positions of masked frames, within each frame first, which a CPU does faster."""
     return jnp.where(mask[..., None], x.sum((2, 3)), 0).sum((0, 1))
 
 
 def _wide(channels: Array) -> Array:
-    """[channels] as [1, 1, 1, 1, channels]."""
+    """Reshape [channels] to [1, 1, 1, 1, channels]."""
     return channels[None, None, None, None]
 
 

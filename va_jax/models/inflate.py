@@ -1,8 +1,8 @@
-"""Inflation: where a 2-D network gets temporal taps, and its weights with them (teixeira2021).
+"""Inflation: give the convolutions of a 2-D network taps in time, and its weights with them.
 
-A kernel [height, width, in, out] becomes one of [taps, height, width, in, out]; everything else,
-biases and batch norms included, is taken over as it is. A network with one tap everywhere is the
-2-D network, frame by frame.
+As in teixeira2021, a kernel [height, width, in, out] becomes one of [taps, height, width, in, out];
+everything else, including biases and batch norms, stays as it is. A network with one tap everywhere
+is the 2-D network applied frame by frame.
 """
 
 import dataclasses
@@ -14,64 +14,62 @@ import numpy as np
 from va_jax.types import InputError
 
 WAYS = ("centred", "copied")
-"""centred: the middle tap holds the kernel, the others 0, so the network starts as the 2-D one.
-copied: every tap holds the kernel divided by their number, so it starts as its mean over time."""
-
-PADDINGS = ("zero", "edge")
-"""What stands before a clip's first frame and behind its last one: zeros, or that frame again."""
+"""centred: the middle tap holds the kernel and the others 0, so the network starts as the 2-D one.
+copied: every tap holds the kernel divided by the number of taps, so it starts as its mean over
+time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Time:
-    """How one convolution or pool reaches over frames; the default leaves every frame alone."""
+    """Extent in time of one convolution or pool; by default a single frame."""
 
     taps: int = 1
     dilation: int = 1  # frames between taps
     stride: int = 1  # frames between outputs
-    padding: str = "zero"  # one of PADDINGS
+    padding: str = "zero"  # beyond the ends of a clip: zero, or edge for the frame there again
 
 
 @dataclasses.dataclass(frozen=True)
 class Inflation:
-    """Which convolutions of a network reach over time, and how far.
+    """Extent in time of all convolutions and pools of a network.
 
-    Layout `spatial` is the papers': all of VGG's convolutions, a ResNet's stem and its 3x3
-    convolutions have `taps` taps, its 1x1 convolutions one. Layout `kinetics` is that of the
-    I3D-ResNet-50 trained on Kinetics (Wang et al., 2018): five taps in the stem, `taps` in the
-    first 1x1 of every second bottleneck. What that network pools over time has no weights and is
-    left to `pool_taps`.
+    In the layout `spatial` of the papers, all convolutions of a VGG, and the stem and the 3x3
+    convolutions of a ResNet, have `taps` taps, and 1x1 convolutions have one. The layout `kinetics`
+    is that of the I3D-ResNet-50 trained on Kinetics (Wang et al., 2018): five taps in the stem, and
+    `taps` in the first 1x1 of every second bottleneck. The pools over time of that network have no
+    weights; set them with `pool_taps`.
     """
 
     taps: int = 1  # odd
     layout: str = "spatial"  # or kinetics
-    dilation: tuple[int, ...] = ()  # per stage, the stem apart; (): 1 everywhere
-    strided: bool = False  # time is strided wherever space is
+    dilation: tuple[int, ...] = ()  # per stage, not of the stem; (): 1 everywhere
+    strided: bool = False  # stride time together with space
     pool_taps: int = 1  # frames in a pool, odd
-    padding: str = "zero"  # one of PADDINGS
+    padding: str = "zero"  # or edge
 
     def stem(self) -> Time:
-        """Of a ResNet's first convolution."""
+        """Return the extent of the first convolution of a ResNet."""
         taps = 5 if self.layout == "kinetics" and self.taps > 1 else self.taps
         return Time(taps, 1, self._stride(2), self.padding)
 
     def spatial(self, stage: int, stride: int = 1) -> Time:
-        """Of a convolution over several pixels, in `stage`, with this stride in space."""
+        """Return the extent of a convolution over several pixels with this stride in space."""
         taps = self.taps if self.layout == "spatial" else 1
         return Time(taps, self._dilation(stage), self._stride(stride), self.padding)
 
     def pointwise(self, stage: int, index: int, stride: int = 1) -> Time:
-        """Of the first 1x1 convolution of the bottleneck number `index` of `stage`."""
-        first = {0: 1, 3: 1}.get(stage, 0)  # Kinetics: stage 0 has taps in all, stage 3 in 1, 3..
-        chosen = self.layout == "kinetics" and (stage == 0 or index % 2 == first)
+        """Return the extent of the first 1x1 convolution of bottleneck `index` of a stage."""
+        parity = 1 if stage == 3 else 0  # stage 0 has taps in all blocks, stage 3 in 1, 3, ...
+        chosen = self.layout == "kinetics" and (stage == 0 or index % 2 == parity)
         taps = self.taps if chosen else 1
         return Time(taps, self._dilation(stage), self._stride(stride), self.padding)
 
     def pool(self) -> Time:
-        """Of a pool of stride 2."""
+        """Return the extent of a pool of stride 2."""
         return Time(self.pool_taps, 1, self._stride(2), self.padding)
 
     def shortcut(self, stride: int) -> Time:
-        """Of the 1x1 convolution beside a block of that stride: one tap."""
+        """Return the extent, one tap, of the 1x1 shortcut of a block with this stride."""
         return Time(stride=self._stride(stride))
 
     def _dilation(self, stage: int) -> int:
@@ -82,17 +80,25 @@ class Inflation:
 
 
 FLAT = Inflation()
-"""No convolution reaches over time: the 2-D network."""
+"""The 2-D network: every convolution sees a single frame."""
 
 
 def inflate(kernel: np.ndarray, taps: int, way: str) -> np.ndarray:
-    """The 3-D kernel [taps, height, width, in, out] of a 2-D one [height, width, in, out].
+    """Return the 3-D kernel [taps, height, width, in, out] of a 2-D one.
 
-    `way` is one of `WAYS`. Where a clip repeats one frame, the 3-D convolution gives what the 2-D
-    one gives for it; `copied` needs edge padding for that at the clip's ends.
+    On a clip that repeats one frame, the 3-D convolution gives the same output as the 2-D one; at
+    the ends of the clip `copied` needs edge padding for that.
+
+    Args:
+        kernel: [height, width, in, out].
+        taps: odd number of taps.
+        way: one of `WAYS`.
+
+    Raises:
+        InputError: `way` is unknown.
     """
     if way not in WAYS:
-        raise InputError(f"init.inflate={way!r} is unknown; legal: {', '.join(WAYS)}")
+        raise InputError(f"init.inflate={way!r}: choose from {', '.join(WAYS)}")
     if kernel.ndim != 4 or taps % 2 == 0:
         raise ValueError(f"a kernel of shape {kernel.shape} cannot be inflated to {taps} taps")
     if way == "copied":
@@ -103,9 +109,11 @@ def inflate(kernel: np.ndarray, taps: int, way: str) -> np.ndarray:
 
 
 def reach(times: Iterable[Time]) -> int:
-    """Frames that a network sees on either side of those that one of its outputs stands for.
+    """Return the frames that a network sees on either side of those that one output stands for.
 
-    `times` are its convolutions and pools, one after the other; those beside others reach less far.
+    Args:
+        times: extent of its convolutions and pools in order; the shortest of parallel paths, such
+            as shortcuts, can be left out.
     """
     frames, stride = 0, 1
     for time in times:
@@ -115,5 +123,5 @@ def reach(times: Iterable[Time]) -> int:
 
 
 def time_stride(times: Iterable[Time]) -> int:
-    """Frames that each output of a network stands for."""
+    """Return the number of frames that each output of a network stands for."""
     return math.prod(time.stride for time in times)

@@ -1,10 +1,11 @@
-"""Max-pooling over space and time with a gradient that the CPU computes fast.
+"""Max-pooling over space and time with a gradient that is fast on a CPU.
 
-XLA's own gradient (select-and-scatter) is slow there. Here the forward pass keeps the number of
-the winning tap, one byte an output, and the gradient is one masked copy a tap.
+XLA's own gradient (select-and-scatter) is slow there. Here the forward pass saves the index of the
+largest tap, one byte per output, and the gradient is one masked copy per tap.
 """
 
 import functools
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +21,27 @@ STRIDE = 2
 def max_pool(
     x: Float[Array, "n height width channels"], side: int = 3, padding: tuple[int, int] = (1, 1)
 ) -> Float[Array, "n h w channels"]:
-    """Maximum over `side` x `side` pixels, stride 2, padded before and behind with -inf.
+    """Return the maximum over `side` x `side` pixels with stride 2.
 
-    Of equals the first wins, as in torch.
+    Args:
+        x: maps.
+        side: side of the window.
+        padding: pixels of -inf before and after each spatial axis.
+
+    Returns:
+        Maps of half the side. The gradient goes to the first of equal values, as in torch.
     """
     return _forward(x, side, padding)[0]
 
 
+def pool_frames(x: Array, side: int, padding: tuple[int, int]) -> Array:
+    """Return the max-pool of every frame of [batch, time, height, width, channels]."""
+    y = cast(Array, max_pool(x.reshape(-1, *x.shape[2:]), side, padding))
+    return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
 def ceil_padding(side: int, size: int) -> tuple[int, int]:
-    """Padding with which a pool covers its last pixels too: torch's ceil_mode without padding."""
+    """Return the padding with which a pool covers the last pixels: torch's unpadded ceil_mode."""
     outputs = -(-(size - side) // STRIDE) + 1
     return 0, max((outputs - 1) * STRIDE + side - size, 0)
 
@@ -36,7 +49,7 @@ def ceil_padding(side: int, size: int) -> tuple[int, int]:
 def max_over_time(
     x: Float[Array, "batch time height width channels"], mask: Bool[Array, "batch time"], time: Time
 ) -> Float[Array, "batch out_time height width channels"]:
-    """Maximum of every frame and the frames around it that the mask admits, strided in time."""
+    """Return the maximum over each frame and its neighbours in the mask, strided in time."""
     best, reach = x, time.taps // 2
     if reach:
         edges = ((0, 0), (reach, reach), (0, 0), (0, 0), (0, 0))
@@ -61,13 +74,13 @@ def _backward(
     side: int, padding: tuple[int, int], saved: tuple[Array, Array], slope: Array
 ) -> tuple[Array]:
     winner, x = saved
-    # Linear: only the shape of x matters.
+    # The function is linear, so only the shape of x matters.
     _, spread = jax.vjp(lambda x: _taps(x, side, padding), x)
     return spread([jnp.where(winner == i, slope, 0) for i in range(side**2)])
 
 
 def _taps(x: Array, side: int, padding: tuple[int, int]) -> list[Array]:
-    """For each place in the window the inputs that stand there, one for every output."""
+    """Return for each place in the window its inputs, one for every output."""
     padded = jnp.pad(x, ((0, 0), padding, padding, (0, 0)), constant_values=-jnp.inf)
     height, width = (STRIDE * ((n + sum(padding) - side) // STRIDE) + 1 for n in x.shape[1:3])
     places = [(i, j) for i in range(side) for j in range(side)]

@@ -1,7 +1,7 @@
-"""LSTM and GRU stacks: one direction with the state handed on, or both over a whole window.
+"""LSTM and GRU stacks: one direction with a state to carry on, or both over a whole window.
 
-The input projection of all steps is one matrix product; what is left for the scan over time, and
-its gradient, is in `scans.py`.
+The input projection of all steps is one matrix product; `scans.py` holds the scan over time and its
+gradient.
 """
 
 import functools
@@ -16,22 +16,22 @@ from va_jax.models.scans import gru_scan, lstm_scan
 from va_jax.types import InputError
 
 State = tuple[tuple[Array, ...], ...]
-"""Of every layer (h, c) for the LSTM, (h,) for the GRU; each float32 [batch, units].
+"""For each layer (h, c) of an LSTM or (h,) of a GRU, each float32 [batch, units].
 
-() for a bidirectional stack, which has nothing to hand on.
+() for a bidirectional stack, which has no state to carry on.
 """
 
 GATES = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
-"""Column blocks of the kernels, `units` wide each, in torch's order of rows."""
+"""Column blocks of the kernels, each `units` wide, in the order of torch's rows."""
 
 
 class LSTM(nn.Module):
     """One LSTM layer (Hochreiter and Schmidhuber, 1997; forget gate of Gers et al., 2000).
 
-    `bias` is the sum of torch's two. The forget gate's part of it starts at 1 (ours, after
-    Jozefowicz et al., 2015), the rest at 0. With peepholes (Gers et al., 2002) the gates see the
-    cell through diagonal weights: rows of `peephole` are those of i and f, which see c before the
-    step, and of o, which sees it after. They start at 0 (ours), so that a new layer is a plain one.
+    `bias` is the sum of torch's two. It starts at 1 for the forget gate (Jozefowicz et al., 2015;
+    our choice) and at 0 for the others. With peepholes (Gers et al., 2002) the gates see the cell
+    state through diagonal weights: the rows of `peephole` belong to i and f, which see c before the
+    step, and to o, which sees it afterwards. They start at 0 (our choice), as in a plain LSTM.
     """
 
     units: int
@@ -54,7 +54,7 @@ class LSTM(nn.Module):
 
 
 class GRU(nn.Module):
-    """One GRU layer (Cho et al., 2014) in torch's form: r is applied after the recurrent product.
+    """One GRU layer (Cho et al., 2014) in torch's form, with r after the recurrent product.
 
     n = tanh(x_n + r (h W_n + b_hn)), h' = (1 - z) n + z h. `bias` holds the input bias of n and,
     for r and z, the sum of torch's two; all biases start at 0.
@@ -76,36 +76,36 @@ class GRU(nn.Module):
 
 
 class RecurrentStack(nn.Module):
-    """Layers of LSTM or GRU, dropout between them, with the state passed in and handed out.
+    """Layers of LSTM or GRU with dropout between them; takes and returns the state.
 
-    A step whose mask is False does not happen: the state passes through and the output repeats
-    the last one. So padding at the end changes nothing, and a track fed in chunks of any length,
-    the state carried along, gives what it gives in one piece.
+    Steps outside the mask are skipped: the state stays as it is and the output repeats the last
+    one. So padding at the end changes nothing, and a track in chunks of any length gives the same
+    output as in one piece if the state is carried from chunk to chunk.
 
     In a bidirectional stack (Schuster and Paliwal, 1997) every layer also runs from the last step
-    to the first, with parameters of its own (`layer_0_reverse`), and hands up [forward | reverse].
-    At a masked step the reverse half repeats what follows, zeros where nothing does. Such a stack
-    needs the whole window: it starts from zeros and its state is ().
+    to the first, with its own parameters (`layer_0_reverse`), and outputs [forward | reverse]. At a
+    masked step the reverse half repeats the next output, or is zero at the end. Such a stack needs
+    the whole window: it starts from zeros and its state is ().
     """
 
-    kind: str  # a key of GATES
+    kind: str  # key of GATES
     layers: int
     units: int
     dropout: float = 0.0  # rate, on the output of every layer but the last
     bidirectional: bool = False
-    peepholes: bool = False  # of the LSTM; a GRU has none
+    peepholes: bool = False  # LSTM only
 
     def __post_init__(self) -> None:
         if self.peepholes and self.kind != "lstm":
             raise InputError(
-                f"peepholes=True does not fit kind={self.kind!r}, which has no cell to look into;"
-                " set peepholes=False or kind='lstm'"
+                f"model.peepholes=True does not fit model.recurrent={self.kind!r}, which has no "
+                "cell state; set it to False or use 'lstm'"
             )
         super().__post_init__()
 
     @property
     def features(self) -> int:
-        """Width of the output."""
+        """Return the width of the output."""
         return self.units * (2 if self.bidirectional else 1)
 
     @nn.compact
@@ -117,11 +117,11 @@ class RecurrentStack(nn.Module):
         *,
         train: bool,
     ) -> tuple[Float[Array, "batch time {self.features}"], State]:
-        """Outputs of the last layer, and the state after the last step; no state means zeros."""
+        """Return the outputs of the last layer and the final state; `state` is zeros if None."""
         if self.bidirectional and state:
             raise InputError(
-                f"a state of {len(state)} layers was handed to a bidirectional stack, which cannot"
-                " go on from one: it needs the whole window; pass state=None or bidirectional=False"
+                f"a bidirectional stack got a state of {len(state)} layers, but it has none to "
+                "carry on: it needs the whole window; pass state=None or set bidirectional=False"
             )
         zeros = self._zeros(x.shape[0], x.dtype)
         if self.bidirectional or state is None:
@@ -142,22 +142,22 @@ class RecurrentStack(nn.Module):
 
     @nn.nowrap
     def initial_state(self, batch: Any) -> State:
-        """Zeros for a batch of that size, a symbolic one included; () if bidirectional."""
+        """Return zeros for a batch of this size, which may be symbolic; () if bidirectional."""
         return () if self.bidirectional else (self._zeros(batch, jnp.float32),) * self.layers
 
     @nn.nowrap
     def _zeros(self, batch: Any, dtype: Any) -> tuple[Array, ...]:
-        """The state of one layer before its first step."""
+        """Return the state of one layer before its first step."""
         zeros = jnp.zeros((batch, self.units), dtype)
         return (zeros,) * {"lstm": 2, "gru": 1}[self.kind]
 
 
 def _project(module: nn.Module, x: Array, kind: str, forget_bias: float) -> tuple[Array, Array]:
-    """Input projection [time, batch, gates x units] of all steps, and the recurrent kernel."""
+    """Return the input projection [time, batch, gates x units] and the recurrent kernel."""
     units, gates = module.units, GATES[kind]
 
     def per_gate(init: Any) -> Any:
-        """Each gate is a matrix of its own: fans and orthogonality are per gate."""
+        """Initialise each gate as a separate matrix: fans and orthogonality are per gate."""
 
         def kernel(rng: Array, rows: int) -> Array:
             rngs = jax.random.split(rng, len(gates))

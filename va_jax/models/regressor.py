@@ -1,4 +1,4 @@
-"""The whole network: frames to one trace per named dimension."""
+"""The whole network: from frames to one trace per named dimension."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from jaxtyping import Array, Bool, Float, UInt8
 from va_jax.models.recurrent import RecurrentStack, State
 
 States = tuple[State, ...]
-"""Of every branch the state of its recurrent stack; () for a network without one."""
+"""State of the recurrent stack of each branch; () for a network without one."""
 
 HEAD_INIT = nn.initializers.truncated_normal(0.01)
-"""kollias2017: the last weights are drawn from a truncated normal of 0.01, the bias is 0."""
+"""As in kollias2017: truncated normal with standard deviation 0.01; the bias starts at 0."""
 
 Features = tuple[Array, ...]
-"""Of every branch what its recurrent stack is fed, float32 [batch, time, features]."""
+"""Input of the recurrent stack of each branch, float32 [batch, time, features]."""
 
 
 class Normalisation(nn.Module):
-    """Brings RGB frames to the scale that the backbone's weights were made for.
+    """Scale RGB frames as the weights of the backbone require.
 
-    Mean and standard deviation are variables, neither trained nor averaged: they are stored and
-    handed on with the weights they belong to. The fields are their initial values.
+    Mean and standard deviation are variables, so that they are stored with the weights they belong
+    to, but they are not trained. The fields are their initial values.
     """
 
     mean: tuple[float, float, float]  # of RGB in [0, 1]
@@ -42,7 +42,7 @@ class Normalisation(nn.Module):
 
 
 class FullyConnected(nn.Module):
-    """Layers with a ReLU each, and dropout between them, on every frame by itself."""
+    """Fully connected layers with a ReLU each and dropout between them, on single frames."""
 
     widths: tuple[int, ...]
     dropout: float  # rate, on the output of every layer but the last
@@ -62,24 +62,25 @@ class FullyConnected(nn.Module):
 class Regressor(nn.Module):
     """Frames -> backbone -> fully connected layers -> recurrent branches -> a head per dimension.
 
-    A branch names what it is fed: `conv`, the last convolution's map; `pool`, the last map pooled;
-    `fc`, the output of the fully connected layers, which is `pool` where there are none; or several
-    of them, `fc+pool`, side by side. The branches' outputs stand side by side before the heads.
-    Heads are named (`head_valence`): the same parameters serve any order of `dims`, and `pred`
-    follows the order asked for.
+    The name of a branch is its input: `conv`, the map of the last convolution; `pool`, the last map
+    pooled; `fc`, the output of the fully connected layers, or `pool` if there are none; or a
+    concatenation such as `fc+pool`. The heads read the concatenated outputs of all branches. Heads
+    are named (`head_valence`), so the same parameters serve any order of `dims`.
     """
 
-    backbone: nn.Module  # (float frames, mask, train) -> last convolution's map, last pool's map
+    backbone: (
+        nn.Module
+    )  # (float frames, mask, train) -> maps of the last convolution and the last pool
     input: Normalisation
     fc: FullyConnected
-    recurrent: RecurrentStack | None  # what each branch has one of
+    recurrent: RecurrentStack | None  # template of the stack of each branch
     branches: tuple[str, ...]
     dims: tuple[str, ...]
-    flatten: bool = False  # the last map is laid flat; else averaged over space
-    landmarks: str = "none"  # before_fc, after_fc: where facial landmarks stand beside the features
+    flatten: bool = False  # flatten the last map; else average it over space
+    landmarks: str = "none"  # or before_fc, after_fc: where landmarks join the features
     landmark_points: int = 0
-    frame_mask: float = 0.0  # share of the frames hidden in training
-    dropout: float = 0.0  # rate, on what the recurrent branches are fed
+    frame_mask: float = 0.0  # share of frames hidden in training
+    dropout: float = 0.0  # rate, on the input of the branches
     bounded: bool = False  # predictions pass through tanh
 
     def setup(self) -> None:
@@ -100,14 +101,22 @@ class Regressor(nn.Module):
         train: bool,
         freeze_backbone: bool = False,
     ) -> tuple[Float[Array, "batch time dims"], States]:
-        """Predictions, and the state to hand to the next chunk of the same tracks.
+        """Predict a chunk of frames.
 
-        `face` is True where the frame shows the face and is not padding; the other frames
-        influence neither batch statistics nor state nor their neighbours, and with a recurrent
-        stack their prediction repeats the last one. In training a share `frame_mask` of the frames
-        is treated so too. `landmarks` run from -1 to 1 over the frame, 0 where unknown. Training
-        needs mutable `batch_stats` and a `dropout` rng; a frozen backbone gets no gradient and
-        keeps its batch-norm statistics.
+        Training needs mutable `batch_stats` and a `dropout` rng.
+
+        Args:
+            frames: RGB.
+            face: frames that show the face and are not padding. Other frames affect neither batch
+                statistics nor state nor their neighbours; with a recurrent stack their prediction
+                repeats the last one. Training treats a share `frame_mask` of frames like these.
+            state: state after the previous chunk of the same tracks; None at their start.
+            landmarks: from -1 to 1 over the frame, 0 where unknown.
+            train: use batch statistics and dropout.
+            freeze_backbone: give the backbone no gradient and keep its batch-norm statistics.
+
+        Returns:
+            Predictions, and the state for the next chunk.
         """
         if train and self.frame_mask:
             rng = self.make_rng("dropout")
@@ -126,15 +135,17 @@ class Regressor(nn.Module):
         train: bool = False,
         freeze_backbone: bool = False,
     ) -> Features:
-        """What the recurrent part is fed; in a 2-D network each frame's depend on it alone."""
+        """Return the input of the branches; in a 2-D network each frame's depends on it alone."""
         x = self.input(frames)
         conv, pool = self.backbone(x, face, train and not freeze_backbone)
         if freeze_backbone:
             conv, pool = jax.lax.stop_gradient((conv, pool))
         parts = {"conv": _flat(conv), "pool": _flat(pool) if self.flatten else _mean(pool)}
-        parts["fc"] = self.fc(self._beside(parts["pool"], landmarks, "before_fc"), train)
-        parts["fc"] = self._beside(parts["fc"], landmarks, "after_fc")
-        return tuple(_joined([parts[part] for part in name.split("+")]) for name in self.branches)
+        parts["fc"] = self.fc(self._with_landmarks(parts["pool"], landmarks, "before_fc"), train)
+        parts["fc"] = self._with_landmarks(parts["fc"], landmarks, "after_fc")
+        return tuple(
+            jnp.concatenate([parts[part] for part in name.split("+")], -1) for name in self.branches
+        )
 
     def from_features(
         self,
@@ -144,7 +155,7 @@ class Regressor(nn.Module):
         *,
         train: bool = False,
     ) -> tuple[Float[Array, "batch time dims"], States]:
-        """Predictions and final state from the features: the recurrent part."""
+        """Return predictions and final state from the features: the recurrent part."""
         outputs = [self.feature_dropout(x, deterministic=not train) for x in features]
         final = ()
         if self.recurrent is not None:
@@ -154,13 +165,13 @@ class Regressor(nn.Module):
             outputs, final = zip(
                 *(stack(x, face, given, train=train) for stack, x, given in passes), strict=True
             )
-        x = _joined(outputs)
+        x = jnp.concatenate(outputs, -1)
         pred = jnp.concatenate([getattr(self, f"head_{dim}")(x) for dim in self.dims], -1)
         return (jnp.tanh(pred) if self.bounded else pred), final
 
     @nn.nowrap
     def inputs(self, batch: int, time: int, size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes and types of what it is called on, by name, for frames of `size` pixels."""
+        """Return shapes and types of the inputs by name, for frames of `size` pixels."""
         shapes = {
             "frames": jax.ShapeDtypeStruct((batch, time, size, size, 3), jnp.uint8),
             "face": jax.ShapeDtypeStruct((batch, time), jnp.bool_),
@@ -172,7 +183,7 @@ class Regressor(nn.Module):
 
     @nn.nowrap
     def initial_state(self, batch: Any) -> States:
-        """The state before the first frame; () for a network without a recurrent stack."""
+        """Return the state before the first frame; () without a recurrent stack."""
         if self.recurrent is None:
             return ()
         return (self.recurrent.initial_state(batch),) * len(self.branches)
@@ -183,28 +194,25 @@ class Regressor(nn.Module):
             return ["recurrent"]
         return [f"recurrent_{name.replace('+', '_')}" for name in self.branches]
 
-    def _beside(self, x: Array, landmarks: Array | None, place: str) -> Array:
-        """`x` with the landmarks' coordinates behind it, where this is their place."""
+    def _with_landmarks(self, x: Array, landmarks: Array | None, place: str) -> Array:
+        """Append the landmarks' coordinates to `x` if `place` is where they join."""
         if self.landmarks != place:
             return x
         if landmarks is None:
-            raise ValueError(f"model.landmarks={place!r}, but no landmarks were given")
-        return _joined([x, landmarks.reshape(*landmarks.shape[:2], -1).astype(x.dtype)])
+            raise ValueError(f"model.landmarks={place!r}, but no landmarks were given; pass them")
+        points = landmarks.reshape(*landmarks.shape[:2], -1).astype(x.dtype)
+        return jnp.concatenate([x, points], -1)
 
 
 def _flat(x: Array) -> Array:
-    """Every frame's map as one row, rows of pixels first, channels last."""
+    """Return the map of every frame as one row, channels last."""
     return _float32(x.reshape(*x.shape[:2], -1))
 
 
 def _mean(x: Array) -> Array:
-    """Every frame's map averaged over space."""
+    """Return the mean of every frame's map over space."""
     return _float32(x).mean((2, 3))
 
 
 def _float32(x: Array) -> Array:
     return x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x
-
-
-def _joined(parts: Any) -> Array:
-    return jnp.concatenate(list(parts), -1)

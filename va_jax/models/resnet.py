@@ -1,9 +1,9 @@
-"""ResNet-18/34/50 and SE-ResNet-50, parameter for parameter torch's, 2-D or inflated.
+"""ResNet-18/34/50 and SE-ResNet-50 with the same parameters as in torch, 2-D or inflated.
 
-torch's `layer1.0.conv1.weight` is `layer1_0/conv1/kernel` here: block dots become underscores,
-`downsample.0` and `downsample.1` become `downsample_conv` and `downsample_bn`, OIHW becomes HWIO,
-and a norm's weight, bias, running_mean, running_var are `scale`, `bias` in params and `mean`,
-`var` in batch_stats.
+torch's `layer1.0.conv1.weight` is `layer1_0/conv1/kernel` here, and OIHW becomes HWIO.
+`downsample.0` and `downsample.1` are `downsample_conv` and `downsample_bn`. The weight and bias of
+a norm are `scale` and `bias` in params, its running_mean and running_var are `mean` and `var` in
+batch_stats.
 """
 
 import math
@@ -13,12 +13,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from va_jax.models.conv import BatchNorm, Conv, stride_mask
+from va_jax.models.conv import BatchNorm, Conv, repeat_frames, stride_mask
 from va_jax.models.inflate import FLAT, Inflation, Time
-from va_jax.models.pooling import ceil_padding, max_over_time, max_pool
+from va_jax.models.pooling import ceil_padding, max_over_time, pool_frames
 
 SQUEEZE = 16
-"""Squeeze-and-excitation passes a 16th of the channels (Hu et al., 2018)."""
+"""Squeeze-and-excitation reduces the channels by this factor (Hu et al., 2018)."""
 
 
 class Layer(NamedTuple):
@@ -63,25 +63,21 @@ class Block(nn.Module):
         return nn.relu(x + y)
 
     def _excite(self, y: Array) -> Array:
-        """Each frame's channels, scaled by what the frame as a whole shows."""
+        """Scale each frame's channels by gates computed from their means."""
         channels = y.shape[-1]
-        waist = nn.Dense(channels // SQUEEZE, dtype=self.dtype, name="se_down")(y.mean((2, 3)))
-        gate = nn.Dense(channels, dtype=self.dtype, name="se_up")(nn.relu(waist))
+        squeezed = nn.Dense(channels // SQUEEZE, dtype=self.dtype, name="se_down")(y.mean((2, 3)))
+        gate = nn.Dense(channels, dtype=self.dtype, name="se_up")(nn.relu(squeezed))
         return y * nn.sigmoid(gate)[:, :, None, None]
 
 
 class ResNet(nn.Module):
-    """A residual network from frames to the map of its last stage.
+    """A residual network from frames to the map of its last stage."""
 
-    `width` is the number of channels of the stem and the first stage, doubled at every further
-    stage; `stage_sizes` the blocks of each. Width 64 and four stages are the published networks.
-    """
-
-    stage_sizes: tuple[int, ...]
-    bottleneck: bool  # 1x1, 3x3, 1x1 and four times the width; else two 3x3
-    width: int = 64
+    stage_sizes: tuple[int, ...]  # blocks of each stage; the published networks have four stages
+    bottleneck: bool  # 1x1, 3x3, 1x1 with four times the output channels; else two 3x3
+    width: int = 64  # channels of the stem and the first stage, doubled at every further stage
     squeeze_excite: bool = False
-    caffe: bool = False  # as VGGFace2's: stride on the first 1x1, pool unpadded and rounding up
+    caffe: bool = False  # as in VGGFace2: stride in the first 1x1, unpadded pool that rounds up
     zero_init_residual: bool = False  # each block starts as the identity (Goyal et al., 2017)
     inflation: Inflation = FLAT
     remat: bool = False  # compute the inside of each block again in the backward pass
@@ -94,10 +90,10 @@ class ResNet(nn.Module):
         mask: Bool[Array, "batch time"],
         train: bool,
     ) -> tuple[Float[Array, "batch time h w features"], Float[Array, "batch time h w features"]]:
-        """The last map twice: after the last convolution and after the last pool are one here.
+        """Return the last map twice: as the last convolution's map and as the last pool's.
 
-        Frames outside `mask` influence no other. Where time is strided, each output stands for
-        the frames of its stride and is repeated for them.
+        Frames outside `mask` do not affect other frames. If time is strided, each output is
+        repeated for all frames of its stride.
         """
         frames, strides = x.shape[1], []
         stem, pool = self.inflation.stem(), self.inflation.pool()
@@ -111,7 +107,7 @@ class ResNet(nn.Module):
         block_class = nn.remat(Block, static_argnums=(3,)) if self.remat else Block
         for stage, size in enumerate(self.stage_sizes):
             for index in range(size):
-                layers, shortcut = self._plan(stage, index)
+                layers, shortcut = self._block_layers(stage, index)
                 x = block_class(
                     layers,
                     shortcut,
@@ -127,35 +123,24 @@ class ResNet(nn.Module):
 
     @nn.nowrap
     def times(self) -> list[Time]:
-        """How its convolutions and pools reach over time, one after the other."""
+        """Return the extent in time of its convolutions and pools, in order."""
         places = [(stage, i) for stage, size in enumerate(self.stage_sizes) for i in range(size)]
-        blocks = [layer.time for place in places for layer in self._plan(*place)[0]]
+        blocks = [layer.time for place in places for layer in self._block_layers(*place)[0]]
         return [self.inflation.stem(), self.inflation.pool(), *blocks]
 
     @nn.nowrap
-    def _plan(self, stage: int, index: int) -> tuple[tuple[Layer, ...], Layer]:
-        """The convolutions of a block, and the one of its shortcut."""
-        features, over = self.width * 2**stage, self.inflation
+    def _block_layers(self, stage: int, index: int) -> tuple[tuple[Layer, ...], Layer]:
+        """Return the convolutions of a block and that of its shortcut."""
+        features, inflation = self.width * 2**stage, self.inflation
         stride = 2 if stage > 0 and index == 0 else 1
         if not self.bottleneck:
-            first = Layer(features, 3, stride, over.spatial(stage, stride))
-            second = Layer(features, 3, 1, over.spatial(stage))
-            return (first, second), Layer(features, 1, stride, over.shortcut(stride))
+            first = Layer(features, 3, stride, inflation.spatial(stage, stride))
+            second = Layer(features, 3, 1, inflation.spatial(stage))
+            return (first, second), Layer(features, 1, stride, inflation.shortcut(stride))
         early, late = (stride, 1) if self.caffe else (1, stride)
         layers = (
-            Layer(features, 1, early, over.pointwise(stage, index, early)),
-            Layer(features, 3, late, over.spatial(stage, late)),
+            Layer(features, 1, early, inflation.pointwise(stage, index, early)),
+            Layer(features, 3, late, inflation.spatial(stage, late)),
             Layer(4 * features, 1, 1, Time()),
         )
-        return layers, Layer(4 * features, 1, stride, over.shortcut(stride))
-
-
-def pool_frames(x: Array, side: int, padding: tuple[int, int]) -> Array:
-    """The max-pool of every frame by itself."""
-    y = max_pool(x.reshape(-1, *x.shape[2:]), side, padding)
-    return y.reshape(*x.shape[:2], *y.shape[1:])
-
-
-def repeat_frames(x: Array, stride: int, frames: Any) -> Array:
-    """Each output of a network strided in time, repeated for the frames it stands for."""
-    return x if stride == 1 else jnp.repeat(x, stride, axis=1)[:, :frames]
+        return layers, Layer(4 * features, 1, stride, inflation.shortcut(stride))

@@ -1,8 +1,8 @@
-"""The scans over time of the LSTM and the GRU, with gradients that cost no more than they must.
+"""The scans over time of the LSTM and the GRU, with hand-written gradients.
 
-Forward, the scan holds only what needs the state: the recurrent product and the gates. Going back,
-it computes only what the step before needs, the gradients at the gates and at the state; the
-gradient of every weight is one product after it.
+The forward scan holds only the parts that need the state: the recurrent product and the gates. The
+backward scan computes only the gradients that the previous step needs, those of the gates and of
+the state. The gradient of each weight is one matrix product after the scan.
 """
 
 from typing import Any
@@ -23,10 +23,19 @@ def lstm_scan(
 ) -> tuple[
     Float[Array, "time batch units"], Float[Array, "batch units"], Float[Array, "batch units"]
 ]:
-    """Outputs of all steps, final h and final c, from the projected inputs and the state.
+    """Run an LSTM over all steps.
 
-    Columns are the gates i, f, g, o. `peephole` holds the weights by which i and f see the c
-    before the step, and o the c after it; None leaves them out of the program.
+    Args:
+        z: projected inputs; the columns are the gates i, f, g, o.
+        kernel: recurrent kernel.
+        peephole: weights through which i and f see c before the step and o sees c after it, or
+            None.
+        mask: steps that are not skipped.
+        h: state before the first step.
+        c: cell state before the first step.
+
+    Returns:
+        Outputs of all steps, final h and final c.
     """
     return _lstm_forward(z, kernel, peephole, mask, h, c)[0]
 
@@ -39,12 +48,11 @@ def _lstm_forward(
         z, on = step_inputs
         i, f, g, o = jnp.split(z + h @ kernel, 4, axis=-1)
         if peephole is not None:
-            p_i, p_f, p_o = peephole[:, None]
-            i, f = i + p_i * c, f + p_f * c
+            i, f = i + peephole[0:1] * c, f + peephole[1:2] * c
         i, f, g = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g)
         next_c = f * c + i * g
         if peephole is not None:
-            o = o + p_o * next_c
+            o = o + peephole[2:3] * next_c
         o = jax.nn.sigmoid(o)
         next_h = o * jnp.tanh(next_c)
         h, c = jnp.where(on, next_h, h), jnp.where(on, next_c, c)
@@ -60,8 +68,8 @@ def _lstm_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     c = f * c_before + i * g
     tanh_c = jnp.tanh(c)
-    # Local derivatives of all steps at once: of h by o's input and by c, of c by the other three's
-    # inputs and by the c before. Peepholes add their paths to the two by c; the scan is the same.
+    # Local derivatives of all steps at once: of h with respect to the input of o and to c, and of c
+    # with respect to the other inputs and to the previous c. Peepholes only add to those by c.
     by_o, h_by_c = tanh_c * o * (1 - o), o * (1 - tanh_c**2)
     by_i, by_f, by_g, by_c = g * i * (1 - i), c_before * f * (1 - f), i * (1 - g**2), f
     if peephole is not None:
@@ -99,9 +107,17 @@ def gru_scan(
     mask: Bool[Array, "time batch"],
     h: Float[Array, "batch units"],
 ) -> tuple[Float[Array, "time batch units"], Float[Array, "batch units"]]:
-    """Outputs of all steps and final h, from the projected inputs and the state.
+    """Run a GRU over all steps.
 
-    Columns are the gates r, z, n; `b_hn` joins n's recurrent product before r scales it.
+    Args:
+        z: projected inputs; the columns are the gates r, z, n.
+        kernel: recurrent kernel.
+        b_hn: bias of the recurrent product of n, added before r scales it.
+        mask: steps that are not skipped.
+        h: state before the first step.
+
+    Returns:
+        Outputs of all steps and final h.
     """
     return _gru_forward(z, kernel, b_hn, mask, h)[0]
 
@@ -123,7 +139,8 @@ def _gru_forward(z: Array, kernel: Array, b_hn: Array, mask: Array, h: Array) ->
 def _gru_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
     kernel, mask, gates, h_before = saved
     r, update, n, q = jnp.split(gates, 4, axis=-1)
-    # Local derivatives of all steps at once: of h by z's and n's inputs, of n's input by r's.
+    # Local derivatives of all steps at once: of h with respect to the inputs of z and n, and of the
+    # input of n with respect to that of r.
     by_z, by_n = (h_before - n) * update * (1 - update), (1 - update) * (1 - n**2)
     n_by_r = q * r * (1 - r)
 
@@ -131,7 +148,7 @@ def _gru_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
         dy, on, update, r, by_z, by_n, n_by_r = step_inputs
         dh = dh + dy
         dn = dh * by_n
-        # At the recurrent product: r, z and q = h W_n + b_hn.
+        # Gradients at the recurrent product, for r, z and q = h W_n + b_hn.
         du = jnp.where(on, jnp.concatenate([dn * n_by_r, dh * by_z, dn * r], -1), 0)
         return jnp.where(on, dh * update + du @ kernel.T, dh), (du, jnp.where(on, dn, 0))
 

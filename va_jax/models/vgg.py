@@ -1,7 +1,7 @@
-"""VGG-16 with and without batch norm, the body of VGG-Face too, 2-D or inflated.
+"""VGG-16 with and without batch norm, also the backbone of VGG-Face, 2-D or inflated.
 
-Layers bear VGG-Face's names: `conv3_2` is the second convolution of the third stage, `bn3_2` its
-norm. The fully connected layers follow in the regressor, for they see one frame at a time.
+Layers have the names of VGG-Face: `conv3_2` is the second convolution of the third stage, `bn3_2`
+its norm. The fully connected layers are part of the regressor, since they see single frames.
 """
 
 from typing import Any
@@ -10,13 +10,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from va_jax.models.conv import BatchNorm, Conv, stride_mask
+from va_jax.models.conv import BatchNorm, Conv, repeat_frames, stride_mask
 from va_jax.models.inflate import FLAT, Inflation, Time
-from va_jax.models.pooling import max_over_time
-from va_jax.models.resnet import pool_frames, repeat_frames
+from va_jax.models.pooling import max_over_time, pool_frames
 from va_jax.types import InputError
 
-WIDEST = 8  # times the first stage's width; from the fourth stage on
+MAX_WIDENING = 8  # channels relative to the first stage, from the fourth stage on
 
 
 class VGG(nn.Module):
@@ -39,19 +38,21 @@ class VGG(nn.Module):
         mask: Bool[Array, "batch time"],
         train: bool,
     ) -> tuple[Float[Array, "batch time H W features"], Float[Array, "batch time h w features"]]:
-        """The map of the last convolution, and the same after the last pool.
+        """Return the map of the last convolution, and the same after the last pool.
 
-        Frames outside `mask` influence no other. Where time is strided, each output stands for
-        the frames of its stride and is repeated for them. Frames that the pools would leave nothing
-        of raise InputError.
+        Frames outside `mask` do not affect other frames. If time is strided, each output is
+        repeated for all frames of its stride.
+
+        Raises:
+            InputError: the frames are too small for the pools.
         """
         smallest = 2 ** len(self.stage_sizes)
         if min(x.shape[2:4]) < smallest:
             raise InputError(
-                f"data.size={min(x.shape[2:4])} leaves nothing behind {len(self.stage_sizes)} pools"
-                f" that halve it; set it to {smallest} or more"
+                f"data.size={min(x.shape[2:4])} leaves nothing after {len(self.stage_sizes)} pools "
+                f"that halve it; set it to {smallest} or more"
             )
-        frames, pool = x.shape[1], self.inflation.pool()
+        frames, pool, conv = x.shape[1], self.inflation.pool(), x
         for stage in range(len(self.stage_sizes)):
 
             def convolve(self: "VGG", x: Array, mask: Array, stage: int = stage) -> Array:
@@ -65,15 +66,15 @@ class VGG(nn.Module):
 
     @nn.nowrap
     def times(self) -> list[Time]:
-        """How its convolutions and pools reach over time, one after the other."""
+        """Return the extent in time of its convolutions and pools, in order."""
         times = []
         for stage, size in enumerate(self.stage_sizes):
             times += [self.inflation.spatial(stage)] * size + [self.inflation.pool()]
         return times
 
     def _convolve(self, stage: int, x: Array, mask: Array, train: bool) -> Array:
-        """The 3x3 convolutions of a stage, each with a ReLU."""
-        features, time = self.width * min(2**stage, WIDEST), self.inflation.spatial(stage)
+        """Return `x` after the 3x3 convolutions of a stage, each with a ReLU."""
+        features, time = self.width * min(2**stage, MAX_WIDENING), self.inflation.spatial(stage)
         for number in range(1, self.stage_sizes[stage] + 1):
             name = f"{stage + 1}_{number}"
             conv = Conv(features, 3, 1, time, use_bias=True, dtype=self.dtype, name=f"conv{name}")
