@@ -1,131 +1,135 @@
-"""The submission of the ABAW challenges: a text file with a row for every image of the split."""
+"""Write the submission of the ABAW challenges: a text file with a row for every image."""
 
+import dataclasses
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from va_jax.submit import predictions, values
-from va_jax.submit.placing import placed
-from va_jax.submit.predictions import Predictions
-from va_jax.types import InputError
+from va_jax import io
+from va_jax.report.traces import file_name
+from va_jax.submit.predictions import FILL_RULES, Predictions, fill, read_predictions
+from va_jax.types import DIMS, LABEL_RANGE, InputError
 
-DIMS = ("valence", "arousal")
-HEADER = f"image_location,{','.join(DIMS)}"
+HEADER = ("image_location", *DIMS)
 LOCATION = re.compile(r"(.+)/0*([1-9]\d{0,6})\.(?:jpg|jpeg|png)", re.IGNORECASE)
 
 
 class Image(NamedTuple):
-    """A row that the submission must have: image k of a track, from 1 on, is its frame k - 1."""
+    """A row of the submission: image k of a track, counted from 1, is its frame k - 1."""
 
-    location: str  # as it is written
-    track: str  # as its trace is called
+    location: str  # as written
+    track: str  # name of its trace file
     frame: int
     line: int = 0  # of the template
 
 
-def write(
-    folder: pathlib.Path,
-    out: pathlib.Path,
-    template: pathlib.Path | None = None,
-    rule: str = "hold",
-    allow_missing: bool = False,
-    processed: bool | None = None,
-    overwrite: bool = False,
-) -> str:
-    """Writes the file `out` from the traces in `folder`; returns what was done, a line each.
+@dataclasses.dataclass(frozen=True)
+class SubmissionOptions:
+    """How a submission is written."""
 
-    Its rows are those of `template`, in their order, else every frame of every trace. Frames
-    without a face are filled by `rule` (see `values.fill`), and with `allow_missing` so are rows of
-    the template that have no trace. The file is read back before it is put in its place.
+    template: pathlib.Path | None = (
+        None  # csv that lists the images; None: all frames of all traces
+    )
+    fill: str = "hold"  # one of `FILL_RULES`, for frames without a face
+    allow_missing: bool = False  # also fill images of the template without a prediction
+    processed: bool | None = None  # None: post-processed predictions where there are any
+    overwrite: bool = False
+
+
+def write_submission(
+    folder: pathlib.Path, out: pathlib.Path, options: SubmissionOptions | None = None
+) -> str:
+    """Write the submission of the traces in a folder.
+
+    Args:
+        folder: the traces of a split, TRACK.csv files.
+        out: file to write.
+        options: how to write it; the defaults if not given.
+
+    Returns:
+        A summary: a line for each count, and warnings.
+
+    Raises:
+        InputError: images without a prediction, bad traces or template, or `out` cannot be written.
     """
-    _check_out(out, folder, template, overwrite)
-    traces, columns = predictions.read_split(folder, DIMS, processed)
-    images = _of_traces(traces) if template is None else read_template(template)
-    missing = [each for each in images if not _has(traces, each)]
-    if missing and not allow_missing:
+    options = options or SubmissionOptions()
+    _check_out(out, folder, options)
+    traces, columns = read_predictions(folder, DIMS, options.processed)
+    template = options.template
+    images = _list_frames(traces) if template is None else _read_template(template)
+    missing = [image for image in images if not _has(traces, image)]
+    if missing and not options.allow_missing:
         raise InputError(
             f"{template}: line {missing[0].line}: {missing[0].location!r} has no prediction in "
-            f"{folder}, the first of {len(missing)} such rows of {len(images)}; evaluate the split "
-            "that holds them, or fill them by --allow_missing"
+            f"{folder} (the first of {len(missing)} such rows of {len(images)}); evaluate the "
+            "split with these images, or fill them with --allow_missing"
         )
-    last: dict[str, int] = {}
-    for each in images:
-        last[each.track] = max(each.frame, last.get(each.track, 0))
-    filled = {track: _filled(traces.get(track), frame + 1, rule) for track, frame in last.items()}
-    rows = np.stack([filled[each.track][each.frame] for each in images])
-    rows, clipped = values.printable(rows)
-    _put(out, images, rows)
-    faceless = sum(not traces[each.track].face[each.frame] for each in images if _has(traces, each))
+    frames: dict[str, int] = {}
+    for image in images:
+        frames[image.track] = max(image.frame + 1, frames.get(image.track, 0))
+    filled = {name: _fill(traces.get(name), count, options.fill) for name, count in frames.items()}
+    values = np.stack([filled[image.track][image.frame] for image in images])
+    _write_rows(out, images, values)
+    faceless = sum(
+        not traces[image.track].face[image.frame] for image in images if _has(traces, image)
+    )
+    outside = (values < LABEL_RANGE[0]) | (values > LABEL_RANGE[1])
     lines = [
         f"columns: {', '.join(columns)}",
-        f"rows: {len(images)} of {len(last)} tracks",
-        f"rows without a face: {faceless}, {values.TOLD[rule]}",
+        f"rows: {len(images)} of {len(frames)} tracks",
+        f"rows without a face: {faceless}, {FILL_RULES[options.fill]}",
         f"rows without a prediction: {len(missing)}",
-        f"values clipped to [-1, 1]: {clipped}",
+        f"values clipped to [-1, 1]: {int(outside.sum())}",
+        *_warnings(traces, frames, options.fill),
     ]
-    unused = sorted(traces.keys() - last.keys())
-    if unused:
-        lines.append(f"tracks that the template does not name: {len(unused)}, such as {unused[0]}")
-    lines += values.warnings(traces, last, rule)
     return "\n".join([*lines, str(out)])
 
 
-def _check_out(
-    out: pathlib.Path, folder: pathlib.Path, template: pathlib.Path | None, overwrite: bool
-) -> None:
+def _check_out(out: pathlib.Path, folder: pathlib.Path, options: SubmissionOptions) -> None:
     if out.is_dir():
-        raise InputError(f"--out={out} is a folder; name the file, such as {out}/predictions.txt")
-    if out.exists() and not overwrite:
-        raise InputError(f"--out={out} exists already; choose another name or --overwrite")
+        raise InputError(f"--out={out}: a folder; name a file, such as {out}/predictions.txt")
+    if out.exists() and not options.overwrite:
+        raise InputError(f"--out={out}: exists; name another file, or add --overwrite")
     if out.resolve().parent == folder.resolve():
-        raise InputError(f"--out={out} would lie among the traces; choose another folder")
-    if template is not None and out.resolve() == template.resolve():
-        raise InputError(f"--out={out} is the template; choose another name")
+        raise InputError(f"--out={out}: in the folder of the traces; choose another folder")
+    if options.template is not None and out.resolve() == options.template.resolve():
+        raise InputError(f"--out={out}: the template itself; name another file")
 
 
-def read_template(path: pathlib.Path) -> list[Image]:
-    """The images that the first column of a csv names, with or without the organisers' header.
+def _read_template(path: pathlib.Path) -> list[Image]:
+    """Return the images in the first column of a csv file with or without a header.
 
-    Raises InputError, with file and line, for a row that names none, or one for a second time.
+    Raises:
+        InputError: a row does not name an image, or an image occurs twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no UTF-8 text; save it as UTF-8") from error
+    lines = [(line, text.split(",")[0].strip()) for line, text in io.read_lines(path)]
+    if lines[0][1].lower() == HEADER[0]:
+        lines = lines[1:]
+    if not lines:
+        raise InputError(f"{path}: no image; give the list of the organisers")
     images: list[Image] = []
     seen: dict[tuple[str, int], int] = {}
-    first = True
-    for line, row in enumerate(text.splitlines(), 1):
-        location = row.split(",")[0].strip()
-        if not row.strip():
-            continue
-        header, first = first and location.lower() == HEADER.split(",")[0], False
-        if header:
-            continue
+    for line, location in lines:
         match = LOCATION.fullmatch(location)
         if match is None:
             raise InputError(
-                f"{path}: line {line}: {row.strip()!r} does not start with an image such as "
+                f"{path}: line {line}: {location!r} is not an image such as "
                 "2-30-640x360/00001.jpg; correct it"
             )
-        image = Image(location, match[1].replace("/", "__"), int(match[2]) - 1, line)
-        earlier = seen.setdefault(image[1:3], line)
+        image = Image(location, file_name(match[1]), int(match[2]) - 1, line)
+        earlier = seen.setdefault((image.track, image.frame), line)
         if earlier != line:
             raise InputError(
-                f"{path}: line {line}: {location!r} stands in line {earlier} too; remove one"
+                f"{path}: line {line}: {location!r} is also in line {earlier}; remove one"
             )
         images.append(image)
-    if not images:
-        raise InputError(f"{path}: names no image; give the organisers' list")
     return images
 
 
-def _of_traces(traces: dict[str, Predictions]) -> list[Image]:
+def _list_frames(traces: Mapping[str, Predictions]) -> list[Image]:
     return [
         Image(f"{track}/{frame + 1:05d}.jpg", track, frame)
         for track, trace in traces.items()
@@ -133,41 +137,52 @@ def _of_traces(traces: dict[str, Predictions]) -> list[Image]:
     ]
 
 
-def _has(traces: dict[str, Predictions], image: Image) -> bool:
+def _has(traces: Mapping[str, Predictions], image: Image) -> bool:
     return image.track in traces and image.frame < len(traces[image.track].face)
 
 
-def _filled(trace: Predictions | None, frames: int, rule: str) -> np.ndarray:
-    """Values of at least `frames` frames; all 0 without a trace."""
+def _fill(trace: Predictions | None, frames: int, rule: str) -> np.ndarray:
+    """Return the values of at least `frames` frames; all 0 without a trace."""
     if trace is None:
         return np.zeros((frames, len(DIMS)))
     more = max(frames - len(trace.face), 0)
-    known = np.pad(trace.values, ((0, more), (0, 0)), constant_values=np.nan)
-    return values.fill(known, np.pad(trace.face, (0, more)), rule)
+    values = np.pad(trace.values, ((0, more), (0, 0)), constant_values=np.nan)
+    return fill(Predictions(values, np.pad(trace.face, (0, more))), rule)
 
 
-def _put(out: pathlib.Path, images: Sequence[Image], rows: np.ndarray) -> None:
-    lines = [
-        ",".join([each.location, *values.cells(row)])
-        for each, row in zip(images, rows, strict=True)
-    ]
-    with placed(out) as temporary:
-        temporary.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
-        _verify(temporary, out, images, rows)
-
-
-def _verify(
-    written: pathlib.Path, out: pathlib.Path, images: Sequence[Image], rows: np.ndarray
-) -> None:
-    """Raises InputError where a file does not say `rows` of `images`, each once and in order."""
-    header, *lines, end = written.read_text(encoding="utf-8").split("\n")
-    if header != HEADER or end or len(lines) != len(images):
-        raise InputError(f"{out}: {len(lines)} rows would be written for {len(images)} images")
-    if len({each.location for each in images}) != len(images):
-        raise InputError(f"{out}: an image would stand in two rows; give each track its own name")
-    for text, image, row in zip(lines, images, rows, strict=True):
-        location, *numbers = text.split(",")
-        if location != image.location or not values.same(numbers, row):
+def _write_rows(out: pathlib.Path, images: Sequence[Image], values: np.ndarray) -> None:
+    for image in images:
+        if not re.fullmatch(r'[^,"\n\r]+', image.location):
             raise InputError(
-                f"{out}: the row {text!r} would not read back as it is meant; rename the track"
+                f"{image.track}.csv: a track name with a comma, quote or line break cannot be "
+                "submitted; rename the track"
             )
+    clipped = np.round(np.clip(values, *LABEL_RANGE), 6) + 0.0  # + 0.0 turns -0 into 0
+    rows = [
+        ",".join([image.location, *(f"{value:.6f}" for value in row)])
+        for image, row in zip(images, clipped.tolist(), strict=True)
+    ]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        io.write_text(out, "\n".join([",".join(HEADER), *rows]) + "\n")
+    except OSError as error:
+        raise InputError(f"--out={out}: {error.strerror}; choose another place") from error
+
+
+def _warnings(traces: Mapping[str, Predictions], frames: Mapping[str, int], rule: str) -> list[str]:
+    """Return a line about tracks that are not in the template, and about tracks that are all 0."""
+    lines = []
+    unused = sorted(traces.keys() - frames.keys())
+    if unused:
+        lines.append(f"tracks that are not in the template: {_enumerate(unused)}")
+    unseen = [name for name in frames if name in traces and not traces[name].face.any()]
+    if unseen and rule in ("hold", "nearest", "interpolate"):
+        lines.append(f"warning: all rows are 0, because no frame has a face: {_enumerate(unseen)}")
+    absent = [name for name in frames if name not in traces]
+    if absent:
+        lines.append(f"warning: all rows are 0, because there is no trace: {_enumerate(absent)}")
+    return lines
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -1,88 +1,133 @@
-"""The predictions of a split, read from the csv traces that an evaluation leaves."""
+"""Read the predictions of a split from csv traces, and fill frames without a face."""
 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from va_jax.scoring import files
 from va_jax.types import InputError
 
+FILL_RULES = {
+    "hold": "filled with the last value of a frame with a face",
+    "nearest": "filled with the value of the nearest frame with a face",
+    "interpolate": "interpolated between frames with a face",
+    "zero": "set to 0",
+    "keep": "kept as predicted",
+}
+"""Rule -> what happens to a frame without a face; see `fill`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What a network predicted for a whole track, one row a frame."""
+    """The predictions for a whole track, one row per frame."""
 
-    values: np.ndarray  # float64 [frames, dims]
-    face: np.ndarray  # bool [frames]
-    time_s: np.ndarray  # float64 [frames], rising
+    values: Float[np.ndarray, "frames dims"]
+    face: Bool[np.ndarray, " frames"]
 
 
-def read_split(
+def read_predictions(
     folder: pathlib.Path, dims: Sequence[str], processed: bool | None = None
 ) -> tuple[dict[str, Predictions], list[str]]:
-    """{file name without .csv: predictions of `dims`} in the order of names; the columns read.
+    """Read all traces in a folder, as `report.traces.write_traces` writes them.
 
-    A dimension is read from its column DIM_processed where there is one. False for `processed`
-    reads what the network said instead; True is an InputError where no dimension has such a column.
-    Raises InputError, with file and line, for everything else than `report.write_traces` writes.
+    Args:
+        folder: holds TRACK.csv files.
+        dims: dimensions to read, in lower case.
+        processed: True reads post-processed predictions and requires them, False reads the raw
+            predictions; None reads those of DIM_processed where there are any.
+
+    Returns:
+        The predictions by track, sorted by name, and the names of the columns read.
+
+    Raises:
+        InputError: a file is not such a trace, or two files have different columns.
     """
     found: dict[str, Predictions] = {}
     columns: list[str] = []
-    for name, path in files.recordings(folder).items():
-        chosen = _columns(path, dims, processed)
+    for name, path in files.find_recordings(folder).items():
+        chosen = _choose_columns(path, dims, processed)
         if found and chosen != columns:
             raise InputError(
-                f"{path}: has {', '.join(chosen)} where {next(iter(found))}.csv has "
+                f"{path}: predictions {', '.join(chosen)}, but {next(iter(found))}.csv has "
                 f"{', '.join(columns)}; evaluate again"
             )
         columns = chosen
-        found[name] = _read(path, columns)
+        found[name] = _read_trace(path, columns)
     return found, columns
 
 
-def _columns(path: pathlib.Path, dims: Sequence[str], processed: bool | None) -> list[str]:
-    header = files.column_names(path)
+def fill(predictions: Predictions, rule: str) -> Float[np.ndarray, "frames dims"]:
+    """Return the predictions with those of frames without a face replaced.
+
+    Where there is no frame to take a value from, all are 0.
+
+    Args:
+        predictions: NaN for a frame that was not predicted; such a frame has no face.
+        rule: one of `FILL_RULES`. `hold` takes the last frame with a face, or the first one before
+            it; `nearest` takes the earlier of two equally near frames; `interpolate` is linear in
+            frame numbers, with constant ends; `keep` repeats the last prediction for frames that
+            were not predicted.
+    """
+    values = predictions.values
+    predicted = np.isfinite(values).all(-1)
+    known = np.flatnonzero(predicted if rule == "keep" else predicted & predictions.face)
+    filled = np.zeros_like(values)
+    if not len(known):
+        return filled
+    if rule == "zero":
+        filled[known] = values[known]
+        return filled
+    frames = np.arange(len(values))
+    if rule == "interpolate":
+        return np.stack([np.interp(frames, known, column[known]) for column in values.T], 1)
+    source = known[np.maximum(np.searchsorted(known, frames, side="right") - 1, 0)]
+    if rule == "nearest":
+        after = known[np.minimum(np.searchsorted(known, frames), len(known) - 1)]
+        source = np.where(np.abs(frames - source) <= np.abs(after - frames), source, after)
+    return values[source]
+
+
+def _choose_columns(path: pathlib.Path, dims: Sequence[str], processed: bool | None) -> list[str]:
+    header = files.read_header(path)
     for name in ("frame", "time_s", "face"):
         if name not in header:
-            raise InputError(f"{path}: line 1: has no column {name!r}; evaluate again")
-    dims = [dim.casefold() for dim in dims]  # as the names of the header are
+            raise InputError(f"{path}: line 1: no column {name!r}; evaluate again")
     for dim in dims:
         if dim not in header or f"{dim}_target" not in header:
-            known = ", ".join(name for name in header if f"{name}_target" in header)
+            known = [name for name in header if f"{name}_target" in header]
             raise InputError(
-                f"{path}: predicts {known or 'nothing'}, not {dim!r}; ask for other dims, or "
+                f"{path}: line 1: predictions of {', '.join(known) or 'nothing'}, not {dim!r}; "
                 "evaluate a network that predicts it"
             )
     if processed is False:
-        return dims
+        return list(dims)
     columns = [f"{dim}_processed" if f"{dim}_processed" in header else dim for dim in dims]
-    if processed and columns == dims:
-        raise InputError(
-            f"{path}: line 1: has no column {dims[0]}_processed; leave --processed out"
-        )
+    if processed and columns == list(dims):
+        raise InputError(f"{path}: line 1: no column {dims[0]}_processed; leave --processed out")
     return columns
 
 
-def _read(path: pathlib.Path, columns: Sequence[str]) -> Predictions:
+def _read_trace(path: pathlib.Path, columns: Sequence[str]) -> Predictions:
     names = [*columns, "face"]
-    rows = files.read(path, names)
-    if len(rows.unplaced):
+    rows = files.read_trace_file(path, names)
+    if len(rows.unusable_lines):
         raise InputError(
-            f"{rows.where(int(rows.unplaced[0]))}: frame or time is no number; evaluate again"
+            f"{path}: line {rows.unusable_lines[0]}: frame or time is not a number; evaluate again"
         )
+    assert rows.frame is not None  # `_choose_columns` requires the column
     gaps = np.flatnonzero(rows.frame != np.arange(len(rows.frame)))
     if len(gaps):
-        where = rows.where(int(rows.place[gaps[0]]))
+        row = int(gaps[0])
         raise InputError(
-            f"{where}: frame {rows.frame[gaps[0]]:g} does not follow on the one before; "
-            "evaluate again"
+            f"{rows.where(row)}: frame {rows.frame[row]:g} where {row} is expected; evaluate again"
         )
     values, face = rows.values[:, :-1], rows.values[:, -1]
-    good = np.column_stack([np.isfinite(values), np.isin(face, (0, 1))])
-    if not good.all():
-        i, j = np.argwhere(~good)[0]
-        what = "neither 0 nor 1" if names[j] == "face" else "no finite number"
-        raise InputError(f"{rows.where(int(rows.place[i]))}: {names[j]} is {what}; evaluate again")
-    return Predictions(values, face == 1, rows.time_s)
+    bad = np.argwhere(~np.column_stack([np.isfinite(values), np.isin(face, (0, 1))]))
+    if len(bad):
+        row, column = bad[0].tolist()
+        problem = "neither 0 nor 1" if names[column] == "face" else "not a finite number"
+        raise InputError(f"{rows.where(row)}: {names[column]} is {problem}; evaluate again")
+    return Predictions(values, face == 1)
