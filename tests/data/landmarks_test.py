@@ -1,12 +1,13 @@
-"""Landmarks: moved with their pixels, mirrored with the face, 0 where unknown, read when asked."""
+"""Landmarks move with their pixels, are mirrored with the face, and are 0 where unknown."""
 
+import dataclasses
 import types
 
 import numpy as np
 import pytest
 
 from tests import fakes
-from tests.data.pipeline_test import AUGMENT, WINDOW, read_one, take
+from tests.data.pipeline_test import AUGMENT, PLAIN, config_of, read_one, take
 from tfds_builders import parts
 from va_jax.data import eval_plan, pipeline, sources, windows
 from va_jax.data.landmarks import MIRROR, move
@@ -73,10 +74,17 @@ def centroid(frame):
 @pytest.mark.parametrize("size", [STORED, 40, 96])
 @pytest.mark.parametrize(
     "only",
-    [{"flip": True}, {"crop": 0.6}, {"rotation_deg": 40.0}, AUGMENT | {"rotation_deg": 30.0}],
+    [
+        {"flip": True},
+        {"crop": 0.6},
+        {"rotation_deg": 40.0},
+        {"flip": True, "crop": 0.8, "rotation_deg": 30.0},
+    ],
 )
-def test_a_landmark_lies_where_its_pixels_went(size, only):
-    settings = AUGMENT | {"flip": False, "crop": 1.0, "rotation_deg": 0.0} | only
+def test_a_landmark_moves_with_its_pixels(size, only):
+    settings = dataclasses.replace(
+        AUGMENT, **{"flip": False, "crop": 1.0, "rotation_deg": 0.0} | only
+    )
     compared = flipped = 0
     for seed in range(20):
         rng = np.random.default_rng([seed, size])
@@ -95,10 +103,10 @@ def test_a_landmark_lies_where_its_pixels_went(size, only):
             compared += 1
         flipped += geometry.flip
     assert compared > 50
-    assert (flipped > 0) == settings["flip"]
+    assert (flipped > 0) == settings.flip
 
 
-def test_a_point_that_is_not_known_and_a_frame_without_a_face_give_zeros():
+def test_unknown_points_and_frames_without_a_face_give_zeros():
     points = np.full((3, 5, 2), 0.75, np.float32)
     points[0, 3, 1] = np.nan
     face = np.array([True, False, True])
@@ -126,10 +134,10 @@ def test_a_window_holds_the_landmarks_of_its_frames_and_zeros_elsewhere(stride):
 
 
 @pytest.mark.parametrize("size", [16, 24])
-def test_evaluation_batches_hold_landmarks_that_only_change_their_units(size):
+def test_evaluation_batches_only_change_the_unit_of_landmarks(size):
     source = fakes.source(landmarks=5)
     plan = [step.read for step in eval_plan.plan_whole_tracks(source.tracks, 4, 16, 1)]
-    batches = pipeline.evaluation_batches(source, plan, 16, 1, size, 2)
+    batches = pipeline.evaluation_batches(source, plan, pipeline.WindowShape(16, 1, size), 2)
     for items, batch in zip(plan, batches, strict=True):
         for row, window in enumerate(items):
             np.testing.assert_array_equal(
@@ -138,12 +146,11 @@ def test_evaluation_batches_hold_landmarks_that_only_change_their_units(size):
 
 
 def test_a_training_batch_moves_landmarks_as_it_moves_its_frames():
-    """A turn alone keeps distances to the centre; which way it goes, the pixels' test holds."""
-    off = AUGMENT | {"flip": False, "crop": 1.0, "rotation_deg": 0.0}
+    """A rotation keeps distances to the centre; the test above checks its direction."""
     source = fakes.source(landmarks=5)
     plain, turned = (
-        take(TrainingData(source, WINDOW, settings, 16, 4, 3).batches(0, 1), 4)
-        for settings in (off, off | {"rotation_deg": 30.0})
+        take(TrainingData(source, config_of(settings)).batches(0, 1), 4)
+        for settings in (PLAIN, dataclasses.replace(PLAIN, rotation_deg=30.0))
     )
     for still, moved in zip(plain, turned, strict=True):
         radii = (np.linalg.norm(batch["landmarks"], axis=-1) for batch in (still, moved))
@@ -154,21 +161,19 @@ def test_a_training_batch_moves_landmarks_as_it_moves_its_frames():
 
 def test_without_landmarks_a_batch_has_the_rest_and_no_such_key():
     with_points, without = (
-        next(TrainingData(fakes.source(landmarks=n), WINDOW, AUGMENT, 16, 4, 3).batches(0, 1))
-        for n in (5, 0)
+        next(TrainingData(fakes.source(landmarks=n), config_of()).batches(0, 1)) for n in (5, 0)
     )
     assert with_points.keys() - without.keys() == {"landmarks"}
     for key, values in without.items():
         np.testing.assert_array_equal(values, with_points[key])
 
 
-def test_records_are_parsed_with_the_landmarks_only_where_they_are_asked_for(tiny_data):
+def test_landmarks_are_read_only_on_request(tiny_data):
     name = "synthetic_faces/tiny"
     without, source = (
         sources.open_split(str(tiny_data), name, "train", landmarks=n) for n in (0, 5)
     )
     assert (without.landmarks, source.landmarks) == (0, 5)
-    assert set(without._records([0])[0]) == {"frames", "target", "face", "time_s"}
     assert without.labels(0).landmarks is None
     labels = source.labels(0)
     assert labels.landmarks.shape == (source.tracks[0].frames, 5, 2)
@@ -197,7 +202,7 @@ def test_another_number_of_landmarks_than_the_stored_one_is_refused(tiny_data, m
 
 def test_flipping_points_of_an_unknown_order_is_refused():
     source = fakes.source(landmarks=21)
-    with pytest.raises(InputError, match=r"^augment.flip=True, .* 21 landmarks .*5, 49, 68.*False"):
-        TrainingData(source, WINDOW, AUGMENT, 16, 4, 3)
-    batch = next(TrainingData(source, WINDOW, AUGMENT | {"flip": False}, 16, 4, 3).batches(0, 1))
+    with pytest.raises(InputError, match=r"augment.flip=True.* 21 landmarks .*5, 49, 68.*False"):
+        TrainingData(source, config_of())
+    batch = next(TrainingData(source, config_of(PLAIN)).batches(0, 1))
     assert batch["landmarks"].shape == (4, 16, 21, 2)

@@ -1,20 +1,18 @@
-"""Augmentation: what it keeps, what it moves, and that one draw serves a whole window."""
+"""Augmentation: geometry, colour, and one draw for a whole window."""
 
 import colorsys
 
 import numpy as np
 import pytest
 
+from va_jax.config import Augment
 from va_jax.data.transforms import Colour, Geometry, draw, recolour, warp
-
-OFF = {
-    "flip": False, "crop": 1.0, "rotation_deg": 0.0,
-    "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
-}  # fmt: skip
 
 
 def augment(frames, seed, settings, size):
-    geometry, colour = draw(np.random.default_rng(seed), settings)
+    """Augment frames with everything off that `settings` do not change."""
+    rng = np.random.default_rng(seed)
+    geometry, colour = draw(rng, Augment(**{"flip": False} | settings))
     return recolour(warp(frames, size, geometry), colour)
 
 
@@ -27,27 +25,27 @@ def images(time=3, size=32, seed=0):
 
 def test_with_everything_off_the_frames_are_unchanged():
     frames = images()
-    np.testing.assert_array_equal(augment(frames, 0, OFF, 32), frames)
+    np.testing.assert_array_equal(augment(frames, 0, {}, 32), frames)
 
 
 def test_every_frame_of_a_window_gets_the_same_draw():
-    settings = OFF | {"flip": True, "crop": 0.7, "rotation_deg": 20, "hue": 0.1, "contrast": 0.3}
+    settings = {"flip": True, "crop": 0.7, "rotation_deg": 20.0, "hue": 0.1, "contrast": 0.3}
     out = augment(images(), 1, settings, 24)
     assert out.shape == (3, 24, 24, 3)
     np.testing.assert_array_equal(out[0], out[1])
     np.testing.assert_array_equal(out[0], out[2])
 
 
-def test_the_same_generator_gives_the_same_frames_and_another_gives_others():
-    settings = OFF | {"crop": 0.7, "brightness": 0.3}
+def test_the_same_seed_gives_the_same_frames_and_another_seed_gives_others():
+    settings = {"crop": 0.7, "brightness": 0.3}
     first, same, other = (augment(images(), seed, settings, 32) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert (first != other).any()
 
 
 def test_switching_one_augmentation_off_leaves_the_draws_of_the_others():
-    both = augment(images(), 3, OFF | {"flip": True, "crop": 0.5}, 32)
-    crop = augment(images(), 3, OFF | {"crop": 0.5}, 32)
+    both = augment(images(), 3, {"flip": True, "crop": 0.5}, 32)
+    crop = augment(images(), 3, {"crop": 0.5}, 32)
     assert (np.array_equal(both, crop)) or np.abs(both[:, :, ::-1].astype(int) - crop).max() <= 1
 
 
@@ -57,7 +55,7 @@ def test_a_flip_is_its_own_inverse():
     np.testing.assert_array_equal(warp(frames, 32, flip), frames[:, :, ::-1])
 
 
-def test_a_flip_mirrors_what_turn_and_cut_leave():
+def test_a_flip_mirrors_the_turned_and_cut_image():
     frames, plain = images(), Geometry(rotation_deg=25.0, side=0.7, centre=(0.2, 0.9))
     mirrored = warp(frames, 32, plain._replace(flip=True)).astype(int)
     np.testing.assert_allclose(mirrored, warp(frames, 32, plain)[:, :, ::-1], atol=1)
@@ -97,7 +95,7 @@ def test_no_saturation_is_grey_and_brightness_scales():
     np.testing.assert_allclose(darker, frames / 2, atol=0.51)
 
 
-def test_contrast_turns_about_mid_grey():
+def test_contrast_scales_about_mid_grey():
     frames = np.array([0, 100, 155, 255], np.uint8).reshape(1, 2, 2, 1).repeat(3, -1)
     out = recolour(frames, Colour(contrast=0.5))[..., 0].ravel()
     np.testing.assert_allclose(out, [0, 86, 169, 255], atol=1)

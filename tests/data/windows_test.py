@@ -1,9 +1,9 @@
-"""Training windows: where they start, and which of their frames exist."""
+"""Training windows: where they start, and which of their frames lie within the track."""
 
 import numpy as np
 import pytest
 
-from va_jax.data.windows import PADDING, Window, numbers, real_frames, training_windows
+from va_jax.data.windows import PADDING, Window, frame_numbers, real_frames, training_windows
 from va_jax.types import InputError, Track
 
 
@@ -21,7 +21,7 @@ def test_dropping_leaves_the_remainder_out():
     assert [w.first for w in windows] == [0, 4]
 
 
-def test_shifting_ends_the_last_window_with_the_last_frame():
+def test_shifting_adds_a_window_that_ends_with_the_last_frame():
     windows = training_windows(tracks(10), length=4, hop=4, stride=1, remainder="shift")
     assert [w.first for w in windows] == [0, 4, 6]
 
@@ -34,7 +34,7 @@ def test_a_track_of_whole_windows_has_no_remainder():
 
 @pytest.mark.parametrize("remainder", ["drop", "shift"])
 def test_a_track_shorter_than_a_window_is_refused_by_name(remainder):
-    with pytest.raises(InputError, match=r"window.length=4 .* track 't1' \(6 frames\).*'pad'"):
+    with pytest.raises(InputError, match=r"window.length=4 .* 6 frames of track 't1'.*'pad'"):
         training_windows(tracks(10, 6), length=4, hop=2, stride=2, remainder=remainder)
 
 
@@ -42,9 +42,9 @@ def test_a_track_shorter_than_a_window_is_refused_by_name(remainder):
     ("first", "inside"),
     [(-5, (5, 9)), (3, (0, 7)), (-20, (9, 9)), (12, (0, 0)), (1, (0, 9))],
 )
-def test_frames_before_and_behind_a_track_are_no_frames_of_it(first, inside):
+def test_frames_before_and_after_a_track_are_not_real(first, inside):
     window = Window(0, first)
-    real = real_frames(tracks(10), window, numbers(window, 9, 1))
+    real = real_frames(tracks(10), window, frame_numbers(window, 9, 1))
     assert (real.start, real.stop) == inside
 
 

@@ -1,4 +1,4 @@
-"""Plans of an evaluation: which frames each batch reads and which frames its predictions are of."""
+"""Evaluation plans: which frames each step of an evaluation reads and predicts."""
 
 import heapq
 from collections.abc import Iterator, Sequence
@@ -8,135 +8,137 @@ from va_jax.data.windows import PADDING, Window
 from va_jax.types import Track
 
 
-class Lane(NamedTuple):
-    """The frames phase, phase + stride, ... of a track: they have the spacing of training."""
+class Subtrack(NamedTuple):
+    """The frames phase, phase + stride, ... of a track, spaced as in training."""
 
     track: int
     phase: int
     stride: int
-    steps: int  # frames in it
+    frames: int
 
     def window(self, start: int) -> Window:
-        """The window that starts with the lane's frame number `start`, which may be below 0."""
+        """Return the window that starts at frame `start` of the subtrack; it may be negative."""
         return Window(self.track, self.phase + self.stride * start)
 
 
 class Step(NamedTuple):
-    """One batch of a plan. Where there is nothing to read or to predict stands `PADDING`."""
+    """One batch of a plan; `PADDING` where a row reads or predicts nothing."""
 
-    fresh: list[bool]  # of every row: does another lane begin?
-    read: list[Window]  # of every row
-    made: list[Window]  # of every row of the predictions
+    starts: list[bool]  # per row: does it begin another subtrack?
+    read: list[Window]  # per row
+    predicted: list[Window]  # per row of the predictions
 
 
 class Chunk(NamedTuple):
-    """The frames of a lane from number `start` on."""
+    """The part of a subtrack from frame `start` on."""
 
-    lane: Lane
+    subtrack: Subtrack
     start: int
 
     def window(self, offset: int = 0) -> Window:
-        """The window that starts `offset` frames into it, or ahead of it where that is negative."""
-        return self.lane.window(self.start + offset)
+        """Return the window that starts `offset` frames after the start; it may be negative."""
+        return self.subtrack.window(self.start + offset)
 
 
-def lanes_of(tracks: Sequence[Track], stride: int) -> list[Lane]:
-    """`stride` interleaved lanes of every track, in track order; together they hold every frame."""
+def subtracks(tracks: Sequence[Track], stride: int) -> list[Subtrack]:
+    """Return the `stride` subtracks of every track, in track order; each frame is in one."""
     return [
-        Lane(index, phase, stride, -(-(track.frames - phase) // stride))
+        Subtrack(index, phase, stride, -(-(track.frames - phase) // stride))
         for index, track in enumerate(tracks)
         for phase in range(min(stride, track.frames))
     ]
 
 
-def separate_windows(
+def plan_windows(
     tracks: Sequence[Track], batch: int, length: int, hop: int, stride: int
 ) -> list[Step]:
-    """Windows of `length` every `hop` frames of every lane, read one by one."""
+    """Plan windows of `length` every `hop` frames of every subtrack, each read on its own."""
     windows = [
-        lane.window(start)
-        for lane in lanes_of(tracks, stride)
-        for start in _starts(lane, length, hop)
+        subtrack.window(start)
+        for subtrack in subtracks(tracks, stride)
+        for start in _starts(subtrack, length, hop)
     ]
     groups = [windows[i : i + batch] for i in range(0, len(windows), batch)]
     groups[-1] += [PADDING] * (batch - len(groups[-1]))
     return [Step([True] * batch, group, group) for group in groups]
 
 
-def whole_lanes(
+def plan_whole_tracks(
     tracks: Sequence[Track], batch: int, length: int, stride: int, before: int = 0
 ) -> list[Step]:
-    """Every lane once, in chunks of `length`: the chunks of a row follow each other in time.
+    """Plan every subtrack in chunks of `length` that follow each other in time in one row.
 
-    What is read begins `before` frames of the lane ahead of what is predicted.
+    Reading starts `before` frames of the subtrack earlier than the predictions.
     """
     plan = []
-    for chunks in _columns(tracks, batch, length, stride):
-        fresh = [chunk is None or chunk.start == 0 for chunk in chunks]
-        read, made = (
+    for chunks in _rows(tracks, batch, length, stride):
+        starts = [chunk is None or chunk.start == 0 for chunk in chunks]
+        read, predicted = (
             [chunk.window(offset) if chunk else PADDING for chunk in chunks]
             for offset in (-before, 0)
         )
-        plan.append(Step(fresh, read, made))
+        plan.append(Step(starts, read, predicted))
     return plan
 
 
-def cached_windows(
+def plan_cached_windows(
     tracks: Sequence[Track], batch: int, length: int, hop: int, stride: int
 ) -> list[Step]:
-    """The windows of `separate_windows`, each made as soon as its last frame is read.
+    """Plan the windows of `plan_windows`, each predicted once its last frame has been read.
 
-    A batch reads `cache_sizes(length, hop)[0]` new frames a row. Behind the kept ones they make a
-    window every `hop` frames, row by row. Those that start in the kept frames of a lane that has
-    ended are made while the row reads its next lane, in the end while it reads nothing.
+    Each step reads `cache_sizes(length, hop)[0]` new frames per row. Together with the kept frames
+    they give one window every `hop` frames, row by row. If a subtrack ends, the windows that start
+    in its kept frames are predicted while the row reads its next subtrack, or nothing at the end.
     """
     chunk, kept = cache_sizes(length, hop)
-    plan, before = [], [None] * batch
-    columns = list(_columns(tracks, batch, chunk, stride))
-    for now in columns + [[None] * batch] * (kept > 0):
-        made = [
+    plan: list[Step] = []
+    before: list[Chunk | None] = [None] * batch
+    idle: list[list[Chunk | None]] = [[None] * batch] if kept else []
+    for now in [*_rows(tracks, batch, chunk, stride), *idle]:
+        predicted = [
             _window(old, place + chunk - kept, length, hop)
             if place < kept
             else _window(new, place - kept, length, hop)
             for old, new in zip(before, now, strict=True)
             for place in range(0, chunk, hop)
         ]
-        fresh = [new is None or new.start == 0 for new in now]
-        plan.append(Step(fresh, [new.window() if new else PADDING for new in now], made))
+        starts = [new is None or new.start == 0 for new in now]
+        read = [new.window() if new else PADDING for new in now]
+        plan.append(Step(starts, read, predicted))
         before = now
     return plan
 
 
 def cache_sizes(length: int, hop: int) -> tuple[int, int]:
-    """New frames of a batch, a multiple of `hop`, and how many earlier ones windows start in."""
+    """Return the new frames per step, a multiple of `hop`, and the kept earlier frames."""
     return length // hop * hop, (length - 1) // hop * hop
 
 
-def _starts(lane: Lane, length: int, hop: int) -> range:
-    """Where a lane's windows start: as many as cover it."""
-    return range(0, max(lane.steps - (length - hop), 1), hop)
+def _starts(subtrack: Subtrack, length: int, hop: int) -> range:
+    """Return the starts of the fewest windows that cover a subtrack."""
+    return range(0, max(subtrack.frames - (length - hop), 1), hop)
 
 
 def _window(chunk: Chunk | None, offset: int, length: int, hop: int) -> Window:
-    """The window that starts so far into a chunk, where it is one of the lane's windows."""
-    if chunk is None or chunk.start + offset not in _starts(chunk.lane, length, hop):
+    """Return the window `offset` frames into a chunk, if it is a window of its subtrack."""
+    if chunk is None or chunk.start + offset not in _starts(chunk.subtrack, length, hop):
         return PADDING
     return chunk.window(offset)
 
 
-def _columns(
+def _rows(
     tracks: Sequence[Track], batch: int, length: int, stride: int
 ) -> Iterator[list[Chunk | None]]:
-    """Batches of chunks: lane after lane in every row, long ones first, so that rows end together.
+    """Yield the chunks of every step, one per row; None if a row has none left.
 
-    None where a row has no more.
+    Long subtracks are distributed first, so that all rows end at about the same time.
     """
     rows: list[list[Chunk]] = [[] for _ in range(batch)]
     shortest = [(0, number) for number in range(batch)]
-    for lane in sorted(lanes_of(tracks, stride), key=lambda lane: -lane.steps):
-        chunks = [Chunk(lane, start) for start in range(0, lane.steps, length)]
+    for subtrack in sorted(subtracks(tracks, stride), key=lambda each: -each.frames):
+        chunks = [Chunk(subtrack, start) for start in range(0, subtrack.frames, length)]
         filled, number = heapq.heappop(shortest)
         rows[number] += chunks
         heapq.heappush(shortest, (filled + len(chunks), number))
-    for column in range(max(map(len, rows))):
-        yield [row[column] if column < len(row) else None for row in rows]
+    for step in range(max(map(len, rows))):
+        yield [row[step] if step < len(row) else None for row in rows]

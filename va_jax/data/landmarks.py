@@ -1,4 +1,4 @@
-"""Facial landmarks as the network gets them: moved with the pixels of the frames they belong to."""
+"""Facial landmarks as network input: they move with the pixels of their frames."""
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -11,18 +11,18 @@ _ACROSS = (
     range(31, 36),  # nostrils
     (36, 37, 38, 39, 42, 43, 44, 45),  # upper lids with the corners of the eyes
     (41, 40, 47, 46),  # lower lids
-    range(48, 55),  # lips, outside: the upper one with the corners of the mouth,
-    range(55, 60),  # the lower one,
-    range(60, 65),  # and the same inside
-    range(65, 68),
+    range(48, 55),  # outer contour: upper lip with the corners of the mouth
+    range(55, 60),  # outer contour: lower lip
+    range(60, 65),  # inner contour: upper lip with the corners of the mouth
+    range(65, 68),  # inner contour: lower lip
 )
-"""Runs of the 68 points that cross the face from side to side; 27 to 30, the nose's bridge, do not.
+"""Runs of the 68 points that cross the face from side to side; the nose bridge, 27-30, does not.
 
-The order is that of 300-W (Sagonas et al. 2013, "300 faces in-the-wild challenge").
+Points are in the order of 300-W (Sagonas et al. 2013, "300 faces in-the-wild challenge").
 """
 
 _INNER = [*range(17, 60), 61, 62, 63, 65, 66, 67]
-"""The 49 of the 68 points that lie within the face, without the inner corners of the mouth."""
+"""The 49 of the 68 points inside the face, without the inner corners of the mouth."""
 
 
 def _mirror() -> dict[int, np.ndarray]:
@@ -34,9 +34,9 @@ def _mirror() -> dict[int, np.ndarray]:
 
 
 MIRROR = _mirror()
-"""Points per face -> the index of each point's mirror image.
+"""Points per face -> index of the mirror image of each point.
 
-The 5 are left eye, right eye, nose, left and right corner of the mouth, as seen.
+The order of 5 is left eye, right eye, nose, left and right corner of the mouth, as seen.
 """
 
 
@@ -45,11 +45,19 @@ def move(
     face: Bool[np.ndarray, "time"],
     geometry: Geometry,
 ) -> Float32[np.ndarray, "time points 2"]:
-    """Where the landmarks lie in the frames that `transforms.warp` makes with the same geometry.
+    """Return the landmarks in the frames that `transforms.warp` returns for the same geometry.
 
-    x and y run from -1 (left, top border) to 1 and go beyond for points that were cut off;
-    `points` are in units of the image's side. 0 where a point is NaN or the frame shows no face.
-    In a mirrored face left and right points change places, which takes a key of `MIRROR`.
+    If the geometry mirrors the face, left and right points change places, so the number of points
+    must be a key of `MIRROR`.
+
+    Args:
+        points: x and y in units of the image's side, NaN where unknown.
+        face: frames that show the face.
+        geometry: the change of the frames.
+
+    Returns:
+        x and y from -1 (left, top border) to 1, or beyond if a point was cut off; 0 where a point
+        is unknown or its frame does not show the face.
     """
     matrix = geometry.to_input()
     moved = (2 * points - 1 - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T

@@ -1,11 +1,13 @@
-"""Batches for training, in an order fixed by seed and step, and for evaluation, in a fixed plan."""
+"""Batches of windows: an endless shuffled stream for training, and a fixed plan for evaluation."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grain
 import numpy as np
 
+from va_jax.config import Config
 from va_jax.data import landmarks, transforms, windows
 from va_jax.data.sources import Source
 from va_jax.data.transforms import Colour, Geometry
@@ -13,74 +15,90 @@ from va_jax.data.windows import Window
 from va_jax.types import InputError
 
 Batch = dict[str, np.ndarray]
-"""frames uint8 [batch, time, size, size, 3]; target float32 [batch, time, dims], 0 if unlabelled;
-mask and face bool [batch, time]: `face` says that the frame shows the face and is no padding,
-`mask` that it is also labelled. Where the source reads them, landmarks float32
-[batch, time, points, 2]: x, y from -1 (left, top border of the frames) to 1, 0 where unknown."""
+"""A batch of windows, by key:
+frames: uint8 [batch, time, size, size, 3].
+target: float32 [batch, time, dims]; 0 where unlabelled.
+face: bool [batch, time]; the frame shows the face and is not padding.
+mask: bool [batch, time]; `face`, and the frame is also labelled.
+landmarks: float32 [batch, time, points, 2], if the source reads them; x and y from -1 (left, top
+border of the frame) to 1, and 0 where unknown."""
 
 ENDLESS = 2**48
-"""Windows after which the stream ends; Grain's own endless length overflows when it is sliced."""
+"""Windows in the training stream. Slicing one of Grain's own endless length would overflow."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowShape:
+    """How windows are read."""
+
+    length: int  # frames
+    stride: int  # frames from one frame of the window to the next
+    size: int  # side of the frames in the batch, pixels
 
 
 class TrainingData:
     """The endless, shuffled stream of training batches of one process.
 
-    Batch `i` holds windows i * batch .. (i + 1) * batch - 1 of one global order, re-drawn every
-    epoch, whatever the number of processes: process p of P loads the p-th of P equal parts of it.
-    So a run resumes at batch `i` on any number of processes.
+    Batch i holds windows i * batch .. (i + 1) * batch - 1 of one global order, which is shuffled
+    again every epoch and does not depend on the number of processes: process p of P loads the p-th
+    of P equal parts of each batch. So a run can resume at any batch on any number of processes.
+
+    Args:
+        source: split to train on.
+        config: its `window`, `augment`, `data.size`, `train.batch_size` and `seed` are used.
+        process: index of this process.
+        processes: number of processes.
+
+    Raises:
+        InputError: the windows do not fit the tracks, or flipping the landmarks is not possible.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        window: Mapping[str, Any],
-        augment: Mapping[str, Any],
-        size: int,
-        batch: int,
-        seed: int,
-        process: int = 0,
-        processes: int = 1,
-    ):
-        if augment["flip"] and source.landmarks not in (0, *landmarks.MIRROR):
+    def __init__(self, source: Source, config: Config, process: int = 0, processes: int = 1):
+        if config.augment.flip and source.landmarks not in (0, *landmarks.MIRROR):
             raise InputError(
-                f"augment.flip={augment['flip']}, but which of {source.landmarks} landmarks mirror "
-                f"each other is known of {sorted(landmarks.MIRROR)} points only; set it to False"
+                f"augment.flip={config.augment.flip}: the mirror images of {source.landmarks} "
+                f"landmarks are not known, only those of {sorted(landmarks.MIRROR)}; set it to "
+                "False"
             )
+        window = config.window
         self.source = source
-        self.windows = windows.training_windows(source.tracks, **window)
-        length, stride = window["length"], window["stride"]
-        local = batch // processes
+        self.windows = windows.training_windows(
+            source.tracks, window.length, window.hop, window.stride, window.remainder
+        )
+        shape = WindowShape(window.length, window.stride, config.data.size or source.size)
+        local = config.train.batch_size // processes
 
         def load(index: int, chosen: np.ndarray) -> Batch:
             first = (index * processes + process) * local  # place in the global order
-            items = [self.windows[window] for window in chosen]
-            return read_batch(
-                source, items, length, stride, size, lambda row: self.change(first + row)
-            )
+            items = [self.windows[number] for number in chosen]
+            return read_batch(source, items, shape, lambda row: self.change(first + row))
 
-        self._batch, self._seed, self._augment = batch, seed, augment
+        self._config = config
         epochs = 1 + ENDLESS // len(self.windows)
-        self._order = grain.MapDataset.range(len(self.windows)).seed(seed).shuffle().repeat(epochs)
+        everything = grain.MapDataset.range(len(self.windows))
+        self._order: Any = everything.seed(config.seed).shuffle().repeat(epochs)
         self._local = self._order.batch(local)[process::processes].map_with_index(load)
 
     def batches(self, start: int, threads: int) -> Iterator[Batch]:
-        """Endless iterator over this process's part of batches `start`, `start` + 1, ..."""
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
-        iterator = iter(self._local.to_iter_dataset(options))
+        """Return an endless iterator over this process's part of batches from `start` on."""
+        iterator = iter(self._local.to_iter_dataset(_read_options(threads)))
         iterator.set_state({"next_index": start})
         return iterator
 
     def window(self, place: int) -> Window:
-        """The window at a place, counted from 0, of the global order."""
+        """Return the window at a place, counted from 0, in the global order."""
         return self.windows[self._order[place]]
 
     def change(self, place: int) -> tuple[Geometry, Colour]:
-        """What the augmentation does to the window at a place of the global order."""
-        return transforms.draw(np.random.default_rng([self._seed, place]), self._augment)
+        """Return the augmentation of the window at a place in the global order."""
+        return transforms.draw(
+            np.random.default_rng([self._config.seed, place]), self._config.augment
+        )
 
     def track_ids(self, index: int) -> list[str]:
-        """Ids of the tracks in global batch `index`."""
-        places = range(index * self._batch, (index + 1) * self._batch)
+        """Return the ids of the tracks in global batch `index`."""
+        batch = self._config.train.batch_size
+        places = range(index * batch, (index + 1) * batch)
         tracks = {self.window(place).track for place in places}
         return sorted(self.source.tracks[track].track_id for track in tracks)
 
@@ -88,65 +106,84 @@ class TrainingData:
 def evaluation_batches(
     source: Source,
     plan: Sequence[Sequence[Window]],
-    length: int,
-    stride: int,
-    size: int,
+    shape: WindowShape,
     threads: int,
     process: int = 0,
     processes: int = 1,
 ) -> Iterator[Batch]:
-    """This process's part of each batch of windows of a plan, in the plan's order."""
+    """Return an iterator over this process's part of each batch of a plan, in the plan's order.
+
+    Args:
+        source: split to evaluate.
+        plan: windows of every batch; all batches have the same number of windows.
+        shape: how the windows are read.
+        threads: threads that decode JPEGs.
+        process: index of this process.
+        processes: number of processes.
+    """
     local = len(plan[0]) // processes
 
     def load(index: int) -> Batch:
         items = plan[index][process * local : (process + 1) * local]
-        return read_batch(source, items, length, stride, size, lambda _: transforms.UNCHANGED)
+        return read_batch(source, items, shape)
 
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
-    return iter(grain.MapDataset.range(len(plan)).map(load).to_iter_dataset(options))
+    dataset = grain.MapDataset.range(len(plan)).map(load)
+    return iter(dataset.to_iter_dataset(_read_options(threads)))
 
 
 def read_batch(
     source: Source,
     items: Sequence[Window],
-    length: int,
-    stride: int,
-    size: int,
-    draw: Callable[[int], tuple[Geometry, Colour]],
+    shape: WindowShape,
+    draw: Callable[[int], tuple[Geometry, Colour]] = lambda row: transforms.UNCHANGED,
 ) -> Batch:
-    """Windows as a batch; what lies before or past a track is black and masked.
+    """Read windows as a batch; frames before and after a track are black and masked.
 
-    `draw(row)` says how the frames and landmarks of a row change, apart from the side `size`;
-    frames are decoded into their place in the batch where no other size is asked for, and copied
-    only where they change.
+    Args:
+        source: split to read from.
+        items: windows, one per row.
+        shape: how they are read.
+        draw: returns the augmentation of a row.
     """
-    shape = (len(items), length)
+    axes = (len(items), shape.length)
     batch = {
-        "frames": np.empty((*shape, size, size, 3), np.uint8),
-        "target": np.zeros((*shape, len(source.dims)), np.float32),
-        "mask": np.zeros(shape, bool),
-        "face": np.zeros(shape, bool),
+        "frames": np.empty((*axes, shape.size, shape.size, 3), np.uint8),
+        "target": np.zeros((*axes, len(source.dims)), np.float32),
+        "mask": np.zeros(axes, bool),
+        "face": np.zeros(axes, bool),
     }
     if source.landmarks:
-        batch["landmarks"] = np.zeros((*shape, source.landmarks, 2), np.float32)
+        batch["landmarks"] = np.zeros((*axes, source.landmarks, 2), np.float32)
     for row, window in enumerate(items):
-        geometry, colour = draw(row)
-        place = batch["frames"][row]
-        stored = (length, source.size, source.size, 3)
-        frames = place if place.shape == stored else np.empty(stored, np.uint8)
-        numbers = windows.numbers(window, length, stride)
-        real = windows.real_frames(source.tracks, window, numbers)
-        frames[: real.start] = frames[real.stop :] = 0
-        if real.start < real.stop:
-            labels = source.read(window.track, numbers[real], frames[real])
-            labelled = np.isfinite(labels.target).all(-1)
-            batch["target"][row, real] = np.where(labelled[:, None], labels.target, 0)
-            batch["face"][row, real] = labels.face
-            batch["mask"][row, real] = labels.face & labelled
-            if labels.landmarks is not None:
-                moved = landmarks.move(labels.landmarks, labels.face, geometry)
-                batch["landmarks"][row, real] = moved
-        changed = transforms.recolour(transforms.warp(frames, size, geometry), colour)
-        if changed is not place:
-            place[:] = changed
+        _read_row(
+            {key: values[row] for key, values in batch.items()}, source, window, shape, draw(row)
+        )
     return batch
+
+
+def _read_row(
+    row: Batch, source: Source, window: Window, shape: WindowShape, change: tuple[Geometry, Colour]
+) -> None:
+    """Write a window into the arrays of one row, which hold zeros except for the frames."""
+    geometry, colour = change
+    stored = (shape.length, source.size, source.size, 3)
+    # Decode into the batch itself unless the size changes: a copy costs a tenth of the decoding.
+    frames = row["frames"] if row["frames"].shape == stored else np.empty(stored, np.uint8)
+    numbers = windows.frame_numbers(window, shape.length, shape.stride)
+    real = windows.real_frames(source.tracks, window, numbers)
+    frames[: real.start] = frames[real.stop :] = 0
+    if real.start < real.stop:
+        labels = source.read(window.track, numbers[real], frames[real])
+        labelled = np.all(np.isfinite(labels.target), axis=-1)
+        row["target"][real] = np.where(labelled[:, None], labels.target, 0)
+        row["face"][real] = labels.face
+        row["mask"][real] = labels.face & labelled
+        if labels.landmarks is not None:
+            row["landmarks"][real] = landmarks.move(labels.landmarks, labels.face, geometry)
+    changed = transforms.recolour(transforms.warp(frames, shape.size, geometry), colour)
+    if changed is not row["frames"]:
+        row["frames"][:] = changed
+
+
+def _read_options(threads: int) -> grain.ReadOptions:
+    return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)

@@ -1,9 +1,9 @@
-"""A picture of training windows: frames as stored, the same as the network gets them, labels."""
+"""A picture of training windows: frames as stored and as network input, with their labels."""
 
 import itertools
-import os
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,68 +12,167 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from ml_collections import ConfigDict
 
-from va_jax.data import landmarks, samples, sources
-from va_jax.data.samples import Sample
+from va_jax import io
+from va_jax.config import Config
+from va_jax.data import landmarks, pipeline, sources, transforms, windows
+from va_jax.data.pipeline import Batch, TrainingData, WindowShape
+from va_jax.data.sources import Source
 from va_jax.data.transforms import Colour, Geometry
-from va_jax.types import LABEL_RANGE, InputError
+from va_jax.types import LABEL_RANGE, InputError, Track
 
-MOST = 40
-"""Windows in a sheet; more would not fit into a picture."""
+MAX_WINDOWS = 40
+"""Windows in one picture; more would not fit."""
 
-PICTURED = 10
-"""Frames of a window that are shown."""
+COLUMNS = 10
+"""Frames shown per window."""
 
-MARKS = dict(zip(samples.STATES, ("#d62728", "#9a6a00", "#7f7f7f"), strict=True))
-"""Why a frame does not count -> the colour that says so."""
+PAST_THE_END = "past the end"
+STATES = {"no face": "#d62728", "no label": "#9a6a00", PAST_THE_END: "#7f7f7f"}
+"""Reasons why a frame does not count -> their colour. If several hold, the last one is shown."""
 
 LINES = ("#1f77b4", "#e07b00", "#2ca02c", "#9467bd", "#17becf", "#e377c2")
 """Colours of the dimensions, in their order."""
 
-SIDE = 1.2  # of a frame, inches; the rest too
+SIDE = 1.2  # of a frame; all lengths are in inches
 LEFT, RIGHT, HEAD = 0.85, 0.2, 0.6  # margins of the picture
-TITLE, NUMBERS, TRACE, BELOW = 0.3, 0.2, 1.15, 0.6  # heights in the block of a window
-WIDTH = LEFT + PICTURED * SIDE + RIGHT
-GAP = 0.025  # around a frame, relative to its side
+TITLE, NUMBERS, PLOT, BELOW = 0.3, 0.2, 1.15, 0.6  # heights within the block of a window
+WIDTH = LEFT + COLUMNS * SIDE + RIGHT
+GAP = 0.025  # around a frame, as a share of its side
 PALE = "0.4"
 
 
-def sheet(config: ConfigDict, count: int, path: pathlib.Path, overwrite: bool = False) -> str:
-    """Draws the first `count` windows that a run with `config` trains on as the PNG `path`.
+class Sample(NamedTuple):
+    """One training window, as stored and as network input."""
 
-    Of the config the sections data, window and augment and the seed are read. Returns a line about
-    every window, and one that names the picture. Raises InputError where the set or its split does
-    not exist, where the picture does and is not to be replaced, or where it cannot be written.
+    track: Track
+    numbers: np.ndarray  # int64 [time]; frame numbers, some past the end of the track
+    time_s: np.ndarray  # float64 [time] in the video; past the end it continues at the mean rate
+    target: np.ndarray  # float32 [time, dims]; NaN where unlabelled
+    stored: Batch  # one row of a batch at the stored size, without augmentation
+    augmented: Batch  # the row of the training batch
+    change: tuple[Geometry, Colour]  # its augmentation
+
+    @property
+    def states(self) -> list[str]:
+        """Return for each frame why it does not count, a key of `STATES`, or "" if it counts."""
+        unlabelled = ~np.isfinite(self.target).all(-1)
+        states = np.where(self.augmented["face"], "", "no face")
+        states = np.where(unlabelled, "no label", states)
+        return np.where(self.numbers < self.track.frames, states, PAST_THE_END).tolist()
+
+    @property
+    def share(self) -> float:
+        """Return the share of frames that count: the face is visible and labelled."""
+        return float(self.augmented["mask"].mean())
+
+    @property
+    def frame_range(self) -> str:
+        """Return the frame numbers in words."""
+        numbers = self.numbers[self.numbers < self.track.frames].tolist()
+        if len(numbers) < 2:
+            return f"frame {numbers[0]}" if numbers else "no frames"
+        stride = numbers[1] - numbers[0]
+        return f"frames {numbers[0]} to {numbers[-1]}{f' by {stride}' * (stride > 1)}"
+
+
+def write_preview(
+    config: Config, count: int, path: pathlib.Path, overwrite: bool = False
+) -> list[str]:
+    """Draw the first `count` windows of a training run as a PNG picture.
+
+    Args:
+        config: the run; its `data`, `window`, `augment` and `seed` are used.
+        count: windows to show, at most `MAX_WINDOWS`.
+        path: file to write, with extension .png.
+        overwrite: replace an existing file.
+
+    Returns:
+        A line about each window, and one about landmarks that are not drawn.
+
+    Raises:
+        InputError: the data set or the split does not exist, or the picture cannot be written.
     """
-    _check(path, overwrite)
-    data, augment = config.data, config.augment.to_dict()
+    _check_path(path, overwrite)
+    data = config.data
     points = sources.stored_landmarks(data.dir, data.name)
-    unpaired = augment["flip"] and points not in (0, *landmarks.MIRROR)
+    unpaired = config.augment.flip and points not in (0, *landmarks.MIRROR)
     source = sources.open_split(data.dir, data.name, data.train, 0 if unpaired else points)
-    size = data.size or source.size
-    found = samples.first(source, config.window.to_dict(), augment, size, count, config.seed)
-    draw(path, found, source.dims, f"{data.name}, {data.train}, seed {config.seed}")
-    lines = [samples.describe(sample, source.dims) for sample in found]
+    samples = first_samples(source, config, count)
+    draw(path, samples, source.dims, f"{data.name}, {data.train}, seed {config.seed}")
+    lines = [describe(sample, source.dims) for sample in samples]
     if unpaired:
-        lines.append(f"not drawn: {points} landmarks; which mirror each other is not known")
-    return "\n".join([*lines, str(path)])
+        lines.append(f"landmarks not drawn: the mirror images of {points} points are not known")
+    return lines
 
 
-def _check(path: pathlib.Path, overwrite: bool) -> None:
+def first_samples(source: Source, config: Config, count: int) -> list[Sample]:
+    """Return the first `count` windows that a run with `config` trains on, or all if fewer.
+
+    Raises:
+        InputError: as `TrainingData`.
+    """
+    stream = TrainingData(source, config)
+    places = range(min(count, len(stream.windows)))
+    return [_sample(stream, place, config) for place in places]
+
+
+def _sample(stream: TrainingData, place: int, config: Config) -> Sample:
+    source, window, change = stream.source, stream.window(place), stream.change(place)
+    length, stride = config.window.length, config.window.stride
+    track, labels = source.tracks[window.track], source.labels(window.track)
+    numbers = windows.frame_numbers(window, length, stride)
+    nearest = np.minimum(numbers, track.frames - 1)
+    time_s = labels.time_s[nearest] + (numbers - nearest) / track.fps
+    target = np.where((numbers == nearest)[:, None], labels.target[nearest], np.float32(np.nan))
+
+    def row(size: int, change: tuple[Geometry, Colour]) -> Batch:
+        shape = WindowShape(length, stride, size)
+        batch = pipeline.read_batch(source, [window], shape, lambda _: change)
+        return {key: values[0] for key, values in batch.items()}
+
+    stored = row(source.size, transforms.UNCHANGED)
+    augmented = row(config.data.size or source.size, change)
+    return Sample(track, numbers, time_s, target, stored, augmented, change)
+
+
+def describe(sample: Sample, dims: Sequence[str]) -> str:
+    """Return a line: the track, its frames, the share that counts, and their mean labels."""
+    mask = sample.augmented["mask"]
+    line = f"{sample.track.track_id}: {sample.frame_range}, {sample.share:.0%} count"
+    if not mask.any():
+        return line
+    means = zip(dims, sample.target[mask].mean(0).tolist(), strict=True)
+    return f"{line}: mean {', '.join(f'{dim} {mean:+.2f}' for dim, mean in means)}"
+
+
+def describe_change(geometry: Geometry, colour: Colour) -> str:
+    """Return the augmentation of a window in words."""
+    words = ["mirrored"] if geometry.flip else []
+    if geometry.side != 1:
+        words.append(f"cut to {geometry.side:.0%}")
+    if geometry.rotation_deg:
+        words.append(f"turned {geometry.rotation_deg:+.1f}°")
+    for name, value in colour._asdict().items():
+        if value:
+            words.append(f"{name} {360 * value:+.1f}°" if name == "hue" else f"{name} {value:+.0%}")
+    return ", ".join(words) or "unchanged"
+
+
+def _check_path(path: pathlib.Path, overwrite: bool) -> None:
     if path.suffix.lower() != ".png":
-        raise InputError(f"--out={path} is no .png; give the picture that ending")
+        raise InputError(f"Cannot write {path}: unsupported extension {path.suffix!r}. Use .png.")
     if not path.parent.is_dir():
-        raise InputError(f"--out={path}: the folder {path.parent} does not exist; make it first")
+        raise InputError(f"Cannot write {path}: {path.parent} is not a folder. Create it first.")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise InputError(f"--out={path} exists already; choose another name or --overwrite")
+        raise InputError(f"Cannot write {path}: it exists. Use another name or --overwrite.")
 
 
-def draw(path: pathlib.Path, found: Sequence[Sample], dims: Sequence[str], title: str) -> None:
-    """The PNG `path`, whole or not at all: a head, and a block for every window."""
-    places = pictured(len(found[0].numbers))
-    block = TITLE + 2 * SIDE + NUMBERS + TRACE + BELOW
-    height = HEAD + block * len(found)
+def draw(path: pathlib.Path, samples: Sequence[Sample], dims: Sequence[str], title: str) -> None:
+    """Draw a heading and one block per window into a PNG file, which is written atomically."""
+    columns = shown_columns(len(samples[0].numbers))
+    block = TITLE + 2 * SIDE + NUMBERS + PLOT + BELOW
+    height = HEAD + block * len(samples)
     figure = Figure(figsize=(WIDTH, height))
     FigureCanvasAgg(figure)
 
@@ -82,49 +181,33 @@ def draw(path: pathlib.Path, found: Sequence[Sample], dims: Sequence[str], title
             (LEFT / WIDTH, 1 - (top + tall) / height, wide / WIDTH, tall / height)
         )
 
-    _head(panel(0.0, HEAD, PICTURED * SIDE), found, dims, title)
-    for number, sample in enumerate(found):
-        top, wide = HEAD + block * number, len(places) * SIDE
-        _title(panel(top, TITLE, PICTURED * SIDE), sample)
-        _frames(panel(top + TITLE, 2 * SIDE, wide), sample, places)
-        _labels(panel(top + TITLE + 2 * SIDE + NUMBERS, TRACE, wide), sample, places)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    _draw_heading(panel(0.0, HEAD, COLUMNS * SIDE), samples, dims, title)
+    for index, sample in enumerate(samples):
+        top, wide = HEAD + block * index, len(columns) * SIDE
+        _draw_title(panel(top, TITLE, COLUMNS * SIDE), sample)
+        _draw_frames(panel(top + TITLE, 2 * SIDE, wide), sample, columns)
+        _draw_labels(panel(top + TITLE + 2 * SIDE + NUMBERS, PLOT, wide), sample, columns)
+    with io.replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def pictured(length: int) -> list[int]:
-    """Places in a window of the frames that are shown: the middles of equal parts of it."""
-    parts = min(PICTURED, length)
+def shown_columns(length: int) -> list[int]:
+    """Return the positions of the frames shown: the middles of equal parts of the window."""
+    parts = min(COLUMNS, length)
     return [int((part + 0.5) * length / parts) for part in range(parts)]
 
 
-def change(geometry: Geometry, colour: Colour) -> str:
-    """What was drawn for a window, for people."""
-    told = ["mirrored"] if geometry.flip else []
-    if geometry.side != 1:
-        told.append(f"cut to {geometry.side:.0%}")
-    if geometry.rotation_deg:
-        told.append(f"turned {geometry.rotation_deg:+.1f}°")
-    for name, value in colour._asdict().items():
-        if value:
-            amount = f"{360 * value:+.1f}°" if name == "hue" else f"{value:+.0%}"
-            told.append(f"{name} {amount}")
-    return ", ".join(told) or "unchanged"
-
-
-def _head(axes: Axes, found: Sequence[Sample], dims: Sequence[str], title: str) -> None:
+def _draw_heading(axes: Axes, samples: Sequence[Sample], dims: Sequence[str], title: str) -> None:
     axes.axis("off")
-    axes.text(GAP / PICTURED, 0.5, title, size=13, weight="bold", va="center", parse_math=False)
-    handles = [Line2D([], [], color=LINES[i % len(LINES)], label=dim) for i, dim in enumerate(dims)]
-    seen = {state for sample in found for state in sample.states}
-    handles += [
-        Patch(facecolor=_pale(colour), edgecolor=colour, lw=1.5, hatch="///", label=state)
-        for state, colour in MARKS.items()
-        if state in seen
+    axes.text(GAP / COLUMNS, 0.5, title, size=13, weight="bold", va="center", parse_math=False)
+    present = {state for sample in samples for state in sample.states}
+    handles = [
+        *(Line2D([], [], color=LINES[i % len(LINES)], label=dim) for i, dim in enumerate(dims)),
+        *(
+            Patch(facecolor=_pale(colour), edgecolor=colour, lw=1.5, hatch="///", label=state)
+            for state, colour in STATES.items()
+            if state in present
+        ),
     ]
     axes.legend(
         handles=handles, loc="center right", bbox_to_anchor=(1, 0.5), ncols=len(handles),
@@ -132,70 +215,68 @@ def _head(axes: Axes, found: Sequence[Sample], dims: Sequence[str], title: str) 
     )  # fmt: skip
 
 
-def _title(axes: Axes, sample: Sample) -> None:
+def _draw_title(axes: Axes, sample: Sample) -> None:
     axes.axis("off")
     name = axes.text(
-        GAP / PICTURED, 0.45, sample.track.track_id, size=10, weight="bold", va="center",
+        GAP / COLUMNS, 0.45, sample.track.track_id, size=10, weight="bold", va="center",
         parse_math=False,
     )  # fmt: skip
     group = f", {sample.track.group}" if sample.track.group else ""
     axes.annotate(
-        f"{group}   {sample.span}   {sample.share:.0%} count",
+        f"{group}   {sample.frame_range}   {sample.share:.0%} count",
         (1, 0), xycoords=name, va="bottom", size=10, color=PALE, parse_math=False,
     )  # fmt: skip
-    axes.text(1, 0.45, change(*sample.change), ha="right", va="center", size=9, color=PALE)
+    change = describe_change(*sample.change)
+    axes.text(1, 0.45, change, ha="right", va="center", size=9, color=PALE)
 
 
-def _frames(axes: Axes, sample: Sample, places: Sequence[int]) -> None:
-    """Two rows of frames; those that do not count are marked."""
+def _draw_frames(axes: Axes, sample: Sample, columns: Sequence[int]) -> None:
+    """Draw two rows of frames, and mark those that do not count."""
     axes.axis("off")
-    for row, (name, batch) in enumerate((("stored", sample.stored), ("as fed", sample.fed))):
-        axes.text(
-            -0.08, row + 0.5, f"{name}\n{batch['frames'].shape[1]} px", ha="right", va="center",
-            size=9, color=PALE,
-        )  # fmt: skip
-        for column, place in enumerate(places):
+    for row, (name, batch) in enumerate((("stored", sample.stored), ("input", sample.augmented))):
+        text = f"{name}\n{batch['frames'].shape[1]} px"
+        axes.text(-0.08, row + 0.5, text, ha="right", va="center", size=9, color=PALE)
+        for column, place in enumerate(columns):
             left, top, side = column + GAP, row + GAP, 1 - 2 * GAP
-            inside = (left, left + side, top + side, top)
-            axes.imshow(batch["frames"][place], extent=inside, aspect="auto")
-            state = sample.states[place]
-            if state:
-                mark = {"lw": 2.5, "edgecolor": MARKS[state], "facecolor": "none", "hatch": "/"}
+            extent = (left, left + side, top + side, top)
+            axes.imshow(batch["frames"][place], extent=extent, aspect="auto")
+            if state := sample.states[place]:
+                mark = {"lw": 2.5, "edgecolor": STATES[state], "facecolor": "none", "hatch": "/"}
                 axes.add_patch(Rectangle((left, top), side, side, **mark))
             if "landmarks" in batch:
                 points = batch["landmarks"][place]
                 x, y = ((points[points.any(-1)] + 1) / 2 * side + (left, top)).T
-                within = (x > left) & (x < left + side) & (y > top) & (y < top + side)
-                axes.scatter(x[within], y[within], s=9, color="#39ff14", edgecolor="black", lw=0.3)
-    axes.set(xlim=(0, len(places)), ylim=(2, 0))  # here, for imshow sets them too
+                inside = (x > left) & (x < left + side) & (y > top) & (y < top + side)
+                axes.scatter(x[inside], y[inside], s=9, color="#39ff14", edgecolor="black", lw=0.3)
+    axes.set(xlim=(0, len(columns)), ylim=(2, 0))  # last, since imshow sets them too
 
 
-def _labels(axes: Axes, sample: Sample, places: Sequence[int]) -> None:
-    """The labels over time, shaded where they do not count; a tick for every frame shown."""
-    edges = _edges(sample.time_s)
-    for state, first, behind in _runs(sample.states):
+def _draw_labels(axes: Axes, sample: Sample, columns: Sequence[int]) -> None:
+    """Draw the labels over time, shaded where they do not count, with a line per frame shown."""
+    edges = _frame_edges(sample.time_s)
+    for state, start, stop in _runs(sample.states):
         if state:
-            hatch = {"facecolor": _pale(MARKS[state]), "edgecolor": "white", "hatch": "///"}
-            axes.axvspan(edges[first], edges[behind], lw=0, zorder=0, **hatch)
+            hatch = {"facecolor": _pale(STATES[state]), "edgecolor": "white", "hatch": "///"}
+            axes.axvspan(edges[start], edges[stop], lw=0, zorder=0, **hatch)
     axes.axhline(0, color="0.8", lw=0.7, zorder=1)
-    for place in places:
-        if sample.states[place] != "past the end":
+    for place in columns:
+        if sample.states[place] != PAST_THE_END:
             axes.axvline(sample.time_s[place], color="0.75", lw=0.7, ls=":", zorder=1)
             axes.annotate(
                 str(sample.numbers[place]), (sample.time_s[place], LABEL_RANGE[1]), (0, 2),
                 textcoords="offset points", ha="center", size=8, color=PALE,
             )  # fmt: skip
     for dim, values in enumerate(sample.target.T):
-        look = {"color": LINES[dim % len(LINES)], "lw": 1.6, "ms": 3, "clip_on": False}
-        axes.plot(sample.time_s, values, ".-", **look)
+        style = {"color": LINES[dim % len(LINES)], "lw": 1.6, "ms": 3, "clip_on": False}
+        axes.plot(sample.time_s, values, ".-", **style)
     axes.set(xlim=(edges[0], edges[-1]), ylim=LABEL_RANGE, yticks=(-1, 0, 1))
     axes.set_xlabel("time in the video, s", size=9, color=PALE)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _edges(time_s: np.ndarray) -> np.ndarray:
-    """Where frames meet: halfway between them, as far out before the first and behind the last."""
+def _frame_edges(time_s: np.ndarray) -> np.ndarray:
+    """Return the borders between frames: halfway between them, and as far before and after."""
     if len(time_s) == 1:
         return time_s[0] + np.array([-0.5, 0.5])
     middle = (time_s[1:] + time_s[:-1]) / 2
@@ -203,13 +284,13 @@ def _edges(time_s: np.ndarray) -> np.ndarray:
 
 
 def _runs(states: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """Equal neighbours: their state, the first one's place and that behind the last."""
-    place = 0
+    """Yield runs of equal states: the state, the first place, and the place after the last."""
+    stop = 0
     for state, run in itertools.groupby(states):
-        first, place = place, place + len(list(run))
-        yield state, first, place
+        start, stop = stop, stop + len(list(run))
+        yield state, start, stop
 
 
 def _pale(colour: str) -> tuple[float, float, float]:
-    rgb = np.array(to_rgb(colour))
-    return tuple((0.78 + 0.22 * rgb).tolist())
+    red, green, blue = (0.78 + 0.22 * np.array(to_rgb(colour))).tolist()
+    return red, green, blue

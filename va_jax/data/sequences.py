@@ -1,4 +1,4 @@
-"""Frames that a caller holds in memory: checked, and offered as a source like a stored split."""
+"""Frames that a caller holds in memory: check them, and offer them like a stored split."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +10,10 @@ from va_jax.data import landmarks as moving
 from va_jax.data import transforms
 from va_jax.data.sources import Record, Source
 from va_jax.types import CLIP_FRAMES, InputError, Track
+from va_jax.video.facts import mean_fps
 
 FAR = 4.0
-"""Landmarks whose median lies further out, in sides of the frame, are taken for pixels; ours."""
+"""Landmarks whose median distance from 0 exceeds this many sides of the frame must be pixels."""
 
 
 def source_of(
@@ -22,7 +23,7 @@ def source_of(
     time_s: Float32[np.ndarray, "batch time"],
     dims: tuple[str, ...],
 ) -> Source:
-    """A track without labels for every row, nothing of it copied before it is read."""
+    """Return a source with one track without labels per row; frames are copied only when read."""
     rows, length, size = frames.shape[:3]
     clips = -(-length // CLIP_FRAMES)
 
@@ -36,21 +37,24 @@ def source_of(
                 "face": face[row, part],
                 "time_s": time_s[row, part],
             }
-            records.append(
-                record if landmarks is None else record | {"landmarks": landmarks[row, part]}
-            )
+            if landmarks is not None:
+                record["landmarks"] = landmarks[row, part]
+            records.append(record)
         return records
 
-    mean_fps = (length - 1) / max(float(time_s[0, -1] - time_s[0, 0]), 1e-9)
+    fps = mean_fps(time_s[0]) or 0.0
     tracks = [
-        Track(str(row), str(row), str(row), "", mean_fps, length, row * clips)
-        for row in range(rows)
+        Track(str(row), str(row), str(row), "", fps, length, row * clips) for row in range(rows)
     ]
     return Source(read, tracks, dims, size, 0 if landmarks is None else landmarks.shape[2])
 
 
 def checked_frames(frames: Any, size: int, axes: tuple[str, ...]) -> UInt8[np.ndarray, "..."]:
-    """`frames` as an array [*axes, size, size, 3]; InputError where they are no such thing."""
+    """Return `frames` as an array uint8 [*axes, size, size, 3].
+
+    Raises:
+        InputError: the type or the shape differs.
+    """
     array = np.asarray(frames)
     wanted = f"uint8 RGB [{', '.join((*axes, str(size), str(size), '3'))}]"
     if array.dtype != np.uint8:
@@ -58,14 +62,14 @@ def checked_frames(frames: Any, size: int, axes: tuple[str, ...]) -> UInt8[np.nd
     if array.ndim != len(axes) + 3:
         raise InputError(f"frames have shape {array.shape}; give {wanted}")
     if array.shape[-1] != 3:
-        first = array.shape[-3] == 3
-        remedy = "move the channels behind the pixels" if first else "convert them to RGB"
+        channels_first = array.shape[-3] == 3
+        remedy = "move the channels to the last axis" if channels_first else "convert them to RGB"
         raise InputError(f"frames have {array.shape[-1]} channels, shape {array.shape}; {remedy}")
     if array.shape[-3:-1] != (size, size):
         height, width = array.shape[-3:-1]
         raise InputError(
-            f"frames are {width} x {height} pixels, the network takes crops of {size} x {size}; "
-            "cut and scale the face as the passport's crop says"
+            f"frames are {width} x {height} pixels, but the network takes {size} x {size}; cut and "
+            "scale the face as described under 'crop' in the model metadata (passport.json)"
         )
     if 0 in array.shape:
         raise InputError(f"frames have shape {array.shape}; give at least one frame")
@@ -73,14 +77,18 @@ def checked_frames(frames: Any, size: int, axes: tuple[str, ...]) -> UInt8[np.nd
 
 
 def checked_face(face: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
-    """Which frames show the face, all of them where None is given; else InputError."""
+    """Return the mask of frames that show the face; None means all of them.
+
+    Raises:
+        InputError: the type or the shape differs.
+    """
     if face is None:
         return np.ones(shape, bool)
     array = np.asarray(face)
     if array.dtype != np.bool_ or array.shape != shape:
         raise InputError(
-            f"face is {array.dtype} of shape {array.shape}; give bool{_told(shape)}, True where a "
-            "frame shows the face"
+            f"face is {array.dtype} of shape {array.shape}; give bool{_axes(shape)}, True for "
+            "frames that show the face"
         )
     return array
 
@@ -88,12 +96,16 @@ def checked_face(face: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
 def checked_landmarks(
     landmarks: Any, shape: tuple[int, ...], points: int
 ) -> Float32[np.ndarray, "..."] | None:
-    """Landmarks [*shape, points, 2] for a network that takes some, else None; or InputError."""
+    """Return landmarks [*shape, points, 2]; None for a network that takes none (`points` is 0).
+
+    Raises:
+        InputError: landmarks are missing or not wanted, or their type, shape or unit differs.
+    """
     if points == 0:
         if landmarks is not None:
             raise InputError("landmarks are given, but this network takes none; leave them out")
         return None
-    wanted = f"float32{_told((*shape, points, 2))}"
+    wanted = f"float32{_axes((*shape, points, 2))}"
     unit = "x and y in units of the frame's side, NaN where unknown"
     if landmarks is None:
         raise InputError(f"landmarks are missing; this network takes {wanted}: {unit}")
@@ -102,29 +114,33 @@ def checked_landmarks(
         raise InputError(f"landmarks are {array.dtype} of shape {array.shape}; give {wanted}")
     known = np.abs(array[np.isfinite(array)])
     if known.size and np.median(known) > FAR:
-        raise InputError(f"landmarks lie about {np.median(known):.4g} from 0; give {unit}")
+        raise InputError(f"landmarks are about {np.median(known):.4g} from 0; give {unit}")
     return array.astype(np.float32)
 
 
 def checked_times(time_s: Any, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
-    """Times in seconds, ascending along the last axis; else InputError."""
+    """Return times in seconds that ascend along the last axis.
+
+    Raises:
+        InputError: the type or the shape differs, or the times do not ascend.
+    """
     array = np.asarray(time_s)
     if array.dtype not in (np.float32, np.float64) or array.shape != shape:
         raise InputError(
-            f"time_s is {array.dtype} of shape {array.shape}; give float32{_told(shape)}, seconds"
+            f"time_s is {array.dtype} of shape {array.shape}; give float32{_axes(shape)}, seconds"
         )
     if not np.isfinite(array).all() or (np.diff(array) <= 0).any():
         raise InputError("time_s does not ascend; give the time of every frame in seconds")
     return array.astype(np.float32)
 
 
-def as_fed(
+def network_landmarks(
     landmarks: Float32[np.ndarray, "time points 2"], face: Bool[np.ndarray, " time"]
 ) -> Float32[np.ndarray, "time points 2"]:
-    """Landmarks as a network gets them: from -1 to 1 over the frame, 0 where unknown."""
+    """Return landmarks as network input: from -1 to 1 over the frame, 0 where unknown."""
     geometry, _ = transforms.UNCHANGED
     return moving.move(landmarks, face, geometry)
 
 
-def _told(shape: tuple[int, ...]) -> str:
+def _axes(shape: tuple[int, ...]) -> str:
     return f" [{', '.join(map(str, shape))}]" if shape else ""

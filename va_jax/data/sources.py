@@ -1,4 +1,4 @@
-"""Open a built data set and read any frames of any of its tracks."""
+"""Built data sets: open a split, and read any frames of any of its tracks."""
 
 import functools
 import os
@@ -16,24 +16,32 @@ from tensorflow_datasets.core.decode import DeserializeMethod
 from va_jax.types import CLIP_FRAMES, InputError, Track
 
 Record = dict[str, Any]
-"""A clip: `frames`, object [n] of JPEG bytes or uint8 [n, size, size, 3], and those of `Labels`."""
+"""The fields of `Labels` and `frames`: object [n] of JPEG bytes or uint8 [n, size, size, 3]."""
 
 
 class Labels(NamedTuple):
-    """What is known of some frames of one track, in the order they were asked for."""
+    """Labels and other facts of some frames of one track, in the order of the request."""
 
     target: np.ndarray  # float32 [time, dims]; NaN where unlabelled
     face: np.ndarray  # bool [time]
     time_s: np.ndarray  # float32 [time]
-    landmarks: np.ndarray | None = None  # float32 [time, points, 2] of schema.Clip, if asked for
+    landmarks: np.ndarray | None = None  # float32 [time, points, 2] as in types.Clip, if read
 
 
 class Source:
     """One split of a built data set: its track table and random access to its frames.
 
-    Up to `spare` records that cannot be read, or hold what cannot be decoded, count as frames
-    without face and label, and are noted in `bad`; one more is an InputError that names it.
-    Safe to read from many threads; JPEG decoding releases the interpreter lock.
+    It is safe to read from many threads; JPEG decoding releases the interpreter lock.
+
+    Args:
+        records: returns the records of these numbers.
+        tracks: track table.
+        dims: names of the target dimensions, in the order of the target's columns.
+        size: side of the stored crops in pixels.
+        landmarks: points per frame to read; 0 for none.
+        max_bad_records: records that may be unreadable. Their frames count as frames without face
+            and label, and `bad` describes them by the number of the record. One more raises an
+            InputError that names it.
     """
 
     def __init__(
@@ -43,22 +51,25 @@ class Source:
         dims: tuple[str, ...],
         size: int,
         landmarks: int = 0,
-        spare: int = 0,
+        max_bad_records: int = 0,
     ):
         self.tracks = tracks
-        self.dims = dims  # names, in the order of the target's columns
-        self.size = size  # side of the stored crops, pixels
-        self.landmarks = landmarks  # points per frame; 0: not read
-        self.bad: dict[int, str] = {}  # by number of the record what is wrong with it
-        self._spare = spare
+        self.dims = dims
+        self.size = size
+        self.landmarks = landmarks
+        self.bad: dict[int, str] = {}
+        self._max_bad_records = max_bad_records
         self._records = records
-        self._fields = _fields(landmarks)
+        self._fields = _label_fields(landmarks)
 
     def read(self, track: int, numbers: np.ndarray, images: np.ndarray) -> Labels:
-        """Decode the frames of track `track` whose numbers are given into `images`.
+        """Decode frames of a track into `images` and return their labels.
 
-        `numbers` ascend and lie within the track; `images` is uint8 [len(numbers), size, size, 3].
-        It is written in place, for a copy of the frames costs a tenth of their decoding.
+        Args:
+            track: index into `tracks`.
+            numbers: ascending frame numbers within the track.
+            images: uint8 [len(numbers), size, size, 3], written in place; a copy of the frames
+                would cost a tenth of their decoding.
         """
         clips = numbers // CLIP_FRAMES
         parts, done = [], 0
@@ -78,23 +89,23 @@ class Source:
         return Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def jpegs(self, track: int, numbers: np.ndarray) -> list[bytes]:
-        """The stored JPEG files of some frames of a track, b"" where nothing is stored."""
+        """Return the stored JPEG bytes of some frames of a track; b"" if none are stored."""
         clips, inside = np.divmod(numbers, CLIP_FRAMES)
         records = self._clips(track, clips.tolist())
         return [record["frames"][i] for record, i in zip(records, inside, strict=True)]
 
     def labels(self, track: int) -> Labels:
-        """What is known of every frame of a whole track."""
+        """Return the labels of every frame of a track."""
         records = self._clips(track, range(self.tracks[track].records))
         columns = ([record[key] for record in records] for key in self._fields)
         return Labels(*(np.concatenate(column) for column in columns))
 
     def _clips(self, track: int, clips: Sequence[int]) -> list[Record]:
-        """Records of a track by their number in it."""
+        """Return records of a track by their number within it."""
         first = self.tracks[track].first_record
         try:
             return self._records([first + clip for clip in clips])
-        except (OSError, RuntimeError, ValueError):  # of the storage; which one is it?
+        except (OSError, RuntimeError, ValueError):  # read one by one to find the bad one
             return [self._clip(track, clip) for clip in clips]
 
     def _clip(self, track: int, clip: int) -> Record:
@@ -114,7 +125,7 @@ class Source:
         }
 
     def _leave_out(self, track: int, clip: int, error: Exception) -> None:
-        """Note a bad record, or raise an InputError where there are too many."""
+        """Record a bad record; raise an InputError if there are too many."""
         row, number = self.tracks[track], self.tracks[track].first_record + clip
         last = min((clip + 1) * CLIP_FRAMES, row.frames) - 1
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -122,10 +133,10 @@ class Source:
             f"record {number}, frames {clip * CLIP_FRAMES} to {last} of track {row.track_id!r}, "
             f"cannot be read: {cause}"
         )
-        if len(self.bad) > self._spare:
+        if len(self.bad) > self._max_bad_records:
             raise InputError(
-                f"{self.bad[number]}; copy or build the data set again, or go on without by "
-                f"data.max_bad_records={len(self.bad)}"
+                f"{self.bad[number]}; copy or build the data set again, or leave such records out "
+                f"with data.max_bad_records={len(self.bad)}"
             ) from error
 
     def _decode(self, stored: bytes | np.ndarray, image: np.ndarray) -> None:
@@ -137,56 +148,68 @@ class Source:
             image[:] = 0
 
 
-def _fields(landmarks: int) -> tuple[str, ...]:
-    """What of `Labels` is read from a record, with or without (0) landmarks."""
+def _label_fields(landmarks: int) -> tuple[str, ...]:
+    """Return the fields of `Labels` to read from a record, with or without (0) landmarks."""
     return tuple(key for key in Labels._fields if landmarks or key != "landmarks")
 
 
 def directory(data_dir: str, name: str) -> pathlib.Path:
-    """Folder of the newest version of data set `name` (`builder` or `builder/config`).
+    """Return the folder of the newest version of data set `name` (`builder` or `builder/config`).
 
-    Raises InputError with the command that builds it where it is absent.
+    Raises:
+        InputError: the set has not been built; the message names the command that builds it.
     """
-    versions = [
-        path.parent
-        for path in pathlib.Path(data_dir).expanduser().glob(f"{name}/*/dataset_info.json")
-    ]
+    versions = _versions(data_dir, name)
     if not versions:
         raise InputError(
             f"data.name={name!r}: not found in data.dir={data_dir!r}; build it with "
-            f"`python -m tfds_builders.build {name} --data_dir={data_dir}`"
+            f"`va_jax build {name} --data_dir={data_dir}`"
         )
     return max(versions, key=lambda path: [int(n) for n in path.name.split(".")])
 
 
+def _versions(data_dir: str, name: str) -> list[pathlib.Path]:
+    found = pathlib.Path(data_dir).expanduser().glob(f"{name}/*/dataset_info.json")
+    return [path.parent for path in found]
+
+
 @functools.lru_cache
-def _builder(path: pathlib.Path) -> tfds.core.DatasetBuilder:
+def _builder(path: pathlib.Path) -> Any:  # the type of TFDS admits neither features nor splits
     return tfds.builder_from_directory(path)
 
 
 def metadata(data_dir: str, name: str) -> dict[str, Any]:
-    """The set's facts: `dims`, `crop`, `tracks`, `split_hash`, `train_mean`, its builder's own."""
+    """Return `dims`, `crop`, `tracks`, `split_hash`, `train_mean` and the builder's facts."""
     return dict(_builder(directory(data_dir, name)).info.metadata)
 
 
 def stored_landmarks(data_dir: str, name: str) -> int:
-    """Landmarks per frame of a built data set; 0: none."""
+    """Return the number of landmarks per frame of a built data set; 0 for none."""
     layout = _builder(directory(data_dir, name)).info.features
     return layout["landmarks"].shape[1] if "landmarks" in layout else 0
 
 
-def open_split(data_dir: str, name: str, split: str, landmarks: int = 0, spare: int = 0) -> Source:
-    """The split `split` of a built data set, with or without (0) its landmarks; `spare`: Source.
+def open_split(
+    data_dir: str, name: str, split: str, landmarks: int = 0, max_bad_records: int = 0
+) -> Source:
+    """Open a split of a built data set.
 
-    Raises InputError where it has no such split, no track in it, or another number of landmarks per
-    frame.
+    Args:
+        data_dir: folder of built data sets.
+        name: data set, `builder` or `builder/config`.
+        split: name of the split.
+        landmarks: landmarks per frame to read; 0 for none.
+        max_bad_records: unreadable records to leave out, see `Source`.
+
+    Raises:
+        InputError: the set is not built, it has no such split, the split has no track, or the set
+            stores another number of landmarks.
     """
     builder = _builder(directory(data_dir, name))
     facts = builder.info.metadata
     if split not in facts["tracks"]:
         raise InputError(
-            f"data set {name!r} has no split {split!r}, it has "
-            f"{', '.join(sorted(facts['tracks']))}; "
+            f"data set {name!r} has no split {split!r}, only {', '.join(sorted(facts['tracks']))}; "
             "set data.train, data.dev and data.test (which may be empty) to these"
         )
     layout, points = builder.info.features, stored_landmarks(data_dir, name)
@@ -198,25 +221,34 @@ def open_split(data_dir: str, name: str, split: str, landmarks: int = 0, spare: 
     tracks = [Track(**row) for row in facts["tracks"][split]]
     if not tracks:
         raise InputError(
-            f"data set {name!r}: its split {split!r} has no track; name another split, or build "
-            "the set again with recordings for it (report.csv tells which were left out)"
+            f"data set {name!r}: split {split!r} has no tracks; name another split, or build the "
+            "set again with videos for it (its report.csv lists the videos left out)"
         )
     stored = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
-    needed = ("frames", *_fields(landmarks))  # the rest would cost half a millisecond a window
-    features = tfds.features.FeaturesDict({key: layout[key] for key in needed})
+    needed = (
+        "frames",
+        *_label_fields(landmarks),
+    )  # others would cost half a millisecond per window
+    features: Any = tfds.features.FeaturesDict({key: layout[key] for key in needed})
 
     def read(numbers: Sequence[int]) -> list[Record]:
         return [features.deserialize_example_np(stored[n]) for n in numbers]
 
-    return Source(read, tracks, tuple(facts["dims"]), facts["crop"]["size"], landmarks, spare)
+    return Source(
+        read, tracks, tuple(facts["dims"]), facts["crop"]["size"], landmarks, max_bad_records
+    )
 
 
 def build(data_dir: str, name: str) -> None:
-    """Build data set `name` where it is absent, in a process of its own, with all cores."""
-    if list(pathlib.Path(data_dir).expanduser().glob(f"{name}/*/dataset_info.json")):
+    """Build data set `name` if it is absent, in a separate process on all cores.
+
+    Raises:
+        InputError: the build failed.
+    """
+    if _versions(data_dir, name):
         return
     command = [sys.executable, "-m", "tfds_builders.build", name, f"--data_dir={data_dir}"]
-    command += ["--wait"]  # a killed run may have left its build running
+    command += ["--wait"]  # for a build that a killed run left running
     done = subprocess.run([*command, f"--jobs={os.cpu_count()}"], check=False)
     if done.returncode:
-        raise InputError(f"data.name={name!r}: building it failed, see above: {' '.join(command)}")
+        raise InputError(f"data.name={name!r}: the build failed, see above: {' '.join(command)}")

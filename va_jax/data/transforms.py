@@ -1,26 +1,30 @@
-"""Augmentation on the host: one draw of geometry and colour per window, for all its frames."""
+"""Augmentation on the host: one draw of geometry and colour for all frames of a window."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+
+from va_jax.config import Augment
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 _TO_YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 class Geometry(NamedTuple):
-    """A square cut from a square image, turned and mirrored; by default the image as it is."""
+    """A square cut from a square image, rotated and mirrored; the default is the whole image."""
 
     flip: bool = False
     rotation_deg: float = 0.0
-    side: float = 1.0  # of the cut, relative to the image's
-    centre: tuple[float, float] = (0.5, 0.5)  # the cut's x, y, from the near to the far border
+    side: float = 1.0  # of the cut, as a share of the image's side
+    centre: tuple[float, float] = (
+        0.5,
+        0.5,
+    )  # x, y of the cut: 0 at the left, top border, 1 at the other
 
     def to_input(self) -> Float[np.ndarray, "2 3"]:
-        """The map from the output to the input; x and y of both run from -1 (left, top) to 1."""
+        """Return the affine map from output to input; x and y run from -1 (left, top) to 1."""
         cos, sin = np.cos(np.deg2rad(self.rotation_deg)), np.sin(np.deg2rad(self.rotation_deg))
         turned = self.side * np.array([[cos, -sin], [sin, cos]])
         if self.flip:
@@ -29,7 +33,7 @@ class Geometry(NamedTuple):
 
 
 class Colour(NamedTuple):
-    """A change of colours; by default none."""
+    """A change of colours; the default is none."""
 
     brightness: float = 0.0  # relative
     contrast: float = 0.0  # relative, about mid grey
@@ -40,31 +44,28 @@ class Colour(NamedTuple):
 UNCHANGED = (Geometry(), Colour())
 
 
-def draw(rng: np.random.Generator, settings: Mapping[str, Any]) -> tuple[Geometry, Colour]:
-    """One random geometry and one random colour change.
+def draw(rng: np.random.Generator, augment: Augment) -> tuple[Geometry, Colour]:
+    """Draw a random geometry and a random colour change within the limits of `augment`.
 
-    `settings` is the config's `augment`: flip (bool), crop (smallest side of the random crop, as a
-    fraction), rotation_deg, brightness, contrast and saturation (relative half-ranges), hue (half
-    range, in turns). All draws are made whatever is switched on, so that switching one off leaves
-    the others as they were.
+    Every draw is always made, so switching one augmentation off does not change the others.
     """
     flip, turn, side, shift_x, shift_y = rng.random(5).tolist()
     geometry = Geometry(
-        flip=bool(settings["flip"]) and flip < 0.5,
-        rotation_deg=settings["rotation_deg"] * (2 * turn - 1),
-        side=1 - (1 - settings["crop"]) * side,
+        flip=augment.flip and flip < 0.5,
+        rotation_deg=augment.rotation_deg * (2 * turn - 1),
+        side=1 - (1 - augment.crop) * side,
         centre=(shift_x, shift_y),
     )
-    ranges = [settings[key] for key in Colour._fields]
+    ranges = [getattr(augment, name) for name in Colour._fields]
     return geometry, Colour(*(rng.uniform(-1, 1, 4) * ranges).tolist())
 
 
 def warp(
     frames: UInt8[np.ndarray, "time side side 3"], size: int, geometry: Geometry
 ) -> UInt8[np.ndarray, "time {size} {size} 3"]:
-    """The frames under a geometry, at the side `size`; the same array where nothing changes.
+    """Return the frames under a geometry, scaled to `size` pixels; the same array if unchanged.
 
-    Beyond the image its border repeats. Shrinking averages areas first, so that nothing aliases.
+    Outside the image its border is repeated. Frames are shrunk by area averaging, against aliasing.
     """
     if geometry.side * frames.shape[2] > size:
         smaller = round(size / geometry.side)
@@ -87,7 +88,7 @@ def warp(
 def _in_pixels(
     to_input: Float[np.ndarray, "2 3"], side: int, size: int
 ) -> Float[np.ndarray, "2 3"]:
-    """The map from pixels of the output to pixels of the input, whose centres are whole numbers."""
+    """Return the map from output to input pixels; the centres of pixels are whole numbers."""
     turned = to_input[:, :2] * (side / size)
     middle = (to_input[:, 2] + 1) * (side / 2)
     return np.column_stack([turned, middle - 0.5 + turned @ np.full(2, 0.5 - size / 2)])
@@ -96,7 +97,7 @@ def _in_pixels(
 def recolour(
     frames: UInt8[np.ndarray, "time height width 3"], colour: Colour
 ) -> UInt8[np.ndarray, "time height width 3"]:
-    """The frames under one affine map of RGB; the same array where nothing changes.
+    """Return the frames under one affine map of RGB; the same array if unchanged.
 
     Values are rounded and clipped to 0..255.
     """

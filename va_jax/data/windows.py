@@ -1,4 +1,4 @@
-"""Which frames make a window: the arithmetic from track lengths to windows for training."""
+"""Training windows: from the lengths of tracks to the frames of each window."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,26 +7,24 @@ import numpy as np
 
 from va_jax.types import InputError, Track
 
-REMAINDERS = ("pad", "drop", "shift")
-
 
 class Window(NamedTuple):
-    """`length` frames of track number `track`: first, first + stride, ... (see `numbers`)."""
+    """A window on a track: frames first, first + stride, ... (see `frame_numbers`)."""
 
-    track: int  # index into the source's tracks; -1 is padding: no frame of it exists
+    track: int  # index into the source's tracks; -1 for padding, which has no frames
     first: int
 
 
 PADDING = Window(track=-1, first=0)
 
 
-def numbers(window: Window, length: int, stride: int) -> np.ndarray:
-    """Frame numbers [length] of a window; those below 0 and past the track's end are padding."""
+def frame_numbers(window: Window, length: int, stride: int) -> np.ndarray:
+    """Return the frame numbers [length] of a window; those outside the track are padding."""
     return window.first + stride * np.arange(length)
 
 
 def real_frames(tracks: Sequence[Track], window: Window, numbers: np.ndarray) -> slice:
-    """Which of a window's frame numbers lie within its track: they stand side by side."""
+    """Return the slice of a window's frame numbers that lie within its track."""
     if window.track < 0:
         return slice(0, 0)
     start, stop = np.searchsorted(numbers, [0, tracks[window.track].frames])
@@ -36,19 +34,27 @@ def real_frames(tracks: Sequence[Track], window: Window, numbers: np.ndarray) ->
 def training_windows(
     tracks: Sequence[Track], length: int, hop: int, stride: int, remainder: str
 ) -> list[Window]:
-    """Windows every `hop` frames of every track, in track order.
+    """Return windows every `hop` frames of every track, in track order.
 
-    `remainder` says what becomes of the frames behind the last whole window: `pad` adds a window
-    that runs past the end (masked there), `drop` leaves them out, `shift` adds a window that ends
-    with the last frame. A track shorter than one window is an InputError unless padding is asked.
+    Args:
+        tracks: track table of the split.
+        length: frames in a window.
+        hop: frames from one window's start to the next one's.
+        stride: frames from one frame of a window to the next.
+        remainder: treatment of the frames after the last whole window. `pad` adds a window that
+            runs past the end and is masked there, `drop` leaves them out, `shift` adds a window
+            that ends with the last frame.
+
+    Raises:
+        InputError: a track is shorter than one window, and `remainder` is not `pad`.
     """
     span = (length - 1) * stride + 1
     windows = []
     for index, track in enumerate(tracks):
         if track.frames < span and remainder != "pad":
             raise InputError(
-                f"window.length={length} with stride {stride} is longer than track "
-                f"{track.track_id!r} ({track.frames} frames); lower it or set "
+                f"window.length={length} with window.stride={stride} spans more than the "
+                f"{track.frames} frames of track {track.track_id!r}; lower it or set "
                 "window.remainder='pad'"
             )
         firsts = list(range(0, max(track.frames - span, 0) + 1, hop))
