@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from tests.predict.predicting import PASSPORT, FakeModel, predictor
+from tests.predict.predicting import METADATA, FakeModel, predictor
 from va_jax.predict import camera
 from va_jax.predict.results import CsvWriter
 from va_jax.types import InputError
@@ -36,7 +36,7 @@ class FakeCapture:
 
 
 def run(capture, path: pathlib.Path, seconds=None) -> tuple[list[dict[str, str]], str | None]:
-    model = FakeModel(PASSPORT | {"fps": 10.0, "stride": 2})
+    model = FakeModel(METADATA | {"fps": 10.0, "stride": 2})
     writer = CsvWriter(path, model.dims)
     warning = camera.run(capture, "camera 0", predictor(model), writer, seconds, capture.clock)
     with path.open() as file:

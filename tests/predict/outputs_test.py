@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from tests.predict.predicting import PASSPORT, FakeModel, detect, write_video
+from tests.predict.predicting import METADATA, FakeModel, detect, write_video
 from va_jax.predict import run
 from va_jax.predict.inputs import find
 from va_jax.predict.outputs import Outputs
@@ -14,7 +14,7 @@ from va_jax.predict.run import Choices
 from va_jax.types import InputError
 
 FACE = [[(0, 40, 20, 48)]] * 4
-DRAWN = PASSPORT | {"data": {"name": "synthetic_faces/quickstart"}}
+DRAWN = METADATA | {"data": {"name": "synthetic_faces/quickstart"}}
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from va_jax.predict.predictor import Predictor, Progress
 from va_jax.predict.preprocessing import Preprocessing
 from va_jax.types import Trace
 
-PASSPORT = {
+METADATA = {
     "dims": ["valence", "arousal"],
     "input": {"size": 32, "landmarks": {"points": 0, "place": "none"}},
     "crop": {
@@ -75,10 +75,10 @@ def detect(image: np.ndarray) -> Detections:
 class FakeModel(Model):
     """Valence is the red, arousal the green of the middle of the crop, each of 0 to 1."""
 
-    dims, size, chain = ("valence", "arousal"), 32, None
+    dims, size, post_processing = ("valence", "arousal"), 32, None
 
-    def __init__(self, passport=PASSPORT):
-        self.passport = passport
+    def __init__(self, metadata=METADATA):
+        self.metadata = metadata
         self.strides, self.jpegs = [], []
 
     def traces(self, source, stride=None):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.predict.predicting import (
-    PASSPORT,
+    METADATA,
     PLAIN,
     FakeModel,
     detect,
@@ -15,8 +15,9 @@ from tests.predict.predicting import (
     quiet,
     write_video,
 )
-from tfds_builders import cutting
-from tfds_builders.recorded import RecordedConfig
+from tfds_builders import crops as builder_crops
+from tfds_builders.material import Material
+from tfds_builders.recorded_config import RecordedConfig
 from va_jax.evaluation.postprocess import Chain, Step
 from va_jax.export.model import load
 from va_jax.predict import inputs, preprocessing
@@ -55,10 +56,10 @@ def test_crops_are_those_a_data_set_of_the_video_holds_byte_for_byte(tmp_path, m
     places = [[(0, 20 + 3 * n, 20, 40)] if n not in (5, 6) else [] for n in range(20)]
     path, model = write_video(tmp_path / "a.mp4", places), FakeModel()
     predict(path, model, preprocessing=preprocessing.Preprocessing(32, 90, None, 5), every=2)
-    monkeypatch.setattr(cutting, "detector", lambda _: detect)
+    monkeypatch.setattr(builder_crops, "detector", lambda _: detect)
     config = RecordedConfig(name="x", size=32, detect_every=2)
-    material = cutting.Material(path, "detect")
-    _, cuts = cutting.cut(material, config, 5, {"not_found": 0})
+    material = Material(path, "detect")
+    _, cuts = builder_crops.cut(material, config, 5, {"not_found": 0})
     cuts = list(cuts)
     assert [cut.jpeg for cut in cuts] == model.jpegs[0]
     assert 0 < sum(cut.face for cut in cuts) < 20
@@ -84,7 +85,7 @@ def test_values_are_those_of_the_model_on_the_crops_alone_and_in_a_batch(tmp_pat
             source.read(track, np.arange(14), images[track])
         return images, np.stack([source.labels(track).face for track in (0, 1)])
 
-    model.traces, (how, _) = noted, preprocessing.from_metadata(model.passport)
+    model.traces, (how, _) = noted, preprocessing.from_metadata(model.metadata)
     result = predict(path, model, preprocessing=how, track="all")
     model.traces = traces
     (images, face), *_ = sources
@@ -185,14 +186,14 @@ def test_a_file_that_is_not_an_image_is_refused(tmp_path):
 def test_processed_values_went_through_the_post_processing(tmp_path):
     model = FakeModel()
     shift = Step("centre", {"bias": 0.25}, True, 0.1, 0.2)
-    model.chain = Chain({"valence": (shift,), "arousal": ()}, {})
+    model.post_processing = Chain({"valence": (shift,), "arousal": ()}, {})
     path = write_video(tmp_path / "a.mp4", STILL)
     raw, done = (predict(path, model, processed=each).tracks[0].values for each in (False, True))
     np.testing.assert_allclose(done - raw, np.tile([0.25, 0], (6, 1)), atol=1e-6)
 
 
 def test_frames_are_taken_as_far_apart_as_in_training(tmp_path):
-    model = FakeModel(PASSPORT | {"fps": 10.0, "stride": 2})  # 0.2 s
+    model = FakeModel(METADATA | {"fps": 10.0, "stride": 2})  # 0.2 s
     predict(write_video(tmp_path / "a.mp4", STILL), model)
     assert model.strides == [5]
 
@@ -208,7 +209,7 @@ def test_the_stride_is_the_nearest_in_time_with_a_warning_if_it_is_far_off(fps, 
 
 
 def crop_of(**facts):
-    return PASSPORT | {"crop": PASSPORT["crop"] | facts}
+    return METADATA | {"crop": METADATA["crop"] | facts}
 
 
 def test_crops_that_a_detector_cut_are_reproduced_without_a_warning():
@@ -234,9 +235,9 @@ def test_a_warning_names_the_substitute_for_crops_that_cannot_be_reproduced(fact
 
 def test_a_network_that_takes_other_landmarks_is_refused():
     five, many = ({"size": 32, "landmarks": {"points": points}} for points in (5, 68))
-    assert preprocessing.from_metadata(PASSPORT | {"input": five})[0].points == 5
+    assert preprocessing.from_metadata(METADATA | {"input": five})[0].points == 5
     with pytest.raises(InputError, match="takes 68 landmarks"):
-        preprocessing.from_metadata(PASSPORT | {"input": many})
+        preprocessing.from_metadata(METADATA | {"input": many})
 
 
 def test_preprocessing_by_box_cuts_the_square_around_the_box(tmp_path):

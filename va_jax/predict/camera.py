@@ -82,7 +82,7 @@ def run(
     if len(times_s) < 2:
         return None
     spacing_s = (times_s[-1] - times_s[0]) / (len(times_s) - 1)
-    warning = spacing_warning(1 / predictor.model.passport["fps"], spacing_s)
+    warning = spacing_warning(1 / predictor.model.metadata["fps"], spacing_s)
     return warning and f"{name}: {warning}"
 
 
@@ -96,7 +96,7 @@ def predict_live(
     last values.
     """
     model = predictor.model
-    stream, period_s = model.stream(), 1 / model.passport["fps"]
+    stream, period_s = model.stream(), 1 / model.metadata["fps"]
     begin_s, due_s, count = None, 0.0, 0
     while True:
         success, image = capture.read()

@@ -87,7 +87,7 @@ class Predictor:
         """
         progress.stage("faces", video.frames)
         found = self._follow(video, progress.advance)
-        stride, warning = stride_for(self.model.passport, found.fps)
+        stride, warning = stride_for(self.model.metadata, found.fps)
         warnings = [] if warning is None else [warning]
         if abs(np.log(video.pixel_aspect)) > ASPECT_TOLERANCE:
             warnings.append(
@@ -134,7 +134,7 @@ class Predictor:
             progress.stage("crops", len(found.time_s))
             self._cut_crops(video, found, cache, progress)
             progress.stage("network", sum(map(len, found.spans)))
-            fps = found.fps or model.passport["fps"]
+            fps = found.fps or model.metadata["fps"]
             source = cache.source(
                 str(video.path), model.dims, self.preprocessing.size, fps, progress.advance
             )
@@ -144,8 +144,8 @@ class Predictor:
             zip(traces, found.tracks, found.spans, strict=True)
         ):
             pred = trace.pred
-            if self.processed and model.chain is not None:
-                pred = model.chain.apply(pred, trace.time_s, model.dims)
+            if self.processed and model.post_processing is not None:
+                pred = model.post_processing.apply(pred, trace.time_s, model.dims)
             values = np.full((len(found.time_s), len(model.dims)), np.nan, np.float32)
             values[span.start : span.stop] = pred
             boxes = np.where(track.shown[:, None], track.boxes, np.nan) * found.scale

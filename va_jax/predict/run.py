@@ -100,12 +100,12 @@ def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, 
         The predictor, and the facts about it that side files hold.
     """
     model = load(folder)
-    metadata = model.passport
+    metadata = model.metadata
     settings, warnings = preprocessing.from_metadata(metadata)
     synthetic = is_synthetic(metadata)
     for warning in [SYNTHETIC_WARNING] * synthetic + warnings:
         report("warning", warning)
-    note = timing_note(model.chain, choices.processed)
+    note = timing_note(model.post_processing, choices.processed)
     if note is not None:
         report("note", note)
     predictor = Predictor(
