@@ -30,7 +30,7 @@ class Finding(NamedTuple):
 
     check: str  # a word or two
     problem: str  # names the file, the line or the value
-    consequence: str  # what a build will do about it
+    consequence: str  # how a build will handle it
 
     def __str__(self) -> str:
         return f"{self.check}: {self.problem}; {self.consequence}"
@@ -71,7 +71,7 @@ class Inspected:
 def inspect_recording(
     recording: Recording, config: RecordedConfig, read: Read, find_faces: bool
 ) -> Inspected:
-    """Read labels, index and a few pictures of a recording, and return what is wrong with them.
+    """Read labels, index and a few pictures of a recording, and look for problems.
 
     Labels that can be read are checked later, by `inspect_labels.check`.
 

@@ -27,7 +27,7 @@ LENGTH = 0.02  # copies of one video differ in length by at most this share
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """The contents of a tree, and what is wrong with it."""
+    """The contents of a tree, and the problems found in it."""
 
     name: str
     tree: str

@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 
 
 def summarize(rows: Mapping[str, Sequence[Row]], dims: Sequence[str]) -> dict[str, Any]:
-    """Return the metadata that follow from the rows of each split, in order, none of them refused.
+    """Return the metadata that follow from the rows of each split, without refused ones.
 
     Returns:
         `tracks` (the track table of each split), `split_hash` (a hash of the assignment of tracks

@@ -44,7 +44,7 @@ def _in_processes(work: Work, tasks: Sequence[Task], jobs: int) -> Finished:
 
 
 def _prepare_worker() -> None:
-    """Let several workers share one accelerator: none of them reserves its whole memory."""
+    """Let several workers share one accelerator: no worker reserves its whole memory."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 

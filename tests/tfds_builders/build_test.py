@@ -16,6 +16,7 @@ from tensorflow_datasets.core.read_only_builder import builder_from_files
 
 from tests.tfds_builders.layouts import build, write_crops, write_text
 from tfds_builders.build import builder_class, main
+from va_jax.cli import command
 from va_jax.types import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -133,6 +134,14 @@ def test_errors_are_one_line_and_exit_code_1(tmp_path, source, capsys):
     assert run(tmp_path, "video_folder/12") == 1
     assert "no config '12'; known: 112, 96, 224" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+
+
+def test_the_console_command_takes_the_same_flags(tmp_path, source, capsys):
+    flags = [f"--data_dir={tmp_path / 'data'}", f"--manual_dir={source}"]
+    assert command.main(["build", "video_folder", *flags, "--config_options", "fps=5"]) == 0
+    assert "valence, arousal at 5 fps" in capsys.readouterr().out
+    assert command.main(["build", "video_folder", *flags]) == 1
+    assert "was built with fps=5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

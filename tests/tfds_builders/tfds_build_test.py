@@ -39,15 +39,15 @@ def test_tfds_build_writes_the_same_files(tmp_path):
         write_crops(source / name, range(1, 41))
     write_text(source / "bert" / "00034.jpg", "damaged")
     write_text(source / "videos.csv", "video,labels,split\nanna,,train\nbert,,dev\n")
-    ours, _ = build("video_folder/112", tmp_path / "ours", source)
+    expected, _ = build("video_folder/112", tmp_path / "expected", source)
     done = tfds_build(
         "tfds_builders/video_folder",
         "--config=112",
-        f"--data_dir={tmp_path / 'theirs'}",
+        f"--data_dir={tmp_path / 'data'}",
         f"--manual_dir={source}",
     )
     assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "theirs" / "video_folder" / "112" / "1.0.0") == contents(ours)
+    assert contents(tmp_path / "data" / "video_folder" / "112" / "1.0.0") == contents(expected)
 
 
 def test_tfds_build_stops_at_bad_input(tmp_path):

@@ -3,7 +3,7 @@
     va_jax inspect aff_wild2/112 DIR
     va_jax inspect recola DIR --json
 
-Each problem is one line that names the file and says what a build will do about it. Exit code 1 if
+Each problem is one line that names the file and says how a build will handle it. Exit code 1 if
 there is any.
 """
 
