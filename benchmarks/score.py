@@ -3,7 +3,7 @@
     python -m benchmarks.score [--recordings=300] [--frames=4000] [--rounds=3] [--faults] [-- FLAGS]
 
 Two folders of csv files with the columns frame, time_s, valence and arousal are written to a
-temporary place; then `python -m va_jax.score` runs on them as a fresh process, and so do its bare
+temporary place; then `python -m va_jax score` runs on them as a fresh process, and so do its bare
 imports and numpy, which only reads the same files. FLAGS go to the scorer; with --faults a cell of
 every file is empty. Printed are medians, and the largest peak of the rounds.
 """
@@ -74,8 +74,8 @@ def main() -> None:
         sides = [f"{place}/predictions", f"{place}/labels"]
         reading = READING.replace("FAULTS", str(args.faults))
         commands = {
-            "score": [sys.executable, "-m", "va_jax.score", *sides, *args.flags],
-            "imports": [sys.executable, "-c", "import va_jax.score"],
+            "score": [sys.executable, "-m", "va_jax", "score", *sides, *args.flags],
+            "imports": [sys.executable, "-c", "import va_jax.cli.score"],
             "numpy reads the files": [sys.executable, "-c", reading, *sides],
         }
         measured = {name: [] for name in commands}
