@@ -198,7 +198,7 @@ def _predict_file(
     Raises:
         InputError: results cannot be written, which is not the fault of the source.
     """
-    where = outputs.csv or outputs.csv_of(file)
+    where = "standard output" if outputs.csv == "-" else outputs.common_csv or outputs.csv_of(file)
     try:
         before = _state(file.path)
         video = file.open()
