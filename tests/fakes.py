@@ -10,10 +10,10 @@ from va_jax.types import CLIP_FRAMES, Track
 def source(
     lengths=(70, 45, 33), size=16, seed=0, unlabelled=(), faceless=(), landmarks=0, unplaced=()
 ) -> Source:
-    """Tracks of random frames whose first red pixel block encodes (track, frame).
+    """Return tracks of frames whose colour encodes track (red) and frame (green).
 
-    `unlabelled` and `faceless` are (track, frame) pairs, `unplaced` (track, frame, landmark): its x
-    is not known. The others lie as `place` says.
+    `unlabelled` and `faceless` hold (track, frame) pairs, `unplaced` (track, frame, landmark)
+    triples of landmarks whose x is unknown. `place` gives the other landmarks.
     """
     rng = np.random.default_rng(seed)
     tracks, records = [], []
@@ -49,5 +49,5 @@ def source(
 
 
 def place(track: int, frame: int, landmark: int) -> tuple[float, float]:
-    """x and y of a landmark, in units of the crop's side."""
+    """Return x and y of a landmark in units of the crop's side."""
     return frame / 100, (10 * track + landmark) / 100

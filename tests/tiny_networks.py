@@ -1,4 +1,4 @@
-"""A network small enough to compile in a moment, random variables for it, and a batch."""
+"""A network that compiles quickly, random variables for it, and a batch."""
 
 import functools
 
@@ -43,7 +43,7 @@ def shapes_of(model):
 
 @functools.cache
 def variables_of(model):
-    """Random variables, heads included, from a fixed seed; the same for any order of the heads."""
+    """Return random variables from a fixed seed; they do not depend on the order of the heads."""
     rng = np.random.default_rng(0)
 
     def fill(leaf):
@@ -59,7 +59,7 @@ def variables_of(model):
 
 @functools.cache
 def batch():
-    """Noise frames, and a face mask with holes that begins with a face."""
+    """Return noise frames, and a face mask with holes that begins with a face."""
     rng = np.random.default_rng(1)
     frames = rng.integers(0, 256, (BATCH, TIME, SIDE, SIDE, 3), np.uint8)
     face = rng.random((BATCH, TIME)) < 0.7
@@ -85,7 +85,7 @@ def extract(model, variables, frames, face, landmarks=None):
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def train_gradient(model, variables, frames, face, freeze_backbone=False):
-    """Gradient of the masked sum of squares of the predictions, and the new statistics."""
+    """Return the gradient of the masked sum of squared predictions, and the new statistics."""
 
     def loss(params):
         (pred, _), updated = model.apply(

@@ -1,4 +1,4 @@
-"""The backbones against the same networks in torch, and what the mask keeps out of them."""
+"""The backbones match the same networks in torch, and ignore masked frames."""
 
 import functools
 
@@ -17,8 +17,8 @@ from va_jax.models.pooling import ceil_padding, max_pool
 from va_jax.types import DIMS
 
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50", "vgg16", "vgg16bn")
-TWICE = ("resnet34", "resnet50_vggface2")  # nothing in them that another one does not have
-SHALLOW = {  # every kind of block and of transition between stages, for what compiles slowly
+TWICE = ("resnet34", "resnet50_vggface2")  # every part of them is also in another network
+SHALLOW = {  # every kind of block and transition, but quick to compile
     name: {"backbone": name, "width": 4, "stage_sizes": (1, 2) if "vgg16" in name else (1, 1)}
     for name in NAMES
 }
@@ -66,12 +66,12 @@ def model_config(**changes):
 
 
 def network(dtype=jnp.float32, **changes):
-    """The backbone that these changes to the default config describe."""
+    """Return the backbone of the default config with these changes."""
     return build_model(model_config(**changes), DIMS).backbone.clone(parent=None, dtype=dtype)
 
 
 def torch_peer(side, **changes):
-    """The same network in torch, its norms far from their start and its signal of even scale."""
+    """Return the same network in torch, with random norms and a signal of even scale."""
     torch = pytest.importorskip("torch")
     from benchmarks.peers import Network
 
@@ -98,14 +98,14 @@ def abstract_variables(net):
     return dict(jax.eval_shape(lambda: net.init(jax.random.key(0), x, mask, train=False)))
 
 
-def taken_over(net, peer):
+def variables_from(net, peer):
     from benchmarks.peer_names import to_ours
 
     return to_ours(abstract_variables(net), peer.backbone.state_dict())
 
 
 def random_variables(net):
-    """Kernels of both signs, scales and variances above 0; float64."""
+    """Return kernels of both signs, and scales and variances above 0, in float64."""
     rng = np.random.default_rng(0)
 
     def fill(leaf):
@@ -116,7 +116,7 @@ def random_variables(net):
 
 @functools.partial(jax.jit, static_argnums=0)
 def train_step(net, variables, x, mask):
-    """Both maps where the mask is True, the gradient of their sum of squares, the statistics."""
+    """Return the masked maps, the gradient of their sum of squares, and the statistics."""
 
     def loss(params):
         maps, updated = train_forward(net, {**variables, "params": params}, x, mask)
@@ -138,10 +138,10 @@ def relative(ours, theirs):
 
 
 def difference(net, peer, x, variables=None):
-    """Largest relative difference of the two maps, without training; compiled anew every time."""
+    """Return the largest relative difference of the two maps; compiles again on every call."""
     import torch
 
-    variables = variables or taken_over(net, peer)
+    variables = variables or variables_from(net, peer)
     with torch.no_grad():
         theirs = peer.eval().maps(torch.from_numpy(x.astype(np.float32)))
     mask = jnp.ones(x.shape[:2], bool)
@@ -151,10 +151,10 @@ def difference(net, peer, x, variables=None):
 
 
 def assert_same(ours, theirs):
-    """Each array within 1e-8 of the largest number in the other one.
+    """Assert that arrays agree within 1e-8 of the largest value of the reference.
 
-    Where that is next to nothing, such as in the gradient of a bias that a norm takes away again,
-    it is rounding, and the scale is that of the whole tree.
+    If that is tiny, as for the gradient of a bias that a norm removes again, only rounding is left,
+    and the scale is that of the whole tree.
     """
     smallest = 1e-6 * max(np.abs(leaf).max() for leaf in jax.tree.leaves(theirs))
 
@@ -166,14 +166,14 @@ def assert_same(ours, theirs):
     jax.tree_util.tree_map_with_path(check, ours, theirs)
 
 
-def assert_gradients_and_statistics_are_torchs(x, **changes):
+def assert_gradients_and_statistics_match_torch(x, **changes):
     peer = torch_peer(x.shape[2], **changes).double().train()
     import torch
 
     from benchmarks.peer_names import to_ours
 
     net = network(jnp.float64, **changes)
-    variables = taken_over(net, peer)
+    variables = variables_from(net, peer)
     with jax.enable_x64(True):
         _, ours = train_step(net, variables, x, np.ones(x.shape[:2], bool))
     sum((y**2).sum() for y in peer.maps(torch.from_numpy(x))).backward()
@@ -182,20 +182,20 @@ def assert_gradients_and_statistics_are_torchs(x, **changes):
 
 
 @pytest.mark.parametrize("name", [slow(name) if name in TWICE else name for name in NAMES])
-def test_outputs_are_those_of_torch(name):
+def test_outputs_match_torch(name):
     changes = {"backbone": name, "width": 8}
     assert difference(network(**changes), torch_peer(64, **changes), frames(1, 2, 64, 64)) < 1e-5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "vgg16"])
-def test_outputs_are_those_of_torch_at_full_width(name):
+def test_outputs_match_torch_at_full_width(name):
     peer = torch_peer(64, backbone=name)
     assert difference(network(backbone=name), peer, frames(1, 2, 64, 64)) < 1e-5
 
 
 @pytest.mark.parametrize("inflation", INFLATIONS.values(), ids=INFLATIONS)
-def test_inflated_outputs_are_those_of_torch(inflation):
+def test_inflated_outputs_match_torch(inflation):
     changes = SHALLOW["resnet50_vggface2"] | {"inflation": {"taps": 3} | inflation}
     assert difference(network(**changes), torch_peer(22, **changes), frames(2, 7, 22, 22)) < 1e-5
 
@@ -203,8 +203,8 @@ def test_inflated_outputs_are_those_of_torch(inflation):
 @pytest.mark.parametrize(
     "name", ["resnet18", *map(slow, ("resnet50", "resnet50_vggface2", "seresnet50", "vgg16bn"))]
 )
-def test_gradients_and_running_statistics_are_those_of_torch_in_float64(name):
-    assert_gradients_and_statistics_are_torchs(frames(1, 3, 22, 22), **SHALLOW[name])
+def test_gradients_and_running_statistics_match_torch_in_float64(name):
+    assert_gradients_and_statistics_match_torch(frames(1, 3, 22, 22), **SHALLOW[name])
 
 
 @pytest.mark.parametrize(
@@ -221,15 +221,15 @@ def test_gradients_and_running_statistics_are_those_of_torch_in_float64(name):
         slow("vgg16bn", "all with edge"),
     ],
 )
-def test_inflated_gradients_are_those_of_torch_in_float64(name, inflation):
+def test_inflated_gradients_match_torch_in_float64(name, inflation):
     changes = SHALLOW[name] | {"inflation": {"taps": 3} | INFLATIONS[inflation]}
-    assert_gradients_and_statistics_are_torchs(frames(1, 7, 22, 22), **changes)
+    assert_gradients_and_statistics_match_torch(frames(1, 7, 22, 22), **changes)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_gradients_of_the_deep_networks_are_those_of_torch_in_float64(name):
-    assert_gradients_and_statistics_are_torchs(frames(1, 3, 64, 64), backbone=name, width=4)
+def test_gradients_of_the_deep_networks_match_torch_in_float64(name):
+    assert_gradients_and_statistics_match_torch(frames(1, 3, 64, 64), backbone=name, width=4)
 
 
 def nothing(monkeypatch):
@@ -269,24 +269,24 @@ def pool_that_rounds_down(monkeypatch):
         (nothing, "resnet50", "resnet50_vggface2"),
     ],
 )
-def test_comparison_fails_where_a_mistake_is_planted(mistake, ours, theirs, monkeypatch):
+def test_the_comparison_fails_for_a_planted_mistake(mistake, ours, theirs, monkeypatch):
     peer = torch_peer(32, **SHALLOW[theirs])
     mistake(monkeypatch)
     assert difference(network(**SHALLOW[ours]), peer, frames(1, 1, 32, 32)) > 1e-3
 
 
 @pytest.mark.parametrize("axis", [0, 3], ids=["taps", "colours"])
-def test_comparison_fails_where_the_first_kernel_is_turned(axis):
+def test_the_comparison_fails_if_the_first_kernel_is_flipped(axis):
     changes = SHALLOW["resnet18"] | {"inflation": {"taps": 3}}
     net, peer = network(**changes), torch_peer(22, **changes)
-    variables = taken_over(net, peer)
+    variables = variables_from(net, peer)
     stem = variables["params"]["conv1"]
     stem["kernel"] = np.flip(stem["kernel"], axis)
     assert difference(net, peer, frames(1, 4, 22, 22), variables) > 1e-3
 
 
 @pytest.mark.parametrize("changes", WHOLE.values(), ids=WHOLE)
-def test_predictions_of_the_whole_network_are_those_of_torch(changes):
+def test_predictions_of_the_whole_network_match_torch(changes):
     peer = torch_peer(32, **changes).eval()
     import torch
 
@@ -313,7 +313,7 @@ def test_predictions_of_the_whole_network_are_those_of_torch(changes):
     [*MASKED.values(), *map(slow, MASKED_SLOWLY.values())],
     ids=[*MASKED, *MASKED_SLOWLY],
 )
-def test_masked_frames_influence_neither_maps_nor_gradient_nor_statistics(changes):
+def test_masked_frames_affect_neither_maps_nor_gradient_nor_statistics(changes):
     net = network(jnp.float64, **TINY | changes)
     variables = random_variables(net)
     x, noise = frames(2, 5, 16, 16), 9 * frames(2, 8, 16, 16)[:, ::-1]
@@ -328,7 +328,7 @@ def test_masked_frames_influence_neither_maps_nor_gradient_nor_statistics(change
 
 
 @pytest.mark.parametrize("changes", MASKED.values(), ids=MASKED)
-def test_batch_without_a_face_leaves_the_statistics_and_is_finite(changes):
+def test_a_batch_without_a_face_keeps_the_statistics_and_is_finite(changes):
     net = network(jnp.float64, **TINY | changes)
     variables = random_variables(net)
     with jax.enable_x64(True):
@@ -338,13 +338,13 @@ def test_batch_without_a_face_leaves_the_statistics_and_is_finite(changes):
 
 
 @pytest.mark.parametrize("backbone", ["resnet", "vgg16bn"])
-def test_recomputing_in_the_backward_pass_keeps_less_and_gives_the_same(backbone):
+def test_remat_keeps_less_and_gives_the_same_result(backbone):
     changes = TINY | {"backbone": backbone}
     net, again = (network(jnp.float64, **changes, remat=remat) for remat in (False, True))
     variables, x, mask = random_variables(net), frames(1, 2, 16, 16), np.ones((1, 2), bool)
 
     def kept(net):
-        """How many numbers the forward pass keeps for the gradient."""
+        """Return the number of values that the forward pass keeps for the gradient."""
 
         def pull(variables, x, mask):
             return jax.vjp(lambda variables: train_forward(net, variables, x, mask), variables)[1]
@@ -357,7 +357,7 @@ def test_recomputing_in_the_backward_pass_keeps_less_and_gives_the_same(backbone
         assert kept(again) < kept(net)
 
 
-def test_statistics_keep_their_digits_where_the_mean_dwarfs_the_spread():
+def test_statistics_are_exact_if_the_mean_is_large_against_the_spread():
     x = 1000 + np.random.default_rng(0).normal(size=(1, 4, 8, 8, 1)).astype(np.float32)
     variables = {
         "params": {"scale": jnp.ones(1), "bias": jnp.zeros(1)},
@@ -400,13 +400,13 @@ def test_every_stage_scales_with_width():
 
 
 def value_and_gradient(pool, x):
-    """A pool's output, and the gradient of a loss whose slope differs everywhere."""
+    """Return a pool's output, and the gradient of a loss whose slope differs everywhere."""
     return jax.jit(lambda x: (pool(x), jax.grad(lambda x: (pool(x) ** 3).sum())(x)))(x)
 
 
 @pytest.mark.parametrize(("side", "padding"), [(3, (1, 1)), (2, (0, 0)), (3, (0, 1))])
 @pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 7, 10, 2), (1, 2, 2, 1)])
-def test_the_max_pool_and_its_gradient_are_those_of_flax_also_for_ties(side, padding, shape):
+def test_the_max_pool_and_its_gradient_match_flax_also_for_ties(side, padding, shape):
     x = np.round(2 * np.random.default_rng(0).normal(size=shape)).astype(np.float32)
 
     def library(x):
@@ -417,7 +417,7 @@ def test_the_max_pool_and_its_gradient_are_those_of_flax_also_for_ties(side, pad
 
 
 @pytest.mark.parametrize("size", range(2, 10))
-def test_the_pool_that_rounds_up_and_its_gradient_are_those_of_torch_also_for_ties(size):
+def test_the_pool_that_rounds_up_and_its_gradient_match_torch_also_for_ties(size):
     torch = pytest.importorskip("torch")
     x = np.round(2 * np.random.default_rng(0).normal(size=(2, size, size, 3))).astype(np.float32)
     theirs = torch.tensor(x.transpose(0, 3, 1, 2), requires_grad=True)

@@ -1,4 +1,4 @@
-"""What every branch of the network is fed, and the layers and heads around its recurrent stack."""
+"""The inputs of the branches, and the layers and heads around the recurrent stacks."""
 
 import functools
 
@@ -35,7 +35,7 @@ def test_heads_are_named_and_never_indexed():
     assert not np.allclose(pred[..., 0], pred[..., 1])
 
 
-def test_features_are_the_backbones_of_normalised_frames():
+def test_features_are_the_backbone_maps_of_normalised_frames():
     model = tiny(branches=("pool", "conv", "fc+conv"), recurrent="none")
     variables, (frames, face) = variables_of(model), batch()
     mean, std = np.float64(TINY["input_mean"]), np.float64(TINY["input_std"])
@@ -48,7 +48,7 @@ def test_features_are_the_backbones_of_normalised_frames():
     assert_trees_close(extract(model, variables, frames, face), expected, atol=1e-5)
 
 
-def test_flattened_features_are_the_last_map_in_its_order():
+def test_flattened_features_keep_the_order_of_the_last_map():
     model = tiny(pool="flatten", recurrent="none", branches=("pool", "conv"))
     variables, (frames, face) = variables_of(model), batch()
     pool, conv = extract(model, variables, frames, face)
@@ -57,7 +57,7 @@ def test_flattened_features_are_the_last_map_in_its_order():
 
 
 @pytest.mark.parametrize(
-    ("branches", "fed"),
+    ("branches", "expected_rows"),
     [
         (("fc",), {"recurrent": 5}),
         (("fc+pool",), {"recurrent": 5 + WIDTH}),
@@ -69,14 +69,14 @@ def test_flattened_features_are_the_last_map_in_its_order():
     ],
 )
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_every_branch_has_a_recurrent_stack_of_its_own_before_common_heads(
-    branches, fed, bidirectional
+def test_every_branch_has_its_own_recurrent_stack_before_common_heads(
+    branches, expected_rows, bidirectional
 ):
     model = tiny(branches=branches, fc=(5,), bidirectional=bidirectional)
     params = shapes_of(model)["params"]
     stacks = {name: tree for name, tree in params.items() if name.startswith("recurrent")}
     rows = {name: tree["layer_0"]["input_kernel"].shape[0] for name, tree in stacks.items()}
-    assert rows == fed
+    assert rows == expected_rows
     width = UNITS * len(branches) * (1 + bidirectional)
     assert params["head_valence"]["kernel"].shape == (width, 1)
     state = model.initial_state(7)
@@ -86,7 +86,7 @@ def test_every_branch_has_a_recurrent_stack_of_its_own_before_common_heads(
 
 
 def test_branches_do_not_share_their_stacks():
-    model = tiny(branches=("pool", "fc"))  # fed the same, for there are no layers
+    model = tiny(branches=("pool", "fc"))  # the same input, since there are no fc layers
     variables, (frames, face) = variables_of(model), batch()
     _, (first, second) = predict(model, variables, frames, face)
     assert not np.allclose(first[0][0], second[0][0])
@@ -100,17 +100,17 @@ def test_branches_do_not_share_their_stacks():
 
 
 @pytest.mark.parametrize(
-    ("place", "fc_rows", "fed"),
+    ("place", "fc_rows", "stack_rows"),
     [("none", WIDTH, 5), ("before_fc", WIDTH + 2 * POINTS, 5), ("after_fc", WIDTH, 5 + 2 * POINTS)],
 )
-def test_landmarks_enter_where_they_are_said_to(place, fc_rows, fed):
+def test_landmarks_join_before_or_after_the_fc_layers(place, fc_rows, stack_rows):
     params = shapes_of(tiny(landmarks=place, fc=(5,)))["params"]
     assert params["fc"]["layer_0"]["kernel"].shape == (fc_rows, 5)
-    assert params["recurrent"]["layer_0"]["input_kernel"].shape[0] == fed
+    assert params["recurrent"]["layer_0"]["input_kernel"].shape[0] == stack_rows
 
 
 @pytest.mark.parametrize("place", ["before_fc", "after_fc"])
-def test_landmarks_stand_behind_the_features_and_change_the_prediction(place):
+def test_landmarks_are_appended_to_the_features_and_change_the_prediction(place):
     model = tiny(landmarks=place)  # without layers both places are the same
     variables, (frames, face) = variables_of(model), batch()
     (features,) = extract(model, variables, frames, face, landmarks())
@@ -123,7 +123,7 @@ def test_landmarks_stand_behind_the_features_and_change_the_prediction(place):
         predict(model, variables, frames, face)
 
 
-def test_landmarks_without_a_face_are_not_seen():
+def test_landmarks_of_frames_without_a_face_are_ignored():
     model = tiny(landmarks="after_fc")
     variables, (frames, face) = variables_of(model), batch()
     other = jnp.where(face[..., None, None], landmarks(), 9.0)
@@ -133,7 +133,7 @@ def test_landmarks_without_a_face_are_not_seen():
     )
 
 
-def test_fully_connected_layers_have_a_relu_each():
+def test_every_fully_connected_layer_has_a_relu():
     model = tiny(fc=(5, 4), branches=("pool", "fc"), recurrent="none")
     variables, (frames, face) = variables_of(model), batch()
     params, rng = variables["params"], np.random.default_rng(0)
@@ -159,7 +159,7 @@ def test_dropout_between_fully_connected_layers_acts_in_training_only():
         assert np.allclose(wild, calm, rtol=1e-5, atol=1e-6) is not drops
 
 
-def test_bounded_predictions_are_the_hyperbolic_tangent_of_free_ones():
+def test_bounded_predictions_are_the_tanh_of_unbounded_ones():
     model, bounded = tiny(recurrent="none"), tiny(recurrent="none", bounded=True)
     variables, (frames, face) = variables_of(model), batch()
     pred, _ = predict(model, variables, frames, face)

@@ -1,4 +1,4 @@
-"""Convolution and pooling over time against the library and by hand, and strides with holes."""
+"""Convolution and pooling over time match the library and hand counts, also with holes."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from va_jax.models.pooling import max_over_time
     ("channels", "side", "stride", "dilation", "padding"),
     [(3, 3, 2, 1, "zero"), (3, 3, 1, 2, "edge"), (8, 3, 1, 2, "zero"), (8, 1, 2, 1, "edge")],
 )
-def test_convolution_over_time_and_its_gradient_are_the_librarys(
+def test_convolution_over_time_and_its_gradient_match_the_library(
     channels, side, stride, dilation, padding
 ):
     conv = Conv(5, side, stride, Time(3, dilation, stride, padding))
@@ -46,7 +46,7 @@ def test_convolution_over_time_and_its_gradient_are_the_librarys(
         np.testing.assert_allclose(mine, reference, rtol=1e-4, atol=1e-4 * np.abs(reference).max())
 
 
-def test_pool_over_time_is_the_maximum_of_the_frames_shown():
+def test_the_pool_over_time_is_the_maximum_of_the_unmasked_frames():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 9, 2, 2, 4)).astype(np.float32)
     mask = rng.random((3, 9)) < 0.6
@@ -57,7 +57,7 @@ def test_pool_over_time_is_the_maximum_of_the_frames_shown():
         np.testing.assert_array_equal(y[row, frame], expected)
 
 
-def test_a_stride_is_stood_for_by_the_first_of_its_frames_that_is_shown():
+def test_a_stride_in_time_takes_its_first_unmasked_frame():
     x = jnp.arange(7, dtype=jnp.float32).reshape(1, 7, 1, 1, 1)
     mask = jnp.asarray([[True, True, False, True, False, False, True]])
     np.testing.assert_array_equal(stride_mask(mask, 2), [[True, True, False, True]])

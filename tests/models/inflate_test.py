@@ -1,4 +1,4 @@
-"""Inflated networks against the 2-D ones they come from, and what they must not see."""
+"""Inflated networks start as the 2-D ones, and do not see masked frames."""
 
 import functools
 
@@ -27,15 +27,15 @@ NETWORKS = {  # backbone, layout; taps of the stem, convolutions over time in ea
 }
 
 TWICE = ("vgg16", "resnet34", "resnet50", "resnet50_vggface2")
-"""Networks that have nothing which another one does not have."""
+"""Networks whose every part is also in another network."""
 
 QUICK = ("vgg16bn", "resnet18")
 
 ROUNDING = 5e-6
-"""float32's, which the stem alone brings: its taps enter one sum, in another order than without."""
+"""Of float32; only from the stem, which adds its taps in one sum and so in another order."""
 
 REPEATED = ("vgg, zero", "resnet, edge", "of Kinetics, edge")
-"""Small networks whose forms others have, too."""
+"""Small networks whose forms also occur in others."""
 
 SMALL = {  # backbone, blocks or convolutions of each stage, how it reaches over time
     "vgg, zero": ("vgg16bn", (1, 1), {"padding": "zero"}),
@@ -56,7 +56,7 @@ every_small_network = pytest.mark.parametrize(
 
 
 def network(name, stage_sizes=(), **inflation):
-    """A narrow backbone, to be shallower by `stage_sizes`; 2-D unless `taps` are given."""
+    """Return a narrow backbone, shallower with `stage_sizes`, and 2-D without `taps`."""
     backbone, layout, _, _ = NETWORKS[name]
     tree = {
         "backbone": backbone,
@@ -68,7 +68,7 @@ def network(name, stage_sizes=(), **inflation):
 
 
 def reach(name, taps=3, counts=None, dilation=(1,) * 5):
-    """Frames that the last map sees on either side: half the taps of every convolution, summed."""
+    """Return the frames that the last map sees on either side, summed over convolutions."""
     stem = taps if NETWORKS[name][2] == 3 else NETWORKS[name][2]
     counts = counts or NETWORKS[name][3]
     spans = [d * (taps - 1) // 2 * count for d, count in zip(dilation, counts, strict=False)]
@@ -83,7 +83,7 @@ def shapes_of(net):
 
 @functools.cache
 def flat_variables(name, stage_sizes=()):
-    """Random ones of the 2-D network: no norm is the identity, no bias zero."""
+    """Return random variables of the 2-D network; no norm is the identity, no bias is zero."""
     rng = np.random.default_rng(0)
 
     def fill(path, leaf):
@@ -100,7 +100,7 @@ def flat_variables(name, stage_sizes=()):
 
 
 def inflated(variables, net, way):
-    """The variables that `net` starts with; every leaf must then have its shape."""
+    """Return the inflated variables, after checking their shapes."""
 
     def fill(leaf, target):
         taller = len(target.shape) > leaf.ndim
@@ -118,28 +118,28 @@ def run_jitted(net, variables, x, mask):
 
 
 def run(net, variables, x, mask=None):
-    """Both maps of every frame, laid flat side by side."""
+    """Return both maps of every frame, flattened and concatenated."""
     mask = np.ones(x.shape[:2], bool) if mask is None else np.asarray(mask)
     return np.asarray(run_jitted(net, variables, x, mask))
 
 
 @functools.cache
 def moving(frames, rows=1):
-    """Clips of noise."""
+    """Return clips of noise."""
     shape = (rows, frames, SIDE, SIDE, 3)
     return np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
 
 @functools.cache
 def flat_case(name):
-    """A moving clip and a still one, and what the 2-D network gives for every frame of them."""
+    """Return a moving and a still clip, and the output of the 2-D network for every frame."""
     frames = 2 * reach(name) + 2
     clips = np.concatenate([moving(frames), np.repeat(moving(frames)[:, :1], frames, 1)])
     return clips, run(network(name), flat_variables(name), clips)
 
 
-def lasting(x, frames):
-    """`x` over and over, so many frames in all."""
+def repeated(x, frames):
+    """Repeat `x` to this number of frames."""
     return x[:, np.arange(frames) % x.shape[1]]
 
 
@@ -162,7 +162,7 @@ def slow(*values):
 def test_an_inflated_network_starts_as_the_2d_one(name, padding):
     net, variables = network(name, taps=3, padding=padding), flat_variables(name)
     clips, (flat, still) = flat_case(name)
-    assert gap(flat[1:], flat[:-1]) > 0.1  # the frames differ, and so what they give
+    assert gap(flat[1:], flat[:-1]) > 0.1  # frames, and so outputs, differ
     centred = run(net, inflated(variables, net, "centred"), clips)
     assert gap(centred, np.stack([flat, still])) < ROUNDING
     copied = run(net, inflated(variables, net, "copied"), clips)
@@ -200,7 +200,7 @@ def test_five_taps_and_dilation_start_as_the_2d_network_and_reach_further(
     far = reach(name, 5, counts, dilation)
     frames = 2 * far + 1
     clip = moving(frames)
-    still = lasting(clip[:, :1], frames)
+    still = repeated(clip[:, :1], frames)
     clips, flat = np.concatenate([clip, still]), flat_variables(name, stage_sizes)
     expected = run(network(name, stage_sizes), flat, clips)
     centred, copied = (inflated(flat, net, way) for way in WAYS)
@@ -218,7 +218,7 @@ def test_five_taps_and_dilation_start_as_the_2d_network_and_reach_further(
         ("centred", lambda kernel: np.roll(kernel, 1, 0), 0),  # in a neighbour's tap
     ],
 )
-def test_a_mistake_in_inflating_breaks_the_fixed_point(way, mistake, row):
+def test_a_mistake_in_inflating_changes_the_output(way, mistake, row):
     net = network("resnet18", taps=3, padding="edge")
     clips, expected = flat_case("resnet18")
     variables = inflated(flat_variables("resnet18"), net, way)
@@ -227,9 +227,9 @@ def test_a_mistake_in_inflating_breaks_the_fixed_point(way, mistake, row):
 
 
 @pytest.mark.parametrize("name", ["vgg16bn", slow("resnet18")])
-def test_a_network_strided_in_time_keeps_the_fixed_point_and_the_frames(name):
+def test_a_network_strided_in_time_starts_as_the_2d_one_and_keeps_the_frames(name):
     net = network(name, taps=3, padding="edge", strided=True, pool_taps=3)
-    clips, expected = (lasting(x, 70) for x in flat_case(name))
+    clips, expected = (repeated(x, 70) for x in flat_case(name))
     y = run(net, inflated(flat_variables(name), net, "copied"), clips)
     assert gap(y[1], expected[1]) < ROUNDING
     assert gap(y[0], expected[0]) > 0.05
@@ -240,7 +240,7 @@ def test_a_network_strided_in_time_keeps_the_fixed_point_and_the_frames(name):
 
 @pytest.mark.parametrize(("name", "stride"), [("vgg16bn", 4), ("resnet18", 8)])
 @pytest.mark.parametrize("extra", [-1, 0, 1])
-def test_a_strided_network_gives_a_value_for_every_begun_stride(name, stride, extra):
+def test_a_strided_network_gives_one_value_per_stride_also_for_the_last_part(name, stride, extra):
     net = network(name, (1, 1), taps=3, strided=True)
     variables = inflated(flat_variables(name, (1, 1)), net, "copied")
     frames = 2 * stride + extra
@@ -250,7 +250,7 @@ def test_a_strided_network_gives_a_value_for_every_begun_stride(name, stride, ex
 
 
 def small_case(case):
-    """A shallow network of 2-D kernels copied, 22 frames, and a mask of them with holes."""
+    """Return a shallow network with copied kernels, 22 frames, and a mask with holes."""
     name, stage_sizes, inflation = case
     net = network(name, stage_sizes, taps=3, pool_taps=3, **inflation)
     variables = inflated(flat_variables(name, stage_sizes), net, "copied")
@@ -270,7 +270,7 @@ def test_padding_around_a_clip_changes_none_of_its_frames(case):
 
 
 @every_small_network
-def test_frames_of_a_hole_are_seen_by_no_other(case):
+def test_frames_outside_the_mask_are_not_seen_by_others(case):
     net, variables, clip, mask = small_case(case)
     shown = mask[..., None, None, None]
     first = run(net, variables, np.where(shown, clip, np.float32(np.nan)), mask)[mask]
@@ -278,11 +278,11 @@ def test_frames_of_a_hole_are_seen_by_no_other(case):
     for value in (0, 99):
         other = run(net, variables, np.where(shown, clip, np.float32(value)), mask)[mask]
         np.testing.assert_array_equal(other, first)
-    assert gap(run(net, variables, clip)[mask], first) > 0.01  # else the holes would not matter
+    assert gap(run(net, variables, clip)[mask], first) > 0.01  # the holes matter
 
 
 @pytest.mark.parametrize("case", [case for case in SMALL.values() if case[2]["padding"] == "edge"])
-def test_holes_keep_the_fixed_point_under_edge_padding(case):
+def test_holes_in_a_still_clip_change_nothing_under_edge_padding(case):
     net, variables, clip, mask = small_case(case)
     still = np.repeat(clip[:, :1], 22, 1)
     shown = np.where(mask[..., None, None, None], still, np.float32(np.nan))
@@ -290,7 +290,7 @@ def test_holes_keep_the_fixed_point_under_edge_padding(case):
     assert gap(run(net, variables, shown, mask)[mask], flat[mask]) < ROUNDING
 
 
-def test_a_hole_as_wide_as_one_convolution_reaches_parts_a_clip_under_zero_padding():
+def test_a_hole_as_wide_as_one_convolution_splits_a_clip_under_zero_padding():
     net = network("resnet18", (1, 1), taps=3, dilation=(2, 2))
     variables = inflated(flat_variables("resnet18", (1, 1)), net, "copied")
     clip, mask = moving(12), np.ones((1, 12), bool)

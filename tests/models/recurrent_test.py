@@ -1,4 +1,4 @@
-"""What the recurrent stacks promise about directions, masks, states, devices and their start."""
+"""Recurrent stacks: directions, masks, states, devices and initial parameters."""
 
 import functools
 
@@ -22,7 +22,7 @@ widest_cells = pytest.mark.parametrize("cell", ["gru", "lstm with peepholes"])
 
 @functools.cache
 def case(cell, layers, bidirectional=False):
-    """A stack, random parameters, inputs, a mask with holes and a random state; numpy arrays."""
+    """Return a stack, random parameters, inputs, a mask with holes and a random state."""
     kind, peepholes = CELLS[cell]
     stack = RecurrentStack(kind, layers, UNITS, bidirectional=bidirectional, peepholes=peepholes)
     rng = np.random.default_rng(0)
@@ -45,21 +45,21 @@ def assert_close(ours, expected, tolerance=1e-6):
 
 
 @every_cell
-def test_each_half_is_a_one_way_stack_over_the_steps_that_happen(cell):
+def test_each_half_is_a_one_way_stack_over_the_unmasked_steps(cell):
     both, params, x, _, _ = case(cell, 1, bidirectional=True)
     mask = np.array([False, True, False, True, True, False])
     y, _ = apply(both, params, x[:1], mask[None])
     one, seen, ones = both.clone(bidirectional=False), x[:1, mask], EVERY_STEP[:1, : mask.sum()]
     forward, _ = apply(one, {"layer_0": params["layer_0"]}, seen, ones)
     reverse, _ = apply(one, {"layer_0": params["layer_0_reverse"]}, seen[:, ::-1], ones)
-    # The output that stands follows from how many steps have happened; before the first it is 0.
+    # A held output follows from the number of steps so far; before the first it is 0.
     forward, reverse = (np.pad(half, ((0, 0), (1, 0), (0, 0))) for half in (forward, reverse))
     halves = forward[:, np.cumsum(mask)], reverse[:, np.cumsum(mask[::-1])[::-1]]
     assert_close(y, np.concatenate(halves, -1))
 
 
 @every_cell
-def test_masked_step_holds_the_output_and_passes_the_state_through(cell):
+def test_a_masked_step_repeats_the_output_and_keeps_the_state(cell):
     stack, params, x, _, state = case(cell, 1)
     x, mask = x[:1], np.arange(TIME)[None] % 3 != 1
     state = jax.tree.map(lambda leaf: leaf[:1], state)
@@ -71,7 +71,7 @@ def test_masked_step_holds_the_output_and_passes_the_state_through(cell):
 
 
 @widest_cells
-def test_masked_steps_and_padding_reach_neither_output_nor_gradient(cell):
+def test_masked_steps_and_padding_affect_neither_output_nor_gradient(cell):
     stack, params, x, mask, _ = case(cell, 2, bidirectional=True)
 
     @jax.jit
@@ -87,7 +87,7 @@ def test_masked_steps_and_padding_reach_neither_output_nor_gradient(cell):
 
 
 @every_cell
-def test_chunks_with_the_state_carried_give_the_whole_sequence(cell):
+def test_chunks_with_a_carried_state_give_the_same_as_the_whole_sequence(cell):
     stack, params, x, mask, _ = case(cell, 2)
     whole, final = apply(stack, params, x, mask)
     state, parts = stack.initial_state(BATCH), []
@@ -117,7 +117,7 @@ def test_gradient_does_not_depend_on_the_number_of_devices(cell):
 
 @functools.cache
 def new_lstm():
-    """One layer with peepholes as it starts: stack, outputs and parameters."""
+    """Return a new layer with peepholes: stack, outputs and parameters."""
     stack, _, x, mask, _ = case("lstm with peepholes", 1)
     init = jax.jit(functools.partial(stack.init_with_output, train=False))
     (y, _), variables = init(jax.random.key(0), x, mask)
@@ -171,7 +171,7 @@ def test_dropout_acts_between_layers_and_only_in_training():
 
 
 def test_a_gru_with_peepholes_is_refused():
-    with pytest.raises(InputError, match="peepholes=True .*'gru'"):
+    with pytest.raises(InputError, match=r"peepholes=True .*'gru'"):
         RecurrentStack("gru", 1, UNITS, peepholes=True)
 
 

@@ -1,4 +1,4 @@
-"""The recurrent stacks against torch: outputs, final states and every gradient, in float64."""
+"""Recurrent stacks match torch: outputs, final states and every gradient, in float64."""
 
 import functools
 import itertools
@@ -21,7 +21,7 @@ both_kinds = pytest.mark.parametrize("kind", GATES)
 
 
 def inputs(kind, layers, bidirectional):
-    """Random x, and a first state as torch has it: h, and c of an LSTM, of all layers."""
+    """Return random x and a first state in torch's form: h, and for an LSTM c, of all layers."""
     rng = np.random.default_rng(0)
     states = 0 if bidirectional else STATES[kind]
     shapes = [(BATCH, TIME, FEATURES)] + states * [(layers, BATCH, UNITS)]
@@ -31,7 +31,7 @@ def inputs(kind, layers, bidirectional):
 
 @functools.cache
 def torch_results(kind, layers, bidirectional):
-    """torch's tensors, and what it computes from them: outputs, final states, all gradients."""
+    """Return torch's tensors, and its outputs, final states and gradients."""
     torch.manual_seed(0)
     module = MODULES[kind](
         FEATURES, UNITS, layers, batch_first=True, bidirectional=bidirectional, dtype=torch.float64
@@ -49,7 +49,7 @@ def torch_results(kind, layers, bidirectional):
 
 
 def our_results(kind, layers, bidirectional, tensors, exchange=False):
-    """The same of ours from torch's tensors; `exchange` takes the first h for c."""
+    """Return our results from torch's tensors; `exchange` swaps the first h and c."""
     stack = RecurrentStack(kind, layers, UNITS, bidirectional=bidirectional)
     x, states = inputs(kind, layers, bidirectional)
     with jax.enable_x64(True):
@@ -62,7 +62,7 @@ def our_results(kind, layers, bidirectional, tensors, exchange=False):
 @functools.partial(jax.jit, static_argnums=0)
 @functools.partial(jax.value_and_grad, argnums=(1, 2, 3), has_aux=True)
 def our_gradients(stack, tensors, x, states):
-    """Taken through the import, so that they carry torch's names and shapes."""
+    """Differentiate through the import, so that gradients have torch's names and shapes."""
     params, state = imported(stack.kind, tensors), tuple(zip(*states, strict=True)) or None
     y, final = apply(stack, params, x, state)
     final = [jnp.stack(parts) for parts in zip(*final, strict=True)]
@@ -75,7 +75,7 @@ def apply(stack, params, x, state=None):
 
 
 def imported(kind, tensors):
-    """Our parameters from torch's of the same stack: transposed, and the two biases summed."""
+    """Return our parameters from torch's: transposed, and the two biases summed."""
     params = {}
     for layer in [name.removeprefix("weight_ih_l") for name in tensors if "weight_ih" in name]:
         first, second = tensors[f"bias_ih_l{layer}"], tensors[f"bias_hh_l{layer}"]
@@ -96,14 +96,14 @@ def loss_weights(shape):
 
 
 def named(y, final, by_tensors, by_x, by_states):
-    """Outputs, final states and gradients in one flat dict."""
+    """Return outputs, final states and gradients in one flat dict."""
     final = {f"final state {i}": state for i, state in enumerate(final)}
     by_states = {f"by state {i}": gradient for i, gradient in enumerate(by_states)}
     return {"output": y, **final, "by x": by_x, **by_states, **by_tensors}
 
 
 def difference(ours, theirs):
-    """The largest difference of any result, relative to the largest number of that result."""
+    """Return the largest difference of any result, relative to its largest value."""
     assert ours.keys() == theirs.keys()
     return max(np.abs(ours[k] - theirs[k]).max() / np.abs(theirs[k]).max() for k in theirs)
 
@@ -111,13 +111,13 @@ def difference(ours, theirs):
 @both_kinds
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
-def test_outputs_states_and_all_gradients_are_those_of_torch(kind, layers, bidirectional):
+def test_outputs_states_and_all_gradients_match_torch(kind, layers, bidirectional):
     tensors, theirs = torch_results(kind, layers, bidirectional)
     assert difference(our_results(kind, layers, bidirectional, tensors), theirs) < 1e-12
 
 
 @both_kinds
-def test_float32_outputs_are_those_of_torch_in_float64(kind):
+def test_float32_outputs_match_torch_in_float64(kind):
     tensors, theirs = torch_results(kind, 3, True)
     stack = RecurrentStack(kind, 3, UNITS, bidirectional=True)
     params, x = jax.tree.map(np.float32, (imported(kind, tensors), inputs(kind, 3, True)[0]))

@@ -1,4 +1,4 @@
-"""The whole network: streaming, what masks hide, what learns, devices and export."""
+"""The whole network: streaming, masks, training, devices and export."""
 
 import functools
 
@@ -41,7 +41,7 @@ def train_predict(model, variables, frames, face, rng):
         {"recurrent": "lstm", "branches": ("fc", "pool", "conv"), "fc": (5,)},
     ],
 )
-def test_streaming_with_the_state_carried_gives_the_offline_trace(changes):
+def test_streaming_with_a_carried_state_gives_the_offline_trace(changes):
     model = tiny(**changes)
     variables, (frames, face) = variables_of(model), batch()
     whole, final = predict(model, variables, frames, face)
@@ -55,7 +55,7 @@ def test_streaming_with_the_state_carried_gives_the_offline_trace(changes):
     assert not model.recurrent or np.abs(jax.tree.leaves(final)[0]).min() > 0
 
 
-def test_features_then_temporal_part_is_the_whole():
+def test_features_and_recurrent_part_make_the_whole_network():
     model = tiny(recurrent="lstm", branches=("fc+conv", "pool"))
     variables, (frames, face) = variables_of(model), batch()
     features = extract(model, variables, frames, face)
@@ -65,7 +65,7 @@ def test_features_then_temporal_part_is_the_whole():
     assert_trees_close(parts, predict(model, variables, frames, face))
 
 
-def test_frames_without_a_face_repeat_the_last_prediction_whatever_they_show():
+def test_frames_without_a_face_repeat_the_last_prediction_for_any_content():
     model = tiny()
     variables, (frames, face) = variables_of(model), batch()
     pred, _ = predict(model, variables, frames, face)
@@ -95,14 +95,14 @@ def test_padding_changes_neither_gradient_nor_statistics(changes):
     )
 
 
-def test_mean_and_std_of_the_input_are_handed_on_with_the_weights():
+def test_mean_and_std_of_the_input_belong_to_the_weights():
     model, other = tiny(), tiny(input_mean=(0.1, 0.2, 0.3), input_std=(0.5, 0.6, 0.7))
     frames, face = batch()
-    born = jax.jit(functools.partial(other.init, train=False))(jax.random.key(0), frames, face)
-    given, variables = born["batch_stats"]["input"], variables_of(model)
-    np.testing.assert_array_equal(given["mean"], np.float32([0.1, 0.2, 0.3]))
-    np.testing.assert_array_equal(given["std"], np.float32([0.5, 0.6, 0.7]))
-    moved = variables | {"batch_stats": variables["batch_stats"] | {"input": given}}
+    new = jax.jit(functools.partial(other.init, train=False))(jax.random.key(0), frames, face)
+    scaling, variables = new["batch_stats"]["input"], variables_of(model)
+    np.testing.assert_array_equal(scaling["mean"], np.float32([0.1, 0.2, 0.3]))
+    np.testing.assert_array_equal(scaling["std"], np.float32([0.5, 0.6, 0.7]))
+    moved = variables | {"batch_stats": variables["batch_stats"] | {"input": scaling}}
     pred, _ = predict(model, moved, frames, face)
     assert not np.allclose(pred, predict(model, variables, frames, face)[0], atol=1e-3)
     np.testing.assert_array_equal(pred, predict(other, moved, frames, face)[0])
@@ -128,7 +128,7 @@ def test_a_frozen_backbone_keeps_its_statistics_and_gets_no_gradient_while_the_r
     assert {"fc", "recurrent_fc", "recurrent_conv", "head_valence"} <= grads.keys()
 
 
-def test_both_directions_see_the_whole_window_and_carry_nothing():
+def test_a_bidirectional_network_sees_the_whole_window_and_carries_no_state():
     model = tiny(bidirectional=True)
     variables, (frames, face) = variables_of(model), batch()
     pred, state = predict(model, variables, frames, jnp.ones_like(face), model.initial_state(BATCH))
@@ -137,7 +137,7 @@ def test_both_directions_see_the_whole_window_and_carry_nothing():
     assert (np.abs(other - pred).max((0, 2)) > 1e-4).all()
 
 
-def test_frames_hidden_in_training_are_as_those_without_a_face():
+def test_frames_hidden_in_training_count_as_frames_without_a_face():
     model, open_ = tiny(frame_mask=0.5), tiny()
     variables, (frames, face) = variables_of(model), batch()
     everywhere, rng = jnp.ones_like(face), jax.random.key(3)

@@ -1,4 +1,4 @@
-"""The scans and their custom gradients against loops over steps in float64, derived exactly."""
+"""The scans and their gradients match loops over steps, differentiated exactly in float64."""
 
 import functools
 
@@ -42,7 +42,7 @@ def gru_loop(z, kernel, b_hn, mask, h):
 
 
 def drawn(*shapes):
-    """Normal arrays of these shapes, None for None, and before the states a mask with holes."""
+    """Return normal arrays of these shapes (None for None), with a mask before the states."""
     rng = np.random.default_rng(0)
     weights = [None if shape is None else rng.normal(size=shape) for shape in shapes]
     return *weights[:3], rng.random((TIME, BATCH)) < 0.7, *weights[3:]
@@ -59,19 +59,19 @@ CASES = {
 
 
 def weighted_sum(results):
-    """A loss with a slope of its own at every number of every result."""
+    """Return a loss whose slope differs for every value of every result."""
     rng = np.random.default_rng(1)
     return sum((result * rng.normal(size=result.shape)).sum() for result in results)
 
 
 def derivative(function, value):
-    """Of a real function by every number, by complex steps: no difference, so exact."""
+    """Differentiate a real function by complex steps, which are exact."""
     steps = 1e-30j * np.eye(value.size).reshape(value.size, *value.shape)
     return np.reshape([function(value + step).imag / 1e-30 for step in steps], value.shape)
 
 
 @pytest.mark.parametrize("cell", CASES)
-def test_results_and_gradients_are_those_of_a_loop_over_steps(cell):
+def test_results_and_gradients_match_a_loop_over_steps(cell):
     scan, loop, arguments = CASES[cell]
     numbers = [i for i, a in enumerate(arguments) if a is not None and a.dtype != bool]
 
