@@ -1,4 +1,4 @@
-"""Other people's image networks under our paths: each array at its place, and computing alike."""
+"""Other people's image networks: every array finds its place, and the networks compute the same."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from va_jax.models.resnet import ResNet
 from va_jax.models.vgg import VGG
 from va_jax.types import InputError
 from va_jax.weights.load import load, translate
-from va_jax.weights.recognition import recognise
+from va_jax.weights.match import find_format
 
 MEAN, STD = "batch_stats/input/mean", "batch_stats/input/std"
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -40,14 +40,14 @@ def shapes(values):
 
 
 def shapes_of(net):
-    """What our network has at each path, and the input's mean and deviation."""
+    """Return the shapes of our network by path, and of the input's mean and deviation."""
     x, mask = jnp.zeros((1, 1, 32, 32, 3)), jnp.ones((1, 1), bool)
     tree = jax.eval_shape(lambda: net.init(jax.random.key(0), x, mask, False))
     tree = {kind: {"backbone": variables} for kind, variables in tree.items()}
     return shapes(flax.traverse_util.flatten_dict(tree, sep="/")) | {MEAN: (3,), STD: (3,)}
 
 
-def check_placed(weights, arrays, places):
+def check_match(weights, arrays, places):
     for name, path in places.items():
         value, expected = weights.values[path], in_our_layout(arrays[name])
         assert value.dtype == np.float32, name
@@ -66,7 +66,7 @@ def check_placed(weights, arrays, places):
         ("huggingface", published.huggingface, "classifier.1"),
     ],
 )
-def test_every_array_of_a_resnet_ends_at_its_place(format, naming, classifier, kind):
+def test_every_array_of_a_resnet_finds_its_place(format, naming, classifier, kind):
     arrays, places = resnet(naming, kind, classifier)
     weights = translate(arrays, format, "resnet.pth")
     check_placed(weights, arrays, places)
@@ -93,9 +93,9 @@ def test_the_320_arrays_of_resnet50_translate_to_our_whole_network():
         (published.slow_r50, "blocks.5.proj"),
     ],
 )
-def test_kernels_over_time_keep_their_frames_and_lose_a_single_one(naming, classifier):
+def test_kernels_over_time_keep_their_frames_and_drop_an_axis_of_one_frame(naming, classifier):
     arrays, places = resnet(naming, "resnet50", classifier, 400, published.i3d_taps)
-    assert recognise(arrays, "i3d.pth") == "kinetics"
+    assert find_format(arrays, "i3d.pth") == "kinetics"
     weights = translate(arrays, "kinetics", "i3d.pth")
     check_placed(weights, arrays, places)
     assert weights.values["params/backbone/conv1/kernel"].shape == (5, 7, 7, 3, WIDTH)
@@ -106,7 +106,7 @@ def test_kernels_over_time_keep_their_frames_and_lose_a_single_one(naming, class
 
 def test_se_resnet50_squeezes_and_excites_as_in_its_source():
     arrays = published.senet50()
-    assert recognise(arrays, "senet50_ft_weight.pkl") == "vggface2"
+    assert find_format(arrays, "senet50_ft_weight.pkl") == "vggface2"
     values = translate(arrays, "vggface2", "senet50_ft_weight.pkl").values
     net = ResNet((3, 4, 6, 3), bottleneck=True, width=WIDTH, squeeze_excite=True)
     assert shapes(values) == shapes_of(net)
@@ -119,7 +119,7 @@ def test_se_resnet50_squeezes_and_excites_as_in_its_source():
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_every_array_of_vgg16_ends_at_its_place(batch_norm):
+def test_every_array_of_vgg16_finds_its_place(batch_norm):
     arrays, places = published.torchvision_vgg(batch_norm), {}
     for index, (place, _, _) in zip(
         published.VGG_INDICES[batch_norm], published.vgg_layers(), strict=True
@@ -128,7 +128,7 @@ def test_every_array_of_vgg16_ends_at_its_place(batch_norm):
         places[f"features.{index}.bias"] = f"params/backbone/conv{place}/bias"
         if batch_norm:
             places |= published.norm_places(f"features.{index + 1}", f"backbone/bn{place}")
-    assert recognise(arrays, "vgg16.pth") == "torchvision"
+    assert find_format(arrays, "vgg16.pth") == "torchvision"
     without_fc = {name: array for name, array in arrays.items() if "classifier" not in name}
     weights = translate(without_fc, "torchvision", "vgg16.pth")
     check_placed(weights, arrays, places)
@@ -136,13 +136,13 @@ def test_every_array_of_vgg16_ends_at_its_place(batch_norm):
     assert shapes(weights.values) == shapes_of(net)
 
 
-FULLY_CONNECTED = {  # arrays; kernel and bias of both layers; order there of [in, out], of the map
+FULLY_CONNECTED = {  # arrays; names and numbers of both layers; axes there of kernels and map
     "torchvision": (published.torchvision_vgg(), "classifier.{}.weight", (0, 3), "oi", "chw"),
     "timm": (published.timm_vgg(), "pre_logits.fc{}.weight", (1, 2), "oi", "chw"),
     "vggface": (published.vggface(), "fc{}.weight", (6, 7), "oi", "chw"),
-    "vggface of MatConvNet": (published.vggface(hwio=True), "fc{}.weight", (6, 7), "io", "hwc"),
+    "vggface from MatConvNet": (published.vggface(hwio=True), "fc{}.weight", (6, 7), "io", "hwc"),
     "vggface_caffe": (CAFFE, "fc{}_W", (6, 7), "oi", "chw"),
-    "vggface_caffe by tensorflow": (
+    "vggface_caffe from tensorflow": (
         published.caffe_tensorflow(), "fc{}/weights", (6, 7), "io", "hwc",
     ),
 }  # fmt: skip
@@ -150,10 +150,10 @@ BIAS = {"weight": "bias", "W": "b", "weights": "biases"}
 
 
 @pytest.mark.parametrize("case", FULLY_CONNECTED)
-def test_fully_connected_layers_see_the_map_as_their_source_laid_it_flat(case):
+def test_fully_connected_layers_see_the_map_flattened_as_in_their_source(case):
     arrays, name, numbers, matrix, axes = FULLY_CONNECTED[case]
     format = case.split()[0]
-    assert recognise(arrays, "vgg") == format
+    assert find_format(arrays, "vgg") == format
     values = translate(arrays, format, "vgg").values
     x = rand(7, 7, LAST)
     theirs, ours = np.einsum(f"hwc->{axes}", x).reshape(-1), x.reshape(-1)
@@ -192,7 +192,7 @@ def test_torch_agrees_on_convolution_flattening_and_linear_layer():
     np.testing.assert_allclose(ours, theirs[0], rtol=1e-3, atol=1e-3)
 
 
-FIRST_LAYER = {  # arrays; the first kernel there and here; whether it sees BGR; mean in that order
+FIRST_LAYER = {  # arrays; first kernel there and here; whether it sees BGR; mean in the same order
     "vggface2": (OF_FACES, "conv1.weight", "conv1", True, VGGFACE2_BGR),
     "vggface": (published.vggface(), "conv1_1.weight", "conv1_1", False, VGGFACE_RGB),
     "vggface_caffe": (CAFFE, "conv1_1_W", "conv1_1", True, VGGFACE_RGB[::-1]),
@@ -223,7 +223,7 @@ def test_the_average_image_of_matconvnet_becomes_the_input_mean(shape):
     assert weights.origin[MEAN] == "averageImage"
 
 
-def test_a_backbone_with_an_lstm_under_prefixes_comes_in_whole():
+def test_a_backbone_and_an_lstm_under_prefixes_are_both_translated():
     alone = translate(SMALL, "torchvision", "alone").values
     joined = {f"model.backbone.{name}": array for name, array in SMALL.items()}
     joined |= torch_rnn(4, prefix="model.lstm.") | {"model.head.weight": rand(2, 5)}
@@ -242,9 +242,9 @@ def test_a_backbone_with_an_lstm_under_prefixes_comes_in_whole():
 @pytest.mark.parametrize(
     ("arrays", "format", "message"),
     [
-        (SMALL, "resnet", "'resnet' is unknown; legal: auto, torchvision, timm, huggingface"),
-        (SMALL, "huggingface", r"are not huggingface's \(conv1.weight, bn1.weight, .*torch_rnn"),
-        (published.torchvision_vgg(), "vggface", r"are not vggface's \(features.0.weight"),
+        (SMALL, "resnet", "'resnet' is unknown; legal: auto, torchvision"),
+        (SMALL, "huggingface", r"format huggingface \(conv1.weight, .*torch_rnn"),
+        (published.torchvision_vgg(), "vggface", r"of the format vggface \(features.0.weight"),
         (SMALL | {"neck.weight": rand(2)}, "torchvision", r"1 of its names .*\(neck.weight\)"),
         (SMALL | {"conv1.weight": rand(WIDTH, 3, 1, 7, 7)}, "torchvision", r"\[out, in, side"),
         (SMALL, "kinetics", r"'conv1.weight' has shape \(4, 3, 7, 7\), expected \[out, in, fr"),
@@ -253,7 +253,7 @@ def test_a_backbone_with_an_lstm_under_prefixes_comes_in_whole():
         ({"fc.weight": rand(2, 2)}, "torchvision", "holds no weights of a network"),
     ],
 )  # fmt: skip
-def test_what_fits_no_table_is_refused_by_name_and_shape(arrays, format, message):
+def test_arrays_that_fit_no_table_are_refused_by_name_and_shape(arrays, format, message):
     with pytest.raises(InputError, match=message) as refusal:
         translate(arrays, format, "weights.pth")
     assert "\n" not in str(refusal.value)
@@ -263,7 +263,7 @@ def test_a_pattern_of_leave_out_must_match_a_whole_name():
     arrays = SMALL | {"neck.weight": rand(2)}
     with pytest.raises(InputError, match=re.escape("(neck.weight)")):
         translate(arrays, "torchvision", "weights.pth", leave_out=("neck",))
-    with pytest.raises(InputError, match=r"leave_out='\('"):
+    with pytest.raises(InputError, match=r"leave_out: '\('"):
         translate(arrays, "torchvision", "weights.pth", leave_out=("(",))
 
 
@@ -275,28 +275,29 @@ def without(arrays, part):
     ("arrays", "message"),
     [
         (without(SMALL, "fc."), "could be torchvision or timm or vggface2, whose"),
-        (SMALL | {"fc.weight": rand(7, 32)}, r"\(conv1.weight, bn1.weight, .*name the format"),
+        (SMALL | {"fc.weight": rand(7, 32)}, r"\(conv1.weight, bn1.weight, .*init.format"),
         (
             published.vggface() | {"fc8.weight": rand(7, HIDDEN)},
             "could be vggface or vggface_caffe",
         ),
-        ({"a": rand(1), "b": rand(2)}, r"no known source has such names \(a, b\); legal: torchv"),
+        ({"a": rand(1), "b": rand(2)}, r"such names \(a, b\); legal: torchv"),
     ],
 )
-def test_weights_of_unknown_or_doubtful_origin_are_not_guessed(arrays, message):
+def test_an_unknown_or_ambiguous_format_is_not_guessed(arrays, message):
     with pytest.raises(InputError, match=f"weights.pth: .*{message}"):
-        recognise(arrays, "weights.pth")
+        find_format(arrays, "weights.pth")
 
 
-def test_the_format_is_told_by_names_under_a_prefix_and_by_the_number_of_classes():
-    assert recognise(SMALL, "") == "torchvision"
-    assert recognise({f"net.{name}": array for name, array in SMALL.items()}, "") == "torchvision"
-    assert recognise(SMALL | torch_rnn(4, prefix="lstm."), "") == "torchvision"
-    assert recognise(OF_FACES, "") == "vggface2"
+def test_the_format_is_found_by_names_under_a_prefix_and_by_the_number_of_classes():
+    assert find_format(SMALL, "") == "torchvision"
+    assert find_format({f"net.{name}": array for name, array in SMALL.items()}, "") == "torchvision"
+    assert find_format(SMALL | torch_rnn(4, prefix="lstm."), "") == "torchvision"
+    assert find_format(OF_FACES, "") == "vggface2"
     assert (
-        recognise(resnet(published.huggingface, "resnet18", "classifier.1")[0], "") == "huggingface"
+        find_format(resnet(published.huggingface, "resnet18", "classifier.1")[0], "")
+        == "huggingface"
     )
-    assert recognise(without(published.vggface(), "fc8"), "") == "vggface"
+    assert find_format(without(published.vggface(), "fc8"), "") == "vggface"
 
 
 TIMM = {"architecture": "resnet18", "pretrained_cfg": {
@@ -304,7 +305,7 @@ TIMM = {"architecture": "resnet18", "pretrained_cfg": {
 
 
 def saved(folder, arrays, **configs):
-    """The path of a .safetensors file with those arrays, and configs as JSON beside it."""
+    """Write a .safetensors file with those arrays, and configs as JSON beside it."""
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     safetensors.numpy.save_file(arrays, folder / "model.safetensors")
     for name, config in configs.items():
@@ -313,7 +314,7 @@ def saved(folder, arrays, **configs):
 
 
 @pytest.mark.parametrize("config", [TIMM, {"architecture": "resnet18"} | TIMM["pretrained_cfg"]])
-def test_the_input_that_timms_config_states_wins(tmp_path, config):
+def test_the_input_stated_by_timms_config_wins(tmp_path, config):
     path = saved(tmp_path, SMALL, config=config)
     weights = load(path)
     assert weights.source == f"{path}, read as timm"
@@ -325,7 +326,7 @@ def test_the_input_that_timms_config_states_wins(tmp_path, config):
     np.testing.assert_allclose(by_name.values[MEAN], IMAGENET[0])
 
 
-def test_the_input_that_transformers_preprocessor_states_wins(tmp_path):
+def test_the_input_stated_by_transformers_preprocessor_wins(tmp_path):
     arrays = resnet(published.huggingface, "resnet18", "classifier.1")[0]
     stated = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.2, 0.1],
               "size": {"shortest_edge": 192}}  # fmt: skip
@@ -337,7 +338,7 @@ def test_the_input_that_transformers_preprocessor_states_wins(tmp_path):
     assert weights.origin[MEAN] == "preprocessor_config.json: image_mean"
 
 
-def test_without_a_config_the_formats_own_input_stands(tmp_path):
+def test_without_a_config_the_input_of_the_format_counts(tmp_path):
     path = saved(tmp_path, SMALL)
     weights = load(path)
     assert weights.source == f"{path}, read as torchvision"
@@ -357,5 +358,5 @@ def test_a_config_with_an_impossible_input_is_refused(tmp_path, config, message)
     with pytest.raises(InputError, match=f"config.json: {message}"):
         load(saved(tmp_path, SMALL, config=config))
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match=r"config\.json: not readable as JSON"):
+    with pytest.raises(InputError, match=r"config\.json: line 1: not valid JSON"):
         load(tmp_path / "model.safetensors")

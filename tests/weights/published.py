@@ -1,4 +1,4 @@
-"""Random weights under published names, of small width, written down by loops over the layers."""
+"""Make random weights of small width under published names, by loops over the layers."""
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def slow_r50(stage, block, part):
 
 
 def resnet(naming, kind, classifier="fc", classes=1000, taps=None):
-    """The arrays of a ResNet, and of each but counters and classifier our path."""
+    """Return the arrays of a ResNet, and our path of each except counters and classifier."""
     sizes, convs = RESNETS[kind]
     arrays, places, fed = {}, {}, WIDTH
 
@@ -91,13 +91,13 @@ def resnet(naming, kind, classifier="fc", classes=1000, taps=None):
 
 
 def i3d_taps(stage, block, number):
-    """Frames that the kernels of I3D-ResNet-50 see (Wang et al., 2018): 5, then 3 at some 1x1."""
+    """Return how many frames a kernel of I3D-ResNet-50 sees (Wang et al., 2018): 5, then 3 or 1."""
     if stage == 0:
         return 5
     return 3 if number == 1 and (stage == 1 or block % 2 == (stage == 4)) else 1
 
 
-VGG_INDICES = {  # with batch norm or without -> where the convolutions stand in `features`
+VGG_INDICES = {  # batch norm -> indices of the convolutions in `features`
     False: (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
     True: (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40),
 }
@@ -105,7 +105,7 @@ LAST, HIDDEN = WIDTH * 8, 6  # channels of the last map; units of the fully conn
 
 
 def vgg_layers():
-    """Of each convolution its stage and number as VGG-Face writes them, inputs and outputs."""
+    """Yield stage and number of each convolution as VGG-Face writes them, inputs and outputs."""
     fed = 3
     for stage, (size, times) in enumerate([(2, 1), (2, 2), (3, 4), (3, 8), (3, 8)], 1):
         for number in range(1, size + 1):
@@ -125,7 +125,7 @@ def torchvision_vgg(batch_norm=False):
 
 
 def vggface(hwio=False, weight=".weight", bias=".bias"):
-    """VGG-Face as in vgg_face_dag.pth, or with its kernels as MatConvNet stores them."""
+    """Return VGG-Face as in vgg_face_dag.pth, or with its kernels as MatConvNet stores them."""
     arrays = {}
     for place, fed, width in vgg_layers():
         kernel = rand(width, fed, 3, 3)
@@ -139,7 +139,7 @@ def vggface(hwio=False, weight=".weight", bias=".bias"):
 
 
 def senet50():
-    """VGGFace2's: a ResNet-50 whose blocks end in two 1x1 convolutions, conv4 and conv5."""
+    """Return VGGFace2's SE-ResNet-50: its blocks end in two 1x1 convolutions, conv4 and conv5."""
     arrays, _ = resnet(torchvision, "resnet50", classes=8631)
     for stage, size in enumerate((3, 4, 6, 3), 1):
         out, waist = WIDTH * 2 ** (stage + 1), WIDTH * 2 ** (stage + 1) // 16
@@ -152,7 +152,7 @@ def senet50():
 
 
 def timm_vgg():
-    """torchvision's, but for the fully connected layers, which are convolutions."""
+    """Return torchvision's VGG with its fully connected layers as convolutions."""
     arrays, renamed = torchvision_vgg(), ("pre_logits.fc1", "pre_logits.fc2", "head.fc")
     for old, new in zip(("classifier.0", "classifier.3", "classifier.6"), renamed, strict=True):
         arrays |= {f"{new}.{role}": arrays.pop(f"{old}.{role}") for role in ("weight", "bias")}
@@ -162,7 +162,7 @@ def timm_vgg():
 
 
 def caffe_tensorflow():
-    """As ethereon/caffe-tensorflow writes it: [in, out], the map laid flat channels innermost."""
+    """Return VGG-Face as ethereon/caffe-tensorflow writes it: [in, out], the map as HWC."""
     arrays = vggface(hwio=True, weight="/weights", bias="/biases")
     return {
         n: a.reshape(-1, a.shape[-1]) if "fc" in n and "w" in n else a for n, a in arrays.items()
@@ -176,7 +176,7 @@ def torch_rnn(gates, units=5, features=3, prefix=""):
 
 
 def keras_rnn(kind, features, units):
-    """Kernel, recurrent kernel and bias of one layer."""
+    """Return kernel, recurrent kernel and bias of one layer."""
     columns = {"lstm": 4, "gru": 3}[kind] * units
     biases = {"lstm": (), "gru": (2,)}[kind]
     return [rand(features, columns), rand(units, columns), rand(*biases, columns)]

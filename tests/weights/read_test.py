@@ -1,4 +1,4 @@
-"""Weight files: what others wrote comes back exactly; what is foreign or damaged is one line."""
+"""Weight files: arrays come back exactly; a foreign or damaged file gives a one-line error."""
 
 import contextlib
 import io
@@ -14,9 +14,8 @@ import pytest
 import safetensors.numpy
 import scipy.io
 
-from tests.weights import opcodes
+from tests.weights import torch_pickles
 from va_jax.types import InputError
-from va_jax.weights import matlab
 from va_jax.weights.read import read
 
 rng = np.random.default_rng(0)
@@ -34,14 +33,13 @@ ARRAYS = {
 
 
 def refusal(path: pathlib.Path) -> str:
-    """The line with which a file is refused, without the path it must start with."""
+    """Return the message with which a file is refused, without the path it must start with."""
     with pytest.raises(InputError) as caught:
         read(path)
     line = str(caught.value)
     assert line.startswith(str(path))
     assert line.isprintable()
     assert len(line) < 600
-    assert not isinstance(caught.value.__cause__, MemoryError)
     return line.removeprefix(str(path))
 
 
@@ -77,16 +75,30 @@ def test_floats_become_float32_and_all_take_this_machines_byte_order(tmp_path, p
     assert all(array.dtype.isnative for array in found.values())
 
 
-def test_pickles_of_python_2_come_back(tmp_path):
-    arrays = {"conv1/7x7_s2": rng.normal(size=(7, 7, 3, 8)).astype(np.float32), "n": np.arange(3)}
-    binary, lines = opcodes.python2(arrays), opcodes.python2_text("w", KERNEL)
-    assert_equal(pickle.loads(binary, encoding="latin1"), arrays)  # Python takes it for such
-    assert_equal(read(written(tmp_path / "w.pkl", binary)), arrays)
-    assert_equal(pickle.loads(lines, encoding="latin1"), {"w": KERNEL})
-    assert_equal(read(written(tmp_path / "w.pkl", lines)), {"w": KERNEL})
+SIX = np.arange(6, dtype=np.float32)
+PYTHON_2_BINARY = (  # {"conv1/7x7_s2": SIX.reshape(2, 3)} in protocol 2: byte strings throughout
+    b"\x80\x02}(U\x0cconv1/7x7_s2cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
+    b"K\x00\x85U\x01btR(K\x01(I2\nI3\ntcnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNN"
+    b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x18" + SIX.tobytes() + b"tbu."
+)
+PYTHON_2_TEXT = (  # {"w": SIX.reshape(2, 3)} in protocol 0, in lines of text
+    b"(dp1\nS'w'\np2\ncnumpy.core.multiarray\n_reconstruct\np3\n(cnumpy\nndarray\np4\n(I0\ntp5\n"
+    b"S'b'\np6\ntp7\nRp8\n(I1\n(I2\nI3\ntp9\ncnumpy\ndtype\np10\n(S'f4'\np11\nI0\nI1\ntp12\nRp13\n"
+    b"(I3\nS'<'\np14\nNNNI-1\nI-1\nI0\ntp15\nbI00\n"
+    b"S" + repr(SIX.tobytes())[1:].encode() + b"\np16\ntp17\nbs."
+)
 
 
-def test_nested_dicts_are_joined_and_what_is_no_array_has_no_name(tmp_path):
+@pytest.mark.parametrize(
+    ("key", "content"), [("conv1/7x7_s2", PYTHON_2_BINARY), ("w", PYTHON_2_TEXT)]
+)
+def test_pickles_of_python_2_come_back(tmp_path, key, content):
+    expected = {key: SIX.reshape(2, 3)}
+    assert_equal(pickle.loads(content, encoding="latin1"), expected)  # Python reads the same
+    assert_equal(read(written(tmp_path / "w.pkl", content)), expected)
+
+
+def test_keys_of_nested_dicts_are_joined_and_values_that_are_not_arrays_are_left_out(tmp_path):
     inner = {"conv": {"kernel": KERNEL, 3: BIAS}, "note": "x", "rate": 0.1, "best": np.float64(2)}
     content = pickle.dumps({"net": inner, "history": [BIAS, None]})
     found = read(written(tmp_path / "w.pkl", content))
@@ -94,18 +106,18 @@ def test_nested_dicts_are_joined_and_what_is_no_array_has_no_name(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model_state", "model"])
-def test_a_checkpoint_is_reduced_to_its_weights_and_data_parallel_leaves_no_trace(tmp_path, key):
+def test_a_checkpoint_is_reduced_to_its_weights_without_the_prefix_of_data_parallel(tmp_path, key):
     content = {"epoch": 3, key: {"module.a": KERNEL, "module.b": BIAS}, "optimizer": {"m": BIAS}}
     found = read(written(tmp_path / "w.pkl", pickle.dumps(content)))
     assert_equal(found, {"a": KERNEL, "b": BIAS})
 
 
-def test_a_module_that_is_called_module_keeps_its_name(tmp_path):
+def test_the_prefix_module_stays_unless_every_name_has_it(tmp_path):
     np.savez(tmp_path / "w.npz", **{"module.a": KERNEL, "head": BIAS})
     assert list(read(tmp_path / "w.npz")) == ["module.a", "head"]
 
 
-def test_two_arrays_of_one_name_are_refused(tmp_path):
+def test_two_arrays_with_the_same_name_are_refused(tmp_path):
     content = pickle.dumps({"a": {"b": KERNEL}, "a.b": BIAS})
     assert "two arrays named 'a.b'" in refusal(written(tmp_path / "w.pkl", content))
 
@@ -161,9 +173,9 @@ def test_tensors_of_every_kind_come_back(torch, saved):
 def test_a_training_checkpoint_gives_its_state_dict(torch, saved):
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
     net(torch.ones(2, 3))
-    optimiser = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"betas": (0.9, 1)}]}
+    optimizer = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"betas": (0.9, 1)}]}
     weights = torch.nn.DataParallel(net).state_dict()
-    path = saved({"epoch": 3, "optimizer": optimiser, "state_dict": weights, "b": np.float64(0.5)})
+    path = saved({"epoch": 3, "optimizer": optimizer, "state_dict": weights, "b": np.float64(0.5)})
     found = read(path)
     assert_equal(found, {name: value.numpy() for name, value in net.state_dict().items()})
     assert found["1.num_batches_tracked"] == 1
@@ -175,14 +187,16 @@ def test_torch_files_of_every_protocol_come_back(torch, saved, protocol):
     assert_equal(read(saved(content, pickle_protocol=protocol)), {"a": KERNEL})
 
 
-SIX = np.arange(6, dtype=np.float32)
-TENSOR = opcodes.table(w=opcodes.tensor(opcodes.storage()))
+TENSOR = torch_pickles.table(w=torch_pickles.tensor(torch_pickles.storage()))
 
 
-def test_both_forms_of_torch_are_read_where_there_is_no_torch(tmp_path):
+def test_both_forms_of_torch_files_are_read_without_torch(tmp_path):
     records = {"data/0": SIX.tobytes()}
-    old = opcodes.torch_legacy(TENSOR, ["0"], struct.pack("<q", 6) + SIX.tobytes())
-    paths = opcodes.torch_zip(tmp_path / "zip", TENSOR, records), written(tmp_path / "old", old)
+    old = torch_pickles.torch_legacy(TENSOR, ["0"], struct.pack("<q", 6) + SIX.tobytes())
+    paths = (
+        torch_pickles.torch_zip(tmp_path / "zip", TENSOR, records),
+        written(tmp_path / "old", old),
+    )
     for path in paths:
         assert_equal(read(path), {"w": SIX.reshape(2, 3)})
 
@@ -197,10 +211,10 @@ def test_both_forms_of_torch_are_read_where_there_is_no_torch(tmp_path):
         ("ByteStorage", SIX.astype("u1")),
     ],
 )
-def test_a_storage_of_the_other_byte_order_is_turned(tmp_path, kind, stored):
-    held = opcodes.table(w=opcodes.tensor(opcodes.storage(kind=kind)))
+def test_a_big_endian_storage_is_read(tmp_path, kind, stored):
+    held = torch_pickles.table(w=torch_pickles.tensor(torch_pickles.storage(kind=kind)))
     records = {"data/0": stored.tobytes(), "byteorder": b"big"}
-    found = read(opcodes.torch_zip(tmp_path / "w.pth", held, records))["w"]
+    found = read(torch_pickles.torch_zip(tmp_path / "w.pth", held, records))["w"]
     np.testing.assert_array_equal(found, SIX.reshape(2, 3))
 
 
@@ -217,7 +231,7 @@ def safetensors_file(path: pathlib.Path, **arrays: tuple[str, np.ndarray]) -> pa
     return written(path, struct.pack("<Q", len(head)) + head + content)
 
 
-def test_safetensors_come_back_bfloat16_too(tmp_path):
+def test_safetensors_come_back_including_bfloat16(tmp_path):
     bits = (SIX.view(np.uint32) >> 16).astype(np.uint16)
     stored = {
         "double": ("F64", KERNEL.astype(np.float64)),
@@ -235,7 +249,7 @@ def test_safetensors_come_back_bfloat16_too(tmp_path):
     assert_equal(read(tmp_path / "w.safetensors"), {"w": KERNEL})
 
 
-def test_safetensors_of_types_that_numpy_has_not_are_refused(tmp_path):
+def test_safetensors_of_a_type_unknown_to_numpy_are_refused(tmp_path):
     path = safetensors_file(tmp_path / "w.safetensors", w=("F8_E4M3", np.zeros(4, np.uint8)))
     assert "'w' holds F8_E4M3" in refusal(path)
 
@@ -248,7 +262,7 @@ def test_npz_comes_back(tmp_path, save):
 
 @pytest.mark.parametrize(
     ("array", "reason"),
-    [(["x"], "holds <U1"), ([1j], "holds <c16"), ([None], "holds objects")],
+    [(["x"], "holds <U1"), ([1j], "holds <c16"), ([None], "Object arrays")],
 )
 def test_npz_of_other_things_than_numbers_is_refused(tmp_path, array, reason):
     np.savez(tmp_path / "w.npz", good=KERNEL, odd=np.array(array))
@@ -256,13 +270,13 @@ def test_npz_of_other_things_than_numbers_is_refused(tmp_path, array, reason):
 
 
 @pytest.mark.parametrize("shape", [(7,), (10**12,), (2**40, 2**40), (-2, -3)])
-def test_an_npz_header_that_claims_more_than_there_is_is_refused(tmp_path, shape):
+def test_an_npz_array_that_claims_more_than_it_stores_is_refused(tmp_path, shape):
     file = io.BytesIO()
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
         archive.writestr("w.npy", file.getvalue() + bytes(24))
-    assert "cut off or broken" in refusal(tmp_path / "w.npz")
+    assert "cut off or damaged" in refusal(tmp_path / "w.npz")
 
 
 def cell(*items: object) -> np.ndarray:
@@ -303,44 +317,13 @@ NET_ARRAYS = {
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("net", [NEW_NET, OLD_NET], ids=["new", "old"])
-def test_a_net_of_matconvnet_comes_back(tmp_path, net, nested, compress):
+def test_a_matconvnet_net_comes_back(tmp_path, net, nested, compress):
     path = tmp_path / "w.mat"
     scipy.io.savemat(path, {"net": net} if nested else net, do_compression=compress)
     assert_equal(read(path), NET_ARRAYS)
 
 
-def assert_as_scipy(ours: object, theirs: np.ndarray) -> None:
-    """Compare a variable, all through, with what scipy reads; None stands for the unread."""
-    if isinstance(ours, str):
-        assert ours == "".join("".join(column) for column in zip(*theirs.flat, strict=True))
-    elif isinstance(ours, np.ndarray):
-        assert ours.dtype == theirs.dtype.newbyteorder("=")
-        np.testing.assert_array_equal(ours, theirs)
-    elif isinstance(ours, dict):
-        for name, value in ours.items():
-            assert_as_scipy(value, theirs[name].item())
-    elif isinstance(ours, list):
-        for value, other in zip(ours, theirs.ravel(order="F"), strict=True):
-            if isinstance(other, np.void):  # of an array of structs
-                other = np.array([other], theirs.dtype)
-            assert_as_scipy(value, other)
-
-
-@pytest.mark.filterwarnings("ignore:Casting complex values")  # scipy; we read none
-def test_files_that_matlab_wrote_are_read_as_scipy_reads_them():
-    folder = pathlib.Path(scipy.io.__file__).parent / "matlab" / "tests" / "data"
-    named = [*folder.glob("test[cdmu]*_[67].*_*.mat"), *folder.glob("testst*_[67].*_*.mat")]
-    paths = [path for path in named if path.read_bytes().startswith(b"MATLAB 5.0")]
-    if not paths:
-        pytest.skip("scipy is installed without its tests")
-    for path in paths:
-        theirs = scipy.io.loadmat(path, mat_dtype=True)
-        for name, value in matlab.read_variables(path.read_bytes()).items():
-            if "bool" not in name:  # which are numbers to us
-                assert_as_scipy(value, theirs.get(name))
-
-
-def test_a_matlab_file_that_is_no_net_is_refused(tmp_path):
+def test_a_matlab_file_without_a_net_is_refused(tmp_path):
     scipy.io.savemat(tmp_path / "w.mat", {"x": KERNEL})
     assert "no cell array 'layers'" in refusal(tmp_path / "w.mat")
 
@@ -348,13 +331,13 @@ def test_a_matlab_file_that_is_no_net_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("size", "claim"), [((3, 3, 2, 4), (10**4, 10**4, 10**4, 1)), ((1, 4), (10**6, 10**6))]
 )
-def test_a_matlab_array_that_claims_more_than_there_is_is_refused(tmp_path, size, claim):
+def test_a_matlab_array_that_claims_more_than_it_stores_is_refused(tmp_path, size, claim):
     scipy.io.savemat(tmp_path / "w.mat", OLD_NET)
     content = (tmp_path / "w.mat").read_bytes()
     size, claim = (struct.pack(f"<{len(dims)}i", *dims) for dims in (size, claim))
     assert size in content
     path = written(tmp_path / "w.mat", content.replace(size, claim, 1))
-    assert "fetch it again" in refusal(path)
+    assert "damaged" in refusal(path)
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +356,7 @@ def test_keras_weights_come_back_by_their_paths(tmp_path, h5py):
     assert_equal(read(tmp_path / "w.h5"), expected)
 
 
-def test_without_h5py_the_line_says_how_to_install_it(tmp_path, monkeypatch):
+def test_without_h5py_the_message_names_the_command_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     path = written(tmp_path / "w.h5", b"\x89HDF\r\n\x1a\n" + bytes(100))
     assert "pip install h5py" in refusal(path)
@@ -383,22 +366,22 @@ def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path, h5py
     with h5py.File(tmp_path / "outside.h5", "w") as file:
         secret = written(tmp_path / "secret", bytes(24))
         file.create_dataset("w", (6,), "f4", external=[(str(secret), 0, 24)])
-    assert "lies in another file" in refusal(tmp_path / "outside.h5")
+    assert "'w' lie in another file" in refusal(tmp_path / "outside.h5")
     with h5py.File(tmp_path / "virtual.h5", "w") as file:
         layout = h5py.VirtualLayout((6,), "f4")
         layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "w", (6,))
         file.create_virtual_dataset("w", layout)
-    assert "lies in another file" in refusal(tmp_path / "virtual.h5")
+    assert "'w' lie in another file" in refusal(tmp_path / "virtual.h5")
     with h5py.File(tmp_path / "huge.h5", "w") as file:
         file.create_dataset("w", (10**12,), "f4", chunks=(1000,))[:10] = 1
     assert "claims more values than it stores" in refusal(tmp_path / "huge.h5")
 
 
-# What is none of these.
+# Other files.
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "kind"),
     [
         ("w.npy", b"\x93NUMPY\1\0", "a single numpy array"),
         ("w.mat", b"MATLAB 7.3 MAT-file" + bytes(500), "save it with '-v7'"),
@@ -408,16 +391,16 @@ def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path, h5py
         ("w.ckpt.data-00000-of-00001", b"\0\0\x01\x01", "a TensorFlow checkpoint"),
         ("w.pth", b"<!DOCTYPE html>", "a web page"),
         ("w.pth", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        ("w.bin", b"who knows", "no weight file known here"),
+        ("w.bin", b"who knows", "not a weight file of a known type"),
     ],
 )
-def test_a_foreign_file_is_told_what_it_is(tmp_path, name, content, told):
+def test_a_foreign_file_is_refused_with_its_kind(tmp_path, name, content, kind):
     line = refusal(written(tmp_path / name, content))
-    assert told in line
+    assert kind in line
     assert "legal are .safetensors, .npz, torch .pth" in line
 
 
-def test_a_keras_archive_is_told_what_to_do(tmp_path):
+def test_a_keras_archive_is_refused_with_a_remedy(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
         archive.writestr("config.json", "{}")
         archive.writestr("model.weights.h5", b"")
@@ -440,8 +423,8 @@ def test_the_extension_does_not_matter(tmp_path):
 
 def write_sample(path: pathlib.Path, kind: str) -> None:
     arrays = {"a": KERNEL, "b": np.arange(5), "half": BIAS.astype(np.float16)}
-    held = {"v": opcodes.storage(), "w": opcodes.storage(key="1", kind="LongStorage")}
-    tensors = opcodes.table(**{name: opcodes.tensor(held[name]) for name in held})
+    held = {"v": torch_pickles.storage(), "w": torch_pickles.storage(key="1", kind="LongStorage")}
+    tensors = torch_pickles.table(**{name: torch_pickles.tensor(held[name]) for name in held})
     match kind.split():
         case ["npz"]:
             np.savez(path.with_suffix(".npz"), **arrays)
@@ -449,16 +432,16 @@ def write_sample(path: pathlib.Path, kind: str) -> None:
         case ["safetensors"]:
             safetensors.numpy.save_file(arrays, path)
         case ["python2"]:
-            path.write_bytes(opcodes.python2(arrays))
+            path.write_bytes(PYTHON_2_BINARY)
         case ["pickle", protocol]:
             path.write_bytes(pickle.dumps({"state_dict": arrays, "epoch": 3}, int(protocol)))
         case ["torch", "zip"]:
             records = {"data/0": SIX.tobytes(), "data/1": bytes(48), "byteorder": b"little"}
-            opcodes.torch_zip(path, tensors, records)
+            torch_pickles.torch_zip(path, tensors, records)
         case ["torch", "legacy"]:
             length = struct.pack("<q", 6)
             content = length + SIX.tobytes() + length + bytes(48)
-            path.write_bytes(opcodes.torch_legacy(tensors, ["0", "1"], content))
+            path.write_bytes(torch_pickles.torch_legacy(tensors, ["0", "1"], content))
         case ["matlab", how]:
             with path.open("wb") as file:
                 scipy.io.savemat(file, {"net": NEW_NET}, do_compression=how == "compressed")
@@ -481,7 +464,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path, kind):
         refusal(written(tmp_path / "cut", content[:length]))
 
 
-@pytest.mark.parametrize("kind", KINDS)  # the HDF5 library promises nothing of the kind
+@pytest.mark.parametrize("kind", KINDS)  # the HDF5 library does not promise it
 def test_a_file_with_wrong_bytes_is_read_or_refused(tmp_path, kind):
     write_sample(tmp_path / "whole", kind)
     content = (tmp_path / "whole").read_bytes()
@@ -508,4 +491,4 @@ def test_a_zip_that_lies_about_its_sizes_is_refused(tmp_path):
     content = bytearray((tmp_path / "w").read_bytes())
     at = content.index(b"PK\1\2", content.index(b"PK\1\2") + 1)  # data/0 in the directory
     content[at + 20 : at + 28] = struct.pack("<2I", 2**32 - 2, 2**32 - 2)
-    assert "cut off or broken" in refusal(written(tmp_path / "w", bytes(content)))
+    assert "cut off or damaged" in refusal(written(tmp_path / "w", bytes(content)))

@@ -1,4 +1,4 @@
-"""torch's and Keras' recurrent layers in our stack compute what they compute at home."""
+"""Our stack computes the same as torch and Keras with their recurrent layers."""
 
 import flax.traverse_util
 import jax
@@ -10,11 +10,11 @@ from tests.weights.published import keras_rnn, rand, torch_rnn
 from va_jax.models.recurrent import RecurrentStack
 from va_jax.types import InputError
 from va_jax.weights.load import translate
-from va_jax.weights.recognition import recognise
+from va_jax.weights.match import find_format
 
 
 def run_stack(weights, kind, x, layers, bidirectional=False):
-    """What our recurrent stack makes of [batch, time, features] with those weights."""
+    """Return the output of our recurrent stack with those weights for [batch, time, features]."""
     units = len(weights.values["params/recurrent/layer_0/recurrent_kernel"])
     stack = RecurrentStack(kind, layers, units, bidirectional=bidirectional)
     variables = flax.traverse_util.unflatten_dict(weights.values, sep="/")
@@ -25,14 +25,14 @@ def run_stack(weights, kind, x, layers, bidirectional=False):
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
-def test_our_stack_computes_with_torchs_layers_what_torch_does(kind, bidirectional):
+def test_our_stack_with_torchs_layers_agrees_with_torch(kind, bidirectional):
     torch = pytest.importorskip("torch")
     module = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind]
     net = module(3, 5, num_layers=2, batch_first=True, bidirectional=bidirectional).double()
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter)
     arrays = {f"rnn.{name}": value.numpy() for name, value in net.state_dict().items()}
-    assert recognise(arrays, "rnn.pth") == "torch_rnn"
+    assert find_format(arrays, "rnn.pth") == "torch_rnn"
     weights = translate(arrays, "torch_rnn", "rnn.pth")
     x = rand(2, 7, 3)
     theirs = net(torch.from_numpy(x).double())[0].detach().numpy()
@@ -82,7 +82,7 @@ KERAS_NAMES = {  # a layer's path -> its three arrays
 
 @pytest.mark.parametrize("names", KERAS_NAMES)
 @pytest.mark.parametrize("kind", KERAS)
-def test_our_stack_computes_with_keras_layers_what_keras_documents(kind, names):
+def test_our_stack_with_keras_layers_agrees_with_the_documentation_of_keras(kind, names):
     first, second = keras_rnn(kind, 3, 5), keras_rnn(kind, 5, 5)
     layers = {f"{kind}_10": second, f"{kind}_9": first}
     arrays = {
@@ -90,7 +90,7 @@ def test_our_stack_computes_with_keras_layers_what_keras_documents(kind, names):
         for layer, of_layer in layers.items()
         for name, array in zip(KERAS_NAMES[names](layer), of_layer, strict=True)
     }
-    assert recognise(arrays, "model.h5") == "keras_rnn"
+    assert find_format(arrays, "model.h5") == "keras_rnn"
     x = rand(2, 7, 3)
     theirs = [KERAS[kind](KERAS[kind](track, *first), *second) for track in x]
     weights = translate(arrays, "keras_rnn", "model.h5")
@@ -117,20 +117,20 @@ def test_keras_backward_layer_is_the_reverse_half():
     [
         (torch_rnn(1), "torch_rnn", "four or a GRU's three gates .*'weight_hh_l0' \\(5, 5\\)"),
         (torch_rnn(4, prefix="a.") | torch_rnn(4, prefix="b."), "torch_rnn",
-         "'a.weight_ih_l0' and 'b.weight_ih_l0' are both layer 0"),
+         "'a.weight_ih_l0' and 'b.weight_ih_l0' are both of layer 0"),
         (torch_rnn(4) | {"weight_hr_l0": rand(5, 2)}, "torch_rnn", r"\(weight_hr_l0\)"),
         (torch_rnn(4) | {"bias_hh_l0": rand(15)}, "torch_rnn", r"expected a bias of \(20,\)"),
         ({n: a for n, a in torch_rnn(3).items() if n != "bias_hh_l0"}, "torch_rnn",
-         "there is no bias_hh"),
+         "bias_hh is missing beside"),
         (torch_rnn(3) | {n[:-1] + "1": a for n, a in torch_rnn(3).items()}, "torch_rnn",
          r"'weight_ih_l1' has shape \(3, 15\) in our layout, expected \(5, 15\)"),
         (dict(zip(ROLES, [*keras_rnn("gru", 3, 5)[:2], rand(15)], strict=True)), "keras_rnn",
-         "reset_after=False, which cannot be represented"),
+         "reset_after=False is not supported"),
         (dict(zip(ROLES, keras_rnn("lstm", 3, 5), strict=True)) | {"dense/vars/0": rand(2)},
          "keras_rnn", r"\(dense/vars/0\)"),
     ],
 )  # fmt: skip
-def test_layers_that_cannot_be_ours_are_refused_by_name_and_shape(arrays, format, message):
+def test_layers_that_do_not_fit_are_refused_by_name_and_shape(arrays, format, message):
     with pytest.raises(InputError, match=f"^rnn.pth: .*{message}") as refusal:
         translate(arrays, format, "rnn.pth")
     assert "\n" not in str(refusal.value)

@@ -1,34 +1,35 @@
-"""Other people's layouts of one array turned into ours: pure functions that know no names.
+"""Turn one array from another layout into ours: pure functions that know no names.
 
-Each returns its array with axes and rows in our order; a ValueError tells the shape it expected.
+Each returns the array with axes and rows in our order, or raises a ValueError with the shape it
+expects.
 """
 
 import numpy as np
 
 
 def vector(array: np.ndarray) -> np.ndarray:
-    """[n] as it is, and from MatConvNet's column or row."""
+    """Return [n], also from MatConvNet's column or row."""
     if array.ndim not in (1, 2) or array.size != max(array.shape):
         raise ValueError("a vector")
     return array.reshape(-1)
 
 
 def conv(array: np.ndarray) -> np.ndarray:
-    """OIHW (torch, Caffe) -> HWIO."""
+    """Return OIHW (torch, Caffe) as HWIO."""
     if array.ndim != 4 or array.shape[2] != array.shape[3]:
         raise ValueError("[out, in, side, side]")
     return array.transpose(2, 3, 1, 0)
 
 
 def conv_in_place(array: np.ndarray) -> np.ndarray:
-    """HWIO (MatConvNet, TensorFlow), which is ours."""
+    """Return HWIO (MatConvNet, TensorFlow), which is our layout."""
     if array.ndim != 4 or array.shape[0] != array.shape[1]:
         raise ValueError("[side, side, in, out]")
     return array
 
 
 def conv_over_time(array: np.ndarray) -> np.ndarray:
-    """OIDHW -> DHWIO, and HWIO where the kernel sees one frame."""
+    """Return OIDHW as DHWIO, or as HWIO where the kernel sees one frame."""
     if array.ndim != 5 or array.shape[3] != array.shape[4]:
         raise ValueError("[out, in, frames, side, side]")
     array = array.transpose(2, 3, 4, 1, 0)
@@ -36,17 +37,16 @@ def conv_over_time(array: np.ndarray) -> np.ndarray:
 
 
 def pointwise(array: np.ndarray) -> np.ndarray:
-    """A 1x1 convolution OIHW -> a dense layer's [in, out]."""
+    """Return a 1x1 convolution OIHW as a dense layer's [in, out]."""
     if array.ndim != 4 or array.shape[2:] != (1, 1):
         raise ValueError("[out, in, 1, 1]")
     return array[:, :, 0, 0].T
 
 
 def dense(array: np.ndarray, side: int = 1) -> np.ndarray:
-    """[out, in], or the same layer as a convolution OIHW, -> [in, out].
+    """Return [out, in], or the same layer as a convolution OIHW, as [in, out].
 
-    The layer sees a map of side x side laid flat: channels first there, so that row and column
-    lie innermost (CHW); channels last with us (HWC).
+    The layer sees a flattened map of side x side: in the order CHW there, HWC with us.
     """
     channels, rest = divmod(array.size, array.shape[0] * side**2)
     if array.ndim not in (2, 4) or rest or (array.ndim == 4 and array.shape[2:] != (side, side)):
@@ -55,14 +55,14 @@ def dense(array: np.ndarray, side: int = 1) -> np.ndarray:
 
 
 def dense_in_place(array: np.ndarray, side: int = 1) -> np.ndarray:
-    """[in, out], in `in` channels innermost, or the same as a convolution HWIO, -> [in, out]."""
+    """Return [in, out], or the same layer as a convolution HWIO, as [in, out]; `in` is HWC."""
     if array.ndim not in (2, 4) or (array.ndim == 4 and array.shape[:2] != (side, side)):
         raise ValueError(f"[{side}, {side}, in, out]")
     return array.reshape(-1, array.shape[-1])
 
 
 def mean_colour(array: np.ndarray) -> np.ndarray:
-    """A mean image or colour, channels last, 0..255 -> its mean colour [3] in [0, 1]."""
+    """Return the mean colour [3] in [0, 1] of an image or colour in 0..255, channels last."""
     if array.size % 3 or (array.size > 3 and array.shape[-1] != 3):
         raise ValueError("[3] or [height, width, 3]")
     return array.reshape(-1, 3).mean(0) / 255

@@ -1,115 +1,143 @@
-"""Somebody's weights file as arrays under our paths, with what became of every array in it."""
+"""Load a weight file of somebody else's network under our paths, with an account of every array."""
 
 import dataclasses
 import pathlib
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from va_jax.io import read_json
 from va_jax.types import InputError
-from va_jax.weights import read, stated_input
-from va_jax.weights.match import place
+from va_jax.weights.match import (
+    LEGAL,
+    Match,
+    find_format,
+    first_five,
+    match_names,
+    possible_formats,
+)
 from va_jax.weights.names import FORMATS
-from va_jax.weights.recognition import LEGAL, first_five, recognise, sources
+from va_jax.weights.read import read
 from va_jax.weights.rnn_names import RECURRENT
 
-FIRST = ("params/backbone/conv1/kernel", "params/backbone/conv1_1/kernel")
+FIRST_KERNELS = {"params/backbone/conv1/kernel", "params/backbone/conv1_1/kernel"}
 """The convolutions that see the image."""
+
+CONFIGS = {
+    "timm": ("config.json", "mean", "std"),
+    "huggingface": ("preprocessor_config.json", "image_mean", "image_std"),
+}
+"""Format -> the file that may lie beside its weights, with its keys for the input."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Somebody's arrays under our paths."""
+    """The arrays of a weight file under our paths."""
 
     values: dict[str, np.ndarray]  # our path -> float32, in our layout
-    origin: dict[str, str]  # our path -> where it came from
-    left_out: dict[str, str]  # name there -> reason
-    source: str  # file or folder, and what it was read as
-    size: int = 0  # px, side of the images the weights were made for; 0 unknown
-    backbones: str = ".*"  # regular expression: names of the backbones that they belong in
+    origin: dict[str, str]  # our path -> name in the file
+    left_out: dict[str, str]  # name in the file -> reason
+    source: str  # file or folder, and the format it was read as
+    size: int = 0  # side of the images that the weights were made for, in px; 0 if unknown
+    backbones: str = ".*"  # regular expression: names of the backbones that the weights fit
 
 
 def load(path: pathlib.Path, format: str = "auto", leave_out: tuple[str, ...] = ()) -> Weights:
-    """The arrays of a weights file; `format` is a source's name, or auto to tell by the names.
+    """Load a weight file.
 
-    Where timm's config.json or transformers' preprocessor_config.json lies beside a file of that
-    format, the input's mean and deviation it states win. `leave_out` and errors as in `translate`.
+    The mean and deviation of the input come from timm's config.json or transformers'
+    preprocessor_config.json where one lies beside the file, otherwise from the format.
+
+    Args:
+        path: a file of any type that `read` accepts.
+        format: the name of a format, or "auto" to find it by names and shapes.
+        leave_out: see `translate`.
+
+    Raises:
+        InputError: the file cannot be read, or as in `translate`.
     """
-    arrays = read.read(path)
-    timm = path.parent / "config.json"
+    arrays = read(path)
     if format == "auto":
-        known_to_timm = "torchvision" in sources(arrays) and stated_input.by_timm(timm)
-        format = "timm" if known_to_timm else recognise(arrays, str(path))
+        # timm shares the names of torchvision's ResNets
+        of_timm = "torchvision" in possible_formats(arrays) and _read_config(path, "timm")
+        format = "timm" if of_timm else find_format(arrays, str(path))
     weights = translate(arrays, format, str(path), leave_out)
-    stated = None
-    if format == "timm":
-        stated = stated_input.by_timm(timm)
-    elif format == "huggingface":
-        stated = stated_input.by_transformers(path.parent / "preprocessor_config.json")
-    if stated is None:
-        return weights
-    return dataclasses.replace(
-        weights,
-        values=weights.values | stated.values,
-        origin=weights.origin | stated.origin,
-        size=stated.size or weights.size,
-    )
+    config = _read_config(path, format)
+    return _with_stated_input(weights, path, format, config) if config else weights
 
 
 def translate(
     arrays: dict[str, np.ndarray], format: str, where: str, leave_out: tuple[str, ...] = ()
 ) -> Weights:
-    """The arrays of the file `where` under our paths, by the tables of `format`.
+    """Put arrays under our paths by the tables of `format`.
 
-    A prefix before the network's names is passed over; a torch LSTM or GRU beside the network comes
-    along. Every other name must be in a table or match one of the regular expressions `leave_out`
-    as a whole: InputError names the first five that do not, or a shape that cannot be.
+    A prefix before the network's names is ignored. A torch LSTM or GRU beside an image network is
+    translated too.
+
+    Args:
+        arrays: name -> array.
+        format: the name of a format.
+        where: the file, for messages.
+        leave_out: regular expressions that match, as a whole, names to leave out.
+
+    Raises:
+        InputError: the format is unknown, a name is in no table (the message lists the first
+            five), or an array has an impossible shape.
     """
     if format not in (*FORMATS, *RECURRENT):
         raise InputError(f"weights format {format!r} is unknown; legal: auto, {LEGAL}")
     left_out = _left_out(arrays, leave_out)
     arrays = {name: array for name, array in arrays.items() if name not in left_out}
-    pattern, convert = RECURRENT[format if format in RECURRENT else "torch_rnn"]
+    pattern, convert = RECURRENT.get(format, RECURRENT["torch_rnn"])
     recurrent = {name: array for name, array in arrays.items() if pattern.fullmatch(name)}
     others = {name: array for name, array in arrays.items() if name not in recurrent}
     if format in RECURRENT:
         _refuse(others, format, where)
-        values, origin = {}, {}
+        match = Match()
     else:
-        placed = place(others, FORMATS[format].tables)
-        _refuse(placed.unknown, format, where)
-        for name, expected in placed.misshapen.items():
-            raise InputError(
-                f"{where}: '{name}' has shape {others[name].shape}, expected {expected}; it is not "
-                "the network that its names tell"
-            )
-        values, origin = placed.values, placed.origin
-        left_out |= placed.left_out
+        match = _match_image_network(others, format, where)
+    values, origin = match.values, match.origin
     if not values and not recurrent:
-        raise InputError(f"{where}: holds no weights of a network for {format}; name its format")
-    if values:
-        _suit_input(values, origin, format)
+        raise InputError(f"{where} holds no weights of a network for {format}; set init.format")
     if recurrent:
         layers, layers_origin = convert(recurrent, where)
         values, origin = values | layers, origin | layers_origin
     values = {path: np.ascontiguousarray(array, np.float32) for path, array in values.items()}
     source = f"{where}, read as {format}"
+    weights = Weights(values, origin, left_out | match.left_out, source)
     if not others:
-        return Weights(values, origin, left_out, source)
+        return weights
     image = FORMATS[format]
-    return Weights(values, origin, left_out, source, image.size, image.backbones)
+    return dataclasses.replace(weights, size=image.size, backbones=image.backbones)
+
+
+def _match_image_network(arrays: dict[str, np.ndarray], format: str, where: str) -> Match:
+    """Match all arrays to our names, and make the network take RGB with its mean and deviation."""
+    match = match_names(arrays, FORMATS[format].tables)
+    _refuse(match.unknown, format, where)
+    for name, expected in match.misshapen.items():
+        raise InputError(
+            f"{where}: '{name}' has shape {arrays[name].shape}, expected {expected}; the file "
+            "holds another network than its names suggest"
+        )
+    if match.values:
+        _suit_input(match.values, match.origin, format)
+    return match
 
 
 def _left_out(names: Iterable[str], leave_out: tuple[str, ...]) -> dict[str, str]:
-    """Names that match one of the patterns, and the reason to give."""
-    reasons = {}
+    """Return the names that match one of the patterns, each with the reason."""
+    reasons: dict[str, str] = {}
     for pattern in leave_out:
         try:
             matching = filter(re.compile(pattern).fullmatch, names)
         except re.error as error:
-            raise InputError(f"leave_out={pattern!r} is no regular expression: {error}") from error
-        reasons |= dict.fromkeys(matching, f"leave_out={pattern!r}")
+            raise InputError(
+                f"init.leave_out: {pattern!r} is not a regular expression ({error}); correct it"
+            ) from error
+        reasons |= dict.fromkeys(matching, f"init.leave_out: {pattern!r}")
     return reasons
 
 
@@ -117,16 +145,17 @@ def _refuse(unknown: Iterable[str], format: str, where: str) -> None:
     names = list(unknown)
     if names:
         raise InputError(
-            f"{where}: {len(names)} of its names are not {format}'s ({first_five(names)}); name "
-            f"another format ({LEGAL}), or in leave_out what is not needed"
+            f"{where}: {len(names)} of its names are not of the format {format} "
+            f"({first_five(names)}); set init.format ({LEGAL}), or add names that are not needed "
+            "to init.leave_out"
         )
 
 
 def _suit_input(values: dict[str, np.ndarray], origin: dict[str, str], format: str) -> None:
-    """Make the network's first layer take RGB, and add the mean and deviation it expects."""
+    """Make the first layer take RGB, and add the mean and deviation of the input."""
     source = FORMATS[format]
     if source.bgr:
-        for path in values.keys() & set(FIRST):
+        for path in values.keys() & FIRST_KERNELS:
             values[path] = values[path][..., ::-1, :]
             origin[path] += ", its input from BGR to RGB"
     for name, numbers in (("mean", source.mean), ("std", source.std)):
@@ -134,3 +163,49 @@ def _suit_input(values: dict[str, np.ndarray], origin: dict[str, str], format: s
         if path not in values:
             values[path] = np.asarray(numbers)
             origin[path] = f"the format's input {name}"
+
+
+def _read_config(weights: pathlib.Path, format: str) -> dict[str, Any]:
+    """Return the part of the config beside `weights` that states an input; {} if there is none.
+
+    In timm's config.json that is `pretrained_cfg`, or in its first versions the whole file.
+    """
+    if format not in CONFIGS:
+        return {}
+    name, mean_key, _ = CONFIGS[format]
+    path = weights.with_name(name)
+    config = read_json(path, "restore or remove it") if path.is_file() else {}
+    if format == "timm" and isinstance(config, dict):
+        config = config.get("pretrained_cfg", config if "architecture" in config else {})
+    return config if isinstance(config, dict) and mean_key in config else {}
+
+
+def _with_stated_input(
+    weights: Weights, path: pathlib.Path, format: str, config: dict[str, Any]
+) -> Weights:
+    """Return `weights` with the input mean, deviation and size of a config."""
+    name, *keys = CONFIGS[format]
+    values, origin = dict(weights.values), dict(weights.origin)
+    for key, ours in zip(keys, ("mean", "std"), strict=True):
+        place = f"batch_stats/input/{ours}"
+        values[place] = _three_numbers(path.with_name(name), key, config.get(key), ours == "std")
+        origin[place] = f"{name}: {key}"
+    size = config.get("input_size", config.get("size"))
+    if isinstance(size, list) and size:
+        size = size[-1]
+    elif isinstance(size, dict):
+        size = size.get("shortest_edge", size.get("height"))
+    size = size if isinstance(size, int) and size else weights.size
+    return dataclasses.replace(weights, values=values, origin=origin, size=size)
+
+
+def _three_numbers(path: pathlib.Path, key: str, numbers: Any, positive: bool) -> np.ndarray:
+    if (
+        isinstance(numbers, list)
+        and len(numbers) == 3
+        and all(isinstance(n, int | float) and abs(n) < np.inf for n in numbers)
+        and (not positive or min(numbers) > 0)
+    ):
+        return np.asarray(numbers, np.float32)
+    legal = "three numbers above 0" if positive else "three numbers"
+    raise InputError(f"{path}: {key}={numbers!r} must be {legal}; correct or remove the file")

@@ -1,5 +1,9 @@
-"""MatConvNet's nets, and the MATLAB 5 files they come in, read here within their bounds."""
+"""Read MatConvNet's nets from MATLAB 5 files by scipy, after a check of the file's structure.
 
+scipy trusts the types and sizes in a file: one wrong byte makes it crash, or allocate gigabytes.
+"""
+
+import io
 import math
 import struct
 import zlib
@@ -8,69 +12,77 @@ from typing import Any
 
 import numpy as np
 
-from va_jax.weights.safe_pickle import ContentError, whole
+from va_jax.weights.safe_pickle import ContentError, checked_shape
 
-STORED = {
-    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
-}  # fmt: skip
-"""Types of the elements that hold numbers; MATLAB stores an array in the smallest that fits."""
-
-ENCODINGS = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
-"""Types of the elements that hold text."""
-
-MATRIX, COMPRESSED = 14, 15
-"""Types of the elements that hold others."""
+UINT32, MATRIX, COMPRESSED = 6, 14, 15
+VALUES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18)
+"""Types of the elements that hold numbers or text."""
 
 CELL, STRUCT, CHAR = 1, 2, 4
-NUMBERS = {
-    6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8",
-}  # fmt: skip
-"""Classes of arrays."""
+NUMBERS = range(6, 16)
+"""Classes of arrays; sparse arrays, functions and objects are refused."""
 
 COMPLEX = 0x800
-"""Flag of an array beside its class."""
+"""Flag of an array, in the same word as its class."""
 
-DEEPEST = 16
-"""Cells and structs nested deeper than this are no net (ours)."""
+MAX_DEPTH = 16
+"""The deepest nesting of cells and structs (our choice)."""
 
 
 def matconvnet_arrays(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
-    """The weights of a simple net by "LAYER.weight", HWIO, "LAYER.bias" and "averageImage".
+    """Yield the weights of a SimpleNN net, which is the file's variables or its variable `net`.
 
-    A layer's are in `weights`, in older nets in `filters` and `biases`; batch normalisation adds
-    "LAYER.moments". The net is the file's variables or its variable `net`.
+    The names are "LAYER.weight" (HWIO), "LAYER.bias" and "averageImage". A layer's arrays are in
+    its cell array `weights`, in older nets in `filters` and `biases`; batch normalization adds
+    "LAYER.moments".
+
+    Raises:
+        ContentError: the file is damaged, or does not hold such a net.
     """
-    net = read_variables(content)
-    net = net["net"] if isinstance(net.get("net"), dict) else net
-    if not isinstance(net.get("layers"), list):
-        raise ContentError("it has no cell array 'layers', so it is no MatConvNet net")
-    for layer in net["layers"]:
-        arrays = layer.get("weights")
-        if not isinstance(arrays, list):
-            arrays = [layer.get("filters"), layer.get("biases")]
+    import scipy.io  # takes 0.4 s, and no other file type needs it
+
+    order = {b"IM": "<", b"MI": ">"}[content[126:128]]
+    file = io.BytesIO(content[:128] + b"".join(_checked_variables(content[128:], order)))
+    net: dict[str, Any] = scipy.io.loadmat(file, mat_dtype=True)
+    net = _fields(net.get("net")) or net
+    layers = _cells(net.get("layers"))
+    if not layers:
+        raise ContentError("it has no cell array 'layers', so it is not a MatConvNet net")
+    for layer in map(_fields, layers):
+        arrays = _cells(layer.get("weights")) or [layer.get("filters"), layer.get("biases")]
         for kind, array in zip(("weight", "bias", "moments"), arrays, strict=False):
             if isinstance(array, np.ndarray) and array.size:
-                name = f"{layer['name']}.{kind}"
+                name = f"{layer['name'].item()}.{kind}"
                 yield name, array.reshape(-1) if kind == "bias" else array  # a row or a column
-    meta = net["meta"] if isinstance(net.get("meta"), dict) else {}
-    normalization = meta.get("normalization", net.get("normalization"))
-    if isinstance(normalization, dict) and "averageImage" in normalization:
+    meta = _fields(net.get("meta"))
+    normalization = _fields(meta.get("normalization", net.get("normalization")))
+    if "averageImage" in normalization:
         yield "averageImage", normalization["averageImage"]
 
 
-def read_variables(content: bytes) -> dict[str, Any]:
-    """The variables of a MATLAB 5 file by name, their axes as in MATLAB.
+def _fields(value: Any) -> dict[str, Any]:
+    """Return the fields of a single MATLAB struct; {} for any other value."""
+    if isinstance(value, np.ndarray) and value.dtype.names and value.size == 1:
+        return dict(zip(value.dtype.names, value.item(), strict=True))
+    return {}
 
-    Arrays of numbers are arrays, char arrays text, cell arrays lists, a struct a dict and an
-    array of structs a list of dicts; what is none of these (functions, objects, sparse and
-    complex arrays) is None.
-    """
-    order = {b"IM": "<", b"MI": ">"}[content[126:128]]
-    return dict(_array(element, order) for element in _elements(memoryview(content)[128:], order))
+
+def _cells(value: Any) -> list[Any]:
+    """Return the values of a cell array; [] for any other value."""
+    return list(value.flat) if isinstance(value, np.ndarray) and value.dtype == object else []
+
+
+def _checked_variables(content: bytes, order: str) -> Iterator[bytes]:
+    """Yield every variable, uncompressed and checked, as an element of a MATLAB file."""
+    for kind, data in _elements(memoryview(content), order):
+        if kind == COMPRESSED:
+            ((kind, data),) = _elements(memoryview(zlib.decompress(data)), order)
+        _check_array(kind, data, order)
+        yield struct.pack(f"{order}2I", kind, len(data)) + data
 
 
 def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
-    """Type and content of the data elements that stand in a row."""
+    """Yield type and content of consecutive elements."""
     while content:
         kind, size = struct.unpack_from(f"{order}2I", content)
         start, padding = 8, 0 if kind == COMPRESSED else -size % 8
@@ -78,60 +90,41 @@ def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview
             kind, size, start, padding = kind & 0xFFFF, kind >> 16, 4, 4 - (kind >> 16)
         end = start + size + padding
         if padding < 0 or end > len(content):
-            raise ContentError("an element of it reaches beyond its end")
-        if kind == COMPRESSED:
-            yield from _elements(memoryview(zlib.decompress(content[start:end])), order)
-        else:
-            yield kind, content[start : start + size]
+            raise ContentError("one of its elements reaches beyond the end")
+        yield kind, content[start : start + size]
         content = content[end:]
 
 
-def _array(element: tuple[int, memoryview], order: str, depth: int = 0) -> tuple[str, Any]:
-    """Name and value of one array of any class: flags, size, name, and what the class asks for."""
-    if element[0] != MATRIX or depth > DEEPEST:
-        raise ContentError("it has no array where one belongs, or too many in one another")
-    parts = list(_elements(element[1], order))
-    if not parts:
-        return "", None
-    (flags,) = struct.unpack_from(f"{order}I", parts[0][1])
-    kind = flags & 0xFF
-    if kind not in (CELL, STRUCT, CHAR, *NUMBERS) or flags & COMPLEX:
-        return "", None
-    (_, dims), (_, name), *parts = parts[1:]
-    dims = whole(np.frombuffer(dims, f"{order}i4").tolist())
-    if kind == CHAR:
-        value = _text(*parts[0], order)
-    elif kind in NUMBERS:
-        stored = np.frombuffer(parts[0][1], order + STORED[parts[0][0]])
-        value = stored.astype(NUMBERS[kind], copy=False).reshape(dims, order="F")
-    elif kind == CELL:
-        value = [_array(part, order, depth + 1)[1] for part in parts]
-        _expect(len(value), math.prod(dims))
+def _check_array(kind: int, content: memoryview, order: str, depth: int = 0) -> None:
+    """Refuse an array, a cell array or a struct that scipy could not read safely.
+
+    Its elements are flags, size, name, and then its values.
+    """
+    _expect(kind == MATRIX and depth <= MAX_DEPTH)
+    if not content:
+        return
+    (flags_kind, flags), (dims_kind, dims), (name_kind, _), *parts = _elements(content, order)
+    _expect((flags_kind, len(flags)) == (UINT32, 8) and {dims_kind, name_kind} <= {*VALUES})
+    (flags,) = struct.unpack_from(f"{order}I", flags)
+    shape = checked_shape(np.frombuffer(dims, f"{order}i4").tolist())
+    count, array_class = math.prod(shape), flags & 0xFF
+    _expect(len(shape) > 1 and not flags & COMPLEX)
+    if array_class in (CELL, STRUCT):
+        if array_class == STRUCT:
+            (width_kind, width), (names_kind, names), *parts = parts
+            (width,) = struct.unpack(f"{order}i", width)
+            _expect({width_kind, names_kind} <= {*VALUES} and width > 0)
+            _expect(len(names) % width == 0)
+            count *= len(names) // width
+        _expect(len(parts) == count)
+        for part in parts:
+            _check_array(*part, order, depth + 1)
     else:
-        value = _struct(parts, math.prod(dims), order, depth)
-    return bytes(name).decode(), value
+        ((values_kind, values),) = parts
+        _expect(values_kind in VALUES and (array_class == CHAR or array_class in NUMBERS))
+        _expect(count <= len(values))
 
 
-def _struct(parts: list[tuple[int, memoryview]], count: int, order: str, depth: int) -> Any:
-    """An array of `count` structs: the width of a field's name, the names, all fields of each."""
-    (_, width), (_, names), *parts = parts
-    (width,) = struct.unpack(f"{order}i", width)
-    starts = range(0, len(names), width)
-    fields = [bytes(names[at : at + width]).partition(b"\0")[0].decode() for at in starts]
-    values = [_array(part, order, depth + 1)[1] for part in parts]
-    _expect(len(values), count * len(fields))
-    each = iter(values)
-    rows = [{field: next(each) for field in fields} for _ in range(count if fields else 0)]
-    return rows[0] if len(rows) == 1 else rows
-
-
-def _text(kind: int, content: memoryview, order: str) -> str:
-    encoding = ENCODINGS[kind]
-    if encoding in ("utf-16", "utf-32"):
-        encoding += "-le" if order == "<" else "-be"
-    return bytes(content).decode(encoding, errors="replace")
-
-
-def _expect(found: int, claimed: int) -> None:
-    if found != claimed:
-        raise ContentError(f"one of its arrays claims {claimed} entries and has {found}")
+def _expect(condition: bool) -> None:
+    if not condition:
+        raise ContentError("its arrays are damaged, or are not numbers, text, cells and structs")

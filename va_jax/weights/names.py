@@ -1,7 +1,7 @@
-"""Which array of whose image network is which of ours: a table per source.
+"""Map the array names of other people's image networks to our paths: one table per network.
 
-A row is (name there, path here, layout): a regular expression for the whole name, our path with
-`\1` for its groups, and the function that turns the array. `va_jax.models` names our paths.
+A row is (name, path, layout): a regular expression for the whole name there, our path with `\1`
+for its groups, and the function that converts the array. `va_jax.models` names our paths.
 """
 
 import dataclasses
@@ -23,17 +23,18 @@ from va_jax.weights.layouts import (
 
 Layout = Callable[[np.ndarray], np.ndarray]
 Row = tuple[str, str, Layout]
+Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
 STAGES = (2, 2, 3, 3, 3)
-"""Convolutions of VGG-16 between one pool and the next."""
+"""Convolutions of VGG-16 before each pool."""
 
 POOLED = 7
-"""Side of VGG's last map, which its fully connected layers see laid flat."""
+"""Side of VGG's last map, which its first fully connected layer sees flattened."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What one network's names become."""
+    """The rows of one network."""
 
     rows: tuple[Row, ...]
     left_out: tuple[tuple[str, str], ...]  # name there, reason
@@ -41,18 +42,18 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A source: its tables, one per network, and the input that its weights were made for."""
+    """One source of weights: a table per network, and the input its networks expect."""
 
     tables: tuple[Table, ...]
-    mean: tuple[float, float, float]  # of RGB in [0, 1]
-    std: tuple[float, float, float]
-    backbones: str  # regular expression: names of our backbones that the weights belong in
+    mean: Colour
+    std: Colour
+    backbones: str  # regular expression: names of our backbones that the weights fit
     bgr: bool = False  # the first convolution expects blue, green, red
-    size: int = 224  # px
+    size: int = 224  # side of the images, in px
 
 
 def norm(name: str, path: str) -> tuple[Row, ...]:
-    """The four arrays of a batch norm."""
+    """Return the rows of a batch norm."""
     return (
         (rf"{name}\.weight", f"params/{path}/scale", vector),
         (rf"{name}\.bias", f"params/{path}/bias", vector),
@@ -62,7 +63,7 @@ def norm(name: str, path: str) -> tuple[Row, ...]:
 
 
 def affine(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
-    """Kernel and bias of a layer."""
+    """Return the rows of a layer with kernel and bias."""
     return (
         (rf"{name}\.weight", f"params/{path}/kernel", layout),
         (rf"{name}\.bias", f"params/{path}/bias", vector),
@@ -70,7 +71,7 @@ def affine(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
 
 
 def table(rows: tuple[Row, ...], classifier: str) -> Table:
-    """The rows, without the classifier of those names and the counters of batch norms."""
+    """Return a table that leaves out the classifier and the counters of batch norms."""
     return Table(
         rows,
         (
@@ -81,7 +82,7 @@ def table(rows: tuple[Row, ...], classifier: str) -> Table:
 
 
 def resnet(layout: Layout) -> tuple[Row, ...]:
-    """torchvision's ResNet (pytorch/vision, models/resnet.py)."""
+    """Return the rows of torchvision's ResNet (pytorch/vision, models/resnet.py)."""
     block, ours = r"layer([1-4])\.(\d+)\.", r"backbone/layer\1_\2/"
     return (
         (r"conv1\.weight", "params/backbone/conv1/kernel", layout),
@@ -94,7 +95,10 @@ def resnet(layout: Layout) -> tuple[Row, ...]:
 
 
 def vgg(batch_norm: bool) -> tuple[Row, ...]:
-    """torchvision's VGG-16 (models/vgg.py): `features` counts norms, ReLUs and pools too."""
+    """Return the rows of torchvision's VGG-16 (models/vgg.py).
+
+    `features` counts norms, ReLUs and pools too.
+    """
     rows, index = (), 0
     for stage, size in enumerate(STAGES, 1):
         for number in range(1, size + 1):
@@ -107,13 +111,13 @@ def vgg(batch_norm: bool) -> tuple[Row, ...]:
 
 
 def fully_connected(first: str, second: str) -> tuple[Row, ...]:
-    """VGG's two layers between the last map and the classifier."""
+    """Return the rows of VGG's two layers between the last map and the classifier."""
     flat = functools.partial(dense, side=POOLED)
     return affine(first, "fc/layer_0", flat) + affine(second, "fc/layer_1", dense)
 
 
 def huggingface_resnet() -> tuple[Row, ...]:
-    """transformers' ResNetModel and its classifiers (models/resnet/modeling_resnet.py)."""
+    """Return the rows of transformers' ResNetModel (models/resnet/modeling_resnet.py)."""
     stem = r"(?:resnet\.)?embedder\.embedder\."
     rows = (
         (rf"{stem}convolution\.weight", "params/backbone/conv1/kernel", conv),
@@ -131,7 +135,11 @@ def huggingface_resnet() -> tuple[Row, ...]:
 
 
 def pytorchvideo_resnet(stages: tuple[int, ...]) -> tuple[Row, ...]:
-    """PyTorchVideo's ResNet (models/resnet.py, models/stem.py), its stages at these `blocks`."""
+    """Return the rows of PyTorchVideo's ResNet (models/resnet.py, models/stem.py).
+
+    Args:
+        stages: the indices of the four stages in `blocks`.
+    """
     rows = (
         (r"blocks\.0\.conv\.weight", "params/backbone/conv1/kernel", conv_over_time),
         *norm(r"blocks\.0\.norm", "backbone/bn1"),
@@ -147,10 +155,11 @@ def pytorchvideo_resnet(stages: tuple[int, ...]) -> tuple[Row, ...]:
 
 
 def vggface(convolution: Layout, fully: Callable[..., np.ndarray]) -> tuple[Row, ...]:
-    """VGG-Face under its authors' layer names (Parkhi, Vedaldi and Zisserman, 2015).
+    """Return the rows of VGG-Face under its authors' names (Parkhi, Vedaldi, Zisserman, 2015).
 
-    `conv1_1.weight` in albanie/pytorch-mcn's vgg_face_dag and from MatConvNet, `conv1_1/weights`
-    in ethereon/caffe-tensorflow, which lays channels innermost in fc6, `conv1_1_W` in archives.
+    The kernels are `conv1_1.weight` in albanie/pytorch-mcn's vgg_face_dag and from MatConvNet,
+    `conv1_1/weights` in ethereon/caffe-tensorflow (its fc6 sees the map as HWC), and `conv1_1_W`
+    in .npz files.
     """
     flat, rows = functools.partial(fully, side=POOLED), ()
     for name, path, layout in (
@@ -163,18 +172,20 @@ def vggface(convolution: Layout, fully: Callable[..., np.ndarray]) -> tuple[Row,
     return rows
 
 
-def _of_255(red: float, green: float, blue: float) -> tuple[float, float, float]:
+def _of_255(red: float, green: float, blue: float) -> Colour:
     return red / 255, green / 255, blue / 255
 
 
 RESNET = r"resnet(?:18|34|50)?"
-"""The ResNets whose stride is on the 3x3; VGGFace2's has the same shapes and is another network."""
+"""The ResNets with the stride on the 3x3; VGGFace2's has the same shapes, but another stride."""
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-KINETICS = {"mean": (0.45,) * 3, "std": (0.225,) * 3}
-VGGFACE = {"mean": _of_255(129.186279296875, 104.76238250732422, 93.59396362304688)}
-VGGFACE2 = {"mean": _of_255(131.0912, 103.8827, 91.4953)}
-UNSCALED = {"std": _of_255(1.0, 1.0, 1.0)}
+IMAGENET: tuple[Colour, Colour] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and deviation of the input; the same for the three below."""
+
+KINETICS: tuple[Colour, Colour] = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+UNSCALED = _of_255(1.0, 1.0, 1.0)
+VGGFACE = _of_255(129.186279296875, 104.76238250732422, 93.59396362304688), UNSCALED
+VGGFACE2 = _of_255(131.0912, 103.8827, 91.4953), UNSCALED
 
 SQUEEZE_EXCITE = (
     *affine(r"layer([1-4])\.(\d+)\.conv4", r"backbone/layer\1_\2/se_down", pointwise),
@@ -195,53 +206,50 @@ FORMATS = {
             table(vgg(False) + TORCHVISION_FC, r"classifier\.6\.\w+"),
             table(vgg(True) + TORCHVISION_FC, r"classifier\.6\.\w+"),
         ),
-        **IMAGENET,
+        *IMAGENET,
         backbones=rf"{RESNET}|vgg.*",
     ),
-    # huggingface/pytorch-image-models: resnet.py is torchvision's, vgg.py ends in convolutions
+    # huggingface/pytorch-image-models: resnet.py is as in torchvision, vgg.py ends in convolutions
     "timm": Format(
         (
             table(resnet(conv), FC),
             table(vgg(False) + TIMM_FC, rf"head\.{FC}"),
             table(vgg(True) + TIMM_FC, rf"head\.{FC}"),
         ),
-        **IMAGENET,
+        *IMAGENET,
         backbones=rf"{RESNET}|vgg.*",
     ),
     "huggingface": Format(
-        (table(huggingface_resnet(), r"classifier\.1\.\w+"),), **IMAGENET, backbones=RESNET
+        (table(huggingface_resnet(), r"classifier\.1\.\w+"),), *IMAGENET, backbones=RESNET
     ),
     # cydonia999/VGGFace2-pytorch, models/senet.py, datasets/vgg_face2.py
     "vggface2": Format(
         (table(resnet(conv) + SQUEEZE_EXCITE, FC),),
-        **VGGFACE2,
-        **UNSCALED,
+        *VGGFACE2,
         backbones="resnet50_vggface2|seresnet50",
         bgr=True,
     ),
     "vggface": Format(
         (table(VGGFACE_OIHW, FC8), table(VGGFACE_HWIO + AVERAGE_IMAGE, FC8)),
-        **VGGFACE,
-        **UNSCALED,
+        *VGGFACE,
         backbones="vgg.*",
     ),
     "vggface_caffe": Format(
         (table(VGGFACE_OIHW, FC8), table(VGGFACE_HWIO, FC8)),
-        **VGGFACE,
-        **UNSCALED,
+        *VGGFACE,
         backbones="vgg.*",
         bgr=True,
     ),
     # Tushar-N/pytorch-resnet3d, models/resnet.py, from facebookresearch/video-nonlocal-net (mean
-    # 114.75, deviation 57.375, RGB); PyTorchVideo's i3d_r50 has a pool at blocks.2, slow_r50 none
+    # 114.75, deviation 57.375, RGB); of PyTorchVideo's, i3d_r50 has a pool at blocks.2
     "kinetics": Format(
         (
             table(resnet(conv_over_time), FC),
             table(pytorchvideo_resnet((1, 3, 4, 5)), r"blocks\.6\.proj\.\w+"),
             table(pytorchvideo_resnet((1, 2, 3, 4)), r"blocks\.5\.proj\.\w+"),
         ),
-        **KINETICS,
+        *KINETICS,
         backbones=RESNET,
     ),
 }
-"""Name of a source -> what it is; the recurrent ones are in `recurrent_names`."""
+"""Value of init.format -> its tables and input; `rnn_names` has the recurrent networks."""

@@ -1,8 +1,8 @@
-"""torch's and Keras' LSTM and GRU layers turned into ours, several arrays into one.
+"""Convert the LSTM and GRU layers of torch and Keras to ours, where several arrays become one.
 
 Our columns are torch's rows, in torch's order of gates: i, f, g, o of the LSTM, r, z, n of the GRU.
-Of the biases at the input and at the recurrent product we keep the sum, but for the GRU's n: there
-the reset gate stands between them.
+We keep the sum of the biases of the input and of the recurrent product, except for the GRU's n,
+where the reset gate stands between them.
 """
 
 import re
@@ -21,38 +21,58 @@ KERAS = re.compile(r"((?:.*/)?)(kernel|recurrent_kernel|bias|cell/vars/[012])(?:
 KERAS_3 = {"cell/vars/0": "kernel", "cell/vars/1": "recurrent_kernel", "cell/vars/2": "bias"}
 
 Parts = dict[str, tuple[str, np.ndarray]]  # role in the layer -> name and array there
-Values, Origin = dict[str, np.ndarray], dict[str, str]
+Values = dict[str, np.ndarray]  # our path or name -> array
+Origin = dict[str, str]  # our path -> name there
 
 
 def from_torch(arrays: dict[str, np.ndarray], where: str) -> tuple[Values, Origin]:
-    """Our arrays and where each came from; every name must match TORCH.
+    """Convert the layers of torch's documentation: gates i, f, g, o or r, z, n; two biases.
 
-    The layers of torch's documentation: gates i, f, g, o or r, z, n; two biases.
+    Args:
+        arrays: name -> array; every name matches TORCH.
+        where: the file, for messages.
+
+    Returns:
+        Our arrays by path, and the names each came from.
+
+    Raises:
+        InputError: an array is missing, has an impossible shape, or belongs to a second stack.
     """
     layers: dict[str, Parts] = {}
     for name, array in arrays.items():
-        part, side, number, reverse = TORCH.fullmatch(name).groups()
+        part, side, number, reverse = _groups(TORCH, name)
         parts = layers.setdefault(f"layer_{number}{reverse or ''}", {})
         if f"{part}_{side}" in parts:
             raise InputError(
-                f"{where}: '{parts[f'{part}_{side}'][0]}' and '{name}' are both layer {number}; "
-                "name the arrays of all but one stack in leave_out"
+                f"{where}: '{parts[f'{part}_{side}'][0]}' and '{name}' are both of layer {number}; "
+                "add the names of all stacks but one to init.leave_out"
             )
         parts[f"{part}_{side}"] = (name, array)
     return _stack(layers, ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), _torch_layer, where)
 
 
 def from_keras(arrays: dict[str, np.ndarray], where: str) -> tuple[Values, Origin]:
-    """Our arrays and where each came from; every name must match KERAS.
+    """Convert the layers of Keras' documentation: gates i, f, c, o or z, r, h.
 
-    The layers of Keras' documentation: gates i, f, c, o or z, r, h; the LSTM has one bias, the GRU
-    with reset_after=True two, [2, 3 x units]. With reset_after=False the reset gate comes before
-    the recurrent product, which our GRU does not have: InputError. Layers stand in the natural
-    order of their names; a `backward_` layer is the reverse half of its `forward_` one.
+    The LSTM has one bias, the GRU with reset_after=True two, [2, 3 x units]. A GRU with
+    reset_after=False has the reset gate before the recurrent product, which ours cannot have.
+    Layers follow the natural order of their names; a `backward_` layer is the reverse half of its
+    `forward_` layer.
+
+    Args:
+        arrays: name -> array; every name matches KERAS.
+        where: the file, for messages.
+
+    Returns:
+        Our arrays by path, and the names each came from.
+
+    Raises:
+        InputError: an array is missing or has an impossible shape, or is of a GRU with
+            reset_after=False.
     """
     named: dict[tuple[str, bool], Parts] = {}
     for name, array in arrays.items():
-        layer, part = KERAS.fullmatch(name).groups()
+        layer, part = _groups(KERAS, name)
         layer = re.sub(r"/(?:lstm|gru)_cell(?:_\d+)?/$", "/", f"/{layer}")
         key = layer.replace("/backward_", "/forward_"), "/backward_" in layer
         named.setdefault(key, {})[KERAS_3.get(part, part)] = (name, array)
@@ -67,19 +87,20 @@ def from_keras(arrays: dict[str, np.ndarray], where: str) -> tuple[Values, Origi
 def _stack(
     layers: dict[str, Parts],
     roles: tuple[str, ...],
-    ours: Callable[..., Values],
+    convert: Callable[..., Values],
     where: str,
 ) -> tuple[Values, Origin]:
-    """All layers through `ours`, which is handed the arrays in the order of `roles`."""
-    values, origin = {}, {}
+    """Convert all layers; `convert` receives the arrays of one in the order of `roles`."""
+    values: Values = {}
+    origin: Origin = {}
     for layer, parts in sorted(layers.items()):
         missing = [role for role in roles if role not in parts]
         if missing:
             name = next(iter(parts.values()))[0]
-            raise InputError(f"{where}: beside '{name}' there is no {missing[0]}; add it")
+            raise InputError(f"{where}: {missing[0]} is missing beside '{name}'; add it")
         names = [parts[role][0] for role in roles]
         try:
-            arrays = ours(*(parts[role][1] for role in roles))
+            arrays = convert(*(parts[role][1] for role in roles))
         except ValueError as error:
             shapes = ", ".join(f"'{parts[r][0]}' {parts[r][1].shape}" for r in roles)
             raise InputError(f"{where}: {error}; found {shapes}") from error
@@ -103,8 +124,7 @@ def _keras_layer(kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) ->
         return _layer(kernel, recurrent, bias, np.zeros_like(bias))
     if bias.shape == (3 * units,):
         raise ValueError(
-            "a GRU with reset_after=False, which cannot be represented here; train with "
-            "reset_after=True"
+            "a GRU with reset_after=False is not supported; train it with reset_after=True"
         )
     _check_shape("bias", bias, (2, 3 * units))
     return _layer(*(_swap_first_gates(array, units) for array in (kernel, recurrent, *bias)))
@@ -113,7 +133,7 @@ def _keras_layer(kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) ->
 def _layer(
     kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray, recurrent_bias: np.ndarray
 ) -> Values:
-    """Our layer from matrices [in, gates x units] and two biases, gates in our order."""
+    """Return our layer from matrices [in, gates x units] and two biases, gates in our order."""
     units = _units(kernel, recurrent)
     for array in (bias, recurrent_bias):
         _check_shape("bias", array, recurrent.shape[1:])
@@ -128,13 +148,13 @@ def _layer(
 
 
 def _swap_first_gates(array: np.ndarray, units: int) -> np.ndarray:
-    """Columns z, r, h -> r, z, n."""
+    """Return columns z, r, h in the order r, z, n."""
     z, r, h = np.split(array, (units, 2 * units), axis=-1)
     return np.concatenate([r, z, h], -1)
 
 
 def _units(kernel: np.ndarray, recurrent: np.ndarray) -> int:
-    """Of a layer whose columns hold three or four gates."""
+    """Return the units of a layer whose columns hold three or four gates."""
     if recurrent.ndim != 2 or recurrent.shape[1] not in (3 * len(recurrent), 4 * len(recurrent)):
         raise ValueError("expected an LSTM's four or a GRU's three gates of `units` each")
     if kernel.ndim != 2:
@@ -149,10 +169,12 @@ def _check_shape(what: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def _check_stack(values: Values, origin: Origin, where: str) -> None:
-    """Each layer is fed by the one below, and all are of one kind and one width."""
+    """Refuse layers that do not fit the one below, or differ in kind or width."""
     first = values.get("params/recurrent/layer_0/recurrent_kernel")
     if first is None:
-        raise InputError(f"{where}: {next(iter(origin.values()))} has no layer below it; add it")
+        raise InputError(
+            f"{where}: the layer below '{next(iter(origin.values()))}' is missing; add it"
+        )
     directions = 2 if "params/recurrent/layer_0_reverse/bias" in values else 1
     for path, array in values.items():
         if path.endswith("/recurrent_kernel"):
@@ -164,14 +186,20 @@ def _check_stack(values: Values, origin: Origin, where: str) -> None:
         if array.shape != expected:
             raise InputError(
                 f"{where}: '{origin[path]}' has shape {array.shape} in our layout, expected "
-                f"{expected} above the layer below; name the arrays of another stack in leave_out"
+                f"{expected}; add the names of another stack to init.leave_out"
             )
 
 
+def _groups(pattern: re.Pattern[str], name: str) -> tuple[str, ...]:
+    match = pattern.fullmatch(name)
+    assert match, name
+    return match.groups()
+
+
 def _natural(name: str) -> list[str | int]:
-    """A key by which gru_2 comes before gru_10."""
+    """Return a sort key that puts gru_2 before gru_10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 RECURRENT = {"torch_rnn": (TORCH, from_torch), "keras_rnn": (KERAS, from_keras)}
-"""Name of a source -> the names it has, and what turns its arrays into ours."""
+"""Value of init.format -> the names it has, and the function that converts its arrays."""

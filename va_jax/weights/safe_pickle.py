@@ -1,99 +1,100 @@
-"""An unpickler that runs nothing: it builds dicts, lists, numbers, text and arrays, and no more."""
+"""An unpickler that runs nothing: it makes dicts, lists, numbers, text and arrays, and no more.
+
+Every class or function that a pickle names is looked up in a short table of our own constructors
+(`CONSTRUCTORS`); any other name is refused, and nothing is ever imported. The base class is the
+unpickler in pure Python, because the one in C crashes while it hashes deeply nested tuples and
+allocates 4 GB for a ten-byte pickle that stores into a large memo index.
+"""
 
 import io
 import math
 import pickle
-import struct
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-OPCODES = """
-    PROTO FRAME STOP MARK POP POP_MARK DUP
-    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
-    STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
-    BINBYTES SHORT_BINBYTES BINBYTES8
-    TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 LIST EMPTY_LIST APPEND APPENDS SETITEM SETITEMS
-    GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE
-    GLOBAL STACK_GLOBAL REDUCE PERSID BINPERSID
-"""
-"""What works as in Python's own reader, where calls reach nothing but what `find_class` gave."""
-
 NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
-"""Codes of the types of numpy arrays; above all, none of objects."""
+"""Codes of the numpy types that a pickled array may have; none of them holds objects."""
 
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
-"""Keys under which a checkpoint holds the weights, beside its epoch and its optimiser."""
+MAX_DIMENSIONS = 32
+"""The most dimensions of an array that all versions of numpy can hold."""
 
-DEEPEST = 16
-"""Dicts nested deeper than this are no weights (ours)."""
+Constructors = Mapping[tuple[str, str], Any]
+"""(module, name) in a pickle -> the function, class or value that takes its place."""
 
 
 class ContentError(ValueError):
-    """Why a file's content is not read; who knows the path makes it an InputError with a remedy."""
+    """The reason why a file's content is refused; the caller adds the path and a remedy."""
 
 
 def load(
     file: io.BytesIO,
-    names: Mapping[tuple[str, str], Any] | None = None,
-    persistent: Callable[[Any], Any] | None = None,
+    constructors: Constructors | None = None,
+    persistent_load: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """The next pickle of `file`: dicts, lists, tuples, numbers, text, bytes and stand-ins.
+    """Read the next pickle of `file`.
 
-    `names` maps (module, name) to what takes its place, by default `NAMES`; any other name is
-    refused as soon as it is read, and nothing is ever looked up. `persistent` turns a persistent
-    id into an object; without it there may be none. Text of Python 2 is read as latin-1, which
-    keeps its bytes. Raises ContentError, in one line, for any of this and for what is broken.
+    Args:
+        file: the bytes of the pickle; read up to the end of the pickle.
+        constructors: what stands for each name in the pickle; by default `CONSTRUCTORS`.
+        persistent_load: turns a persistent id into an object; without it, any id is refused.
+
+    Returns:
+        Dicts (as `Dict`), lists, tuples, numbers, text, bytes, and instances made by the
+        constructors. Byte strings of Python 2 become text in Latin-1, which keeps their bytes.
+
+    Raises:
+        ContentError: the pickle names anything else, or is damaged.
     """
+    if constructors is None:
+        constructors = CONSTRUCTORS
     try:
-        return _Unpickler(file, NAMES if names is None else names, persistent).load()
+        return Unpickler(file, constructors, persistent_load).load()
     except ContentError:
         raise
-    except (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError,
-            TypeError, ValueError, struct.error, pickle.UnpicklingError) as error:  # fmt: skip
-        raise ContentError("its pickle is cut off or broken") from error
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise ContentError("its pickle is cut off or damaged") from error
 
 
-def named_arrays(tree: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays of a dict of dicts, each under its keys, joined by dots.
+def checked_shape(values: Any) -> tuple[int, ...]:
+    """Return a shape, strides or axes from a file as a tuple of a few integers from 0 on.
 
-    Of a checkpoint only the weights. What is no array (numbers, text, None, lists) has no name
-    here and is left out.
+    Raises:
+        ContentError: there are too many values, or one is not such an integer.
     """
-    if not isinstance(tree, Dict):
-        raise ContentError("it is no dict of arrays by name")
-    inner = (tree[key] for key in WRAPPERS if isinstance(tree.get(key), Dict))
-    return _leaves(next(inner, tree), (), set())
-
-
-def _leaves(tree: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, np.ndarray]]:
-    if len(path) > DEEPEST or id(tree) in seen:
-        raise ContentError(f"its dicts nest deeper than {DEEPEST}, or one stands in two places")
-    seen.add(id(tree))
-    for key, value in tree.items():
-        inner = (*path, str(key))
-        if isinstance(value, Dict):
-            yield from _leaves(value, inner, seen)
-        elif hasattr(type(value), "array"):
-            yield ".".join(inner), value.array()
-
-
-def whole(values: Any) -> tuple[int, ...]:
-    """A file's shape, strides or axes, once they are sure to be few whole numbers from 0 on."""
     values = tuple(values)
-    if len(values) > 32 or not all(type(n) is int and 0 <= n < 2**62 for n in values):
+    if len(values) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 2**62 for n in values):
         raise ContentError("one of its arrays has an impossible shape")
     return values
 
 
-def shown(text: str) -> str:
-    """Text out of a file as it may stand in a line of ours: short and printable."""
+def printable(text: str) -> str:
+    """Return text from a file in a short form without control characters, for a message."""
     return ascii(text[:80])[1:-1]
 
 
-class Dict(dict):
-    """Stands in for dict and OrderedDict; a key is text or a number: hashing others may not end."""
+class StandIn:
+    """Base of our classes that take the place of a pickled class and accept its state."""
+
+    def set_state(self, state: Any) -> None:
+        """Receive the state that a pickle gives an object after its creation."""
+        raise ContentError("it sets the state of an object that has none")
+
+
+class ArrayStandIn(StandIn):
+    """Base of our classes that hold one array."""
+
+    def array(self) -> np.ndarray:
+        """Return the array."""
+        raise NotImplementedError
+
+
+class Dict(dict, StandIn):
+    """Takes the place of dict and OrderedDict, with text and numbers as keys only.
+
+    The hash of nested tuples might take forever or overflow the stack.
+    """
 
     def __init__(self, items: Any = ()):
         super().__init__()
@@ -105,33 +106,35 @@ class Dict(dict):
             raise ContentError("a key of its dicts is neither text nor a number")
         super().__setitem__(key, value)
 
-    def build(self, state: Any) -> None:
-        """Leaves out attributes, such as the `_metadata` of a state dict."""
+    def set_state(self, state: Any) -> None:
+        """Ignore attributes, such as the `_metadata` of a state dict."""
 
 
-class Dtype:
-    """Stands in for numpy.dtype, which is made from a code and then told its byte order."""
+class Dtype(StandIn):
+    """Takes the place of numpy.dtype, which is made from a code and then given its byte order."""
 
     def __init__(self, code: Any, *_: Any):
         if not isinstance(code, str) or code not in NUMBERS:
-            what = shown(code) if isinstance(code, str) else type(code).__name__
-            raise ContentError(f"it holds an array of '{what}', not of numbers")
+            kind = printable(code) if isinstance(code, str) else type(code).__name__
+            raise ContentError(f"it holds an array of type '{kind}', which is not a number type")
         self.dtype = np.dtype(code)
 
-    def build(self, state: Any) -> None:
+    def set_state(self, state: Any) -> None:
+        """Take over the byte order."""
         if state[1] not in ("<", ">", "|"):
             raise ContentError("one of its arrays has no byte order")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
-class Array:
-    """Stands in for numpy.ndarray, which is made empty and then told its content."""
+class Array(ArrayStandIn):
+    """Takes the place of numpy.ndarray, which is made empty and then given its content."""
 
     _array: np.ndarray | None = None
 
-    def build(self, state: Any) -> None:
+    def set_state(self, state: Any) -> None:
+        """Take over shape, type, order and bytes."""
         _, shape, dtype, fortran, content = state
-        self._array = _array(dtype, shape, content, "F" if fortran else "C")
+        self._array = _view(dtype, shape, content, "F" if fortran else "C")
 
     def array(self) -> np.ndarray:
         if self._array is None:
@@ -139,113 +142,124 @@ class Array:
         return self._array
 
 
-def _array(dtype: Any, shape: Any, content: Any, order: Any) -> np.ndarray:
+def _view(dtype: Any, shape: Any, content: Any, order: Any) -> np.ndarray:
+    """Return an array on the bytes `content`, which must fill it exactly."""
     if isinstance(content, str):  # the bytes of Python 2
         content = content.encode("latin1")
     if not isinstance(dtype, Dtype) or not isinstance(content, bytes):
         raise ContentError("it holds an array of objects, not of numbers")
-    dtype, shape = dtype.dtype, whole(shape)
-    if math.prod(shape) * dtype.itemsize != len(content):
-        raise ContentError(
-            f"one of its arrays has {len(content)} bytes, which its shape contradicts"
-        )
-    return np.ndarray(shape, dtype, content, order=order)
+    shape = checked_shape(shape)
+    if math.prod(shape) * dtype.dtype.itemsize != len(content):
+        raise ContentError(f"one of its arrays of shape {shape} has {len(content)} bytes")
+    return np.ndarray(shape, dtype.dtype, content, order=order)
 
 
 def _reconstruct(*_: Any) -> Array:
-    """Stands in for the function of numpy by which protocols below 5 start an array."""
+    """Take the place of the function by which pickle protocols below 5 start an array."""
     return Array()
 
 
-def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
-    """Stands in for the function of numpy by which protocol 5 makes an array.
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
+    """Take the place of the function by which protocol 5 makes an array.
 
-    Order "K" is C order of other axes, which `axes` puts in their places.
+    Order "K" means C order of permuted axes; `axes` puts them back.
     """
     made = Array()
-    made._array = _array(dtype, shape, content, "C" if order == "K" else order)
+    made._array = _view(dtype, shape, content, "C" if order == "K" else order)
     if axes is not None:
-        made._array = made._array.transpose(whole(axes))
+        made._array = made._array.transpose(checked_shape(axes))
     return made
 
 
 def _scalar(dtype: Any, content: Any) -> bool | int | float:
-    """Stands in for the function of numpy that makes a number of bytes."""
-    return _array(dtype, (), content, "C").item()
+    """Take the place of the function by which numpy makes a number from bytes."""
+    return _view(dtype, (), content, "C").item()
 
 
 def _encode(text: Any, _: Any) -> bytes:
-    """Stands in for `_codecs.encode`, by which protocols below 3 write bytes, as latin-1."""
+    """Take the place of `_codecs.encode`, by which protocols below 3 write bytes as Latin-1."""
     if not isinstance(text, str):
-        raise ContentError("it encodes what is no text")
+        raise ContentError("it encodes a value that is not text")
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
-    """Stands in for `bytes`, by which protocols below 3 write none."""
+def _empty_bytes() -> bytes:
+    """Take the place of `bytes`, by which protocols below 3 write an empty value."""
     return b""
 
 
-NAMES: Mapping[tuple[str, str], Any] = {
+_NUMPY = {"_reconstruct": _reconstruct, "scalar": _scalar}
+
+CONSTRUCTORS: Constructors = {
     ("collections", "OrderedDict"): Dict,
     ("_codecs", "encode"): _encode,
-    ("__builtin__", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): _empty_bytes,
     ("numpy", "dtype"): Dtype,
-    ("numpy", "ndarray"): None,  # only ever an argument
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,  # since numpy 2
-    ("numpy._core.multiarray", "scalar"): _scalar,
-    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
+    ("numpy", "ndarray"): None,  # an argument only
+    **{("numpy.core.multiarray", name): function for name, function in _NUMPY.items()},
+    **{("numpy._core.multiarray", name): function for name, function in _NUMPY.items()},  # numpy 2
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
 }
-"""What pickles of numpy arrays name, and our own that takes its place."""
+"""Every name that a pickle of numpy arrays needs."""
+
+_PYTHON = pickle._Unpickler.dispatch
 
 
-class _Unpickler(pickle._Unpickler):
-    """Python's own, with fewer opcodes, and with stand-ins for all it would import, call or set."""
+class Unpickler(pickle._Unpickler):
+    """Python's unpickler, limited to the given constructors and to dicts with plain keys."""
 
-    def __init__(self, file: io.BytesIO, names: Any, persistent: Any):
+    stack: list[Any]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+
+    def __init__(self, file: io.BytesIO, constructors: Constructors, persistent_load: Any):
         super().__init__(file, encoding="latin1")
-        self._names, self._persistent = names, persistent
+        self._constructors, self._persistent_load = constructors, persistent_load
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._names:
-            raise ContentError(f"it names {shown(f'{module}.{name}')}, which no weights need")
-        return self._names[module, name]
+        """Return the constructor for a name; refuse a name that has none."""
+        if (module, name) not in self._constructors:
+            raise ContentError(f"it names {printable(f'{module}.{name}')}, which no weights need")
+        return self._constructors[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
-        if self._persistent is None:
-            raise ContentError("it points to something outside itself")
-        return self._persistent(pid)
+        """Return the object of a persistent id."""
+        if self._persistent_load is None:
+            raise ContentError("it points to an object outside the pickle")
+        return self._persistent_load(pid)
+
+    def get_extension(self, code: int) -> Any:
+        """Refuse a registered extension: Python takes it from a cache, past `find_class`."""
+        raise ContentError(f"it uses the pickle extension {code}, which no weights need")
 
     def load_build(self) -> None:
+        """Give an object its state, which sets no attribute and calls no `__setstate__`."""
         state = self.stack.pop()
-        if not hasattr(type(self.stack[-1]), "build"):
+        if not isinstance(self.stack[-1], StandIn):
             raise ContentError("it sets attributes, which no weights need")
-        self.stack[-1].build(state)
+        self.stack[-1].set_state(state)
+
+    def load_empty_dict(self) -> None:
+        """Push an empty `Dict`."""
+        self.append(Dict())
 
     def load_dict(self) -> None:
+        """Push a `Dict` of the keys and values above the mark."""
         items = self.pop_mark()
         self.append(Dict(zip(items[::2], items[1::2], strict=True)))
 
-    def load_empty_dictionary(self) -> None:
-        self.append(Dict())
+    def load_set(self) -> None:
+        """Refuse a set, whose elements would be hashed like keys."""
+        raise ContentError("it holds a set, which no weights need")
 
-    def load_inst(self) -> None:
-        self.load_global()  # says which class it would be
-        self.load_other()
-
-    def load_other(self) -> None:
-        raise ContentError("its pickle has an opcode that no weights need")
-
-    dispatch = dict.fromkeys(range(256), load_other) | {
-        getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]
-        for name in OPCODES.split()
+    dispatch: ClassVar[dict[int, Any]] = {
+        **_PYTHON,
+        pickle.BUILD[0]: load_build,
+        pickle.EMPTY_DICT[0]: load_empty_dict,
+        pickle.DICT[0]: load_dict,
+        pickle.EMPTY_SET[0]: load_set,
+        pickle.FROZENSET[0]: load_set,
+        pickle.NEWOBJ[0]: _PYTHON[pickle.REDUCE[0]],  # calls the constructor, never a `__new__`
+        pickle.BYTEARRAY8[0]: _PYTHON[pickle.BINBYTES8[0]],  # reads before it allocates
     }
-    dispatch[pickle.BUILD[0]] = load_build
-    dispatch[pickle.DICT[0]] = load_dict
-    dispatch[pickle.EMPTY_DICT[0]] = load_empty_dictionary
-    dispatch[pickle.INST[0]] = load_inst
-    dispatch[pickle.NEWOBJ[0]] = pickle._Unpickler.load_reduce  # a stand-in is called, not copied
-    dispatch[pickle.BYTEARRAY8[0]] = pickle._Unpickler.load_binbytes8  # reads before it allocates
