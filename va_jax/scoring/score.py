@@ -140,14 +140,14 @@ def score(
 def text(result: ScoreResult) -> str:
     """Return the metrics table as text, followed by remarks about the data and the lag sweep."""
     parts = ["\n".join(_remarks(result)), *_sweep_tables(result)]
-    return tables.text(*_titled(result)) + "\n" + "\n\n".join(parts) + "\n"
+    return tables.text(_title(result), result.table) + "\n" + "\n\n".join(parts) + "\n"
 
 
 def markdown(result: ScoreResult) -> str:
     """Return the same as Markdown."""
     parts = ["\n".join(f"- {remark}" for remark in _remarks(result))]
     parts += [f"```\n{table}\n```" for table in _sweep_tables(result)]
-    return tables.markdown(*_titled(result)) + "\n" + "\n\n".join(parts) + "\n"
+    return tables.markdown(_title(result), result.table) + "\n" + "\n\n".join(parts) + "\n"
 
 
 def to_json(result: ScoreResult) -> str:
@@ -228,8 +228,8 @@ def _read_groups(path: pathlib.Path | None, names: Sequence[str]) -> Mapping[str
     return groups
 
 
-def _titled(result: ScoreResult) -> tuple[str, dict[str, Any]]:
-    return f"{result.predictions} on {result.labels}", result.table
+def _title(result: ScoreResult) -> str:
+    return f"{result.predictions} on {result.labels}"
 
 
 def _remarks(result: ScoreResult) -> list[str]:
