@@ -235,13 +235,13 @@ def test_bad_crop_folders_are_refused(tmp_path):
     (folder / "01.png").touch()
     with pytest.raises(InputError, match=r"frame number of 01\.png"):
         numbered_images(folder)
-    with pytest.raises(InputError, match="no readable JPEG"):
+    with pytest.raises(InputError, match="not a readable JPEG"):
         read_crop(folder / "1.jpg", 96, 90)
-    with pytest.raises(InputError, match="no readable PNG"):
+    with pytest.raises(InputError, match="not a readable PNG"):
         read_crop(folder / "01.png", 96, 90)
     good = simplejpeg.encode_jpeg(np.zeros((96, 96, 3), np.uint8), 90)
     (folder / "1.jpg").write_bytes(good[: len(good) // 2])
-    with pytest.raises(InputError, match="no readable JPEG"):
+    with pytest.raises(InputError, match="not a readable JPEG"):
         read_crop(folder / "1.jpg", 96, 90)
     (folder / "1.jpg").write_bytes(simplejpeg.encode_jpeg(np.zeros((96, 80, 3), np.uint8), 90))
     with pytest.raises(InputError, match="80x96 pixels, but crops must be square"):
