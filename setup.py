@@ -14,7 +14,7 @@ setup(
     packages=find_packages(include=["va_jax*", "tfds_builders*"]),
     package_data={
         "tfds_builders": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"],
-        "va_jax": ["published/*", "published/model/*"],
+        "va_jax": ["export/model_card.md", "published/*", "published/model/*"],
     },
     python_requires=">=3.11",
     install_requires=[

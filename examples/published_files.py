@@ -1,13 +1,12 @@
-"""Make the files with which `python -m va_jax.selftest` tries an installation, see there.
+"""Make the files that `va_jax selftest` compares an installation with.
 
     python examples/published_files.py WORK [--out=va_jax/published]
 
-Run it in the root of the repository. WORK takes the rendered faces and the run, some minutes of two
-cores; what is there already is used. A file that is made anew takes the place of the one in OUT.
+Run it in the root of the repository. WORK receives the rendered faces and the run, which takes a
+few minutes on two cores; a run that is there already is used. Files in OUT are replaced.
 """
 
 import argparse
-import csv
 import os
 import pathlib
 import shutil
@@ -21,16 +20,17 @@ import va_jax
 from tfds_builders.material import Recording
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder as synthetic
 from tfds_builders.synthetic_faces.render import render
+from va_jax.io import write_csv
 from va_jax.predict import preprocessing, selftest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NETWORK = ("--config.model.width=8", "--config.model.units=16")
 
-SUBJECT = 257  # of the test split; the detector is sure of this face in every frame
-FIRST, FRAMES = 35, 60  # of its recording: 6 s in which valence and arousal change much
-WIDTH, HEIGHT, SIDE = 320, 240, 180  # of the picture and of the drawn square in it, pixels
+SUBJECT = 257  # of the test split; the detector finds this face in every frame with a high score
+FIRST, FRAMES = 35, 60  # of its recording: 6 s with large changes of valence and arousal
+WIDTH, HEIGHT, SIDE = 320, 240, 180  # of the image and of the drawn square in it, pixels
 HIDDEN = (*range(26, 34), *range(56, 60))  # frames without a face: a gap, and the end
-NOISE = 1.0  # grey levels; little, for noise makes large files
+NOISE = 1.0  # grey levels; low, because noise makes large files
 
 
 def main():
@@ -44,7 +44,7 @@ def main():
     config = f"--config={ROOT / 'configs/quickstart.py'}"
     run("va_jax.main", config, *NETWORK, "--workdir=run", folder=work)
     shutil.rmtree(work / "model", ignore_errors=True)
-    run("va_jax.main", "--mode=export", "--workdir=run", "--out=model", folder=work)
+    run("va_jax", "export", "run", "--out=model", folder=work)
     shutil.rmtree(out / "model", ignore_errors=True)
     shutil.copytree(work / "model", out / "model")
     write_clip(out / "clip.mp4")
@@ -55,10 +55,10 @@ def main():
 
 
 def run(module, *flags, folder):
-    """A command of the package, with the CPU alone, in `folder`."""
+    """Run a command of the package in `folder`, on the CPU only."""
     settings = {
         "JAX_PLATFORMS": "cpu",
-        "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # no paths of this machine in the functions
+        "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # no local paths in the serialised functions
         "PYTHONPATH": str(ROOT),
     }
     subprocess.run(
@@ -67,7 +67,7 @@ def run(module, *flags, folder):
 
 
 def write_clip(path):
-    """The face before a grey wall, 10 frames a second, as H.264."""
+    """Write the face on a grey background, 10 frames per second, as H.264."""
     with av.open(str(path), "w") as container:
         options = {"crf": "26", "preset": "veryslow", "threads": "1"}
         stream = container.add_stream("libx264", rate=10, options=options)
@@ -81,19 +81,16 @@ def write_clip(path):
 
 
 def write_values(folder):
-    """What the network says of the crops at the boxes in `expected.csv`."""
+    """Write the values of the network for crops at the boxes in `expected.csv`."""
     model = va_jax.load(folder / "model")
-    how, _ = preprocessing.from_metadata(model.passport)
-    places = selftest.read(folder / "expected.csv")
-    found = selftest.cropped(model, how, folder / "clip.mp4", places)
-    with (folder / selftest.VALUES).open("w", newline="") as file:
-        writer = csv.DictWriter(file, found[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)
+    crops, _ = preprocessing.from_metadata(model.metadata)
+    boxes = selftest.read_rows(folder / "expected.csv")
+    rows = selftest.values_at_boxes(model, crops, folder / "clip.mp4", boxes)
+    write_csv(folder / selftest.VALUES, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def drawn_faces():
-    """Frames uint8 RGB [FRAMES, SIDE, SIDE, 3], those of `HIDDEN` without the face."""
+    """Return frames, uint8 RGB [FRAMES, SIDE, SIDE, 3]; those in `HIDDEN` show no face."""
     config = next(each for each in synthetic.Builder.BUILDER_CONFIGS if each.name == "quickstart")
     details = {"subject": SUBJECT, "number": SUBJECT, "frames": config.lengths[0]}
     scene = synthetic.script(Recording("t", "v", "s", details=details), config)

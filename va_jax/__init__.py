@@ -8,7 +8,10 @@ if TYPE_CHECKING:
 
 
 def load(path: "str | os.PathLike[str]") -> "Model":
-    """The trained network in an export or in the workdir of a run: see `va_jax.model`."""
-    from va_jax.export import model  # not above: scoring needs no JAX
+    """Load the trained network in an export or in the workdir of a run.
+
+    See `va_jax.export.model.load`. JAX is imported here, since scoring does not need it.
+    """
+    from va_jax.export import model
 
     return model.load(path)

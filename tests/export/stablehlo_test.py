@@ -1,4 +1,4 @@
-"""Serialised networks of every family give what the networks give, for any batch and time."""
+"""Serialised networks of every family predict like the networks, for any batch and time."""
 
 import functools
 
@@ -54,9 +54,9 @@ def written(path, data):
 
 
 @pytest.mark.parametrize("changes", FAMILIES, ids=str)
-def test_a_serialised_network_gives_what_the_network_gives(tmp_path, changes):
+def test_a_serialised_network_predicts_like_the_network(tmp_path, changes):
     model = tiny(**changes)
-    data = stablehlo.of_model(model, variables_of(model), SIDE)
+    data = stablehlo.serialize_model(model, variables_of(model), SIDE)
     network = written(tmp_path / stablehlo.MODEL, data)
     for rows, time in ((4, 6), (1, 3)):
         inputs = inputs_of(model, rows, time)
@@ -64,17 +64,17 @@ def test_a_serialised_network_gives_what_the_network_gives(tmp_path, changes):
         np.testing.assert_allclose(found, live(model, inputs), atol=1e-5, rtol=0)
 
 
-def test_a_track_fed_in_pieces_of_any_length_gives_what_it_gives_in_one(tmp_path):
+def test_a_track_in_pieces_is_predicted_like_the_whole_track(tmp_path):
     model = tiny(recurrent="lstm", branches=("fc", "conv"), landmarks="after_fc")
-    data = stablehlo.of_stream(model, variables_of(model), SIDE)
+    data = stablehlo.serialize_stream(model, variables_of(model), SIDE)
     stream, inputs = written(tmp_path / stablehlo.STREAM, data), inputs_of(model)
     found = stablehlo.run_in_pieces(stream, inputs, stablehlo.state_shapes(model), 4)
     np.testing.assert_allclose(found, live(model, inputs), atol=1e-6, rtol=0)
 
 
-def test_it_is_for_every_kind_of_device_and_any_batch_and_time(tmp_path):
+def test_a_function_is_for_every_kind_of_device_and_any_batch_and_time(tmp_path):
     model = tiny(recurrent="none")
-    data = stablehlo.of_model(model, variables_of(model), SIDE)
+    data = stablehlo.serialize_model(model, variables_of(model), SIDE)
     network = written(tmp_path / stablehlo.MODEL, data)
     assert network.platforms == ("cpu", "cuda", "tpu")
     assert [str(aval.shape) for aval in network.in_avals] == [
@@ -99,5 +99,5 @@ def test_the_state_has_an_array_for_every_layer_and_branch(changes, shapes):
 
 @pytest.mark.parametrize("data", [b"", b"abc", bytes(300)])
 def test_a_damaged_file_is_named(tmp_path, data):
-    with pytest.raises(InputError, match=r"model\.jaxexport: not readable .*--mode=export"):
+    with pytest.raises(InputError, match=r"model\.jaxexport: not readable .*va_jax export"):
         written(tmp_path / stablehlo.MODEL, data)

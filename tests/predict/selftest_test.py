@@ -1,4 +1,4 @@
-"""The self-test passes here, and fails where anything of the installation is not as published."""
+"""The self-test passes here, and fails if a number differs from the published one."""
 
 import pathlib
 import re
@@ -17,8 +17,8 @@ TABLE = [{"frame": str(number), "x": f"{number / 10}"} for number in range(4)]
 
 
 def wrong(folder: pathlib.Path) -> dict[str, str | None]:
-    """By column the first frame that is not as published."""
-    found = {each.name: each.frame for each in selftest.compared(folder)}
+    """The first frame that differs, by the name of the column."""
+    found = {each.name: each.frame for each in selftest.compare(folder)}
     return {name: frame for name, frame in found.items() if frame is not None}
 
 
@@ -30,10 +30,10 @@ def copy(tmp_path):
 @pytest.mark.slow
 def test_this_installation_gives_the_published_numbers():
     done = subprocess.run(
-        [sys.executable, "-m", "va_jax.selftest"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "va_jax", "selftest"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "your installation gives the published numbers"
+    assert done.stdout.splitlines()[-1] == "this installation gives the published numbers"
 
 
 @pytest.mark.slow
@@ -67,29 +67,29 @@ def test_another_published_value_and_a_missing_row_are_found(copy):
     assert wrong(copy)["frame"] == wrong(copy)["valence of given crops"] == "59"
 
 
-def test_a_column_tells_its_largest_difference_and_the_first_frame_above_the_limit():
+def test_a_column_has_its_largest_difference_and_the_first_frame_above_the_limit():
     found = [
         row | {"x": f"{float(row['x']) + more}"}
         for row, more in zip(TABLE, (0, 0.3, 0.5, 0), strict=True)
     ]
-    column = selftest.column("x", TABLE, found, 0.2)
-    assert (column.frame, column.words) == ("1", "0.4, published is 0.1")
+    column = selftest.compare_column("x", TABLE, found, 0.2)
+    assert (column.frame, column.problem) == ("1", "0.4 here, 0.1 published")
     assert column.difference == pytest.approx(0.5)
-    assert selftest.column("x", TABLE, found, 0.6).frame is None
+    assert selftest.compare_column("x", TABLE, found, 0.6).frame is None
 
 
 @pytest.mark.parametrize("cell", ["", "nan", None])
 def test_an_empty_cell_a_missing_row_and_nan_differ(cell):
     found = TABLE[:3] if cell is None else [*TABLE[:3], TABLE[3] | {"x": cell}]
-    assert selftest.column("x", TABLE, found, 1e9).frame == "3"
+    assert selftest.compare_column("x", TABLE, found, 1e9).frame == "3"
 
 
-def test_a_missing_file_is_one_line(tmp_path):
-    with pytest.raises(InputError, match=re.escape(f"{tmp_path}/expected.csv is missing; install")):
-        list(selftest.compared(tmp_path))
+def test_a_missing_file_is_named_with_a_remedy(tmp_path):
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path}/expected.csv: not found; install")):
+        list(selftest.compare(tmp_path))
 
 
-def test_the_files_lead_to_no_place_of_the_machine_that_made_them():
+def test_the_files_name_no_folder_of_the_machine_that_made_them():
     for path in selftest.PUBLISHED.rglob("*"):
         if path.is_file():
             assert not re.search(rb"/(home|tmp|root|work|Users)/", path.read_bytes()), path

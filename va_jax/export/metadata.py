@@ -1,155 +1,297 @@
-"""What must be known of a trained network to use it: made from a run, checked in an export."""
+"""Model metadata (`passport.json`): all that is known of a network, made from a run and checked."""
 
+import dataclasses
 import importlib.metadata
 import json
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from va_jax import config as configuration
+from va_jax.config import FUSIONS, STATES, Config
+from va_jax.config import Model as ModelConfig
 from va_jax.evaluation import postprocess
-from va_jax.export import metadata_fields, stablehlo
-from va_jax.io import write_text
-from va_jax.models import build
+from va_jax.evaluation.postprocess import Chain
+from va_jax.export import EXPORT_AGAIN, stablehlo
+from va_jax.io import read_json, write_json
+from va_jax.keys import Limits
+from va_jax.models.build import build_model, landmark_points
 from va_jax.train import checkpoints, provenance
+from va_jax.train import workdir as run_config
 from va_jax.types import LABEL_RANGE, InputError
 
 NAME = "passport.json"
+FORMAT = 1
 
-AGAIN = "write the export again by `python -m va_jax.main --mode=export --workdir=RUN --out=FOLDER`"
+SYNTHETIC_WARNING = (
+    "this model was trained on drawings of faces: its values on real faces are not meaningful"
+)
+
+TEMPORAL = ("causal", "both_ways", "none")
+"""Frames a prediction depends on: earlier and its own, later ones too, its own alone."""
+
+EVAL_KEYS = ("state", "length", "hop", "fusion")
+"""Keys of the config's `eval` section that change predictions."""
+
+DATA_KEYS = ("name", "input_size", "dims", "crop", "fps", "split_hash", "frames")
+"""Facts about the training data that a model must have."""
+
+ANY = Limits()
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """Legal values of an entry; numbers are finite and texts are not empty."""
+
+    kind: type  # int, float, str, list or dict
+    limits: Limits = ANY
+    items: "Field | None" = None  # legal items of a list, or values of a dict
+    nullable: bool = False
+
+    def allows(self, value: Any) -> bool:
+        """Return whether `value` is legal."""
+        if value is None:
+            return self.nullable
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not self.kind:
+            return False
+        if self.kind in (list, dict):
+            items = value.values() if self.kind is dict else value
+            return self.items is None or all(self.items.allows(item) for item in items)
+        legal = bool(value) if self.kind is str else math.isfinite(value)
+        return legal and self.limits.allow(value)
+
+    def __str__(self) -> str:
+        words = {int: "whole number", float: "number", str: "text", list: "list", dict: "object"}
+        text = f"{words[self.kind]} {self.limits}".strip()
+        text += f" of ({self.items})" if self.items else ""
+        return f"{text} or null" if self.nullable else text
+
+
+def _one_of(*legal: str) -> Field:
+    return Field(str, Limits(legal=legal))
+
+
+COUNT, POSITIVE, TEXT = Field(int, Limits(low=0)), Field(int, Limits(low=1)), Field(str)
+
+FIELDS = {
+    "format": Field(int, Limits(low=FORMAT, high=FORMAT)),
+    "dims": Field(list, items=TEXT),
+    "range": Field(list, items=Field(float)),
+    "input.size": POSITIVE,
+    "input.channels": _one_of("RGB"),
+    "input.pixels": _one_of("uint8 0..255"),
+    "input.landmarks.points": COUNT,
+    "input.landmarks.place": _one_of("none", "before_fc", "after_fc"),
+    "crop.size": Field(int, Limits(low=1, high=4096)),
+    "crop.source": TEXT,
+    "crop.margin": Field(float, Limits(low=0)),
+    "crop.alignment": TEXT,
+    "crop.jpeg_quality": Field(int, Limits(low=1, high=100)),
+    "fps": Field(float, Limits(above=0)),
+    "stride": POSITIVE,
+    "evaluation.state": _one_of(*STATES),
+    "evaluation.length": POSITIVE,
+    "evaluation.hop": POSITIVE,
+    "evaluation.fusion": _one_of(*FUSIONS),
+    "temporal": _one_of(*TEMPORAL),
+    "stream_state": Field(list, items=Field(list, items=POSITIVE), nullable=True),
+    "post_processing": Field(dict, nullable=True),
+    "data.name": TEXT,
+    "data.split_hash": TEXT,
+    "data.frames": Field(dict, items=COUNT),
+    "scores": Field(dict, items=Field(dict), nullable=True),
+    "checkpoint_step": COUNT,
+    "versions": Field(dict, items=TEXT),
+    "licence": TEXT,
+    "comparisons": Field(list, items=Field(dict)),
+}
+"""Every entry by its dotted name; docs/export.md explains them. Further entries are ignored."""
+
+METRICS_TABLE_FIELDS = {
+    "tracks": COUNT,
+    "frames": COUNT,
+    "frames_that_count": COUNT,
+    "formula": TEXT,
+    "scores": Field(dict),
+    "baselines": Field(dict),
+}
+"""Entries of each metrics table in `scores`."""
+
+
+def is_synthetic(metadata: Mapping[str, Any]) -> bool:
+    """Return whether a model was trained on drawn faces, by the name of its data set."""
+    return metadata["data"]["name"].startswith("synthetic_faces/")
 
 
 def of_run(workdir: pathlib.Path) -> dict[str, Any]:
-    """The passport of the best checkpoint in `workdir`, with `comparisons` still empty.
+    """Return the metadata of the best checkpoint in `workdir`, with empty `comparisons`.
 
-    `scores` and `post_processing` are null where that checkpoint has not been evaluated. Raises
-    InputError where a fact is not known, or where the last evaluation was another one than
-    config.json says.
+    `scores` and `post_processing` are None if that checkpoint has not been evaluated.
+
+    Raises:
+        InputError: a fact is missing, or the last evaluation had other settings than config.json.
     """
-    config = configuration.load(workdir)
-    facts = provenance.read(workdir)
-    path = workdir / provenance.NAME
-    if facts is None:
-        raise InputError(
-            f"{path}: not found; put there that of a run on the same data set, or train again"
-        )
-    wanted = ("name", "input_size", "dims", "crop", "fps", "split_hash", "frames")
-    for key in wanted:
-        if key not in facts:
-            raise InputError(f"{path}: {key!r} is missing; build the data set and train again")
+    config = run_config.load(workdir)
+    data = _data_facts(workdir)
     step = checkpoints.best_step(workdir)
     fitted = checkpoints.read_beside(workdir, step, postprocess.NAME)
-    beside = workdir / "checkpoints" / str(step) / postprocess.NAME
-    found = {
-        "format": metadata_fields.FORMAT,
-        "dims": facts["dims"],
+    metadata = {
+        "format": FORMAT,
+        "dims": data["dims"],
         "range": list(LABEL_RANGE),
         "input": {
-            "size": facts["input_size"],
+            "size": data["input_size"],
             "channels": "RGB",
             "pixels": "uint8 0..255",
-            "landmarks": {
-                "points": build.landmark_points(config.model),
-                "place": config.model.landmarks,
-            },
+            "landmarks": {"points": landmark_points(config.model), "place": config.model.landmarks},
         },
-        "crop": facts["crop"],
-        "fps": facts["fps"],
+        "crop": data["crop"],
+        "fps": data["fps"],
         "stride": config.window.stride,
-        "evaluation": {key: config.eval[key] for key in ("state", "length", "hop", "fusion")},
+        "evaluation": {key: getattr(config.eval, key) for key in EVAL_KEYS},
         "temporal": temporal(config.model),
-        "stream_state": _stream_state(config.model, facts["dims"]),
-        "post_processing": None if fitted is None else _json(beside, fitted),
-        "data": {key: facts[key] for key in ("name", "split_hash", "frames")},
+        "stream_state": _stream_state(config.model, data["dims"]),
+        "post_processing": None if fitted is None else json.loads(fitted),
+        "data": {key: data[key] for key in ("name", "split_hash", "frames")},
         "scores": _scores(workdir, config, step),
         "checkpoint_step": step,
         "versions": {
             name: importlib.metadata.version(name) for name in ("va_jax", "jax", "flax", "numpy")
         },
-        "licence": _licence(config, facts["name"]),
+        "licence": _licence(config, data["name"]),
         "comparisons": [],
     }
-    metadata_fields.check(found, str(workdir), "see its config.json and data.json")
-    return found
+    check(metadata, str(workdir), "correct config.json or data.json there")
+    return metadata
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
-    """The passport of an export; InputError names the entry that is missing or not legal."""
+    """Return the metadata of an export.
+
+    Raises:
+        InputError: the file cannot be read, or an entry is missing or not legal.
+    """
     path = folder / NAME
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable ({error}); {AGAIN}") from error
-    found = _json(path, text)
-    metadata_fields.check(found, str(path), AGAIN)
-    return found
+    if not path.exists():
+        raise InputError(f"{path}: not found; {EXPORT_AGAIN}")
+    metadata = read_json(path, EXPORT_AGAIN)
+    check(metadata, str(path), EXPORT_AGAIN)
+    return metadata
 
 
-def write(folder: pathlib.Path, passport: Mapping[str, Any]) -> None:
-    """Put a passport into an export."""
-    write_text(folder / NAME, json.dumps(passport, indent=1) + "\n")
+def write(folder: pathlib.Path, metadata: Mapping[str, Any]) -> None:
+    """Write the metadata of an export."""
+    write_json(folder / NAME, metadata)
 
 
-def temporal(model_config: ConfigDict) -> str:
-    """One of `passport_fields.TEMPORAL`, of a network by the `model` section of its config."""
-    recurrent = model_config.recurrent != "none"
-    if model_config.inflation.taps > 1 or (recurrent and model_config.bidirectional):
+def check(metadata: Any, where: str, remedy: str) -> None:
+    """Check all entries of model metadata.
+
+    Args:
+        metadata: the metadata, from any source.
+        where: file or folder they come from, for the message.
+        remedy: end of the message.
+
+    Raises:
+        InputError: an entry is missing or not legal; the message names the first one.
+    """
+    _check_fields(metadata, FIELDS, where, "", remedy)
+    dims, ends, fitted = metadata["dims"], metadata["range"], metadata["post_processing"]
+    landmarks, evaluation = metadata["input"]["landmarks"], metadata["evaluation"]
+    if fitted is not None:
+        Chain.from_json(fitted, f"{where}: post_processing")
+    rules = {
+        f"dims={dims} needs names that differ": bool(dims) and len(set(dims)) == len(dims),
+        f"range={ends} needs a low and a high end": len(ends) == 2 and ends[0] < ends[1],
+        f"input.landmarks={landmarks} needs both points and a place, or neither": (
+            (landmarks["points"] == 0) == (landmarks["place"] == "none")
+        ),
+        f"evaluation.hop={evaluation['hop']} is above length={evaluation['length']}": (
+            evaluation["hop"] <= evaluation["length"]
+        ),
+        f"post_processing lacks one of {', '.join(dims)}": fitted is None or {*dims} <= {*fitted},
+    }
+    for problem, holds in rules.items():
+        if not holds:
+            raise InputError(f"{where}: {problem}; {remedy}")
+    for split, table in (metadata["scores"] or {}).items():
+        _check_fields(table, METRICS_TABLE_FIELDS, where, f"scores.{split}.", remedy)
+
+
+def _check_fields(
+    tree: Any, fields: Mapping[str, Field], where: str, prefix: str, remedy: str
+) -> None:
+    for key, field in fields.items():
+        value = tree
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                raise InputError(f"{where}: '{prefix}{key}' is missing; {remedy}")
+            value = value[part]
+        if not field.allows(value):
+            shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+            raise InputError(f"{where}: {prefix}{key}={shown} is not legal ({field}); {remedy}")
+
+
+def temporal(config: ModelConfig) -> str:
+    """Return which frames a prediction of the network depends on, one of `TEMPORAL`."""
+    recurrent = config.recurrent != "none"
+    if config.inflation.taps > 1 or (recurrent and config.bidirectional):
         return "both_ways"
     return "causal" if recurrent else "none"
 
 
-def _stream_state(model_config: ConfigDict, dims: list[str]) -> list[list[int]] | None:
-    """Shapes of what a track's state holds; None for a network that cannot be fed piece by piece.
-
-    A network that sees one frame at a time has an empty state.
-    """
-    if temporal(model_config) == "both_ways":
+def _stream_state(config: ModelConfig, dims: list[str]) -> list[list[int]] | None:
+    """Return the shapes of a track's state, which may be empty; None if later frames are used."""
+    if temporal(config) == "both_ways":
         return None
-    return stablehlo.state_shapes(build.build(model_config, tuple(dims)))
+    return stablehlo.state_shapes(build_model(config, tuple(dims)))
 
 
-def _scores(workdir: pathlib.Path, config: ConfigDict, step: int) -> dict[str, Any] | None:
-    """The metric cards of the checkpoint of `step` without their recordings; None: not scored."""
-    path = workdir / "metrics.json"
+def _data_facts(workdir: pathlib.Path) -> dict[str, Any]:
+    path = workdir / provenance.NAME
+    facts = provenance.read(workdir)
+    if facts is None:
+        raise InputError(
+            f"{path}: not found; copy it from another run on the same data set, or train again"
+        )
+    for key in DATA_KEYS:
+        if key not in facts:
+            raise InputError(f"{path}: '{key}' is missing; build the data set and train again")
+    return facts
+
+
+def _scores(workdir: pathlib.Path, config: Config, step: int) -> dict[str, Any] | None:
+    """Return the metrics tables of a checkpoint without recordings; None if it is not scored."""
+    path, again = workdir / "metrics.json", f"evaluate again with `va_jax evaluate {workdir}`"
     if not path.exists():
         return None
-    told = _json(path, path.read_text())
+    metrics = read_json(path, again)
     try:
-        if told["checkpoint_step"] != step:
+        if metrics["checkpoint_step"] != step:
             return None
-        told_eval, cards = told["eval"], told["splits"]
-        kept = {
-            split: {key: value for key, value in card.items() if key != "recordings"}
-            for split, card in cards.items()
+        scores = {
+            split: {key: value for key, value in table.items() if key != "recordings"}
+            for split, table in metrics["splits"].items()
         }
-        keys = ("state",) if config.eval.state == "carry" else ("state", "length", "hop", "fusion")
-        other = {key: told_eval[key] for key in keys if told_eval[key] != config.eval[key]}
+        keys = ("state",) if config.eval.state == "carry" else EVAL_KEYS
+        evaluated = {key: metrics["eval"][key] for key in keys}
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path}: is no result of an evaluation ({error!r}); write it again by --mode=eval"
-        ) from error
-    for key, value in other.items():
-        raise InputError(
-            f"{path}: was scored with eval.{key}={value!r}, config.json there says "
-            f"{config.eval[key]!r}; score again: "
-            f"`python -m va_jax.main --mode=eval --workdir={workdir}`"
-        )
-    return kept
+        raise InputError(f"{path}: not the result of an evaluation ({error!r}); {again}") from error
+    for key, value in evaluated.items():
+        if value != getattr(config.eval, key):
+            raise InputError(
+                f"{path}: evaluated with eval.{key}={value!r}, but config.json has "
+                f"{getattr(config.eval, key)!r}; {again}"
+            )
+    return scores
 
 
-def _licence(config: ConfigDict, name: str) -> str:
-    weights, run = config.init.weights, config.init.from_workdir or config.init.from_export
-    start = f" It started from {pathlib.Path(weights or run).name}." if weights or run else ""
+def _licence(config: Config, name: str) -> str:
+    start = config.init.weights or config.init.from_workdir or config.init.from_export
+    started = f" Training started from {pathlib.Path(start).name}." if start else ""
     return (
-        f"Trained on {name}.{start} The licence of a data set, and of weights that training started"
-        " from, governs the use of these weights too: see what it permits before passing them on."
+        f"Trained on {name}.{started} The licences of the data set, and of weights that training "
+        "started from, also apply to these weights: check them before you pass the weights on."
     )
-
-
-def _json(path: pathlib.Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path}: no JSON ({error}); {AGAIN}") from error

@@ -1,4 +1,4 @@
-"""A trained network in Python: loaded from an export or a run, called on the frames of a face."""
+"""A trained network as a Python function, loaded from an export or from a run."""
 
 import os
 import pathlib
@@ -6,50 +6,51 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float32
-from ml_collections import ConfigDict
 
-from va_jax import config as configuration
+from va_jax.config import Config, with_values
 from va_jax.data import eval_plan, sequences
 from va_jax.data.sources import Source
 from va_jax.evaluation.postprocess import Chain
 from va_jax.evaluation.predict_split import Predict, make_predict, predict_split
-from va_jax.export import export, metadata, stream
+from va_jax.export import EXPORT_AGAIN, arrays, stream
+from va_jax.export import metadata as model_metadata
 from va_jax.export.stream import Stream
-from va_jax.models import build, inflate
-from va_jax.models.regressor import Regressor
+from va_jax.models import inflate
+from va_jax.models.build import build_model
 from va_jax.train import checkpoints, sharding
+from va_jax.train import workdir as run_config
 from va_jax.train.state import abstract_variables
 from va_jax.types import InputError, Trace, Track
 
-DECIDING = ("state", "length", "hop", "fusion")
-"""What of the config's `eval` changes predictions."""
-
-SHOWN = 5
-"""How many of the arrays that do not fit a message names."""
-
 
 class Model:
-    """A network that predicts what the run's evaluation predicts, for frames from anywhere.
+    """A network that predicts frames from anywhere as the evaluation of its run does.
 
-    `dims` names the columns of its output, `size` is the side of the crops it takes, in pixels,
-    `passport` all that is known of it, `config` that of its run, `chain` its post-processing, None
-    where none was fitted. Works on all devices of this process; one may be asked by many threads.
+    It uses all devices of this process, and many threads may call it at once.
+
+    Attributes:
+        dims: names of the columns of its predictions.
+        size: side of the crops it takes, pixels.
+        metadata: all that is known of it, see docs/export.md.
+        config: config of its run.
+        post_processing: fitted on dev; None if there is none.
     """
 
     def __init__(
         self,
         predict: Predict,
         variables: Any,  # a copy on every device of `mesh`
-        config: ConfigDict,
-        known: dict[str, Any],
+        config: Config,
+        metadata: dict[str, Any],
         mesh: jax.sharding.Mesh,
     ):
-        self.passport, self.config = known, config
+        self.metadata, self.config = metadata, config
         self.dims: tuple[str, ...] = predict.model.dims
-        self.size: int = known["input"]["size"]
-        self.chain = _chain(known)
+        self.size: int = metadata["input"]["size"]
+        fitted = metadata["post_processing"]
+        where = f"{model_metadata.NAME}: post_processing"
+        self.post_processing = None if fitted is None else Chain.from_json(fitted, where)
         self._predict, self._variables, self._mesh = predict, variables, mesh
         self._step = stream.make_step(predict.model)
 
@@ -61,16 +62,23 @@ class Model:
         processed: bool = False,
         time_s: Any = None,
     ) -> Float32[np.ndarray, "*batch time dims"]:
-        """Predictions for every frame of a track, or of several tracks of one length.
-
-        `frames` is uint8 RGB [time, size, size, 3] or [batch, time, size, size, 3], of any length;
-        `face`, bool [.., time], says which of them show the face, all where it is left out;
-        `landmarks`, float32 [.., time, points, 2] in units of the frame's side, NaN where unknown,
-        are for a network that takes some. `processed` applies the fitted post-processing, which
-        counts in seconds: `time_s`, float32 [.., time], or else the passport's frame rate. Raises
-        InputError, a ValueError, for all else. The device holds a few batches, however long.
+        """Return predictions for every frame of a track, or of several tracks of one length.
 
             pred = model(crops)
+
+        The device holds a few batches at a time, however long the tracks are.
+
+        Args:
+            frames: uint8 RGB [time, size, size, 3] or [batch, time, size, size, 3].
+            face: bool [..., time], whether a frame shows the face; all frames by default.
+            landmarks: float32 [..., time, points, 2] in units of the frame's side, NaN if unknown;
+                only for a network that takes landmarks.
+            processed: whether to apply the fitted post-processing.
+            time_s: float32 [..., time], times of the frames for the post-processing; by default
+                frames are 1 / fps apart, with the frame rate of the training data.
+
+        Raises:
+            InputError: an input does not fit the network.
         """
         axes = ("batch", "time") if np.ndim(frames) == 5 else ("time",)
         frames = sequences.checked_frames(frames, self.size, axes)
@@ -78,181 +86,141 @@ class Model:
         face = sequences.checked_face(face, shape)
         points = self._predict.model.landmark_points
         landmarks = sequences.checked_landmarks(landmarks, shape, points)
-        times = self._times(time_s, shape)
-        if processed and self.chain is None:
+        if time_s is None:
+            times = (np.arange(shape[-1]) / self.metadata["fps"]).astype(np.float32)
+            times = np.broadcast_to(times, shape)
+        else:
+            times = sequences.checked_times(time_s, shape)
+        if processed and self.post_processing is None:
             raise InputError(
-                "processed=True, but no post-processing is known; run --mode=eval before "
-                "--mode=export, or leave it out"
+                "Cannot apply processed=True: the model has no post-processing. Fit it with "
+                "`va_jax evaluate RUN`, or leave it out."
             )
-        whole = (frames, face, landmarks, times)
         if len(axes) == 1:
-            whole = tuple(None if each is None else each[None] for each in whole)
-        traces = self.traces(sequences.source_of(*whole, self.dims))
+            frames, face, times = frames[None], face[None], times[None]
+            landmarks = None if landmarks is None else landmarks[None]
+        traces = self.traces(sequences.source_of(frames, face, landmarks, times, self.dims))
         preds = [trace.pred for trace in traces]
-        if processed:
-            preds = [self.chain.apply(trace.pred, trace.time_s, self.dims) for trace in traces]
+        if processed and self.post_processing is not None:
+            preds = [
+                self.post_processing.apply(trace.pred, trace.time_s, self.dims) for trace in traces
+            ]
         return np.stack(preds) if len(axes) == 2 else preds[0]
 
     def traces(self, source: Source, stride: int | None = None) -> list[Trace]:
-        """A trace for every track of `source`, as the evaluation of the run gives it.
+        """Return the trace of every track in a data set split, as the evaluation predicts it.
 
-        `stride` takes the place of the config's `window.stride`, for frames that lie otherwise in
-        time. Crops of another size are scaled to `size`.
+        Args:
+            source: an open split; crops of another size are scaled to `size`.
+            stride: frames from one that the network sees to the next; by default `window.stride`
+                of the config.
+
+        Raises:
+            InputError: the stride is below 1, or the source has other landmarks than the network.
         """
-        config = ConfigDict(self.config.to_dict())
-        config.data.size = self.size
-        if stride is not None:
-            if stride < 1:
-                raise InputError(f"stride={stride} is below 1; give a whole number of frames")
-            config.window.stride = stride
+        if stride is None:
+            stride = self.config.window.stride
+        if stride < 1:
+            raise InputError(f"stride={stride} is below 1; give a whole number of frames")
         points = self._predict.model.landmark_points
         if source.landmarks != points:
             raise InputError(
-                f"the source has {source.landmarks or 'no'} landmarks a frame, the network takes "
-                f"{points or 'none'}; open it with landmarks={points}"
+                f"the source has {source.landmarks or 'no'} landmarks per frame, but the network "
+                f"takes {points or 'none'}; open it with landmarks={points}"
             )
-        config.eval.batch_size = self._rows(source.tracks, config)
+        changes = {
+            "data.size": self.size,
+            "window.stride": stride,
+            "eval.batch_size": self._batch_size(source.tracks, stride),
+        }
+        config = with_values(self.config, **changes)
         return predict_split(config, self._predict, self._variables, source, self._mesh)
 
     def stream(self) -> Stream:
-        """A face whose frames come one by one: `push` predicts each as it comes.
-
-        Gives what the model gives for the whole track, if that is evaluated with its state
-        carried along. Raises InputError for a network that sees what comes later.
+        """Return a stream, which predicts the frames of a face one by one as they arrive.
 
             stream = model.stream()
             valence, arousal = stream.push(crop)
+
+        Its values are those for the whole track if the network is evaluated with its state carried
+        along.
+
+        Raises:
+            InputError: the network uses later frames.
         """
         network = self._predict.model
-        stream.check(network, self.config)
-        here = jax.tree.map(lambda x: x.addressable_data(0), self._variables)
-        return Stream(self._step, here, network, self.size, self.config.window.stride)
+        stream.check_causal(network, self.config)
+        variables = jax.tree.map(lambda array: array.addressable_data(0), self._variables)
+        return Stream(self._step, variables, network, self.size, self.config.window.stride)
 
-    def _rows(self, tracks: list[Track], config: ConfigDict) -> int:
-        """Rows of a batch: no more than can be filled, so that a single track is not padded.
-
-        A multiple of the devices.
-        """
-        stride, asked = config.window.stride, config.eval
-        if asked.state == "window" and inflate.reach(self._predict.model.backbone.times()):
-            pieces = eval_plan.separate_windows(tracks, 1, asked.length, asked.hop, stride)
+    def _batch_size(self, tracks: list[Track], stride: int) -> int:
+        """Return a multiple of the devices; a single track is not padded to a whole batch."""
+        settings = self.config.eval
+        if settings.state == "window" and inflate.reach(self._predict.model.backbone.times()):
+            rows = eval_plan.plan_windows(tracks, 1, settings.length, settings.hop, stride)
         else:
-            pieces = eval_plan.lanes_of(tracks, stride)
+            rows = eval_plan.subtracks(tracks, stride)
         devices = self._mesh.size
-        each = -(-len(pieces) // devices)
-        return min(asked.batch_size, devices * each)
-
-    def _times(self, time_s: Any, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
-        if time_s is not None:
-            return sequences.checked_times(time_s, shape)
-        line = np.arange(shape[-1]) / self.passport["fps"]
-        return np.broadcast_to(line.astype(np.float32), shape)
+        return min(settings.batch_size, devices * -(-len(rows) // devices))
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """The network in an export, or that of the best checkpoint in the workdir of a run.
+    """Load the network in an export, or that of the best checkpoint in the workdir of a run.
 
-    Raises InputError that names the file where the folder is neither, or does not fit together.
+    Raises:
+        InputError: the folder is neither, or its files do not fit together; the message names
+            the file.
     """
     folder = pathlib.Path(path)
-    exported = (folder / export.PARAMETERS).exists()
+    exported = (folder / arrays.SAFETENSORS).exists()
     if not exported and not (folder / "checkpoints").is_dir():
         raise InputError(
-            f"{folder}: {_missing(folder)}; give the workdir of a run, or the folder that "
-            "`python -m va_jax.main --mode=export` wrote"
+            f"{folder}: {_problem(folder)}; give the workdir of a run or a folder that "
+            "`va_jax export` wrote"
         )
     if jax.process_count() > 1:
         raise InputError(
-            f"{folder}: loaded in one of {jax.process_count()} processes; a model works in a "
-            "single one, start without --coordinator"
+            f"Cannot load {folder} in a job of {jax.process_count()} processes; start a single one "
+            "without --coordinator"
         )
-    config = _config(folder)
-    known = metadata.read(folder) if exported else metadata.of_run(folder)
-    network = _network(folder, config, tuple(known["dims"]))
-    _check_passport(folder, known, config, network.landmark_points)
+    config = run_config.load(folder)
+    metadata = model_metadata.read(folder) if exported else model_metadata.of_run(folder)
+    try:
+        network = build_model(config.model, tuple(metadata["dims"]))
+    except InputError as error:
+        raise InputError(f"{folder / run_config.NAME}: {error}") from error
+    _check_fit(folder, metadata, config, network.landmark_points)
     devices = jax.devices()
     if config.eval.batch_size % len(devices):
         devices = devices[:1]
     mesh = sharding.make_mesh(devices)
-    target = abstract_variables(network, known["input"]["size"], sharding.replicated(mesh))
+    target = abstract_variables(network, metadata["input"]["size"], sharding.replicated(mesh))
     if exported:
-        variables = sharding.replicate(mesh, _variables(folder, target))
+        variables = sharding.replicate(mesh, arrays.read_like(folder, target))
     else:
         variables, _ = checkpoints.restore_best(folder, target)
-    return Model(make_predict(network, mesh), variables, config, known, mesh)
+    return Model(make_predict(network, mesh), variables, config, metadata, mesh)
 
 
-def _missing(folder: pathlib.Path) -> str:
+def _problem(folder: pathlib.Path) -> str:
     if not folder.is_dir():
         return "no such folder"
-    if (folder / metadata.NAME).exists():
-        return f"{export.PARAMETERS} is missing"
-    return f"neither {export.PARAMETERS} nor checkpoints/ are there"
+    if (folder / model_metadata.NAME).exists():
+        return f"{arrays.SAFETENSORS} is missing"
+    return f"it has neither {arrays.SAFETENSORS} nor checkpoints/"
 
 
-def _config(folder: pathlib.Path) -> ConfigDict:
-    path = folder / "config.json"
-    try:
-        config = configuration.load(folder)
-        configuration.check(config)
-    except InputError as error:
-        raise InputError(_in_file(path, error)) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not the config of a run ({error!r}); restore it") from error
-    return config
-
-
-def _network(folder: pathlib.Path, config: ConfigDict, dims: tuple[str, ...]) -> Regressor:
-    path = folder / "config.json"
-    try:
-        network = build.build(config.model, dims)
-    except InputError as error:
-        raise InputError(_in_file(path, error)) from error
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the config of a run ({error!r}); restore it") from error
-    return network
-
-
-def _check_passport(
-    folder: pathlib.Path, known: dict[str, Any], config: ConfigDict, points: int
-) -> None:
-    """Raise an InputError where passport and config were not written together."""
-    told = {f"evaluation.{key}": (known["evaluation"][key], config.eval[key]) for key in DECIDING}
-    told["stride"] = known["stride"], config.window.stride
-    told["input.landmarks.points"] = known["input"]["landmarks"]["points"], points
-    for key, (there, here) in told.items():
-        if there != here:
+def _check_fit(folder: pathlib.Path, metadata: dict[str, Any], config: Config, points: int) -> None:
+    """Raise an InputError if metadata and config were not written together."""
+    pairs = {
+        f"evaluation.{key}": (metadata["evaluation"][key], getattr(config.eval, key))
+        for key in model_metadata.EVAL_KEYS
+    }
+    pairs["stride"] = metadata["stride"], config.window.stride
+    pairs["input.landmarks.points"] = metadata["input"]["landmarks"]["points"], points
+    for key, (stored, configured) in pairs.items():
+        if stored != configured:
             raise InputError(
-                f"{folder / metadata.NAME}: {key}={there}, but {here} in config.json; "
-                "export the run anew"
+                f"{folder / model_metadata.NAME}: {key}={stored}, but {configured} in "
+                f"config.json; {EXPORT_AGAIN}"
             )
-
-
-def _in_file(path: pathlib.Path, error: InputError) -> str:
-    return str(error) if str(path) in str(error) else f"{path}: {error}"
-
-
-def _variables(folder: pathlib.Path, target: Any) -> Any:
-    """The arrays of an export as the tree `target`, whose shapes and types they must have."""
-    there, here = export.read(folder), flatten_dict(target, sep="/")
-    differing = [
-        f"{name} ({_told(there.get(name))} there, {_told(here.get(name))} in the network)"
-        for name in sorted(there.keys() | here.keys())
-        if _told(there.get(name)) != _told(here.get(name))
-    ]
-    if differing:
-        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-        raise InputError(
-            f"{folder / export.PARAMETERS} is not of the network in config.json: "
-            f"{', '.join(differing[:SHOWN])}{more}; export the run anew"
-        )
-    return unflatten_dict(there, sep="/")
-
-
-def _told(array: Any) -> str:
-    return "absent" if array is None else f"{array.dtype} {tuple(array.shape)}"
-
-
-def _chain(known: dict[str, Any]) -> Chain | None:
-    tree = known["post_processing"]
-    return None if tree is None else Chain.from_json(tree, f"{metadata.NAME}: post_processing")

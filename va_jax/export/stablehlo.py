@@ -1,13 +1,13 @@
-"""A network with its parameters as one serialised function, which JAX alone can read and run.
+"""A network with its parameters as one serialised function that JAX alone can read and run.
 
-`model.jaxexport` is the network's pass over the frames it is given, as one window that begins with
-a state of zeros: frames, face and, where the network needs them, landmarks -> pred. In
-`stream.jaxexport` the arrays of the state follow the inputs and the prediction: what is handed on
-makes a track in pieces of any length give what it gives in one. Batch and time are left open.
+`model.jaxexport` takes frames, face and, if the network uses them, landmarks, treats them as one
+window that starts with a state of zeros, and returns pred. `stream.jaxexport` also takes the arrays
+of the state and returns the new ones after pred, so a track can be fed in pieces of any length.
+Batch and time are left open in both.
 """
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ import numpy as np
 from jax import export
 from jaxtyping import Array, Float32
 
+from va_jax.export import EXPORT_AGAIN
 from va_jax.models.regressor import Regressor
 from va_jax.types import InputError
 
@@ -25,70 +26,77 @@ STREAM = "stream.jaxexport"
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def of_model(model: Regressor, variables: Any, size: int) -> bytes:
-    """The pass over a window, for frames of `size` pixels."""
-    return _serialised(lambda *inputs: predict(model, variables, *inputs), _inputs(model, size))
+def predict(model: Regressor, variables: Any, *inputs: Any) -> Array:
+    """Return pred [batch, time, dims] for frames, face and, if the network uses them, landmarks."""
+    frames, face, *landmarks = inputs
+    return model.apply(variables, frames, face, None, *landmarks, train=False)[0]
 
 
-def of_stream(model: Regressor, variables: Any, size: int) -> bytes:
-    """The pass over a piece of a track, for a network that has a state and sees no frame ahead."""
+def serialize_model(model: Regressor, variables: Any, size: int) -> bytes:
+    """Return the content of `model.jaxexport` for frames of `size` pixels."""
+    return _serialize(lambda *inputs: predict(model, variables, *inputs), _inputs(model, size))
+
+
+def serialize_stream(model: Regressor, variables: Any, size: int) -> bytes:
+    """Return the content of `stream.jaxexport`; the network must not use later frames."""
     inputs = _inputs(model, size)
-    shapes, count = state_shapes(model), len(inputs)
-    rows = inputs[0].shape[0]
-    states = [jax.ShapeDtypeStruct((rows, *shape), jnp.float32) for shape in shapes]
+    rows, count = inputs[0].shape[0], len(inputs)
+    states = [jax.ShapeDtypeStruct((rows, *each), jnp.float32) for each in state_shapes(model)]
     layout = jax.tree.structure(model.initial_state(1))
 
     def advance(*given: Any) -> tuple[Array, ...]:
-        frames, face, *points = given[:count]
+        frames, face, *landmarks = given[:count]
         state = jax.tree.unflatten(layout, given[count:])
-        pred, final = model.apply(variables, frames, face, state, *points, train=False)
-        return pred, *jax.tree.leaves(final)
+        pred, state = model.apply(variables, frames, face, state, *landmarks, train=False)
+        return pred, *jax.tree.leaves(state)
 
-    return _serialised(advance, [*inputs, *states])
-
-
-def predict(model: Regressor, variables: Any, *inputs: Any) -> Array:
-    """What `of_model` serialises: predictions of frames, face and, where needed, landmarks."""
-    frames, face, *points = inputs
-    return model.apply(variables, frames, face, None, *points, train=False)[0]
+    return _serialize(advance, [*inputs, *states])
 
 
 def state_shapes(model: Regressor) -> list[list[int]]:
-    """Of the arrays of the state, in their order, the shape for one track."""
+    """Return the shape, for one track, of each array of the network's state in its order."""
     return [list(leaf.shape[1:]) for leaf in jax.tree.leaves(model.initial_state(1))]
 
 
 def read(path: pathlib.Path) -> export.Exported:
-    """The function in a file; `read(path).call` takes and gives arrays, in the order above."""
+    """Return the function in a file; its `call` takes and returns arrays in the order above.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     try:
         return export.deserialize(bytearray(path.read_bytes()))
-    except Exception as error:  # what damaged bytes raise is not told
-        raise InputError(
-            f"{path}: not readable ({error}); write it again by "
-            f"`python -m va_jax.main --mode=export --workdir=RUN --out={path.parent}`"
-        ) from error
+    except Exception as error:  # JAX does not document what damaged bytes raise
+        raise InputError(f"{path}: not readable ({error}); {EXPORT_AGAIN}") from error
 
 
 def run_in_pieces(
     stream: export.Exported, inputs: Sequence[np.ndarray], shapes: Sequence[Any], length: int
 ) -> Float32[np.ndarray, "batch time dims"]:
-    """Predictions of whole tracks, fed in pieces of `length` frames, the state handed on."""
+    """Return the predictions for whole tracks that are fed in pieces.
+
+    Args:
+        stream: the function in `stream.jaxexport`.
+        inputs: frames, face and, if the network uses them, landmarks, of whole tracks.
+        shapes: `state_shapes` of the network.
+        length: frames of a piece.
+    """
     advance, (rows, time) = jax.jit(stream.call), inputs[0].shape[:2]
     state, parts = [np.zeros((rows, *shape), np.float32) for shape in shapes], []
     for start in range(0, time, length):
-        pred, *state = advance(*(x[:, start : start + length] for x in inputs), *state)
+        pred, *state = advance(*(each[:, start : start + length] for each in inputs), *state)
         parts.append(np.asarray(pred))
     return np.concatenate(parts, 1)
 
 
 def _inputs(model: Regressor, size: int) -> list[jax.ShapeDtypeStruct]:
-    """What the network is called on, for any batch and time."""
+    """Return the shapes of the network's inputs with open batch and time."""
     rows, time = export.symbolic_shape("b, t")
     return [
-        jax.ShapeDtypeStruct((rows, time, *x.shape[2:]), x.dtype)
-        for x in model.inputs(1, 1, size).values()
+        jax.ShapeDtypeStruct((rows, time, *each.shape[2:]), each.dtype)
+        for each in model.inputs(1, 1, size).values()
     ]
 
 
-def _serialised(function: Any, shapes: Sequence[jax.ShapeDtypeStruct]) -> bytes:
+def _serialize(function: Callable[..., Any], shapes: Sequence[jax.ShapeDtypeStruct]) -> bytes:
     return bytes(export.export(jax.jit(function), platforms=PLATFORMS)(*shapes).serialize())

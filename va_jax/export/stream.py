@@ -1,4 +1,4 @@
-"""Predictions frame by frame as frames come, the state of the network carried along."""
+"""Predict frame by frame as frames arrive, with the state of the network carried along."""
 
 import warnings
 from collections.abc import Callable
@@ -8,90 +8,101 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
-from ml_collections import ConfigDict
 
+from va_jax.config import Config
 from va_jax.data import sequences
 from va_jax.models import inflate
 from va_jax.models.regressor import Regressor
 from va_jax.types import InputError
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
-"""Variables, the state before a frame, inputs without batch and time -> pred [dims], new state."""
+"""(variables, state before a frame, inputs without batch and time) -> (pred [dims], new state)."""
 
 
 def make_step(network: Regressor) -> Step:
-    """The jitted pass of one frame; the memory of the old state is used for the new one."""
+    """Return the jitted pass over one frame; the memory of the old state is reused."""
 
     def step(variables: Any, state: Any, inputs: Any) -> tuple[Any, Any]:
-        row = jax.tree.map(lambda x: x[None, None], inputs)
+        row = jax.tree.map(lambda array: array[None, None], inputs)
         pred, state = network.apply(variables, **row, state=state, train=False)
         return pred[0, 0], state
 
     return jax.jit(step, donate_argnums=1)
 
 
-def check(network: Regressor, config: ConfigDict) -> None:
-    """Raise an InputError for a network that needs frames which have not come yet.
+def check_causal(network: Regressor, config: Config) -> None:
+    """Check that the network can predict a frame before it has seen the next one.
 
-    One that was evaluated on windows is a UserWarning: here its state runs on instead.
+    Warns if the network is evaluated on windows, since a stream carries its state on instead.
+
+    Raises:
+        InputError: the network uses later frames.
     """
     ahead = inflate.reach(network.backbone.times())
-    both_ways = network.recurrent is not None and network.recurrent.bidirectional
-    if ahead or both_ways:
-        key = "model.bidirectional=True" if both_ways else f"model.inflation: {ahead} frames ahead"
+    bidirectional = network.recurrent is not None and network.recurrent.bidirectional
+    if ahead or bidirectional:
+        cause = "model.bidirectional=True" if bidirectional else f"model.inflation: {ahead} frames"
         raise InputError(
-            f"this network sees what comes later ({key}), so no frame can be predicted as it "
-            "comes; call the model on whole sequences, or train one that sees the past alone, "
-            "such as --config=configs/quickstart.py"
+            f"Cannot predict frame by frame: this network uses later frames ({cause}). Call the "
+            "model on whole sequences, or use a network that uses earlier frames only, such as "
+            "that of configs/quickstart.py."
         )
     if network.recurrent is not None and config.eval.state == "window":
         warnings.warn(
             f"eval.state='window': this network is evaluated on windows of {config.eval.length} "
-            "frames that begin anew, a stream's state runs on; its numbers differ from those",
+            "frames that each start with an empty state, but a stream carries its state on, so "
+            "its values differ from those of the evaluation",
             stacklevel=3,
         )
 
 
 class Stream:
-    """One face through time, for one thread; begins before the first frame of a track.
+    """One face through time, for one thread; starts before the first frame of a track.
 
-    With a stride of s the network sees every s-th frame: s states take turns, one a frame.
+    With a stride of s the network sees every s-th frame: s states take turns, one per frame.
     """
 
     def __init__(
         self,
         step: Step,
-        variables: Any,  # on the one device that works
+        variables: Any,  # on a single device
         network: Regressor,
-        size: int,
-        stride: int,
+        size: int,  # side of a frame, pixels
+        stride: int,  # frames
     ):
         self._step, self._variables, self._network = step, variables, network
         self._size, self._stride = size, stride
         self._device = next(iter(jax.tree.leaves(variables)[0].devices()))
         self.reset()
-        self.push(None, face=False, landmarks=self._unknown())  # compiles
+        points = network.landmark_points
+        unknown = np.full((points, 2), np.nan, np.float32) if points else None
+        self.push(None, face=False, landmarks=unknown)  # compiles
         self.reset()
 
     def reset(self) -> None:
         """Forget all frames: the next one is the first of a track."""
-        like = jax.eval_shape(lambda: self._network.initial_state(1))
+        state = jax.eval_shape(lambda: self._network.initial_state(1))
 
-        def zeros(x: Any) -> Any:  # each in memory of its own, for it is given away
-            return jnp.zeros(x.shape, x.dtype, device=self._device)
+        def zeros(leaf: Any) -> Any:  # every array has its own memory, because it is donated
+            return jnp.zeros(leaf.shape, leaf.dtype, device=self._device)
 
-        self._states = [jax.tree.map(zeros, like) for _ in range(self._stride)]
+        self._states = [jax.tree.map(zeros, state) for _ in range(self._stride)]
         self._pushed = 0
 
     def push(
         self, frame: Any, face: bool = True, landmarks: Any = None
     ) -> Float32[np.ndarray, " dims"]:
-        """The prediction for the next frame, float32 [dims].
+        """Return the prediction for the next frame.
 
-        `frame` is uint8 RGB [size, size, 3]; without a face it may be None. `landmarks` are
-        float32 [points, 2] in units of the frame's side, for a network that takes some. Where
-        `face` is False a recurrent network repeats what it said `stride` frames before. Raises
-        InputError as the model does; the stream then stays as it was.
+        Args:
+            frame: uint8 RGB [size, size, 3]; may be None if `face` is False.
+            face: whether the frame shows the face. If not, a recurrent network repeats its
+                prediction of `stride` frames earlier.
+            landmarks: float32 [points, 2] in units of the frame's side, for a network that takes
+                landmarks.
+
+        Raises:
+            InputError: an input does not fit; the stream is then unchanged.
         """
         if frame is None and not face:
             frame = np.zeros((self._size, self._size, 3), np.uint8)
@@ -101,12 +112,8 @@ class Stream:
         }
         points = sequences.checked_landmarks(landmarks, (), self._network.landmark_points)
         if points is not None:
-            inputs["landmarks"] = sequences.as_fed(points[None], inputs["face"][None])[0]
-        phase = self._pushed % self._stride
-        pred, self._states[phase] = self._step(self._variables, self._states[phase], inputs)
+            inputs["landmarks"] = sequences.network_landmarks(points[None], inputs["face"][None])[0]
+        turn = self._pushed % self._stride
+        pred, self._states[turn] = self._step(self._variables, self._states[turn], inputs)
         self._pushed += 1
         return np.asarray(pred)
-
-    def _unknown(self) -> Any:
-        points = self._network.landmark_points
-        return np.full((points, 2), np.nan, np.float32) if points else None

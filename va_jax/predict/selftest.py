@@ -1,12 +1,11 @@
-"""Does this installation give the published numbers? `python -m va_jax.selftest`.
+"""The self-test: does this installation give the published numbers?
 
-A small network and a drawn clip come with the package, and what the network says of the clip:
-`expected.csv` is what `va_jax.predict` wrote, `values.csv` what the network gives for crops at the
-boxes printed there. The latter leaves no room: a hundredth of a pixel in a box weighs more than all
-rounding of the network. What is wrong is named with its frame, and the exit code is 1.
+The package ships a small network, a drawn clip and the numbers for them: `expected.csv` is the
+output of `va_jax predict`, `values.csv` holds the network's values for crops at the boxes in it.
+The second file allows tight limits: a hundredth of a pixel in a box changes a value more than all
+rounding in the network does.
 """
 
-import csv
 import importlib.metadata
 import pathlib
 import sys
@@ -16,11 +15,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import simplejpeg
-from absl import app, logging
 
 from va_jax import faces
-from va_jax.cli import flags
 from va_jax.export.model import Model, load
+from va_jax.io import read_csv
 from va_jax.predict import preprocessing, results
 from va_jax.predict.inputs import Video
 from va_jax.predict.predictor import Predictor, Progress
@@ -30,109 +28,123 @@ from va_jax.video.read import read_frames
 PUBLISHED = pathlib.Path(__file__).parents[1] / "published"
 VALUES = "values.csv"
 
-EXACT = ("frame", "time_s", "track", "valid")
-NEAR = {"x": 0.2, "y": 0.2, "w": 0.2, "h": 0.2, "face_score": 0.002}
-SAID = 0.15
-CROPPED = 1e-4
-"""Largest differences, ours: pixels; of scores; of values of the clip; of values of given crops.
+COLUMN_LIMITS = {
+    "frame": 0.0, "time_s": 0.0, "track": 0.0, "valid": 0.0,
+    "x": 0.2, "y": 0.2, "w": 0.2, "h": 0.2,  # pixels
+    "face_score": 0.002,
+}  # fmt: skip
+VALUE_LIMIT = 0.15
+CROP_LIMIT = 1e-4
+"""Largest allowed differences: in `expected.csv`, in its values, in `values.csv` (our choice).
 
-Another JAX on the same machine moved boxes by .02 and so values by .03; given crops by 6e-7.
+Another version of JAX on the same machine moved boxes by 0.02 pixels and so values by 0.03, but the
+values of given crops by 6e-7.
 """
 
 Row = Mapping[str, str]
 
 
 class Column(NamedTuple):
-    """The largest difference in a column to what was published, and the first frame above."""
+    """How a column of a table differs from the published one."""
 
     name: str
-    difference: float
+    difference: float  # the largest
     limit: float
-    frame: str | None
-    words: str
+    frame: str | None  # the first frame above the limit
+    problem: str  # the two values there
 
 
-def main(_: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every file it reads
+def main() -> int:
+    """Print how this installation compares; return 0 if it gives the published numbers, else 1.
+
+    Raises:
+        InputError: a published file is missing.
+    """
     versions = (f"{name} {importlib.metadata.version(name)}" for name in ("va_jax", "jax", "numpy"))
     print(*versions, jax.devices()[0].device_kind, sep=", ")
-    try:
-        with jax.default_matmul_precision("highest"):  # a GPU would multiply in fewer bits
-            columns = list(compared(PUBLISHED))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    with jax.default_matmul_precision("highest"):  # a GPU would multiply with fewer bits
+        columns = list(compare(PUBLISHED))
     for each in columns:
-        print(f"{each.name:<24}{each.difference:>10.1e}, at most {each.limit:g}")
+        print(f"{each.name:<24}{each.difference:>10.1e}, limit {each.limit:g}")
     wrong = [each for each in columns if each.frame is not None]
     for each in wrong:
-        print(f"{each.name}: frame {each.frame}: {each.words}", file=sys.stderr)
+        print(f"error: {each.name}: frame {each.frame}: {each.problem}", file=sys.stderr)
     if wrong:
-        sys.exit("your installation does NOT give the published numbers")
-    print("your installation gives the published numbers")
+        print("error: this installation does NOT give the published numbers", file=sys.stderr)
+        return 1
+    print("this installation gives the published numbers")
+    return 0
 
 
-def compared(folder: pathlib.Path) -> Iterator[Column]:
-    """Every column of what is said here beside what `folder` holds."""
-    expected, crops = read(folder / "expected.csv"), read(folder / VALUES)
+def compare(folder: pathlib.Path) -> Iterator[Column]:
+    """Yield the comparison of every column of this installation's numbers with those in `folder`.
+
+    Raises:
+        InputError: a file in `folder` is missing.
+    """
+    expected, expected_values = read_rows(folder / "expected.csv"), read_rows(folder / VALUES)
     model, clip = load(folder / "model"), folder / "clip.mp4"
-    how, _ = preprocessing.from_metadata(model.passport)
-    predictor = Predictor(model, how, faces.Detector(min_face=preprocessing.MIN_FACE))
+    crops, _ = preprocessing.from_metadata(model.metadata)
+    predictor = Predictor(model, crops, faces.Detector(min_face=preprocessing.MIN_FACE))
     result, _ = predictor.predict(Video(clip), Progress(clip.name, False))
-    head = results.csv_header(model.dims)
-    found = [dict(zip(head, cells, strict=True)) for cells in results.csv_rows(result)]
-    limits = dict.fromkeys(EXACT, 0.0) | NEAR | dict.fromkeys(model.dims, SAID)
-    for name, limit in limits.items():
-        yield column(name, expected, found, limit)
-    found = cropped(model, how, clip, expected)
+    header = results.csv_header(model.dims)
+    found = [dict(zip(header, cells, strict=True)) for cells in results.csv_rows(result)]
+    for name, limit in (COLUMN_LIMITS | dict.fromkeys(model.dims, VALUE_LIMIT)).items():
+        yield compare_column(name, expected, found, limit)
+    values = values_at_boxes(model, crops, clip, expected)
     for dim in model.dims:
-        yield column(dim, crops, found, CROPPED, "of given crops")
+        column = compare_column(dim, expected_values, values, CROP_LIMIT)
+        yield column._replace(name=f"{dim} of given crops")
 
 
-def read(path: pathlib.Path) -> list[dict[str, str]]:
-    """The rows of a csv file; InputError where the package lacks it."""
+def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
+    """Return the rows of a published csv file; InputError if the package lacks it."""
     if not path.is_file():
-        raise InputError(f"{path} is missing; install va_jax anew")
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        raise InputError(f"{path}: not found; install va_jax again")
+    table = read_csv(path)
+    return [dict(zip(table.header, cells, strict=True)) for _, cells in table.rows]
 
 
-def column(
-    name: str, expected: Sequence[Row], found: Sequence[Row], limit: float, of: str = ""
+def compare_column(
+    name: str, expected: Sequence[Row], found: Sequence[Row], limit: float
 ) -> Column:
-    """One column of both tables; a row or a cell that only one has differs without bound."""
-    worst, frame, words = 0.0, None, ""
+    """Compare a column of two tables; a row or cell that only one has differs infinitely."""
+    largest, frame, problem = 0.0, None, ""
     for number in range(max(len(expected), len(found))):
-        there, here = (
+        published, here = (
             table[number][name] if number < len(table) else None for table in (expected, found)
         )
-        difference = 0.0 if there == here else np.inf
-        if there and here:
-            difference = abs(float(there) - float(here))
-        worst = max(worst, difference)
-        if frame is None and not difference <= limit:  # nor NaN
-            frame, words = str(number), f"{here or 'nothing'}, published is {there or 'nothing'}"
-    return Column(f"{name} {of}".strip(), worst, limit, frame, words)
+        difference = 0.0 if published == here else np.inf
+        if published and here:
+            difference = abs(float(published) - float(here))
+        largest = max(largest, difference)
+        if frame is None and not difference <= limit:  # NaN is wrong too
+            frame = str(number)
+            problem = f"{here or 'nothing'} here, {published or 'nothing'} published"
+    return Column(name, largest, limit, frame, problem)
 
 
-def cropped(
-    model: Model, how: preprocessing.Preprocessing, clip: pathlib.Path, places: Sequence[Row]
+def values_at_boxes(
+    model: Model, crops: preprocessing.Preprocessing, clip: pathlib.Path, boxes: Sequence[Row]
 ) -> list[dict[str, str]]:
-    """What the network gives for crops of the clip at the boxes in `places`, as rows."""
-    shape, landmarks = (model.size, model.size, 3), np.full((5, 2), np.nan, np.float32)
-    crops = np.zeros((len(places), *shape), np.uint8)
-    shown = np.array([row["valid"] == "1" for row in places])
-    pictures = (image for _, image in read_frames(clip, preprocessing.MAX_SIDE))
-    for crop, row, face, image in zip(crops, places, shown, pictures, strict=False):
-        if face:
+    """Return rows with the network's values for crops of the clip at given boxes.
+
+    Args:
+        model: the network.
+        crops: how to cut the crops.
+        clip: a video.
+        boxes: for every frame of it the cells x, y, w, h and valid.
+    """
+    images, landmarks = read_frames(clip, preprocessing.MAX_SIDE), np.full((5, 2), np.nan, "f4")
+    frames = np.zeros((len(boxes), model.size, model.size, 3), np.uint8)
+    face = np.array([row["valid"] == "1" for row in boxes])
+    for frame, row, (_, image) in zip(frames, boxes, images, strict=False):
+        if row["valid"] == "1":
             x, y, w, h = (float(row[key]) for key in "xywh")
             box = np.array([x, y, x + w, y + h], np.float32)
-            data, _ = how.crop(image, box, landmarks, True)
-            simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=crop)
+            jpeg, _ = crops.crop(image, box, landmarks, True)
+            simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=frame)
     return [
-        dict(zip(("frame", *model.dims), (str(number), *results.value_cells(values)), strict=True))
-        for number, values in enumerate(model(crops, shown))
+        dict(zip(("frame", *model.dims), (str(number), *results.value_cells(pred)), strict=True))
+        for number, pred in enumerate(model(frames, face))
     ]
-
-
-if __name__ == "__main__":
-    app.run(main, flags_parser=flags.parse)

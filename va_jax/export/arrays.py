@@ -1,0 +1,78 @@
+"""The arrays of an exported network: `model.safetensors` and, for NumPy alone, `model.npz`."""
+
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from va_jax.export import EXPORT_AGAIN
+from va_jax.types import InputError
+
+SAFETENSORS = "model.safetensors"
+NPZ = "model.npz"
+
+MAX_LISTED = 5
+"""How many arrays that differ an error names."""
+
+
+def write(folder: pathlib.Path, variables: Mapping[str, Any]) -> None:
+    """Write the variables of a network in both formats.
+
+    Every array is stored under its path, such as `params/backbone/conv1/kernel`.
+    """
+    arrays = {
+        path: np.ascontiguousarray(value)
+        for path, value in flatten_dict(variables, sep="/").items()
+    }
+    # safetensors.numpy.save_file would make a file that only its owner can read.
+    (folder / SAFETENSORS).write_bytes(safetensors.numpy.save(arrays))
+    np.savez(folder / NPZ, allow_pickle=False, **arrays)
+
+
+def read(folder: pathlib.Path, name: str = SAFETENSORS) -> dict[str, np.ndarray]:
+    """Return the arrays of an export by path, from either of its two files.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = folder / name
+    try:
+        if name == SAFETENSORS:
+            return safetensors.numpy.load_file(path)
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not readable ({error}); {EXPORT_AGAIN}") from error
+
+
+def read_like(folder: pathlib.Path, target: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables of an export as a nested dict like `target`.
+
+    Args:
+        folder: the export.
+        target: variables of the network in its config, abstract or not.
+
+    Raises:
+        InputError: the arrays differ from those of `target` in their paths, shapes or types.
+    """
+    stored, expected = read(folder), flatten_dict(target, sep="/")
+    differing = [
+        f"{path} ({_layout(stored.get(path))} there, {_layout(expected.get(path))} in the network)"
+        for path in sorted(stored.keys() | expected.keys())
+        if _layout(stored.get(path)) != _layout(expected.get(path))
+    ]
+    if differing:
+        more = f" and {len(differing) - MAX_LISTED} more" if len(differing) > MAX_LISTED else ""
+        raise InputError(
+            f"{folder / SAFETENSORS}: arrays differ from those of the network in config.json: "
+            f"{', '.join(differing[:MAX_LISTED])}{more}; {EXPORT_AGAIN}"
+        )
+    return unflatten_dict(stored, sep="/")
+
+
+def _layout(array: Any) -> str:
+    return "absent" if array is None else f"{array.dtype} {tuple(array.shape)}"

@@ -1,0 +1,203 @@
+"""Check an export: another process reads it back and compares it with the network of the run.
+
+    python -m va_jax.export.check FOLDER CASES
+
+prints as JSON how much each file in FOLDER differs from the predictions in CASES.
+"""
+
+import functools
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax.traverse_util import unflatten_dict
+
+from va_jax.config import Config
+from va_jax.data import pipeline, sources
+from va_jax.data.windows import Window
+from va_jax.export import arrays, metadata, stablehlo
+from va_jax.io import Table
+from va_jax.models.build import build_model, landmark_points
+from va_jax.train import workdir as run_config
+from va_jax.types import InputError
+
+LIMIT = 1e-5
+"""The largest difference that a prediction of an exported file may have (our choice)."""
+
+SHAPES = ((1, 8), (2, 6))
+"""Batch and time of the cases: two of each, since an export leaves both open."""
+
+Inputs = Sequence[np.ndarray]
+"""Inputs of the network in their order: frames, face and, where it takes them, landmarks."""
+
+
+class Case(NamedTuple):
+    """Inputs of the network and its predictions for them."""
+
+    frames: str  # "random", or "real" for those of the dev split
+    inputs: Inputs
+    pred: np.ndarray  # float32 [batch, time, dims]
+
+
+def check(
+    folder: pathlib.Path, predict: Callable[..., Any], config: Config, facts: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Read an export in another process and print how it compares with the network of the run.
+
+    Both sides run on the CPU: an accelerator rounds differently, and this process may hold it.
+
+    Args:
+        folder: the export; its model card need not be there yet.
+        predict: the network of the run as a function of its inputs.
+        config: config of the run.
+        facts: model metadata.
+
+    Returns:
+        For every file and case `artefact`, `frames`, `batch`, `time` and `max_abs_difference`.
+
+    Raises:
+        InputError: a file cannot be read, or a difference is above `LIMIT`.
+    """
+    given, problem = [("random", each) for each in random_inputs(facts)], ""
+    try:
+        given += [("real", each) for each in real_inputs(config, facts)]
+    except InputError as error:
+        problem = f"real frames were not compared: {error}"
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        cases = [Case(frames, each, np.asarray(predict(*each))) for frames, each in given]
+    with tempfile.TemporaryDirectory() as temporary:
+        path = pathlib.Path(temporary) / "cases.npz"
+        write_cases(path, cases)
+        done = subprocess.run(
+            [sys.executable, "-m", "va_jax.export.check", str(folder), str(path)],
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise InputError(
+            f"Cannot read the export back (exit code {done.returncode}); see the error above"
+        )
+    rows = json.loads(done.stdout)
+    print(table(rows).text())
+    if problem:
+        print(problem)
+    for row in rows:
+        if not row["max_abs_difference"] <= LIMIT:  # NaN fails too
+            raise InputError(
+                f"Cannot export: {row['artefact']} differs from the network by "
+                f"{row['max_abs_difference']:.1e} on {row['frames']} frames [{row['batch']}, "
+                f"{row['time']}], above the limit of {LIMIT:.0e}. Report this as a bug."
+            )
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the result of `check` as a table."""
+    keys = ("artefact", "frames", "batch", "time")
+    return Table(
+        ["file", *keys[1:], "largest difference"],
+        [[*(str(row[key]) for key in keys), f"{row['max_abs_difference']:.1e}"] for row in rows],
+    )
+
+
+def random_inputs(facts: Mapping[str, Any]) -> list[Inputs]:
+    """Return noise for the network with these metadata; a fifth of the frames shows no face."""
+    rng = np.random.default_rng(0)
+    size, points = facts["input"]["size"], facts["input"]["landmarks"]["points"]
+    result = []
+    for shape in SHAPES:
+        given = [rng.integers(0, 256, (*shape, size, size, 3), np.uint8), rng.random(shape) < 0.8]
+        if points:
+            given.append(rng.uniform(-1, 1, (*shape, points, 2)).astype(np.float32))
+        result.append(given)
+    return result
+
+
+def real_inputs(config: Config, facts: Mapping[str, Any]) -> list[Inputs]:
+    """Return the first faces of the run's dev split, prepared as for its evaluation.
+
+    Raises:
+        InputError: the data set cannot be read.
+    """
+    data = config.data
+    source = sources.open_split(data.dir, data.name, data.dev, landmark_points(config.model))
+    result = []
+    for rows, time in SHAPES:
+        tracks = [row % len(source.tracks) for row in range(rows)]
+        first_faces = [int(source.labels(track).face.argmax()) for track in tracks]
+        windows = [Window(*each) for each in zip(tracks, first_faces, strict=True)]
+        shape = pipeline.WindowShape(time, config.window.stride, facts["input"]["size"])
+        batch = pipeline.read_batch(source, windows, shape)
+        result.append([batch[key] for key in ("frames", "face", "landmarks") if key in batch])
+    return result
+
+
+def write_cases(path: pathlib.Path, cases: Sequence[Case]) -> None:
+    """Write cases to an npz file."""
+    stored = {
+        f"{number}.{case.frames}.{place}": array
+        for number, case in enumerate(cases)
+        for place, array in enumerate((case.pred, *case.inputs))
+    }
+    np.savez(path, allow_pickle=False, **stored)
+
+
+def read_cases(path: pathlib.Path) -> list[Case]:
+    """Return the cases that `write_cases` stored."""
+    cases = []
+    with np.load(path) as stored:
+        for key, names in itertools.groupby(stored.files, lambda name: name.rpartition(".")[0]):
+            pred, *given = (stored[name] for name in names)
+            cases.append(Case(key.split(".")[1], given, pred))
+    return cases
+
+
+def functions(folder: pathlib.Path) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield for every file of an export its name and the network that is stored in it.
+
+    The network is a function of the inputs. Only one is in memory at a time.
+    """
+    facts = metadata.read(folder)
+    model = build_model(run_config.load(folder).model, tuple(facts["dims"]))
+    network = jax.jit(functools.partial(stablehlo.predict, model))
+    for name in (arrays.SAFETENSORS, arrays.NPZ):
+        variables = unflatten_dict(arrays.read(folder, name), sep="/")
+        yield name, functools.partial(network, variables)
+    yield stablehlo.MODEL, jax.jit(stablehlo.read(folder / stablehlo.MODEL).call)
+    if facts["stream_state"]:
+        stream = stablehlo.read(folder / stablehlo.STREAM)
+
+        def in_halves(*given: np.ndarray) -> np.ndarray:
+            half = given[0].shape[1] // 2
+            return stablehlo.run_in_pieces(stream, given, facts["stream_state"], half)
+
+        yield f"{stablehlo.STREAM}, in halves", in_halves
+
+
+def differences(folder: pathlib.Path, cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
+    """Yield for every file of an export and every case the largest difference in predictions."""
+    for name, function in functions(folder):
+        for frames, given, pred in cases:
+            batch, time = pred.shape[:2]
+            yield {
+                "artefact": name,
+                "frames": frames,
+                "batch": batch,
+                "time": time,
+                "max_abs_difference": float(np.abs(np.asarray(function(*given)) - pred).max()),
+            }
+
+
+if __name__ == "__main__":
+    cases = read_cases(pathlib.Path(sys.argv[2]))
+    print(json.dumps(list(differences(pathlib.Path(sys.argv[1]), cases))))
