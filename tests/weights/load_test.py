@@ -69,7 +69,7 @@ def check_match(weights, arrays, places):
 def test_every_array_of_a_resnet_finds_its_place(format, naming, classifier, kind):
     arrays, places = resnet(naming, kind, classifier)
     weights = translate(arrays, format, "resnet.pth")
-    check_placed(weights, arrays, places)
+    check_match(weights, arrays, places)
     counters = {name for name in arrays if name.endswith("num_batches_tracked")}
     assert weights.left_out == dict.fromkeys(counters, "not a parameter") | dict.fromkeys(
         [f"{classifier}.weight", f"{classifier}.bias"], "classifier of the source's own task"
@@ -97,7 +97,7 @@ def test_kernels_over_time_keep_their_frames_and_drop_an_axis_of_one_frame(namin
     arrays, places = resnet(naming, "resnet50", classifier, 400, published.i3d_taps)
     assert find_format(arrays, "i3d.pth") == "kinetics"
     weights = translate(arrays, "kinetics", "i3d.pth")
-    check_placed(weights, arrays, places)
+    check_match(weights, arrays, places)
     assert weights.values["params/backbone/conv1/kernel"].shape == (5, 7, 7, 3, WIDTH)
     assert weights.values["params/backbone/layer2_1/conv1/kernel"].ndim == 4
     np.testing.assert_allclose(weights.values[MEAN] * 255, [114.75] * 3, rtol=1e-6)
@@ -131,7 +131,7 @@ def test_every_array_of_vgg16_finds_its_place(batch_norm):
     assert find_format(arrays, "vgg16.pth") == "torchvision"
     without_fc = {name: array for name, array in arrays.items() if "classifier" not in name}
     weights = translate(without_fc, "torchvision", "vgg16.pth")
-    check_placed(weights, arrays, places)
+    check_match(weights, arrays, places)
     net = VGG((2, 2, 3, 3, 3), batch_norm=batch_norm, width=WIDTH)
     assert shapes(weights.values) == shapes_of(net)
 

@@ -41,7 +41,7 @@ def from_torch(arrays: dict[str, np.ndarray], where: str) -> tuple[Values, Origi
     layers: dict[str, Parts] = {}
     for name, array in arrays.items():
         part, side, number, reverse = _groups(TORCH, name)
-        parts = layers.setdefault(f"layer_{number}{reverse or ''}", {})
+        parts = layers.setdefault(f"layer_{number}{reverse}", {})
         if f"{part}_{side}" in parts:
             raise InputError(
                 f"{where}: '{parts[f'{part}_{side}'][0]}' and '{name}' are both of layer {number}; "
@@ -191,9 +191,10 @@ def _check_stack(values: Values, origin: Origin, where: str) -> None:
 
 
 def _groups(pattern: re.Pattern[str], name: str) -> tuple[str, ...]:
+    """Return the groups of a name that matches; "" for a group without a match."""
     match = pattern.fullmatch(name)
     assert match, name
-    return match.groups()
+    return match.groups("")
 
 
 def _natural(name: str) -> list[str | int]:
