@@ -1,4 +1,4 @@
-"""Configs: legal as they stand, refused by key and value, bound to their workdir."""
+"""The configuration: every shipped config is legal, every mistake is named by key and value."""
 
 import importlib
 import json
@@ -6,83 +6,113 @@ import pathlib
 import re
 
 import pytest
+from ml_collections import ConfigDict
 
 from configs import default
-from va_jax import config as configuration
-from va_jax.config import CHOICES, RANGES, check, claim, load
+from va_jax import keys
+from va_jax.cli import config_file
+from va_jax.config import Config, parse, to_tree, with_values
+from va_jax.train.workdir import for_evaluation, load, store
 from va_jax.types import InputError
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGS = [
     path.stem
-    for path in pathlib.Path(default.__file__).parent.glob("*.py")
+    for path in (ROOT / "configs").glob("*.py")
     if path.stem not in ("__init__", "variants")
 ]
-
-
-def legal():
-    config = default.get_config()
-    config.data.name = "some_set"
-    return config
+LEGAL = parse({"data": {"name": "some_set"}})
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_config_is_legal(name):
+def test_every_shipped_config_is_legal(name):
     config = importlib.import_module(f"configs.{name}").get_config()
     config.data.name = config.data.name or "some_set"
-    check(config)
+    assert isinstance(parse(config), Config)
 
 
-def test_every_checked_key_exists_and_every_numeric_key_is_checked():
-    flat = configuration._flat(legal().to_dict())
-    assert set(CHOICES) | set(RANGES) <= set(flat)
-    numeric = {k for k, v in flat.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    assert {key for key in numeric - set(RANGES) if not key.startswith("model.")} == set()
+def test_the_defaults_of_the_files_and_of_the_typed_config_are_the_same():
+    tree = default.get_config().to_dict()
+    assert tree == keys.default_tree(Config)
+    tree["data"]["name"] = "some_set"
+    assert parse(tree) == LEGAL
+    assert to_tree(LEGAL) == tree
+
+
+def test_every_key_has_a_meaning_and_legal_defaults():
+    for _, doc, rows in keys.sections(Config):
+        assert doc
+        assert all(meaning for *_, meaning in rows)
+
+
+def test_the_page_of_all_keys_is_current():
+    """Write it again with `python -m va_jax.config > docs/config.md`."""
+    assert (ROOT / "docs" / "config.md").read_text() == keys.page(Config)
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "message"),
+    ("key", "value", "remedy"),
     [
-        ("eval.fusion", "max", "eval.fusion='max' is not one of mean, median, extremum"),
-        ("window.length", 0, "window.length=0 is out of range; it must be >= 1"),
-        ("augment.hue", 0.7, "augment.hue=0.7 is out of range; it must be from 0 to 0.5"),
-        ("optim.learning_rate", float("nan"), "optim.learning_rate=nan is out of range"),
-        ("data.name", "", "data.name is empty"),
-        ("loss.ccc", 0.0, "leave nothing to learn"),
-        ("init.inflate", "middle", "init.inflate='middle' is not one of centred, copied"),
-        ("init.fresh", ("(",), "init.fresh: '(' is no regular expression"),
-        ("init.leave_out", ("*",), "init.leave_out: '*' is no regular expression"),
-        ("model.bidirectional", True, "eval.state='carry' has no state to carry for a network"),
-        ("eval.hop", 65, "eval.hop=65 is above eval.length=64"),
-        ("post.scale", "spread", "post.scale='spread' is not one of about_mean, avec"),
-        ("post.max_lag_s", -1.0, "post.max_lag_s=-1.0 is out of range; it must be from 0 to 60"),
-        ("post.steps", ("lag", "clip"), "post.steps: 'clip' is not one of median, centre, scale"),
-        ("post.medians_s", (1.0, 0.0), "post.medians_s: 0.0 is out of range; it must be above 0"),
-        ("train.accumulate", 3, "train.batch_size=8 is not a multiple of train.accumulate=3"),
+        ("eval.fusion", "max", "mean, median, extremum"),
+        ("window.length", 0, "at least 1"),
+        ("window.length", 2.5, "whole number"),
+        ("window.length", True, "whole number"),
+        ("augment.hue", 0.7, "at most 0.5"),
+        ("augment.flip", 1, "True or False"),
+        ("optim.learning_rate", float("nan"), "above 0"),
+        ("optim.rates.fc", -1.0, "at least 0"),
+        ("data.name", "", "built data set"),
+        ("data.dev", "", "splits"),
+        ("loss.ccc", 0.0, "above 0"),
+        ("init.inflate", "middle", "centred, copied"),
+        ("init.fresh", ("(",), "regular expression"),
+        ("init.leave_out", ("*",), "regular expression"),
+        ("model.fc", (16, 0), "at least 1"),
+        ("model.dropout", 1.0, "below 1"),
+        ("eval.hop", 65, "eval.length=64"),
+        ("post.scale", "spread", "about_mean, avec"),
+        ("post.max_lag_s", -1.0, "at least 0"),
+        ("post.steps", ("lag", "clip"), "median, centre, scale"),
+        ("post.medians_s", (1.0, 0.0), "above 0"),
+        ("train.accumulate", 3, "multiple of train.accumulate=3"),
     ],
 )
-def test_an_illegal_value_is_refused_by_key_and_value(key, value, message):
-    config = legal()
-    section, leaf = key.split(".")
-    config[section][leaf] = value
-    with pytest.raises(InputError, match=re.escape(message)) as caught:
-        check(config)
-    assert "\n" not in str(caught.value)
+def test_an_illegal_value_is_refused_by_key_and_remedy(key, value, remedy):
+    with pytest.raises(InputError) as caught:
+        with_values(LEGAL, **{key: value})
+    message = str(caught.value)
+    assert remedy in message
+    assert key.split(".")[0] in message
+    assert "\n" not in message
 
 
-def test_a_workdir_gives_back_the_config_it_was_claimed_with(tmp_path):
-    claim(tmp_path / "run", legal())
-    assert load(tmp_path / "run").to_json() == legal().to_json()
-    claim(tmp_path / "run", legal())
+def test_a_bidirectional_network_cannot_carry_its_state():
+    with pytest.raises(InputError, match=r"eval\.state='carry'.*bidirectional"):
+        with_values(LEGAL, **{"model.bidirectional": True})
 
 
-def test_a_workdir_of_another_config_is_refused_with_the_keys_that_differ(tmp_path):
-    claim(tmp_path, legal())
-    other = legal()
-    other.model.units, other.seed = 7, 5
-    other.data.threads = 3  # may differ
+def test_an_unknown_key_is_refused_and_the_closest_one_is_named():
+    with pytest.raises(InputError, match=r"window\.lenght.*window\.length"):
+        parse({"data": {"name": "some_set"}, "window": {"lenght": 3}})
+
+
+def test_whole_numbers_and_lists_are_taken_where_numbers_and_tuples_are_declared():
+    config = parse(ConfigDict({"data": {"name": "a"}, "loss": {"mse": 2}, "model": {"fc": [3]}}))
+    assert (config.loss.mse, config.model.fc) == (2.0, (3,))
+
+
+def test_a_workdir_gives_back_the_config_that_was_stored(tmp_path):
+    store(tmp_path / "run", LEGAL)
+    assert load(tmp_path / "run") == LEGAL
+    store(tmp_path / "run", LEGAL)
+
+
+def test_another_config_in_the_same_workdir_is_refused_with_the_keys_that_differ(tmp_path):
+    store(tmp_path, LEGAL)
+    other = with_values(LEGAL, **{"model.units": 7, "seed": 5, "data.threads": 3})
     message = "model.units (256 there, 7 here), seed (0 there, 5 here)"
     with pytest.raises(InputError, match=re.escape(message)):
-        claim(tmp_path, other)
+        store(tmp_path, other)
 
 
 def test_a_workdir_without_a_run_is_refused(tmp_path):
@@ -90,27 +120,63 @@ def test_a_workdir_without_a_run_is_refused(tmp_path):
         load(tmp_path)
 
 
-def test_a_resumed_run_may_be_processed_otherwise(tmp_path):
-    claim(tmp_path, legal())
-    other = legal()
-    other.post.steps = ("lag",)
-    claim(tmp_path, other)
+def test_a_resumed_run_may_change_its_post_processing(tmp_path):
+    store(tmp_path, LEGAL)
+    store(tmp_path, with_values(LEGAL, **{"post.steps": ("lag",)}))
 
 
-def test_a_workdir_from_before_a_key_was_there_is_read_with_its_default(tmp_path):
-    old = json.loads(legal().to_json())
-    for section, keys in configuration.ADDED.items():
-        for key in keys:
-            del old[section][key]
-        if not old[section]:
-            del old[section]
+def test_an_evaluation_may_change_how_tracks_are_predicted_but_not_the_network(tmp_path):
+    store(tmp_path, LEGAL)
+    windows = with_values(LEGAL, **{"eval.state": "window"})
+    assert for_evaluation(tmp_path, None) == LEGAL
+    assert for_evaluation(tmp_path, windows) == windows
+    with pytest.raises(InputError, match=r"model\.units"):
+        for_evaluation(tmp_path, with_values(LEGAL, **{"model.units": 7}))
+
+
+def test_a_config_of_an_older_version_gets_the_defaults_of_new_keys(tmp_path):
+    old = to_tree(LEGAL)
+    del old["post"], old["log"]["hlo"], old["data"]["max_bad_records"]
     (tmp_path / "config.json").write_text(json.dumps(old))
-    assert load(tmp_path).to_json(sort_keys=True) == legal().to_json(sort_keys=True)
-    claim(tmp_path, legal())
+    assert load(tmp_path) == LEGAL
+    store(tmp_path, LEGAL)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"log": 3}', "\x00"])
-def test_a_config_that_is_not_one_is_named(tmp_path, text):
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"log": 3}', '{"new": 1}', "\x00"])
+def test_a_file_that_is_not_a_config_is_named(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(InputError, match=r"config\.json: not the config of a run .*; restore it"):
+    with pytest.raises(InputError, match=r"config\.json: .*(restore|save)"):
         load(tmp_path)
+
+
+def test_overrides_may_leave_out_the_first_word():
+    short = config_file.read(None, ["--eval.state=window", "--seed=3"])
+    long = config_file.read(None, ["--config.eval.state=window", "--config.seed=3"])
+    assert short.eval.state == long.eval.state == "window"
+    assert short.seed == long.seed == 3
+
+
+def test_a_shipped_config_is_found_by_its_name_and_your_own_file_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("quickstart.py:tiny", "configs/quickstart.py:tiny"):
+        assert config_file.read(name).data.name == "synthetic_faces/tiny"
+    own = "from va_jax.config import defaults\n\n\ndef get_config():\n    config = defaults()\n"
+    (tmp_path / "quickstart.py").write_text(f"{own}    config.seed = 7\n    return config\n")
+    assert config_file.read("quickstart.py").seed == 7
+    with pytest.raises(InputError, match=r"nowhere\.py.*quickstart\.py"):
+        config_file.read("nowhere.py")
+
+
+@pytest.mark.parametrize(
+    ("file", "flag", "message"),
+    [
+        ("quickstart.py", "--config.model.unit=3", "unit"),
+        ("quickstart.py", "--config.seed=many", "seed"),
+        ("quickstart.py:no_such_variant", "--config.seed=1", "no_such_variant"),
+        ("quickstart.py", "extra", "extra"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(file, flag, message):
+    with pytest.raises(InputError, match=message) as caught:
+        config_file.read(file, [flag])
+    assert "\n" not in str(caught.value)

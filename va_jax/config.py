@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from va_jax import keys
 from va_jax.keys import at_least, choice, fail, key
 
-
+FRESH = ("params/recurrent.*", "params/head_.*")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50")
 BACKBONES += ("vgg16", "vgg16bn", "resnet", "vgg")
 STATES = ("carry", "window")
@@ -74,10 +74,7 @@ class Init:
     inflate: str = choice("centred", ("centred", "copied"), "how 2-D kernels become 3-D ones")
     rename: tuple[str, ...] = key((), 'pairs "OLD -> NEW" of regular expressions on source paths')
     leave_out: tuple[str, ...] = key((), "regular expressions: parameters of the source not used")
-    fresh: tuple[str, ...] = key(
-        ("params/recurrent.*", "params/head_.*"),
-        "regular expressions: parameters that may stay random",
-    )
+    fresh: tuple[str, ...] = key(FRESH, "regular expressions: parameters that may stay random")
 
 
 @dataclass(frozen=True)
@@ -85,9 +82,7 @@ class Inflation:
     """Temporal extent of the backbone's convolutions (teixeira2021)."""
 
     taps: int = at_least(1, 1, "frames a convolution sees, odd; 1: a 2-D network", unit="frames")
-    layout: str = choice(
-        "spatial", ("spatial", "kinetics"), "spatial: every 3x3 and 7x7 kernel; kinetics: as I3D"
-    )
+    layout: str = choice("spatial", ("spatial", "kinetics"), "every 3x3 and 7x7 kernel, or as I3D")
     dilation: tuple[int, ...] = key((), "frames between taps, per stage; (): 1", low=1)
     strided: bool = key(False, "time is strided with space: one value for many frames")
     pool_taps: int = at_least(1, 1, "frames a pooling layer sees, odd", unit="frames")
@@ -104,9 +99,7 @@ class Model:
         "network that sees frames; resnet and vgg: plain blocks, with stage_sizes of your own",
     )
     width: int = at_least(64, 1, "channels of the first stage; 64 in the published networks")
-    stage_sizes: tuple[int, ...] = key(
-        (), "blocks (vgg: convolutions) per stage; (): the named backbone's", low=1
-    )
+    stage_sizes: tuple[int, ...] = key((), "blocks per stage; (): the named backbone's", low=1)
     zero_init_residual: bool = key(False, "residual branches start at zero")
     compute_dtype: str = choice("float32", ("float32", "bfloat16"), "number type of the backbone")
     remat: bool = key(False, "compute each block again in the backward pass, to save memory")
@@ -186,18 +179,12 @@ class Eval:
     every_steps: int = at_least(200, 1, "steps between scores on dev")
     batch_size: int = at_least(8, 1, "tracks or windows at once, over all devices and processes")
     state: str = choice(
-        "carry",
-        STATES,
-        "carry: the recurrent state runs along a whole track; window: each window starts afresh",
+        "carry", STATES, "carry the recurrent state along a track, or windows apart"
     )
-    length: int = at_least(
-        64, 1, "window; with carry the chunk in which a track is read", unit="frames"
-    )
+    length: int = at_least(64, 1, "a window; with carry, a chunk of a track", unit="frames")
     hop: int = at_least(64, 1, "with window: from start to start, at most length", unit="frames")
     fusion: str = choice(
-        "mean",
-        FUSIONS,
-        "of overlapping windows; last: the window with the most past; centre: the nearest middle",
+        "mean", FUSIONS, "of overlapping windows; last: the most past; centre: the nearest middle"
     )
 
 
@@ -308,3 +295,7 @@ def to_tree(config: Any) -> dict[str, Any]:
 def with_values(config: Config, **values: Any) -> Config:
     """Return `config` with other values under dotted names: `**{"eval.state": "window"}`."""
     return parse(keys.unflatten(keys.flatten(to_tree(config)) | values))
+
+
+if __name__ == "__main__":
+    print(keys.page(Config), end="")

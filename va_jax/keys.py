@@ -11,6 +11,11 @@ from va_jax.types import InputError
 
 Section = TypeVar("Section")
 
+INTRODUCTION = """# Configuration keys
+
+This page is written by `python -m va_jax.config > docs/config.md`. Set a key in a config file or on
+the command line, as `--config.KEY=VALUE` or, with the command `va_jax`, as `--KEY=VALUE`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
@@ -140,7 +145,7 @@ def sections(section: type, prefix: str = "") -> Iterator[tuple[str, str, list[l
         if dataclasses.is_dataclass(kind):
             inner.append((typing.cast(type, kind), f"{name}."))
         else:
-            legal = str(field.metadata["limits"]).removeprefix("of ") or _word(kind)
+            legal = str(field.metadata["limits"]).replace("of at", "at") or _word(kind)
             unit = f", {field.metadata['unit']}" if field.metadata["unit"] else ""
             rows.append([name, repr(field.default), f"{legal}{unit}", field.metadata["help"]])
     yield prefix.rstrip("."), section.__doc__ or "", rows
@@ -148,9 +153,9 @@ def sections(section: type, prefix: str = "") -> Iterator[tuple[str, str, list[l
         yield from sections(kind, name)
 
 
-def markdown(section: type) -> str:
-    """Return a heading, the docstring and a table of keys for every section, as Markdown."""
-    parts = []
+def page(section: type) -> str:
+    """Return docs/config.md: a heading, a docstring and a table of keys for every section."""
+    parts = [INTRODUCTION]
     for name, doc, rows in sections(section):
         cells = [[f"`{key}`", f"`{default}`", *rest] for key, default, *rest in rows]
         table = Table(["key", "default", "legal values", "meaning"], cells, right=False)

@@ -6,7 +6,6 @@ import sys
 
 from va_jax.cli import config_file, job
 from va_jax.cli.parser import Parser
-from va_jax.train.stopping import Stopping
 from va_jax.types import InputError
 
 MODES = ("train", "eval", "export", "summary")

@@ -11,7 +11,7 @@ import pytest
 from tests.train.loop_test import assert_identical, parameters
 from tests.weights import published
 from va_jax.config import parse, with_values
-from va_jax.export.export import write_arrays
+from va_jax.export import arrays
 from va_jax.train import initialize, workdir
 from va_jax.train.checkpoints import read_best
 from va_jax.train.loop import train
@@ -89,7 +89,7 @@ def test_every_array_of_both_sides_has_one_row_that_says_what_became_of_it():
         start.variables["batch_stats"]["input"]["mean"], GIVEN["batch_stats/input/mean"]
     )
     text = initialize.table(start, 96)
-    assert "made for images of 224 px; this run feeds 96 px" in text
+    assert "trained on images of 224 px; this run uses 96 px" in text
     assert "their params/head_valence/kernel" in text
     assert "px" not in initialize.table(start, 224)
 
@@ -99,7 +99,7 @@ def test_the_config_chooses_how_kernels_are_inflated():
     inflated = start.variables["params"]["backbone"]["conv1"]["kernel"]
     for tap in inflated:
         np.testing.assert_allclose(3 * tap, GIVEN["params/backbone/conv1/kernel"], rtol=1e-6)
-    with pytest.raises(InputError, match=r"^init.inflate='middle' is unknown; legal: centred, co"):
+    with pytest.raises(InputError, match=r"^init.inflate='middle'.* centred, co"):
         initialize.fill(OWN, given(), init_of(inflate="middle"))
 
 
@@ -146,8 +146,8 @@ def test_rename_moves_paths_before_they_are_matched():
 @pytest.mark.parametrize(
     ("rename", "complaint"),
     [
-        (("backbone",), "not of the form 'OLD -> NEW'"),
-        (("( -> x",), r"init.rename: '\( -> x'"),
+        (("backbone",), "'OLD -> NEW'"),
+        (("( -> x",), r"init.rename='\( -> x'"),
         ((".* -> params/x",), "both become params/x"),
         (("(.*)mean -> \\2",), "init.rename"),
     ],
@@ -197,7 +197,7 @@ def test_a_fine_tuned_frame_network_becomes_an_inflated_one_that_starts_at_its_s
 
 def test_an_export_gives_a_run_what_the_run_it_came_from_gives(tmp_path, frame):
     workdir.store(tmp_path / "out", workdir.load(frame))
-    write_arrays(tmp_path / "out", read_best(frame)[0])
+    arrays.write(tmp_path / "out", read_best(frame)[0])
     there = initialize.read(init_of(from_workdir=str(frame)))
     exported = initialize.read(init_of(from_export=str(tmp_path / "out")))
     assert exported.backbones == there.backbones == "resnet"

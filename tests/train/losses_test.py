@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from va_jax.config import Loss
 from va_jax.train.losses import ccc_loss, mse_loss, weighted_loss
 
 
@@ -72,6 +73,6 @@ def test_half_precision_predictions_are_summed_in_float32():
 
 def test_weighted_loss_is_the_sum_of_its_weighted_means():
     pred, target, mask = batch()
-    value = weighted_loss(pred, target, mask, {"ccc": 0.5, "mse": 2.0})
+    value = weighted_loss(pred, target, mask, Loss(ccc=0.5, mse=2.0))
     expected = 0.5 * ccc_loss(pred, target, mask).mean() + 2 * mse_loss(pred, target, mask).mean()
     np.testing.assert_allclose(value, expected, rtol=1e-6)

@@ -23,11 +23,11 @@ def _no_job(monkeypatch):
     ("given", "message"),
     [
         (("", 1, 2), "--process=1 of --processes=2, but no --coordinator"),
-        (("host:1", None, 2), "--process=None is no number; give it, or JAX_PROCESS_ID in"),
-        (("host:1", 0, None), "--processes=None is no number"),
-        (("host:1", 2, 2), "--process=2 is not from 0 to --processes=2 less 1"),
-        (("host", 0, 2), "'host' is neither HOST:PORT nor auto"),
-        (("host:port", 0, 2), "'host:port' is neither"),
+        (("host:1", None, 2), "--process=None: give a number, or set JAX_PROCESS_ID"),
+        (("host:1", 0, None), "--processes=None: give a number"),
+        (("host:1", 2, 2), "--process=2: set a number from 0 to 1"),
+        (("host", 0, 2), "'host': give HOST:PORT"),
+        (("host:port", 0, 2), "'host:port': give HOST:PORT"),
     ],
 )
 def test_half_a_job_is_refused(given, message):
@@ -54,7 +54,7 @@ def test_one_process_needs_no_job(monkeypatch):
 
 
 def test_a_process_tells_its_devices_in_a_line():
-    line = processes.told()
+    line = processes.device_line()
     assert line.startswith("process 0 of 1 on ")
     assert line.endswith(f"{jax.device_count()} x cpu, of {jax.device_count()} devices")
 

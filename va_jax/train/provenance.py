@@ -77,7 +77,8 @@ def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
         if old != new:
             raise InputError(
                 f"data.name={here['name']!r} has {option}={new}, but the run in {workdir} was "
-                f"trained on {option}={old}; rebuild the set with that, or train in another --workdir"
+                f"trained on {option}={old}; rebuild the set with that value, or train in another "
+                "--workdir"
             )
     return differences(here, workdir)
 

@@ -9,12 +9,12 @@ import optax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from va_jax.config import Config, to_tree
+from va_jax.config import Config
 from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
 from va_jax.data.sources import Source
 from va_jax.evaluation.evaluate import dev_ccc
-from va_jax.evaluation.predict_split import make_predict
+from va_jax.evaluation.predictors import make_predictor
 from va_jax.models.build import build_model, landmark_points
 from va_jax.train import initialize, optim, processes, provenance, sharding, workdir
 from va_jax.train.checkpoints import Checkpoints
@@ -53,16 +53,7 @@ def set_up(
     """
     source, dev = open_data(config)
     size = config.data.size or source.size
-    data = TrainingData(
-        source,
-        to_tree(config.window),
-        to_tree(config.augment),
-        size,
-        config.train.batch_size,
-        config.seed,
-        jax.process_index(),
-        jax.process_count(),
-    )
+    data = TrainingData(source, config, jax.process_index(), jax.process_count())
     model = build_model(config.model, source.dims)
     tx = optim.make_tx(config.optim, config.train.steps)
     state = initial_state(model, tx, size, config.seed)
@@ -79,7 +70,7 @@ def set_up(
         initialize.write(folder / "init.json", start)
         print(initialize.table(start, size))
     mesh = sharding.make_mesh()
-    predict = make_predict(model, mesh)
+    predictor = make_predictor(model, mesh, config.eval)
     run = Run(
         config=config,
         workdir=folder,
@@ -90,7 +81,7 @@ def set_up(
         step=make_step(config, model, tx),
         schedule=optim.make_schedule(config.optim, config.train.steps),
         score_dev=lambda state, on_batch: dev_ccc(
-            config, predict, state.variables, dev, mesh, on_batch
+            config, predictor, state.variables, dev, on_batch
         ),
     )
     return run, sharding.replicate(mesh, state), start

@@ -50,8 +50,8 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
     def gradient_in_pieces(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
         # The CCC of a batch is not the mean of its pieces' CCCs. So we predict all pieces first,
         # take the gradient of the whole batch's loss with respect to the predictions, and then,
-        # piece by piece, with respect to the parameters. This is exact and costs one more forward pass. Only
-        # batch norm sees the pieces: it takes its statistics from each in turn.
+        # piece by piece, with respect to the parameters. This is exact and costs one more forward
+        # pass. Only batch norm sees the pieces: it takes its statistics from each in turn.
         cut = {key: _strided(value, pieces) for key, value in batch.items()}
         rngs = jax.random.split(rng, pieces)
         preds = jax.lax.map(lambda x: forward(state.params, state.batch_stats, *x)[0], (cut, rngs))
