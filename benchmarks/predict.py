@@ -32,7 +32,7 @@ import va_jax
 from benchmarks import build, video_lengths
 from va_jax import faces
 from va_jax.config import parse, with_values
-from va_jax.evaluation.predict_split import make_predict
+from va_jax.evaluation.predictors import make_predictor
 from va_jax.export.model import Model
 from va_jax.models.build import build_model
 from va_jax.predict import preprocessing
@@ -115,12 +115,12 @@ def random_model(name: str) -> Model:
     }
     mesh = sharding.make_mesh()
     variables = sharding.replicate(mesh, initial_variables(network, size, 0))
-    return Model(make_predict(network, mesh), variables, config, known, mesh)
+    return Model(make_predictor(network, mesh, config.eval), variables, config, known, mesh)
 
 
 def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
     """The jitted pass over as many frames of noise, in so many rows, chunk after chunk."""
-    network, length = model._predict.model, model.config.eval.length
+    network, length = model._predictor.model, model.config.eval.length
     lane = -(-frames // rows)  # frames of a row
     shape = (rows, min(lane, length), model.size, model.size, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -142,9 +142,9 @@ def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
 
 def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[str, Any]:
     """Medians of what the stages and the bare call spend, in seconds of the wall and of CPU."""
-    how, _ = preprocessing.from_metadata(model.passport)
+    how, _ = preprocessing.from_metadata(model.metadata)
     predictor = Predictor(model, how, faces.Detector(min_face=preprocessing.MIN_FACE), every=every)
-    stride, _ = preprocessing.stride_for(model.passport, probe(path).fps)
+    stride, _ = preprocessing.stride_for(model.metadata, probe(path).fps)
     lanes = min(stride, model.config.eval.batch_size)
 
     def once() -> tuple[Stopwatch, int]:
