@@ -11,10 +11,22 @@ setup(
     long_description=pathlib.Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["va_jax*", "tfds_builders*"]),
+    project_urls={  # the three papers that it reimplements
+        "Teixeira et al. (2021)": "https://doi.org/10.3390/app112411738",
+        "Tzirakis et al. (2021)": "https://arxiv.org/abs/2111.02717",
+        "Kollias et al. (2019)": "https://arxiv.org/abs/1804.10938",
+    },
+    entry_points={"console_scripts": ["va_jax = va_jax.cli.command:main"]},
+    packages=find_packages(include=["va_jax*", "tfds_builders*", "configs*"]),
     package_data={
         "tfds_builders": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"],
-        "va_jax": ["export/model_card.md", "published/*", "published/model/*"],
+        "va_jax": [
+            "py.typed",
+            "export/model_card.md",
+            "report/template.html",
+            "published/*",
+            "published/model/*",
+        ],
     },
     python_requires=">=3.11",
     install_requires=[
@@ -28,6 +40,7 @@ setup(
         "importlib_resources",  # tensorflow-datasets uses it undeclared
         "jax>=0.10",
         "jaxtyping",
+        "jinja2",
         "matplotlib",
         "ml-collections",
         "ml_dtypes",
@@ -55,6 +68,7 @@ setup(
             "beartype",
             "h5py",
             "hypothesis",
+            "pyright",
             "pytest",
             "pytest-xdist",
             "pyyaml",

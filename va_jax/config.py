@@ -2,8 +2,7 @@
 
 The files in configs/ start from `defaults()` and are plain `ml_collections` configs, so every key
 can be overridden on the command line. At the border `parse` turns such a config into the frozen
-dataclasses below, which all other code receives. docs/config.md is generated from this file.
-Values are our choice unless a config that names a paper says otherwise.
+dataclasses below, which all other code receives. Values are our choice unless a paper is named.
 """
 
 import re
