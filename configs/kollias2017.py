@@ -28,18 +28,18 @@ torchvision's does, not TF-Slim's, and the GRU resets after its recurrent produc
 sure, hence ours: where the landmarks enter, and the layer of 1500 behind them in ResNet-50; units
 of the LSTM; flips; steps; everything about the transfers but their sets.
 
-Parameters and forward GFLOP a frame at 96 px, as `--mode=summary` counts them:
+Parameters and forward GFLOP a frame at 96 px, as `--mode=summary` counts them (without padding):
 
-vggface_cnn_4096, vgg16_cnn    50,382,658  5.71
-vggface_cnn_2000               41,791,154  5.69
-resnet50_cnn                   23,512,130  1.50
-1rnn                           37,084,226  5.68
-3rnn                           44,459,586  5.70
+vggface_cnn_4096, vgg16_cnn    50,382,658  5.29
+vggface_cnn_2000               41,791,154  5.28
+resnet50_cnn                   23,512,130  1.40
+1rnn                           37,084,226  5.27
+3rnn                           44,459,586  5.28
                                gru               lstm              their GFLOP
-affwildnet_vggface             35,314,754        35,888,194        5.68
-affwildnet_vggface,landmarks   35,871,810        36,445,250        5.68
-affwildnet_resnet50            24,443,202        24,754,498        1.50
-affwildnet_resnet50,landmarks  27,510,270        27,751,422        1.51
+affwildnet_vggface             35,314,754        35,888,194        5.26
+affwildnet_vggface,landmarks   35,871,810        36,445,250        5.27
+affwildnet_resnet50            24,443,202        24,754,498        1.40
+affwildnet_resnet50,landmarks  27,510,270        27,751,422        1.40
 """
 
 import itertools

@@ -20,12 +20,12 @@ rates of frame and lstm, size of the LSTM, dropout, steps, crops, the padding in
 frame (with which a copied network starts as the 2-D one where a face holds still), and which
 length, overlap and fusion belongs to which result.
 
-Parameters and forward GFLOP a frame at 224 px, as `--mode=summary` counts them for windows of 16:
+Parameters and forward GFLOP a frame at 224 px, as `--mode=summary` counts them (without padding):
 
            frame                lstm                 i3d_copied, i3d_centred
-vgg16      134,268,738  30.93   139,243,842  30.94   163,689,666  92.65
-vgg16bn    134,277,186  30.93   139,252,290  30.94   163,698,114  92.65
-resnet50    23,512,130   8.17    26,394,178   8.18    46,165,442  16.12
+vgg16      134,268,738  29.97   139,243,842  29.98   163,689,666  89.44
+vgg16bn    134,277,186  30.01   139,252,290  30.02   163,698,114  89.48
+resnet50    23,512,130   7.95    26,394,178   7.95    46,165,442  15.27
 """
 
 from ml_collections import ConfigDict

@@ -17,11 +17,11 @@ come from: of nine recordings of 7,500 frames. Here a crop has any side from 96/
 hence ours: what the weights start from, how much the colours change, the first stage's steps, and
 the state that is carried along a recording in evaluation. Networks other than ResNet-50 are ours.
 
-Parameters and forward GFLOP a frame at 96 px, as `--mode=summary` counts them:
+Parameters and forward GFLOP a frame at 96 px, as `--mode=summary` counts them (without padding):
 
-resnet50_lstm  26,394,178  1.51
-resnet34_lstm  22,597,954  1.35
-resnet18_lstm  12,489,794  0.67
+resnet50_lstm  26,394,178  1.40
+resnet34_lstm  22,597,954  1.12
+resnet18_lstm  12,489,794  0.56
 """
 
 from ml_collections import ConfigDict

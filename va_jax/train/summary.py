@@ -1,237 +1,169 @@
-"""What a network costs, told without running it: layers, parameters, FLOPs, training memory."""
+"""Summary of a network: layers, parameters and FLOPs, and the memory of its training step.
 
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+Flax lists the layers. The compiler counts FLOPs, two per multiply-add without those on padding, and
+plans the memory of the step for the device at hand. Nothing is computed.
+"""
+
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import Jaxpr, JaxprEqn, Literal, jaxprs_in_params
-from va_jax.config import Config
+import jax.numpy as jnp
+from flax.linen import summary as flax_summary
 
+from va_jax.config import Config
 from va_jax.data import sources
-from va_jax.models.build import build_model
+from va_jax.io import Table
+from va_jax.models import inflate
+from va_jax.models.build import build_model, parameter_count
+from va_jax.models.regressor import Regressor
 from va_jax.train import optim
+from va_jax.train.state import Tally, TrainState, initial_variables
+from va_jax.train.step import make_step
 from va_jax.types import DIMS, InputError
 
 DEPTH = 2
-"""Names in the path of a row's module: `backbone/layer1_0`, a whole residual block, is a row."""
+"""Levels of modules in the table; with 2, a residual block is one row."""
 
-Inputs = Mapping[str, jax.ShapeDtypeStruct]
-"""What the network is called on, by name; `frames` is [batch, time, ...]."""
+FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Compiler options on a CPU: half the compile time, the same memory plan."""
 
-NOTES = """\
-MFLOP: two a multiply-add of convolutions and matrix products, forward only.
-activations: what the gradient keeps of a piece's forward pass, before the compiler,
-which may keep less, for it computes cheap arrays again, or need more as working space.
-"""
+CPU_NOTE = """
+On a CPU the compiler saves no memory by model.remat, bfloat16 or train.accumulate. Run the summary
+on the accelerator to see their effect."""
 
 
 class Row(NamedTuple):
-    """A module with all that is inside it; outputs and FLOPs are of the forward pass."""
+    """A module with everything inside it."""
 
-    name: str  # path from the network
-    output: tuple[int, ...]  # shape; () where it is not called as a whole
+    name: str  # path in the network; "" for the whole network
+    output: tuple[int, ...]  # shape for one frame
     parameters: int
-    flops: float  # per frame
+    flops: float  # per frame, forward pass
+
+
+class StepCost(NamedTuple):
+    """Cost of one training step on a single device."""
+
+    flops: float
+    bytes: dict[str, int]
 
 
 def summary(config: Config, depth: int = DEPTH) -> str:
-    """The network and the training batch that `config` describes, as text for people.
+    """Return a text about the network and the training step of a config.
 
-    Side of the frames and dimensions are those of the data set where it is built. Else the side is
-    `data.size`, for want of which an InputError is raised, and the dimensions are `schema.DIMS`.
+    If the data set is not built, `data.size` gives the side of the frames, and the dimensions are
+    `types.DIMS`.
+
+    Raises:
+        InputError: the data set is not built and `data.size` is 0.
     """
+    dims, size = _dims_and_size(config)
+    model = build_model(config.model, dims)
+    network, *layers = layer_rows(model, size, depth)
+    rows = [*layers, network._replace(name="total")]
+    cells = [
+        [row.name, _times(row.output), f"{row.parameters:,}", f"{row.flops / 1e6:,.2f}"]
+        for row in rows
+    ]
+    cost = step_cost(config, model, size)
+    memory = [[name, f"{size / 2**20:,.1f}"] for name, size in cost.bytes.items()]
+    memory.append(["total", f"{sum(cost.bytes.values()) / 2**20:,.1f}"])
+    shapes = model.inputs(config.train.batch_size, config.window.length, size)
+    batch = ", ".join(f"{name} {x.dtype} {_times(x.shape)}" for name, x in shapes.items())
+    pieces = config.train.accumulate
+    return "\n".join(
+        [
+            f"batch: {batch}" + (f", in {pieces} pieces" if pieces > 1 else ""),
+            "",
+            Table(["layer", "output of a frame", "parameters", "MFLOP/frame"], cells).text(),
+            "",
+            f"training step on one device ({jax.default_backend()}): {cost.flops / 1e9:,.1f} GFLOP",
+            Table(["memory", "MiB"], memory).text(),
+            *([CPU_NOTE] if jax.default_backend() == "cpu" else []),
+        ]
+    )
+
+
+def layer_rows(model: Regressor, size: int, depth: int = DEPTH) -> list[Row]:
+    """Return the network, then its modules with parameters down to `depth`, in calling order.
+
+    Args:
+        model: the network.
+        size: side of the frames in pixels.
+        depth: levels of modules.
+    """
+    # One output of the backbone: XLA counts the body of a scan once, so this counts every step.
+    frames = inflate.time_stride(model.backbone.times())
+    inputs = {
+        name: jnp.zeros(x.shape, x.dtype) for name, x in model.inputs(1, frames, size).items()
+    }
+    tabulate = flax_summary._get_module_table(
+        model, depth=depth, show_repeated=False, compute_flops=True, compute_vjp_flops=False
+    )
+    params = jax.eval_shape(lambda: initial_variables(model, size, 0))["params"]
+    rows = []
+    for found in tabulate(jax.random.key(0), **inputs, train=False):
+        count = parameter_count(_subtree(params, found.path))
+        if count:
+            output = jax.tree.leaves(found.outputs)[0].shape[2:]
+            rows.append(Row("/".join(found.path), output, count, found.flops / frames))
+    return rows
+
+
+def step_cost(config: Config, model: Regressor, size: int) -> StepCost:
+    """Compile the training step and return the compiler's account of its cost.
+
+    Args:
+        config: the run.
+        model: its network.
+        size: side of the frames in pixels.
+    """
+    tx = optim.make_tx(config.optim, config.train.steps)
+    state: Any = jax.eval_shape(lambda: TrainState.create(initial_variables(model, size, 0), tx))
+    axes = (config.train.batch_size, config.window.length)
+    batch = model.inputs(*axes, size) | {
+        "target": jax.ShapeDtypeStruct((*axes, len(model.dims)), jnp.float32),
+        "mask": jax.ShapeDtypeStruct(axes, jnp.bool_),
+    }
+    step: Any = make_step(config, model, tx)
+    options = FAST_COMPILE if jax.default_backend() == "cpu" else None
+    lowered = step.lower(state, jax.eval_shape(Tally.zero), batch)
+    compiled = lowered.compile(compiler_options=options)
+    plan = compiled.memory_analysis()
+    new_outputs = plan.output_size_in_bytes - plan.alias_size_in_bytes
+    return StepCost(
+        lowered.cost_analysis()["flops"],
+        {
+            "parameters and statistics": _bytes(state.variables),
+            "optimiser": _bytes(state.opt_state),
+            "batch": _bytes(batch),
+            "activations, gradients, working space": plan.temp_size_in_bytes + new_outputs,
+        },
+    )
+
+
+def _dims_and_size(config: Config) -> tuple[tuple[str, ...], int]:
     try:
-        facts = sources.metadata(named.data.dir, named.data.name)
-    except InputError as absent:
+        facts = sources.metadata(config.data.dir, config.data.name)
+    except InputError as error:
         if not config.data.size:
             raise InputError(
                 f"data.size=0 means the side stored in data.name={config.data.name!r}, which is "
                 f"not built in data.dir={config.data.dir!r}; build it or set data.size"
-            ) from absent
-        facts = {"dims": DIMS}
-    size = config.data.size or facts["crop"]["size"]
-    return table(describe(config, tuple(facts["dims"]), size, depth))
+            ) from error
+        return DIMS, config.data.size
+    return tuple(facts["dims"]), config.data.size or facts["crop"]["size"]
 
 
-def describe(
-    config: Config, dims: tuple[str, ...], size: int, depth: int = DEPTH
-) -> dict[str, Any]:
-    """What `table` shows, for frames of `size` pixels, as plain numbers.
-
-    `inputs` are types and shapes of one of the `pieces` that a training batch is computed in,
-    `rows` are `Row`s as mappings, `bytes` those of a training step, with one piece's activations.
-    """
-    model = build_model(config.model, dims)
-    windows = config.train.batch_size // config.train.accumulate
-    inputs = model.inputs(windows, config.window.length, size)
-    variables = abstract_variables(model, inputs)
-    params = variables["params"]
-    tx = optim.make_tx(config.optim, config.train.steps)
-    frozen = not config.optim.rates.backbone
-    found = rows(model, variables, inputs, depth)
-    return {
-        "pieces": config.train.accumulate,
-        "inputs": {name: {"dtype": x.dtype.name, "shape": x.shape} for name, x in inputs.items()},
-        "rows": [row._asdict() for row in found],
-        "parameters": sum(row.parameters for row in found),
-        "flops": sum(row.flops for row in found),
-        "bytes": {
-            "parameters": _bytes(params),
-            "gradients": _bytes(params),
-            "optimiser": _bytes(jax.eval_shape(tx.init, params)),
-            "activations": activation_bytes(model, variables, inputs, freeze_backbone=frozen),
-        },
-    }
-
-
-def table(description: Mapping[str, Any]) -> str:
-    """A description as text of fixed width."""
-    shapes = [f"{k} {x['dtype']} {_by(x['shape'])}" for k, x in description["inputs"].items()]
-    lines = [f"batch in pieces: {description['pieces']}, each {', '.join(shapes)}", ""]
-    lines.append(f"{'layer':<28}{'output':<22}{'parameters':>14}{'MFLOP/frame':>14}")
-    for row in (*description["rows"], {"name": "total", "output": ()} | description):
-        cells = f"{row['name']:<28}{_by(row['output']):<22}"
-        lines.append(f"{cells}{row['parameters']:>14,}{row['flops'] / 1e6:>14,.2f}")
-    lines += ["", f"{'memory of a training step':<64}{'MiB':>14}"]
-    for name, size in description["bytes"].items():
-        place = "split over the devices" if name == "activations" else "on every device"
-        lines.append(f"{name + ', ' + place:<64}{size / 2**20:>14,.1f}")
-    total = sum(description["bytes"].values())
-    lines.append(f"{'total on a single device':<64}{total / 2**20:>14,.1f}")
-    return "\n".join(line.rstrip() for line in lines) + "\n\n" + NOTES
-
-
-def abstract_variables(model: Any, inputs: Inputs) -> dict[str, Any]:
-    """Shapes and types of the variables of a module."""
-    return jax.eval_shape(lambda rng, x: model.init(rng, **x, train=False), _key(), dict(inputs))
-
-
-def rows(model: Any, variables: Mapping[str, Any], inputs: Inputs, depth: int = DEPTH) -> list[Row]:
-    """The modules with parameters or FLOPs, in the order of their first equation.
-
-    Modules further down than `depth` are part of the one at `depth`; what is in no module but the
-    network itself makes the row `(other)`. So rows sum to the whole.
-    """
-
-    def forward(variables: Any, inputs: Any) -> Any:
-        captured = {"capture_intermediates": True, "mutable": ["intermediates"]}
-        return model.apply(variables, **inputs, train=False, **captured)[1]["intermediates"]
-
-    program, outputs = jax.make_jaxpr(forward, return_shape=True)(dict(variables), dict(inputs))
-    flops, parameters = Counter(), Counter()
-    for scope, count in flops_by_scope(program.jaxpr).items():
-        flops[_module(scope, variables["params"])[:depth]] += count
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"]):
-        parameters[tuple(key.key for key in path[:-1])[:depth]] += leaf.size
-    frames = math.prod(inputs["frames"].shape[:2])
-    return [
-        Row(
-            "/".join(path) or "(other)",
-            _output(outputs, path) if path else (),
-            parameters[path],
-            flops[path] / frames,
-        )
-        for path in flops | parameters  # a union of counters drops what has neither
-    ]
-
-
-def flops_by_scope(program: Jaxpr, scope: str = "") -> Counter[str]:
-    """FLOPs of a program by name scope, in the order of first equations, scopes without any too.
-
-    The body of a scan counts as often as it runs, that of a while loop once, for its number of
-    turns is not known; of a conditional the most expensive branch counts.
-    """
-    counts = Counter()
-    for eqn in program.eqns:
-        here = f"{scope}/{eqn.source_info.name_stack}"
-        counts[here] += _flops(eqn)
-        inner = [flops_by_scope(part, here) for part in jaxprs_in_params(eqn.params)]
-        if eqn.primitive.name == "cond":
-            inner = [max(inner, key=Counter.total)]
-        times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
-        for part in inner:
-            counts.update({place: times * count for place, count in part.items()})
-    return counts
-
-
-def activation_bytes(
-    model: Any, variables: Mapping[str, Any], inputs: Inputs, *, freeze_backbone: bool = False
-) -> int:
-    """Bytes that the forward pass in training keeps for the gradient by the parameters.
-
-    That is every array in the function that `jax.vjp` returns, once, a reshaped one being the same
-    array. Parameters, statistics and inputs do not count, for they are there anyway, nor do arrays
-    that depend on none of these, such as zeros: no compiler stores them. What a block under remat
-    computes again in the backward pass, one block at a time, comes on top.
-    """
-
-    def pull(variables: Any, inputs: Any, rng: jax.Array) -> Any:
-        def forward(params: Any) -> jax.Array:
-            (pred, _), _ = model.apply(
-                {**variables, "params": params},
-                **inputs,
-                train=True,
-                freeze_backbone=freeze_backbone,
-                mutable=["batch_stats"],
-                rngs={"dropout": rng},
-            )
-            return pred
-
-        return jax.vjp(forward, variables["params"])[1]
-
-    program = jax.make_jaxpr(pull)(dict(variables), dict(inputs), _key()).jaxpr
-    original, constant = {}, set()
-    for eqn in program.eqns:
-        if constant.issuperset(x for x in eqn.invars if not isinstance(x, Literal)):
-            constant.update(eqn.outvars)
-        elif eqn.primitive.name == "reshape":
-            original[eqn.outvars[0]] = original.get(eqn.invars[0], eqn.invars[0])
-    kept = {original.get(x, x) for x in program.outvars if not isinstance(x, Literal)}
-    return _bytes([x.aval for x in kept - {*program.invars, *program.constvars} - constant])
-
-
-def _flops(eqn: JaxprEqn) -> int:
-    """Two a multiply-add, those with padding included, as published counts do.
-
-    The zeros that a transposed convolution puts between its inputs are left out.
-    """
-    if eqn.primitive.name == "dot_general":
-        contracted = eqn.params["dimension_numbers"][0][0]
-        each = math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
-        return 2 * eqn.outvars[0].aval.size * each
-    if eqn.primitive.name == "conv_general_dilated":
-        kernel = eqn.invars[1].aval  # holds the inputs of one feature group
-        each = kernel.size // kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
-        return 2 * eqn.outvars[0].aval.size * each // math.prod(eqn.params["lhs_dilation"])
-    return 0
-
-
-def _module(scope: str, params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Path of the module that a name scope lies in: the parts of it that lead down `params`."""
-    path = ()
-    for part in scope.split("/"):
-        name = part.partition(".")[0]  # `backbone.method`, where it is not __call__
-        if isinstance(params.get(name), Mapping):
-            path, params = (*path, name), params[name]
-    return path
-
-
-def _output(outputs: Any, path: tuple[str, ...]) -> tuple[int, ...]:
-    """Shape of the first array that the module at `path` returned."""
-    for name in (*path, "__call__"):
-        outputs = outputs.get(name, {})
-    return next((leaf.shape for leaf in jax.tree.leaves(outputs)), ())
+def _subtree(params: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        params = params.get(name, {})
+    return params
 
 
 def _bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def _by(shape: Sequence[int]) -> str:
+def _times(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-def _key() -> Any:
-    return jax.eval_shape(lambda: jax.random.key(0))
