@@ -112,12 +112,15 @@ def read_json(path: pathlib.Path, remedy: str = "restore the file") -> Any:
     Raises:
         InputError: the file cannot be opened or is not JSON; the message ends with `remedy`.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}: line {error.lineno}: not valid JSON ({error.msg}); {remedy}"
         ) from error
+    except (ValueError, RecursionError) as error:  # a number too long, lists nested too deeply
+        raise InputError(f"{path}: cannot read this JSON ({error}); {remedy}") from error
 
 
 def number(cell: str) -> float | None:

@@ -1,4 +1,4 @@
-"""AFEW-VA: JSON and images join by number, landmarks cut the crops, actors stay on one side."""
+"""AFEW-VA: labels join images by number, landmarks align the crops, actors share no split."""
 
 import json
 
@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 96, 64
 
 
 def face(x=48.0, y=32.0, side=24.0, roll=0.2):
-    """68 points: a jaw, and eyes `side` apart, rolled, above a mouth; centred on x, y."""
+    """Return 68 points around x, y: a jaw, a mouth and, `side` apart, two eyes; all rolled."""
     points = np.zeros((68, 2))
     points[:17] = [[np.cos(a), np.sin(a)] for a in np.linspace(np.pi, 0, 17)]
     points[17:36] = np.linspace([-0.6, -0.7], [0.6, 0.3], 19)
@@ -41,7 +41,7 @@ def frame(valence=0, arousal=0, points=None):
 
 
 def write_clip(folder, frames, images=(), actor="Someone", suffix=".png"):
-    """A clip whose pictures tell their number; `frames` are by key."""
+    """Write a clip whose pictures encode their number; `frames` are by key. Return its JSON."""
     for number in images:
         data = cv2.imencode(suffix, picture(number, WIDTH, HEIGHT)[..., ::-1])[1].tobytes()
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def write_clip(folder, frames, images=(), actor="Someone", suffix=".png"):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Clips of two parts, with and without quirks."""
+    """Write clips of two parts, with and without quirks."""
     root = tmp_path / "in" / "AFEW-VA"
     values = {"00002": (-10, 10), "00000": (3, -7), "00005": (0, 1), "00001": (10, 9)}
     frames = {
@@ -73,7 +73,7 @@ def tree(tmp_path):
     return root
 
 
-def test_frames_and_images_join_by_number_and_values_are_tenths(tmp_path, tree):
+def test_labels_join_images_by_number(tmp_path, tree):
     facts, tracks = build_set(tmp_path, "afew_va/96")
     row, track = tracks["001"]
     assert (row["frames"], row["fps"], row["subject_id"]) == (6, 25, "someone")
@@ -114,7 +114,7 @@ def test_landmarks_align_the_crop_and_are_stored_in_its_units(tmp_path, tree):
     assert held == (shown(track["frames"][3]),) * 2
 
 
-def test_points_that_place_no_face_leave_the_frame_without_one(tmp_path, tree):
+def test_landmarks_that_do_not_place_a_face_leave_the_frame_without_one(tmp_path, tree):
     _, tracks = build_set(tmp_path, "afew_va/96")
     row, track = tracks["002"]
     assert row["frames"] == 3  # numbers begin at 1, in JSON and images
@@ -124,7 +124,7 @@ def test_points_that_place_no_face_leave_the_frame_without_one(tmp_path, tree):
     assert report_of(tmp_path)["002"]["no_place"] == "2"
 
 
-def test_clips_of_one_actor_share_a_subject_whatever_case_and_blanks(tmp_path, tree):
+def test_the_case_and_blanks_of_an_actors_name_do_not_matter(tmp_path, tree):
     _, tracks = build_set(tmp_path, "afew_va/96")
     assert tracks["002"][0]["subject_id"] == tracks["600"][0]["subject_id"] == "someone else"
     assert tracks["002"][0]["split"] == tracks["600"][0]["split"]
@@ -133,14 +133,14 @@ def test_clips_of_one_actor_share_a_subject_whatever_case_and_blanks(tmp_path, t
 def test_bad_clips_are_left_out_with_a_reason_and_the_others_are_built(tmp_path, tree):
     facts, tracks = build_set(tmp_path, "afew_va/96")
     assert set(tracks) == {"001", "002", "600"}
-    assert "599.json: frame '00001': valence 11 is no number from" in facts["refused"]["599"]
+    assert "599.json: frame '00001': valence 11 is not a number from" in facts["refused"]["599"]
     assert "598.json: No such file" in facts["refused"]["598"]
-    assert "597.json: holds no frame" in facts["refused"]["597"]
+    assert "597.json: contains no frames" in facts["refused"]["597"]
     with pytest.raises(InputError, match=r"59\d\.json"):
         build("afew_va/96", tmp_path / "other", tmp_path / "in", strict=True)
 
 
-def test_a_detector_may_find_the_faces_instead(tmp_path):
+def test_the_detector_can_find_the_faces_instead(tmp_path):
     write_clip(tmp_path / "in" / "001", {"00000": frame(), "00002": frame(5, 5)}, [0, 1])
     options = ("faces=detect", "no_face=mask", "min_face=80")  # more than the picture is high
     facts, tracks = build_set(tmp_path, "afew_va/96", *options)
@@ -151,7 +151,7 @@ def test_a_detector_may_find_the_faces_instead(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["01/{}", "AFEW-VA/{}", "{}", "AFEW-VA/AFEW-VA/07/{}"])
-def test_clips_are_found_in_parts_or_without(tmp_path, place):
+def test_clips_are_found_inside_and_outside_parts(tmp_path, place):
     for name in ("001", "002"):
         write_clip(tmp_path / "in" / place.format(name), {"00000": frame()}, [0], name)
     (tmp_path / "in" / ".cache").mkdir()
@@ -164,28 +164,28 @@ def test_a_clip_in_two_places_and_a_tree_without_clips_are_refused(tmp_path):
     builder = Builder(data_dir=tmp_path / "data")
     (tmp_path / "in" / "empty").mkdir(parents=True)
     write_video(tmp_path / "in" / "other" / "film.mp4", 2)
-    with pytest.raises(InputError, match=r"in: holds no clip such as 01/001/001\.json"):
+    with pytest.raises(InputError, match=r"in: contains no clip such as 01/001/001\.json"):
         builder.scan(tmp_path / "in")
     for part in ("01", "02"):
         write_clip(tmp_path / "in" / part / "001", {"0": frame()}, [0])
-    with pytest.raises(InputError, match=r"02/001: clip 001 lies in .*01/001 too; remove one"):
+    with pytest.raises(InputError, match=r"02/001: clip 001 is also in .*01/001; remove one"):
         builder.scan(tmp_path / "in")
 
 
-def test_a_bad_frame_does_not_hide_the_actor(tmp_path, tree):
+def test_the_actor_is_known_even_if_a_frame_is_bad(tmp_path, tree):
     found = Builder(data_dir=tmp_path / "data").scan(tmp_path / "in")
     subjects = {each.track_id: each.subject_id for each in found}
     assert (subjects["599"], subjects["598"], subjects["597"]) == ("someone", "598", "597")
 
 
-def test_a_clip_whose_file_names_no_actor_is_its_own_subject(tmp_path):
+def test_a_clip_without_an_actor_is_its_own_subject(tmp_path):
     for name in ("001", "002"):
         write_clip(tmp_path / "in" / name, {"0": frame()}, [0], actor=" ")
     found = Builder(data_dir=tmp_path / "data").scan(tmp_path / "in")
     assert [each.subject_id for each in found] == ["001", "002"]
 
 
-def test_folds_part_actors_and_each_is_in_test_once(tmp_path):
+def test_folds_share_no_actor_and_test_each_once(tmp_path):
     actors = [f"actor {n % 8}" for n in range(20)]
     for n, actor in enumerate(actors):
         write_clip(tmp_path / "in" / f"{n:03d}", {"0": frame()}, [0], actor)
@@ -214,7 +214,7 @@ def test_configs_have_three_sizes_and_five_folds_and_store_68_points():
     ("option", "message"),
     [
         ("fps=0", r"fps=0\.0 must be above 0"),
-        ("dims=liking", "dims=liking: AFEW-VA has valence, arousal"),
+        ("dims=liking", "dims=liking: AFEW-VA has only valence, arousal"),
         ("faces=boxes", "faces='boxes' is not one of landmarks, detect"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Build AFEW-VA: short clips of films as folders of images, with landmarks and labels in JSON."""
+"""Build AFEW-VA: clips of films as folders of images, with landmarks and labels in JSON."""
 
 import dataclasses
 import pathlib
@@ -13,22 +13,22 @@ from tfds_builders.recorded_config import RecordedConfig, named_configs
 from va_jax.types import DIMS, InputError
 
 DEPTH = 4
-"""Folders from the top of a tree down to a clip, at most: AFEW-VA/AFEW-VA/01/001."""
+"""Levels of folders that are searched for clips, as in AFEW-VA/AFEW-VA/01/001."""
 
 
 @dataclasses.dataclass
 class AfewVaConfig(RecordedConfig):
-    """Options of this builder; `--config_options key=value` sets them."""
+    """Options of this builder; set by `--config_options key=value`."""
 
     FACES: ClassVar = ("landmarks", "detect")
 
     faces: str = "landmarks"
-    fps: float = 25.0  # the images have no time (ours)
+    fps: float = 25.0  # our choice: the images carry no times
 
     def __post_init__(self):
         super().__post_init__()
         if not set(self.dims) <= set(DIMS):
-            raise InputError(f"dims={','.join(self.dims)}: AFEW-VA has {', '.join(DIMS)}")
+            raise InputError(f"dims={','.join(self.dims)}: AFEW-VA has only {', '.join(DIMS)}")
         if not self.fps > 0:
             raise InputError(f"fps={self.fps} must be above 0")
 
@@ -38,7 +38,7 @@ class AfewVaConfig(RecordedConfig):
 
 
 def read(recording: Recording, config: AfewVaConfig) -> Material:
-    """Image n and frame n of the file belong together; the track spans the numbers of both."""
+    """Join image n and frame n of the JSON file; the track spans the numbers of both."""
     folder = pathlib.Path(recording.files["frames"])
     annotation = read_annotation(pathlib.Path(recording.files["labels"]), config.dims)
     numbers = {*pictures.numbered_images(folder), *annotation.labels.number.tolist()}
@@ -56,11 +56,11 @@ def read(recording: Recording, config: AfewVaConfig) -> Material:
 
 
 class Builder(RecordedBuilder):
-    """AFEW-VA: one track for each clip; clips of one actor stay on one side of a split."""
+    """AFEW-VA, 600 short film clips: one track per clip, all clips of an actor in one split."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder that holds the parts 01 to 12 of AFEW-VA, or its clips: 01/001/001.json and "
-        "01/001/00000.png ..."
+        "The folder that contains the parts 01 to 12 of AFEW-VA, or its clips: 01/001/001.json, "
+        "01/001/00000.png and so on."
     )
     BUILDER_CONFIGS: ClassVar = named_configs(AfewVaConfig, {"": {}}, folds=5)
     read = staticmethod(read)
@@ -75,17 +75,17 @@ class Builder(RecordedBuilder):
         for folder in _clip_folders(manual_dir, DEPTH):
             other = found.setdefault(folder.name, folder)
             if other != folder:
-                raise InputError(f"{folder}: clip {folder.name} lies in {other} too; remove one")
+                raise InputError(f"{folder}: clip {folder.name} is also in {other}; remove one")
         if not found:
             raise InputError(
-                f"{manual_dir}: holds no clip such as 01/001/001.json with its images; is it the "
-                "top of the set?"
+                f"{manual_dir}: contains no clip such as 01/001/001.json with its images; give the "
+                "top folder of the set"
             )
         return [_recording(found[name]) for name in sorted(found)]
 
 
 def _clip_folders(root: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
-    """Folders with a file called like them, and others without folders but with images or JSON."""
+    """Yield folders with a JSON file of the same name, or with only files, some JSON or images."""
     for folder in sorted(root.iterdir()):
         if not folder.is_dir() or folder.name.startswith("."):
             continue
@@ -101,7 +101,7 @@ def _clip_folders(root: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
 
 
 def _recording(folder: pathlib.Path) -> Recording:
-    """The subject is the actor; a clip whose file names nobody, or is none, is its own."""
+    """Return a clip; its subject is the actor or, if the actor is not known, the clip itself."""
     name, labels = folder.name, folder / f"{folder.name}.json"
     actor, problem = "", ""
     try:
@@ -109,4 +109,6 @@ def _recording(folder: pathlib.Path) -> Recording:
     except InputError as error:
         problem = str(error)
     files = {"frames": str(folder), "labels": str(labels)}
-    return Recording(name, name, actor or name, files, problem=problem)
+    return Recording(
+        track_id=name, video_id=name, subject_id=actor or name, files=files, problem=problem
+    )

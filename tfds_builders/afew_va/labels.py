@@ -1,109 +1,86 @@
-"""The JSON file of a clip of AFEW-VA: who acts, and of every frame 68 points and two labels."""
+"""Read the JSON file of an AFEW-VA clip: the actor, and 68 points and two labels for each frame."""
 
-import collections
 import dataclasses
-import json
 import pathlib
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, TypeGuard
 
 import numpy as np
+from jaxtyping import Float
 
 from tfds_builders.crops import usable
 from tfds_builders.labels import NumberedLabels, to_label_range
+from va_jax.io import read_json
 from va_jax.types import InputError
 
 POINTS = 68
 
 RANGE = (-10.0, 10.0)
-"""Lowest and highest value in the files."""
+"""Lowest and highest label in the files."""
 
 REACH_PX = 4096.0
-"""A point further than this from the corner of the picture is none (ours)."""
+"""A coordinate with a larger absolute value is an error in the file (our choice)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """What the file of one clip says of its frames."""
+    """The labels and landmarks of one clip."""
 
     labels: NumberedLabels
     landmarks: Mapping[int, np.ndarray]  # frame number -> float64 [68, 2], pixels
 
 
 def read_actor(path: pathlib.Path) -> str:
-    """Who acts, in lower case and with single blanks; "" where the file names nobody.
+    """Return the actor's name in lower case and with single blanks; "" if the name is blank.
 
-    Raises InputError as `read_annotation` does, but does not look at the frames.
+    Raises:
+        InputError: the file cannot be read, or `actor` is not a name. Frames are not checked.
     """
-    actor = _get(path, _object(path, _load(path), "the file"), "actor", "the file")
+    actor = _get(path, _object(path, read_json(path), "the file"), "actor", "the file")
     if not isinstance(actor, str) or not (actor := " ".join(actor.split())).isprintable():
-        raise InputError(f"{path}: actor {reprlib.repr(actor)} is no name; correct the file")
+        raise InputError(f"{path}: actor {reprlib.repr(actor)} is not a name; correct the file")
     return actor.casefold()
 
 
 def read_annotation(path: pathlib.Path, dims: Sequence[str]) -> Annotation:
-    """The annotation of a clip, its labels in [-1, 1].
+    """Read the annotation of a clip; labels are mapped to [-1, 1].
 
-    Frames go by number, in any order. Points that place no face (`cropping.usable`) are left out.
-    Raises InputError that names the file, and the line or the frame, for everything else than the
-    layout of the set.
+    Frames are identified by number and may come in any order. Landmarks that do not place a face
+    (see `crops.usable`) are left out.
+
+    Raises:
+        InputError: the file differs from the layout of the set; names the file and the frame.
     """
-    content = _object(path, _load(path), "the file")
+    content = _object(path, read_json(path), "the file")
     frames = _object(path, _get(path, content, "frames", "the file"), "frames")
-    by_number: dict[int, tuple[str, Any]] = {}
-    for key, frame in frames.items():
+    keys: dict[int, str] = {}
+    for key in frames:
         if not re.fullmatch(r"[0-9]{1,5}", key):
-            raise InputError(f"{path}: frame {key!r} is not called by 1 to 5 digits; rename it")
-        other, _ = by_number.setdefault(int(key), (key, frame))
+            raise InputError(f"{path}: frame {key!r}: a name must have 1 to 5 digits; rename it")
+        other = keys.setdefault(int(key), key)
         if other != key:
             raise InputError(f"{path}: frames {other!r} and {key!r} are the same; remove one")
-    if not by_number:
-        raise InputError(f"{path}: holds no frame; replace it")
+    if not keys:
+        raise InputError(f"{path}: contains no frames; replace the file")
     values, landmarks = [], {}
-    for number, (key, frame) in sorted(by_number.items()):
+    for number, key in sorted(keys.items()):
         where = f"frame {key!r}"
-        frame = _object(path, frame, where)
+        frame = _object(path, frames[key], where)
         values.append([_label(path, frame, dim, where) for dim in dims])
         points = _points(path, _get(path, frame, "landmarks", where), where)
         if usable(points):
             landmarks[number] = points
     labels = NumberedLabels(
-        np.array(sorted(by_number)), to_label_range(np.array(values, np.float64), RANGE)
+        np.array(sorted(keys)), to_label_range(np.array(values, np.float64), RANGE)
     )
     return Annotation(labels, landmarks)
 
 
-def _load(path: pathlib.Path) -> Any:
-    """The JSON value in a file, every number a float."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        ((key, count),) = collections.Counter(key for key, _ in pairs).most_common(1) or [("", 0)]
-        if count > 1:
-            raise InputError(f"{path}: key {key!r} comes twice in one object; remove one")
-        return dict(pairs)
-
-    def refuse(word: str) -> NoReturn:
-        raise InputError(f"{path}: {word} is not a number; correct the file")
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text, object_pairs_hook=unique, parse_int=float, parse_constant=refuse)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no UTF-8 text; replace it") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"{path}: {where}: {error.msg}; replace the file") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: is nested too deeply; replace the file") from error
-
-
 def _object(path: pathlib.Path, value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{path}: {where} is no JSON object; replace the file")
+        raise InputError(f"{path}: {where} is not a JSON object; replace the file")
     return value
 
 
@@ -113,25 +90,28 @@ def _get(path: pathlib.Path, content: dict[str, Any], key: str, where: str) -> A
     return content[key]
 
 
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _label(path: pathlib.Path, frame: dict[str, Any], dim: str, where: str) -> float:
     value = _get(path, frame, dim, where)
     low, high = RANGE
-    if not isinstance(value, float) or not low <= value <= high:
-        shown = f"{value:g}" if isinstance(value, float) else reprlib.repr(value)
+    if not _is_number(value) or not low <= value <= high:
         raise InputError(
-            f"{path}: {where}: {dim} {shown} is no number from {low:g} to {high:g}; "
-            "correct the file"
+            f"{path}: {where}: {dim} {reprlib.repr(value)} is not a number from {low:g} to "
+            f"{high:g}; correct the file"
         )
     return value
 
 
-def _points(path: pathlib.Path, value: Any, where: str) -> np.ndarray:
+def _points(path: pathlib.Path, value: Any, where: str) -> Float[np.ndarray, "68 2"]:
     if not isinstance(value, list) or len(value) != POINTS:
         count = len(value) if isinstance(value, list) else "no list of"
         raise InputError(f"{path}: {where}: {count} landmarks, expected {POINTS}; correct the file")
     for index, point in enumerate(value):
-        pair = isinstance(point, list) and len(point) == 2
-        if not pair or not all(isinstance(x, float) and abs(x) <= REACH_PX for x in point):
+        is_pair = isinstance(point, list) and len(point) == 2
+        if not is_pair or not all(_is_number(each) and abs(each) <= REACH_PX for each in point):
             raise InputError(
                 f"{path}: {where}: landmark {index} {reprlib.repr(point)} is not x, y in "
                 f"pixels, at most {REACH_PX:g}; correct the file"
