@@ -129,9 +129,8 @@ def step_variants(compile_torch: bool) -> dict[str, Variant]:
 def flops_per_frame(config: Config) -> float:
     """Of the forward pass."""
     model = build_model(config.model, DIMS)
-    inputs = model.inputs(1, config.window.length, config.data.size)
-    rows = summary.rows(model, summary.abstract_variables(model, inputs), inputs)
-    return sum(row.flops for row in rows)
+    (network,) = summary.layer_rows(model, config.data.size, depth=0)
+    return network.flops
 
 
 def ceilings_of(dtype: str) -> dict[str, float]:
