@@ -15,7 +15,6 @@ import json
 import os
 import statistics
 import time
-from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +23,8 @@ import simplejpeg
 from va_jax.config import Config, parse
 from va_jax.data.sources import Source
 from va_jax.data.windows import PADDING
-from va_jax.evaluation import predict_split
+from va_jax.evaluation.predict_split import predict_split
+from va_jax.evaluation.predictors import CachedWindows, SeparateWindows, SplitPredictor
 from va_jax.models.build import build_model
 from va_jax.train import sharding
 from va_jax.train.state import initial_variables
@@ -70,17 +70,11 @@ def open_tracks(name: str) -> Source:
     return Source(lambda numbers: [records[n] for n in numbers], tracks, DIMS, size)
 
 
-def two_ways(
-    config: Config, source: Source, predict: predict_split.Predict, mesh: Any
-) -> dict[str, predict_split.Way]:
-    ways = (predict_split.separate_windows, predict_split.cached_windows)
-    chosen = [way(config, predict, source, mesh) for way in ways]
-    return dict(zip(("per window", "per frame"), chosen, strict=True))
-
-
-def computed_frames(way: predict_split.Way) -> int:
-    batches = [step.read for step in way.plan if any(window != PADDING for window in step.read)]
-    return sum(map(len, batches)) * way.read
+def computed_frames(predictor: SplitPredictor, config: Config, source: Source) -> int:
+    """Return the frames that go through the CNN."""
+    plan = predictor.plan(source.tracks, config.eval.batch_size, config.window.stride)
+    batches = [step.read for step in plan if any(window != PADDING for window in step.read)]
+    return sum(map(len, batches)) * predictor.read_length
 
 
 def main() -> None:
@@ -107,26 +101,30 @@ def main() -> None:
         model = build_model(read_config(name, 0.5).model, DIMS)
         create = jax.jit(lambda model=model, size=source.size: initial_variables(model, size, 0))
         variables = sharding.replicate(mesh, create())
-        predict = predict_split.make_predict(model, mesh)
         for overlap in arguments.overlaps:
             config = read_config(name, overlap)
-            ways = two_ways(config, source, predict, mesh)
-            given = (model, variables, source, mesh)
-            traces = [predict_split.run(config, way, *given) for way in ways.values()]  # compiles
+            length, hop = config.eval.length, config.eval.hop
+            ways = {
+                "per window": SeparateWindows(model, mesh, length, hop),
+                "per frame": CachedWindows(model, mesh, length, hop),
+            }
+            traces = [  # compiles
+                predict_split(config, way, variables, source) for way in ways.values()
+            ]
             pairs = zip(*traces, strict=True)
             difference = max(float(np.abs(a.pred - b.pred).max()) for a, b in pairs)
             times_s = {label: [] for label in ways}
             for _ in range(arguments.rounds):
                 for label, way in ways.items():
                     start = time.perf_counter()
-                    predict_split.run(config, way, *given)
+                    predict_split(config, way, variables, source)
                     times_s[label].append(time.perf_counter() - start)
             medians_s = {label: statistics.median(turns) for label, turns in times_s.items()}
             ratio = statistics.median(
                 slow / fast for slow, fast in zip(*times_s.values(), strict=True)
             )
             shape = (source.size, config.eval.length, config.eval.hop)
-            frames = {label: computed_frames(way) for label, way in ways.items()}
+            frames = {label: computed_frames(way, config, source) for label, way in ways.items()}
             cnn = frames["per window"] / frames["per frame"]
             windows = config.eval.length / config.eval.hop
             row = {"ratio": ratio, "cnn": cnn, "overlapping": windows, "difference": difference}

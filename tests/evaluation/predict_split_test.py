@@ -1,4 +1,4 @@
-"""Predictions of whole tracks: one pass over each frame gives what the long way gives."""
+"""Predictions of whole tracks equal those of the whole network on each track or window."""
 
 import functools
 import os
@@ -17,10 +17,12 @@ from tests.models.inflate_test import NETWORKS, moving, network, reach, run, sma
 from tests.tiny_networks import POINTS, tiny, variables_of
 from tests.tiny_networks import predict as reference
 from va_jax import config as configuration
+from va_jax.config import Eval
 from va_jax.data import pipeline
 from va_jax.data.windows import PADDING, Window, frame_numbers
-from va_jax.evaluation import predict_split
 from va_jax.evaluation.filters import FUSIONS, stitch
+from va_jax.evaluation.predict_split import predict_split
+from va_jax.evaluation.predictors import make_predictor
 from va_jax.models import inflate
 from va_jax.train import processes, sharding
 
@@ -29,7 +31,7 @@ HOLES = {*((0, n) for n in (0, 1, 9, 10, 11, 23)), *((1, n) for n in range(12, 1
 
 
 class Pixels(nn.Module):
-    """A backbone without parameters that tells which frames it is run on."""
+    """A backbone without parameters that records the frames it runs on."""
 
     inflation = inflate.FLAT
     seen = []  # noqa: RUF012
@@ -46,7 +48,7 @@ class Pixels(nn.Module):
 
 
 def light(**changes):
-    """A network that compiles faster than one with a CNN."""
+    """Return a network without a CNN, which compiles faster."""
     return tiny(**changes).clone(backbone=Pixels())
 
 
@@ -54,7 +56,7 @@ def config_of(stride=1, **changes):
     tree = {
         "data": {"name": "some_set"},
         "window": {"stride": stride},
-        "eval": {"batch_size": 2} | changes,
+        "eval": {"batch_size": 2, "hop": changes.get("length", 64)} | changes,
     }
     return configuration.parse(tree)
 
@@ -65,27 +67,25 @@ def source(holes=frozenset(HOLES)):
 
 
 @functools.cache
-def predict_of(model, devices):
+def predictor_of(model, devices, state, length, hop):
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    return predict_split.make_predict(model, mesh), mesh
+    settings = Eval(state=state, length=length, hop=hop)
+    return make_predictor(model, mesh, settings), sharding.replicate(mesh, variables_of(model))
 
 
-def evaluated(model, config, source, devices=1, compilations=None):
-    """Predictions of every track, and a check of how often each pass was compiled for them."""
-    predict, mesh = predict_of(model, devices)
-    variables = sharding.replicate(mesh, variables_of(model))
-    passes = (predict.chunk, predict.cached, predict.flush)
-    before = [each._cache_size() for each in passes]
-    traces = predict_split.predict_split(config, predict, variables, source, mesh)
+def evaluated(model, config, source, devices=1):
+    """Return the predictions of every track."""
+    settings = config.eval
+    predictor, variables = predictor_of(
+        model, devices, settings.state, settings.length, settings.hop
+    )
+    traces = predict_split(config, predictor, variables, source)
     assert [trace.track for trace in traces] == source.tracks
-    if compilations:
-        after = [each._cache_size() for each in passes]
-        assert tuple(np.subtract(after, before)) == compilations
     return [trace.pred for trace in traces]
 
 
 def naive(model, source, items, length, stride):
-    """What the whole network gives for each of some windows by itself."""
+    """Return the predictions of the whole network for each window by itself."""
     filled = [*items, *[PADDING] * (-len(items) % 40)]
     shape = pipeline.WindowShape(length, stride, source.size)
     batch = pipeline.read_batch(source, filled, shape)
@@ -97,7 +97,7 @@ def naive(model, source, items, length, stride):
 
 
 def long_passes(model, source, stride):
-    """Of every track what the network gives for it in one piece, `stride` interleaved ones."""
+    """Return the predictions for every track in one pass, or one per subtrack if `stride` > 1."""
     items = [
         Window(index, phase)
         for index, track in enumerate(source.tracks)
@@ -107,15 +107,15 @@ def long_passes(model, source, stride):
     passes = naive(model, source, items, length, stride)
     expected = [np.zeros((track.frames, 2), np.float32) for track in source.tracks]
     for (index, phase), pred in zip(items, passes, strict=True):
-        lane = expected[index][phase::stride]
-        lane[:] = pred[: len(lane)]
+        subtrack = expected[index][phase::stride]
+        subtrack[:] = pred[: len(subtrack)]
     return expected
 
 
-def assert_same_traces(ours, theirs, atol=1e-5):
-    spread = np.concatenate(theirs).std(0)
+def assert_same_traces(found, expected, atol=1e-5):
+    spread = np.concatenate(expected).std(0)
     assert (spread > 1e-3).all()
-    for one, other in zip(ours, theirs, strict=True):
+    for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=atol)
 
 
@@ -126,15 +126,15 @@ def assert_same_traces(ours, theirs, atol=1e-5):
         ({"recurrent": "lstm", "layers": 2, "peepholes": True}, 1, 16),
     ],
 )
-def test_a_state_carried_along_a_track_gives_what_one_pass_over_it_gives(changes, stride, length):
+def test_a_state_carried_along_a_track_gives_the_result_of_one_pass(changes, stride, length):
     model = tiny(**changes)
     config = config_of(stride, state="carry", length=length)
-    ours = evaluated(model, config, source(), compilations=(1, 0, 0))
-    assert_same_traces(ours, long_passes(model, source(), stride))
+    found = evaluated(model, config, source())
+    assert_same_traces(found, long_passes(model, source(), stride))
 
 
 def overlapping(source, length, hop, stride):
-    """Windows every `hop` frames until every frame is in one."""
+    """Return windows every `hop` frames until every frame is in one."""
     items = []
     for index, track in enumerate(source.tracks):
         for phase in range(min(stride, track.frames)):
@@ -149,13 +149,12 @@ def overlapping(source, length, hop, stride):
 BOTH_WAYS = {"recurrent": "lstm", "bidirectional": True}
 
 
-def check_windows(model, length, hop, stride, compilations):
+def check_windows(model, length, hop, stride):
     items = overlapping(source(), length, hop, stride)
     values = naive(model, source(), items, length, stride)
     for fusion in FUSIONS:
         config = config_of(stride, state="window", length=length, hop=hop, fusion=fusion)
-        ours = evaluated(model, config, source(), compilations=compilations)
-        compilations = (0, 0, 0)
+        found = evaluated(model, config, source())
         expected = [
             stitch(
                 [v for w, v in zip(items, values, strict=True) if w.track == index],
@@ -165,25 +164,25 @@ def check_windows(model, length, hop, stride, compilations):
             )
             for index, track in enumerate(source().tracks)
         ]
-        assert_same_traces(ours, expected)
+        assert_same_traces(found, expected)
 
 
-def test_windows_over_cached_features_give_what_the_whole_network_gives_for_each():
+def test_windows_over_cached_features_are_predicted_as_by_the_whole_network():
     model = tiny(recurrent="gru", branches=("fc", "conv"), landmarks="after_fc")
-    check_windows(model, 8, 3, 1, (0, 1, 1))
+    check_windows(model, 8, 3, 1)
 
 
 @pytest.mark.parametrize(
-    ("changes", "hop", "flushes"),
-    [(BOTH_WAYS, 8, 0), (BOTH_WAYS, 5, 1), (BOTH_WAYS, 1, 1), ({"recurrent": "lstm"}, 4, 1)],
+    ("changes", "hop"),
+    [(BOTH_WAYS, 8), (BOTH_WAYS, 5), (BOTH_WAYS, 1), ({"recurrent": "lstm"}, 4)],
 )
-def test_windows_of_any_overlap_and_stride_are_made_of_cached_features(changes, hop, flushes):
-    check_windows(light(**changes), 8, hop, 2, (0, 1, flushes))
+def test_windows_of_any_overlap_and_stride_use_cached_features(changes, hop):
+    check_windows(light(**changes), 8, hop, 2)
 
 
 def test_an_inflated_network_runs_on_every_window_by_itself():
     model = tiny(inflation={"taps": 3, "padding": "edge"}, recurrent="none")
-    check_windows(model, 8, 5, 1, (1, 0, 0))
+    check_windows(model, 8, 5, 1)
 
 
 INFLATED = {
@@ -206,19 +205,19 @@ INFLATED = {
 @pytest.mark.parametrize(
     ("inflation", "changes", "holes", "length"), INFLATED.values(), ids=INFLATED
 )
-def test_chunks_that_overlap_by_the_reach_give_what_one_pass_of_an_inflated_network_gives(
+def test_chunks_that_overlap_by_the_reach_give_the_result_of_one_pass(
     inflation, changes, holes, length
 ):
     model = tiny(**{"inflation": inflation | {"taps": 3}, "recurrent": "none"} | changes)
     tracks = source(frozenset(holes))
     config = config_of(state="carry", length=length)
-    ours = evaluated(model, config, tracks, compilations=(1, 0, 0))
-    assert_same_traces(ours, long_passes(model, tracks, 1))
+    found = evaluated(model, config, tracks)
+    assert_same_traces(found, long_passes(model, tracks, 1))
 
 
 def test_a_config_may_carry_an_inflated_network_along_a_track():
-    config = config_of(state="carry")
-    config.data.name, config.model.inflation.taps = "some_set", 3
+    model, evaluation = {"inflation": {"taps": 3}}, {"state": "carry"}
+    configuration.parse({"data": {"name": "some_set"}, "model": model, "eval": evaluation})
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -291,8 +290,8 @@ def with_few_rows(state):
 @pytest.mark.parametrize(("devices", "batch"), [(1, 1), (2, 2), (4, 4), (4, 12)])
 def test_predictions_depend_neither_on_devices_nor_on_the_batch_size(state, devices, batch):
     config = config_of(2, batch_size=batch, **SETTINGS[state])
-    ours = evaluated(light(), config, source(), devices)
-    assert_same_traces(ours, with_few_rows(state), atol=1e-6)
+    found = evaluated(light(), config, source(), devices)
+    assert_same_traces(found, with_few_rows(state), atol=1e-6)
 
 
 @pytest.mark.parametrize("length", [1, 5, 40])
@@ -309,12 +308,27 @@ def test_windows_and_one_pass_agree_for_a_network_without_a_temporal_part():
     assert_same_traces(windowed, carried, atol=1e-6)
 
 
+@pytest.mark.parametrize("state", SETTINGS)
+def test_a_second_split_is_predicted_without_compiling_again(state, caplog):
+    config = config_of(**SETTINGS[state])
+    mesh, model = sharding.make_mesh(jax.devices()[:1]), light()
+    predictor = make_predictor(model, mesh, config.eval)
+    variables = sharding.replicate(mesh, variables_of(model))
+    compiled = []
+    for lengths in ((20, 9, 5), (33,)):
+        with jax.log_compiles():
+            predict_split(config, predictor, variables, fakes.source(lengths))
+        compiled.append("_step" in caplog.text)
+        caplog.clear()
+    assert compiled == [True, False]
+
+
 def save_predictions(coordinator, process, folder):
-    """What a process of two, with two devices each, predicts."""
+    """Save the predictions of one process of two, with two devices each."""
     processes.start(coordinator, process, 2)
     for state, settings in SETTINGS.items():
-        ours = evaluated(light(), config_of(2, batch_size=4, **settings), source(), devices=4)
-        np.savez(pathlib.Path(folder) / f"{state}_{process}.npz", *ours)
+        found = evaluated(light(), config_of(2, batch_size=4, **settings), source(), devices=4)
+        np.savez(pathlib.Path(folder) / f"{state}_{process}.npz", *found)
 
 
 @pytest.mark.slow
@@ -324,7 +338,11 @@ def test_every_process_of_two_predicts_every_frame_as_one_does(tmp_path):
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
     jobs = [
         subprocess.Popen(
-            [sys.executable, "-c", f"from tests import inference_test as this; {call}"],
+            [
+                sys.executable,
+                "-c",
+                f"from tests.evaluation import predict_split_test as this; {call}",
+            ],
             cwd=pathlib.Path(__file__).resolve().parents[2],
             env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
         )

@@ -20,7 +20,7 @@ from tests.tiny_networks import predict as reference
 from va_jax import config as configuration
 from va_jax.data import sources
 from va_jax.evaluation import postprocess
-from va_jax.evaluation.predict_split import make_predict
+from va_jax.evaluation.predictors import make_predictor
 from va_jax.export import arrays, metadata
 from va_jax.export.model import Model
 from va_jax.train import checkpoints, sharding
@@ -31,9 +31,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @functools.cache
-def parts(network, devices):
+def parts(network, devices, evaluation):
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    return make_predict(network, mesh), sharding.replicate(mesh, variables_of(network)), mesh
+    predictor = make_predictor(network, mesh, evaluation)
+    return predictor, sharding.replicate(mesh, variables_of(network)), mesh
 
 
 def model_of(stride=1, devices=1, evaluation=(), post_processing=None, **changes):
@@ -46,8 +47,8 @@ def model_of(stride=1, devices=1, evaluation=(), post_processing=None, **changes
         }
     )
     known = {"input": {"size": SIDE}, "fps": 25.0, "post_processing": post_processing}
-    predict, variables, mesh = parts(tiny(**changes), devices)
-    return Model(predict, variables, config, known, mesh)
+    predictor, variables, mesh = parts(tiny(**changes), devices, config.eval)
+    return Model(predictor, variables, config, known, mesh)
 
 
 def track(frames=40, seed=0, size=SIDE):
@@ -115,12 +116,12 @@ def test_tracks_in_a_batch_are_predicted_like_each_alone(stride, evaluation, dev
 
 
 def test_a_longer_sequence_is_not_compiled_again_and_frames_show_a_face_by_default():
-    model, predict = model_of(), parts(tiny(), 1)[0]
+    model = model_of()
     frames, _ = track(300)
     expected = model(frames[:1], np.ones(1, bool))
-    programs = predict.chunk._cache_size()
+    programs = model._predictor.step._cache_size()
     np.testing.assert_allclose(model(frames)[:1], expected, rtol=0, atol=1e-6)
-    assert predict.chunk._cache_size() == programs
+    assert model._predictor.step._cache_size() == programs
 
 
 def kept(name, **constants):

@@ -103,7 +103,7 @@ def fill(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, Any]]:
                 cell.workdir,
             )
         source = open_split(cell.config, cell.split)
-        traces = predict_split(cell.config, trained.predict, trained.variables, source, mesh)
+        traces = predict_split(cell.config, trained.predictor, trained.variables, source)
         if processed:
             fitted = _chain(cell.workdir, trained.step)
             traces = [

@@ -15,7 +15,8 @@ from va_jax.data import sources
 from va_jax.data.sources import Source
 from va_jax.evaluation import fitting, postprocess, score_table
 from va_jax.evaluation.postprocess import Chain
-from va_jax.evaluation.predict_split import Predict, make_predict, predict_split
+from va_jax.evaluation.predict_split import predict_split
+from va_jax.evaluation.predictors import SplitPredictor, make_predictor
 from va_jax.io import write_text
 from va_jax.models.build import build_model, landmark_points
 from va_jax.report import page, tables
@@ -29,7 +30,7 @@ from va_jax.types import Trace
 class Trained(NamedTuple):
     """The network of a run with the parameters of its best checkpoint, ready to predict."""
 
-    predict: Predict
+    predictor: SplitPredictor
     variables: Any
     step: int
 
@@ -58,7 +59,7 @@ def evaluate(
     dims, mesh = tuple(facts["dims"]), sharding.make_mesh()
     trained = restore(config, workdir, dims, config.data.size or facts["crop"]["size"], mesh)
     predicted = {
-        name: predict_split(config, trained.predict, trained.variables, source, mesh, on_batch)
+        name: predict_split(config, trained.predictor, trained.variables, source, on_batch)
         for name, source in opened.items()
     }
     if jax.process_index() != 0:
@@ -107,7 +108,7 @@ def restore(
     model = build_model(config.model, dims)
     target = abstract_variables(model, size, sharding.replicated(mesh))
     variables, step = checkpoints.restore_best(workdir, target)
-    return Trained(make_predict(model, mesh), variables, step)
+    return Trained(make_predictor(model, mesh, config.eval), variables, step)
 
 
 def score(
@@ -136,14 +137,13 @@ def score(
 
 def dev_ccc(
     config: Config,
-    predict: Predict,
+    predictor: SplitPredictor,
     variables: Any,
     source: Source,
-    mesh: Mesh,
     on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Pooled CCC of every dimension on `source`; 0 where nothing is labelled."""
-    traces = predict_split(config, predict, variables, source, mesh, on_batch)
+    traces = predict_split(config, predictor, variables, source, on_batch)
     scored = score_table.scores(traces, [trace.pred for trace in traces], source.dims)
     return {dim: scored[dim]["pooled"]["ccc"] if scored[dim] else 0.0 for dim in source.dims}
 

@@ -12,7 +12,8 @@ from va_jax.config import Config, with_values
 from va_jax.data import eval_plan, sequences
 from va_jax.data.sources import Source
 from va_jax.evaluation.postprocess import Chain
-from va_jax.evaluation.predict_split import Predict, make_predict, predict_split
+from va_jax.evaluation.predict_split import predict_split
+from va_jax.evaluation.predictors import SplitPredictor, make_predictor
 from va_jax.export import EXPORT_AGAIN, arrays, stream
 from va_jax.export import metadata as model_metadata
 from va_jax.export.stream import Stream
@@ -39,20 +40,20 @@ class Model:
 
     def __init__(
         self,
-        predict: Predict,
+        predictor: SplitPredictor,
         variables: Any,  # a copy on every device of `mesh`
         config: Config,
         metadata: dict[str, Any],
         mesh: jax.sharding.Mesh,
     ):
         self.metadata, self.config = metadata, config
-        self.dims: tuple[str, ...] = predict.model.dims
+        self.dims: tuple[str, ...] = predictor.model.dims
         self.size: int = metadata["input"]["size"]
         fitted = metadata["post_processing"]
         where = f"{model_metadata.NAME}: post_processing"
         self.post_processing = None if fitted is None else Chain.from_json(fitted, where)
-        self._predict, self._variables, self._mesh = predict, variables, mesh
-        self._step = stream.make_step(predict.model)
+        self._predictor, self._variables, self._mesh = predictor, variables, mesh
+        self._step = stream.make_step(predictor.model)
 
     def __call__(
         self,
@@ -84,7 +85,7 @@ class Model:
         frames = sequences.checked_frames(frames, self.size, axes)
         shape = frames.shape[: len(axes)]
         face = sequences.checked_face(face, shape)
-        points = self._predict.model.landmark_points
+        points = self._predictor.model.landmark_points
         landmarks = sequences.checked_landmarks(landmarks, shape, points)
         if time_s is None:
             times = (np.arange(shape[-1]) / self.metadata["fps"]).astype(np.float32)
@@ -122,7 +123,7 @@ class Model:
             stride = self.config.window.stride
         if stride < 1:
             raise InputError(f"stride={stride} is below 1; give a whole number of frames")
-        points = self._predict.model.landmark_points
+        points = self._predictor.model.landmark_points
         if source.landmarks != points:
             raise InputError(
                 f"the source has {source.landmarks or 'no'} landmarks per frame, but the network "
@@ -134,7 +135,7 @@ class Model:
             "eval.batch_size": self._batch_size(source.tracks, stride),
         }
         config = with_values(self.config, **changes)
-        return predict_split(config, self._predict, self._variables, source, self._mesh)
+        return predict_split(config, self._predictor, self._variables, source)
 
     def stream(self) -> Stream:
         """Return a stream, which predicts the frames of a face one by one as they arrive.
@@ -148,7 +149,7 @@ class Model:
         Raises:
             InputError: the network uses later frames.
         """
-        network = self._predict.model
+        network = self._predictor.model
         stream.check_causal(network, self.config)
         variables = jax.tree.map(lambda array: array.addressable_data(0), self._variables)
         return Stream(self._step, variables, network, self.size, self.config.window.stride)
@@ -156,7 +157,7 @@ class Model:
     def _batch_size(self, tracks: list[Track], stride: int) -> int:
         """Return a multiple of the devices; a single track is not padded to a whole batch."""
         settings = self.config.eval
-        if settings.state == "window" and inflate.reach(self._predict.model.backbone.times()):
+        if settings.state == "window" and inflate.reach(self._predictor.model.backbone.times()):
             rows = eval_plan.plan_windows(tracks, 1, settings.length, settings.hop, stride)
         else:
             rows = eval_plan.subtracks(tracks, stride)
@@ -199,7 +200,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         variables = sharding.replicate(mesh, arrays.read_like(folder, target))
     else:
         variables, _ = checkpoints.restore_best(folder, target)
-    return Model(make_predict(network, mesh), variables, config, metadata, mesh)
+    predictor = make_predictor(network, mesh, config.eval)
+    return Model(predictor, variables, config, metadata, mesh)
 
 
 def _problem(folder: pathlib.Path) -> str:
