@@ -1,4 +1,4 @@
-"""Aff-Wild2 in the challenges' layout: joins by number, invalid rows, two people in a video."""
+"""Aff-Wild2 in the layout of ABAW: joins by number, invalid rows, two people in a video."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def ramp(count):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Four train tracks, one of validation and two of test, each with a quirk."""
+    """Write four tracks of train, one of dev and two of test, each with a quirk."""
     root = tmp_path / "in"
     labels = root / "6th ABAW Annotations" / "VA_Estimation_Challenge"
     crops = root / "cropped_aligned"
@@ -92,14 +92,14 @@ def test_two_people_in_a_video_are_two_tracks_of_one_video(tmp_path, tree):
 def test_bad_recordings_are_left_out_with_a_reason_and_the_others_are_built(tmp_path, tree):
     facts, tracks = build_set(tmp_path, "aff_wild2/112")
     assert set(tracks) == {"1-30-640x360", "2_left", "2_right", "4", "5"}
-    assert "line 4: is blank, so which frame" in facts["refused"]["3"]
+    assert "line 4 is blank" in facts["refused"]["3"]
     assert "cropped_aligned/6: does not exist" in facts["refused"]["6"]
     lines = report_of(tmp_path)
     assert {track: line["status"] for track, line in lines.items() if line["reason"]} == {
         "3": "refused",
         "6": "refused",
     }
-    with pytest.raises(InputError, match="line 4: is blank"):
+    with pytest.raises(InputError, match="line 4 is blank"):
         build("aff_wild2/112", tmp_path / "other", tmp_path / "in", strict=True)
 
 
@@ -135,13 +135,13 @@ def test_older_folder_names_are_known(tmp_path, tree):
     ("text", "message"),
     [
         ("", "is empty"),
-        ("arousal\n0\n", "line 1: header 'arousal', expected valence,arousal"),
-        (HEADER, "has no row"),
-        (HEADER + "0.1\n", "line 2: '0.1' is not two numbers"),
-        (HEADER + "0.1,0.2\n0,1,0,2\n", "line 3: '0,1,0,2' is not two numbers"),
-        (HEADER + "0.1,nan\n", "line 2: '0.1,nan' is not two numbers"),
-        (HEADER + "0.1,-3\n", "line 2: -3 is neither in"),
-        (HEADER + "1.5,0\n", "line 2: 1.5 is neither in"),
+        ("arousal\n0\n", "line 1: no column named 'valence'"),
+        (HEADER, "contains no rows"),
+        (HEADER + "0.1\n", "line 2: 1 cells"),
+        (HEADER + "0.1,0.2\n0,1,0,2\n", "line 3: 4 cells"),
+        (HEADER + "0.1,nan\n", "line 2: arousal 'nan' is not a number"),
+        (HEADER + "0.1,-3\n", "line 2: arousal -3 is outside"),
+        (HEADER + "1.5,0\n", "line 2: valence 1.5 is outside"),
     ],
 )
 def test_bad_label_files_are_refused_with_file_and_line(tmp_path, text, message):
@@ -153,7 +153,7 @@ def test_bad_label_files_are_refused_with_file_and_line(tmp_path, text, message)
 
 
 @given(st.text() | st.text(st.sampled_from("0123456789.,-e\n \ufeff")))
-def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
+def test_any_text_gives_labels_in_range_or_a_one_line_error(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes((HEADER + text).encode(errors="surrogatepass"))
     labels = labels_or_one_line(lambda: read_labels(path, DIMS), path)
@@ -162,7 +162,7 @@ def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=30))
-def test_what_is_written_is_read(tmp_path_factory, values):
+def test_written_labels_are_read_back(tmp_path_factory, values):
     path = write_text(tmp_path_factory.getbasetemp() / "written.txt", rows(values))
     np.testing.assert_array_equal(read_labels(path, DIMS).values, values)
     swapped = read_labels(path, ("arousal", "valence"))

@@ -1,4 +1,4 @@
-"""Text files of Aff-Wild: what is read of labels and subjects, what is refused, how rows join."""
+"""The text files of Aff-Wild: labels, subjects, refusals, and the join of rows and frames."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ from va_jax.types import DIMS, InputError
     ("text", "message"),
     [
         ("", "is empty"),
-        ("\n0.1\n", "line 1: is blank"),
-        ("0.1\n\n0.2\n", "line 2: is blank, so which frame is next"),
+        ("\n0.1\n", "line 1 is blank"),
+        ("0.1\n\n0.2\n", "line 2 is blank"),
         ("valence\n0.1\n", "line 1: valence 'valence' is not a number"),
         ("0.1\nnan\n", "line 2: valence 'nan' is not a number"),
         ("0.1,0.2\n", "line 1: valence '0.1,0.2' is not a number"),
@@ -34,7 +34,7 @@ def test_bad_label_files_are_refused_with_file_and_line(tmp_path, text, message)
 
 @given(st.text() | st.text(st.sampled_from("0123456789.,-e\n \ufeff")))
 @settings(max_examples=50)
-def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
+def test_any_text_gives_labels_in_range_or_a_one_line_error(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes(text.encode(errors="surrogatepass"))
 
@@ -47,7 +47,7 @@ def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=30))
 @settings(max_examples=50)
-def test_what_is_written_is_read(tmp_path_factory, values):
+def test_written_labels_are_read_back(tmp_path_factory, values):
     root = tmp_path_factory.getbasetemp()
     columns = dict(zip(DIMS, zip(*values, strict=True), strict=True))
     files = {
@@ -59,7 +59,7 @@ def test_what_is_written_is_read(tmp_path_factory, values):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sets(st.integers(1, 60)))
-def test_rows_belong_to_frames_or_boxes_or_nowhere(tmp_path_factory, rows, frames, boxes):
+def test_rows_join_frames_or_boxes_or_are_refused(tmp_path_factory, rows, frames, boxes):
     video = tmp_path_factory.getbasetemp() / "7.mp4"
     values = np.zeros((rows, 2))
     if abs(rows - frames) > 1 and rows != len(boxes):
@@ -79,17 +79,16 @@ SPLIT_OF = {"1": "train", "2": "train", "3": "test"}
     ("text", "message"),
     [
         ("", "is empty"),
-        ("id,subject\n1,a\n", "line 1: header 'id,subject', expected video,subject"),
-        ("video,subject\n1,a,b\n", "line 2: '1,a,b' is not a video and its subject"),
-        ("video,subject\n1,\n", "line 2: '1,' is not a video and its subject"),
-        ("video,subject\n\n7,a\n", "line 3: no video '7' in the tree; correct the name"),
-        ("video,subject\n1,a\n1.avi,b\n", "line 3: video '1' is listed before, in line 2"),
+        ("id,subject\n1,a\n", "line 1: no column named 'video' among id, subject"),
+        ("video,subject\n1,a,b\n", "line 2: 3 cells"),
+        ("video,subject\n1,\n", "line 2: a cell is empty"),
+        ("video,subject\n\n7,a\n", "line 3: no video '7' in the tree"),
+        ("video,subject\n1,a\n1.avi,b\n", "line 3: video '1' is already in line 2"),
         ("video,subject\n1,a\n2,b\n", "lists no subject for video '3'; add a row"),
         ("video,subject\n1,a\n", "lists no subject for video '2' and 1 more; add a row"),
         (
             "video,subject\n1,a\n2,b\n3,a\n",
-            r"line 4: subject 'a' is in test \(video '3'\), by line 2 in train \(video '1'\); "
-            r"correct subjects\.csv",
+            r"line 4: subject 'a' is in test \(video '3'\), but in train in line 2 \(video '1'\)",
         ),
     ],
 )

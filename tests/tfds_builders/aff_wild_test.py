@@ -1,4 +1,4 @@
-"""Aff-Wild in the first challenge's layout: joins by number, boxes, dev by subject, bad copies."""
+"""Aff-Wild: joins by number, boxes, dev drawn by subject, damaged copies."""
 
 import shutil
 
@@ -26,7 +26,7 @@ BOXED = [2, 3, 4, 6, 7, 8, 9, 10, 11]  # frames of video 1 that have a box
 
 
 def box(frame):
-    """x1, y1, x2, y2: wanders to the right, 24 wide and 16 high."""
+    """Return x1, y1, x2, y2 of a box, 24 wide and 16 high, that moves to the right."""
     return 2 * frame, 10, 2 * frame + 24, 26
 
 
@@ -35,7 +35,7 @@ def corners(x1, y1, x2, y2):
 
 
 def landmarks(frame):
-    """68 points inside the box, which wander with it."""
+    """Return 68 points inside the box, which move with it."""
     return [(2 * frame + 6 + 0.1 * n, 11 + 0.2 * n) for n in range(68)]
 
 
@@ -51,7 +51,7 @@ def write_boxes(root, video, frames, split="train"):
 
 
 def write_labels(root, video, valence, arousal=None, split="train"):
-    """Arousal is the opposite of valence unless it is given."""
+    """Write the label files of a video; arousal defaults to minus valence."""
     arousal = [-value for value in valence] if arousal is None else arousal
     for dim, values in zip(DIMS, (valence, arousal), strict=True):
         text = "".join(f"{value}\n" for value in values)
@@ -63,14 +63,14 @@ def ramp(count):
 
 
 def write_plain(root, video, frames=3, split="train"):
-    """A video without any quirk."""
+    """Write a recording without quirks."""
     write_video(root / "videos" / split / f"{video}.mp4", frames)
     write_boxes(root, video, range(1, frames + 1), split)
     write_labels(root, video, ramp(frames), split=split)
 
 
 def write_cut_off(path, frames):
-    """The first two thirds of a video whose index comes first, so that its length is known."""
+    """Write two thirds of a video file; its index comes first, so that its length is known."""
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -83,7 +83,7 @@ def write_cut_off(path, frames):
 
 
 def write_tree(root):
-    """Twelve recordings of train, three of test, most with a quirk; folders doubled, misspelt."""
+    """Write twelve recordings of train and three of test; folders are nested twice or misspelt."""
     write_video(root / "videos" / "train" / "1.mp4", 12)
     text = "\ufeff" + "".join(f"{value}\r\n" for value in ramp(12))
     write_text(root / "annotations" / "train" / "valence" / "1.txt", text.replace("0.", "0,"))
@@ -100,7 +100,7 @@ def write_tree(root):
     write_labels(root, "3", ramp(11))  # one label more
     write_plain(root, "4", 10)
     write_labels(root, "4", ramp(9))  # one label fewer
-    write_boxes(root, "4", [14, 15])  # behind the end
+    write_boxes(root, "4", [14, 15])  # after the end
 
     write_plain(root, "few", 10)
     write_labels(root, "few", ramp(8))
@@ -137,21 +137,21 @@ def write_tree(root):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """(metadata, tracks as of `build_set`, folder): the tree of `write_tree`, built."""
+    """Build the tree of `write_tree`; return metadata and tracks of `build_set`, and the folder."""
     folder = tmp_path_factory.mktemp("aff_wild")
     write_tree(folder / "in")
     return *build_set(folder, "aff_wild/112"), folder
 
 
 def centre(jpeg):
-    """Where in the picture, pixels, the middle of a crop lies, by the ramps of `picture`."""
+    """Return the place of a crop's middle in the picture, in pixels, from its colour ramps."""
     image = simplejpeg.decode_jpeg(jpeg)
     middle = slice(len(image) // 2 - 16, len(image) // 2 + 16)
     mean = image[middle, middle].reshape(-1, 3).mean(0)
     return mean[1] * (WIDTH - 1) / 250, mean[2] * (HEIGHT - 1) / 250
 
 
-def test_label_k_is_of_frame_k_and_a_frame_without_box_shows_no_face(built):
+def test_label_k_belongs_to_frame_k_and_a_frame_without_a_box_shows_no_face(built):
     row, track = built[1]["1"]
     assert (row["split"] in ("train", "dev"), row["frames"], row["fps"]) == (True, 12, 25)
     expected = np.stack([ramp(12), [-value for value in ramp(12)]], axis=1)
@@ -188,7 +188,7 @@ def test_landmarks_are_stored_in_units_of_the_crop(built):
     assert (lines["1"]["no_landmarks"], lines["3"]["no_landmarks"]) == ("6", "10")
 
 
-def test_labels_as_many_as_boxes_are_theirs_in_numeric_order(built):
+def test_labels_join_boxes_in_numeric_order_if_their_counts_match(built):
     _, track = built[1]["2"]
     labelled = {n: track["target"][n - 1, 0] for n in range(1, 13)}
     expected = dict(zip((2, 3, 9, 10, 11), ramp(5), strict=True))
@@ -198,7 +198,7 @@ def test_labels_as_many_as_boxes_are_theirs_in_numeric_order(built):
     assert report_of(built[2])["2"]["labelled"] == "5"
 
 
-def test_one_label_more_or_fewer_than_frames_is_let_pass(built):
+def test_one_label_more_or_fewer_than_frames_is_accepted(built):
     more, fewer = built[1]["3"][1], built[1]["4"][1]
     np.testing.assert_array_equal(more["target"][:, 0], np.float32(ramp(10)))
     np.testing.assert_array_equal(fewer["target"][:, 0], np.float32([*ramp(9), np.nan]))
@@ -214,7 +214,7 @@ def test_bad_recordings_are_left_out_with_a_reason_and_the_others_are_built(tmp_
         "few": "train/few.mp4: video 'few' has 8 labels, but 10 frames and 10 files of boxes; ",
         "range": "valence/range.txt: line 3: valence -1.25 is outside [-1, 1]",
         "unequal": "valence/unequal.txt: has 3 rows, but ",
-        "cut": "cut.mp4: breaks off after ",
+        "cut": "cut.mp4: is truncated after ",
         "bare": "bare.mp4: no annotations/train/valence/bare.txt and no annotations/train/arousal/",
         "lost": "valence/lost.txt: no video 'lost' in videos/train; add it, or remove the labels",
         "torn": "bboxs/train/torn/2.pts: line 5: '}' is not a point",
@@ -252,7 +252,7 @@ def test_a_tree_without_annotations_of_test_gives_an_unlabelled_test_split(tmp_p
     assert labelled == {"train": 3, "test": 0}
 
 
-def test_the_metadata_tell_what_was_done(built):
+def test_the_metadata_describe_crops_labels_and_splits(built):
     facts = built[0]
     assert facts["crop"]["source"] == "boxes"
     assert facts["labels"]["range"] == [-1, 1]
@@ -271,7 +271,7 @@ def face_points():
     return points.tolist()
 
 
-def test_faces_may_be_cut_by_landmarks(tmp_path):
+def test_crops_can_be_aligned_by_landmarks(tmp_path):
     root = tmp_path / "in"
     write_plain(root, "1", 12)
     write_labels(root, "1", ramp(3))
@@ -289,7 +289,7 @@ def test_faces_may_be_cut_by_landmarks(tmp_path):
     assert facts["crop"]["source"] == "landmarks"
 
 
-def test_found_faces_need_no_boxes_but_labels_may_be_joined_by_them(tmp_path):
+def test_the_detector_needs_no_boxes_but_labels_can_be_joined_by_them(tmp_path):
     configs = {config.name: config for config in Builder.BUILDER_CONFIGS}
     assert {name.partition("_")[2] for name in configs} == {"", "landmarks", "detect"}
     detect = configs["112_detect"]
@@ -310,7 +310,7 @@ def test_found_faces_need_no_boxes_but_labels_may_be_joined_by_them(tmp_path):
 def test_files_numbered_from_0_are_refused(tmp_path):
     write_plain(tmp_path / "in", "1")
     write_boxes(tmp_path / "in", "1", [0])
-    with pytest.raises(InputError, match=r"0\.pts: frames are numbered from 1"):
+    with pytest.raises(InputError, match=r"0\.pts: frame 0 does not exist"):
         build("aff_wild/112", tmp_path / "data", tmp_path / "in")
 
 
@@ -351,7 +351,7 @@ def test_a_video_of_two_splits_stops_the_build(tmp_path):
         build("aff_wild/112", tmp_path / "data", root)
 
 
-def test_a_tree_one_folder_deeper_is_found(tmp_path):
+def test_a_tree_that_is_one_folder_deeper_is_found(tmp_path):
     write_plain(tmp_path / "in" / "aff_wild_new", "1")
     (tmp_path / "in" / "extras").mkdir()
     assert set(build_set(tmp_path, "aff_wild/112")[1]) == {"1"}
@@ -374,6 +374,6 @@ def test_another_tree_is_refused_in_one_line(tmp_path, lacking):
         ("faces=crops", "faces='crops' is not one of boxes, landmarks, detect"),
     ],
 )
-def test_options_without_a_meaning_here_are_refused(tmp_path, option, message):
+def test_options_that_do_not_apply_are_refused(tmp_path, option, message):
     with pytest.raises(InputError, match=message):
         build("aff_wild/112", tmp_path / "data", tmp_path, options=[option])

@@ -1,9 +1,9 @@
-"""Build Aff-Wild, the set of the first challenge, from its videos along its boxes or landmarks."""
+"""Build Aff-Wild, the set of the first challenge, from its videos, boxes, landmarks and labels."""
 
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,9 +19,10 @@ from va_jax.types import DIMS, InputError
 from va_jax.video.facts import read_timeline
 from va_jax.video.read import VIDEO_SUFFIXES
 
-POINTS = 68  # of the landmarks that come with the set
+POINTS = 68  # landmarks of a face in the set
 
-SPLITS = {"train": "", "test": "test"}  # the challenge's -> ours; "": train and dev, to be drawn
+SPLITS = {"train": "", "test": "test"}
+"""The challenge's splits -> ours; "" is divided into train and dev by drawing subjects."""
 
 TOPS = {
     "video": ("*/videos",),
@@ -29,15 +30,15 @@ TOPS = {
     "boxes": ("*/bboxes", "*/bboxs"),
     "landmarks": ("*/landmarks",),
 }
-"""Where things lie in the tree, a folder for each of SPLITS below."""
+"""The folder of each kind of file; each contains a folder for each of SPLITS."""
 
 ROLES = {"boxes": ("boxes", "landmarks"), "landmarks": ("landmarks",), "detect": ("boxes",)}
-"""What is read of a value of `faces`; labels may be joined by the first."""
+"""Value of `faces` -> kinds of place files to read; labels may be joined by the first kind."""
 
 
 @dataclasses.dataclass
 class AffWildConfig(RecordedConfig):
-    """Options of this builder; `--config_options key=value` sets them."""
+    """Options of this builder; set by `--config_options key=value`."""
 
     FACES: ClassVar = tuple(ROLES)
 
@@ -51,7 +52,9 @@ class AffWildConfig(RecordedConfig):
                 "leave both at 0"
             )
         if set(self.dims) != set(DIMS):
-            raise InputError(f"dims={','.join(self.dims)}: Aff-Wild has {', '.join(DIMS)}")
+            raise InputError(
+                f"dims={','.join(self.dims)}: Aff-Wild has {', '.join(DIMS)}; give both"
+            )
 
     @property
     def points(self) -> int:
@@ -59,7 +62,10 @@ class AffWildConfig(RecordedConfig):
 
 
 def read(recording: Recording, config: AffWildConfig) -> Material:
-    """Frames, boxes and landmarks are numbered from 1; a frame without a file shows no face."""
+    """Join labels, boxes and landmarks to the frames by number, from 1.
+
+    A frame without a box, or without landmarks if these place the faces, shows no face.
+    """
     files = {role: pathlib.Path(path) for role, path in recording.files.items()}
     parsers = {"boxes": _read_box, "landmarks": functools.partial(read_pts, points=POINTS)}
     points = {
@@ -84,7 +90,9 @@ def _read_box(path: pathlib.Path) -> np.ndarray:
 def _numbered_from_1(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     files = trees.numbered_files(folder, ".pts")
     if 0 in files:
-        raise InputError(f"{files[0]}: frames are numbered from 1; number the folder's files so")
+        raise InputError(
+            f"{files[0]}: frame 0 does not exist; number the files of the folder from 1"
+        )
     return files
 
 
@@ -92,17 +100,18 @@ def _frames(video: pathlib.Path) -> int:
     timeline = read_timeline(video)
     if timeline.cut_off_s is not None:
         raise InputError(
-            f"{video}: breaks off after {len(timeline.time_s)} frames, at "
+            f"{video}: is truncated after {len(timeline.time_s)} frames, at "
             f"{timeline.time_s[-1]:.3f} s of {timeline.cut_off_s:.3f} s; copy it again"
         )
     return len(timeline.time_s)
 
 
 class Builder(RecordedBuilder):
-    """Aff-Wild: one track for each video; dev is held out from the challenge's train videos."""
+    """Aff-Wild: one track per video; dev is held out from the challenge's training videos."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder that holds videos, annotations, bboxes and landmarks, each with train and test."
+        "The folder that contains videos, annotations, bboxes and landmarks, each with the folders "
+        "train and test."
     )
     BUILDER_CONFIGS: ClassVar = named_configs(
         AffWildConfig,
@@ -113,9 +122,9 @@ class Builder(RecordedBuilder):
         },
     )
     read = staticmethod(read)
-    fractions: ClassVar = {"train": 0.85, "dev": 0.15}  # ours
+    fractions: ClassVar = {"train": 0.85, "dev": 0.15}  # our choice
     expected: ClassVar = {"all": 298}
-    _subjects = ""  # where they are known from
+    _subjects = ""  # source of the subjects, for the metadata
 
     @property
     def labels_facts(self) -> dict[str, Any]:
@@ -123,7 +132,7 @@ class Builder(RecordedBuilder):
         return {"source": "annotations", "range": [-1, 1], "join": join}
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
-        """`splits` tells as well how the test split and the subjects are known."""
+        """Add to `splits`: the fractions, and the sources of the test split and the subjects."""
         facts = super().extras(recordings)
         shares = {"fractions": dict(self.fractions), "test": "official", "subjects": self._subjects}
         return {**facts, "splits": facts["splits"] | shares}
@@ -150,7 +159,11 @@ class Builder(RecordedBuilder):
 
 
 def _splits(root: pathlib.Path, found: Mapping[str, Sequence[Recording]]) -> dict[str, str]:
-    """{video: the challenge's split}; raises InputError where a video is in both."""
+    """Return {video: the challenge's split}.
+
+    Raises:
+        InputError: a video is in both splits.
+    """
     split_of: dict[str, str] = {}
     for split, each in found.items():
         for recording in each:
@@ -163,7 +176,7 @@ def _splits(root: pathlib.Path, found: Mapping[str, Sequence[Recording]]) -> dic
 
 
 def _recordings(root: pathlib.Path, split: str, faces: str) -> Iterator[Recording]:
-    """The videos of one of SPLITS, and annotations without one; subjects are not filled in yet."""
+    """Yield the videos of one of SPLITS and the annotations without a video, without subjects."""
     by_name = {"video": _files(root, TOPS["video"], split, suffixes=VIDEO_SUFFIXES)}
     for dim in DIMS:
         by_name[dim] = _files(root, TOPS["labels"], split, dim, suffixes=[".txt"])
@@ -183,14 +196,14 @@ def _recordings(root: pathlib.Path, split: str, faces: str) -> Iterator[Recordin
 
 
 def _files(
-    root: pathlib.Path, *levels: str | tuple[str, ...], suffixes: Sequence[str]
+    root: pathlib.Path, *levels: str | tuple[str, ...], suffixes: Iterable[str]
 ) -> dict[str, pathlib.Path]:
     folder = trees.find_folder(root, *levels)
     return {} if folder is None else trees.files_by_name(folder, suffixes)
 
 
 def _problem(video: str, files: Mapping[str, pathlib.Path], split: str, faces: str) -> str:
-    """What the recording lacks; only in test it may be without labels, in both targets."""
+    """Return what is missing; test videos may lack the labels of both targets."""
     unlabelled = [f"annotations/{split}/{dim}/{video}.txt" for dim in DIMS if dim not in files]
     if "video" not in files:
         labels_file = next(files[dim] for dim in DIMS if dim in files)
@@ -200,5 +213,5 @@ def _problem(video: str, files: Mapping[str, pathlib.Path], split: str, faces: s
         return f"{files['video']}: no {lacking}; add the labels, or remove the video"
     if faces in TOPS and faces not in files:
         folder = f"{TOPS[faces][0].removeprefix('*/')}/{split}/{video}"
-        return f"{files['video']}: no folder {folder}; add it, or choose a configuration _detect"
+        return f"{files['video']}: no folder {folder}; add it, or choose a `_detect` configuration"
     return ""

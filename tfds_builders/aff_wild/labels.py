@@ -1,4 +1,4 @@
-"""Label files of Aff-Wild, one for each target: a number a line, and which frame a line is of."""
+"""Read the label files of Aff-Wild, one value per line, and find the frame of each line."""
 
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
@@ -12,15 +12,21 @@ from va_jax.types import LABEL_RANGE, InputError
 
 
 def read_trace(path: pathlib.Path, name: str) -> Float[np.ndarray, "rows"]:
-    """The values of the target `name`, a line each, in [-1, 1].
+    """Read the values of the target `name`, one per line, in [-1, 1].
 
-    Raises InputError, with file and line, for everything else, a blank line above another one too:
-    what stands below it would belong to other frames. Blank lines at the end do not count.
+    Blank lines at the end are ignored; one between values is refused, because the frames of the
+    lines below it would be ambiguous.
+
+    Raises:
+        InputError: anything else; names the file and the line.
     """
     values = []
-    for place, (line, text) in enumerate(read_lines(path), 1):
-        if line != place:
-            raise InputError(f"{path}: line {place}: is blank, so which frame is next is not clear")
+    for expected_line, (line, text) in enumerate(read_lines(path), 1):
+        if line != expected_line:
+            raise InputError(
+                f"{path}: line {expected_line} is blank, so the frames below it are ambiguous; "
+                "correct the file"
+            )
         values.append(require_number(path, line, name, text.strip()))
     lines = list(range(1, len(values) + 1))
     check_range(path, np.array(values), lines, name, LABEL_RANGE)
@@ -30,9 +36,14 @@ def read_trace(path: pathlib.Path, name: str) -> Float[np.ndarray, "rows"]:
 def read_labels(
     files: Mapping[str, pathlib.Path], dims: Sequence[str]
 ) -> Float[np.ndarray, "rows dims"]:
-    """The values of all targets from {target: file}; raises InputError where they differ in length.
+    """Read the values of all targets, columns in the order of `dims`.
 
-    The columns are in the order of `dims`.
+    Args:
+        files: {target: label file}.
+        dims: the targets to read.
+
+    Raises:
+        InputError: a file cannot be read, or the files differ in length.
     """
     traces = {dim: read_trace(files[dim], dim) for dim in dims}
     first, *others = dims
@@ -40,7 +51,7 @@ def read_labels(
         if len(traces[dim]) != len(traces[first]):
             raise InputError(
                 f"{files[first]}: has {len(traces[first])} rows, but {files[dim]} has "
-                f"{len(traces[dim])}; both must have a row for each frame"
+                f"{len(traces[dim])}; both must have one row per frame"
             )
     return np.stack([traces[dim] for dim in dims], axis=1)
 
@@ -52,11 +63,21 @@ def join(
     places: Collection[int],
     role: str,
 ) -> NumberedLabels:
-    """Says which of the video's frames, numbered from 1, a row is of.
+    """Assign rows to the frames of a video, which are numbered from 1.
 
-    Row k is of frame k where there are as many rows as `frames`, or one more or less. Where there
-    are as many as `places` (the numbers of the frames that have a file of `role`, boxes or so), row
-    k is of the k-th of these numbers in rising order. Raises InputError for any other count.
+    Row k belongs to frame k if there are as many rows as frames, or one more or less. Otherwise, if
+    there are as many rows as files of places, row k belongs to the k-th of these files in order of
+    their frame numbers.
+
+    Args:
+        video: the video file.
+        values: rows of labels.
+        frames: number of frames of the video.
+        places: numbers of the frames that have a file of places.
+        role: the kind of these files, such as `boxes`.
+
+    Raises:
+        InputError: the number of rows is neither.
     """
     rows = len(values)
     if abs(rows - frames) <= 1:
@@ -65,5 +86,5 @@ def join(
         return NumberedLabels(np.array(sorted(places)), values)
     raise InputError(
         f"{video}: video {video.stem!r} has {rows} labels, but {frames} frames and {len(places)} "
-        f"files of {role}; labels must be as many as frames, give or take one, or as these files"
+        f"files of {role}; the labels must match one of the two counts (frames within 1)"
     )

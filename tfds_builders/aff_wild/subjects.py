@@ -1,47 +1,48 @@
-"""Read `subjects.csv`, by which a user says who is in which video of Aff-Wild."""
+"""Read `subjects.csv`, the user's list of the subjects in the videos of Aff-Wild."""
 
 import pathlib
 from collections.abc import Mapping
-from typing import NoReturn
 
-from va_jax.io import read_lines
+from va_jax.io import read_csv
 from va_jax.types import InputError
 from va_jax.video.read import VIDEO_SUFFIXES
 
 NAME = "subjects.csv"
-HEADER = ["video", "subject"]
 
 
 def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, str]:
-    """{video: subject} for all videos of `split_of`, {video: its official split}.
+    """Return {video: subject} for all videos.
 
-    Columns `video` (with its suffix or without) and `subject`, separated by `,` or `;`. Raises
-    InputError, with file and line, for everything else: a video that is not in the tree, is listed
-    twice or not at all, or a subject in two splits.
+    Args:
+        path: a csv file with the columns `video` (with or without its suffix) and `subject`.
+        split_of: {video: its official split}, all videos of the set.
+
+    Raises:
+        InputError: a video is not in the set, is listed twice or not at all, or a subject is in two
+            splits; names the file and the line.
     """
-    rows = read_lines(path)
-    delimiter = ";" if ";" in rows[0][1] else ","
-    cells = [(n, [cell.strip(' "') for cell in text.split(delimiter)]) for n, text in rows]
-    if [name.lower() for name in cells[0][1]] != HEADER:
-        _refuse(path, cells[0][0], f"header {rows[0][1].strip()!r}, expected video,subject")
+    file = read_csv(path)
+    video_column, subject_column = file.columns("video", "subject")
     line_of: dict[str, int] = {}
     subjects: dict[str, str] = {}
-    firsts: dict[str, str] = {}  # subject -> the first video listed with it
-    for line, row in cells[1:]:
-        if len(row) != len(HEADER) or "" in row:
-            _refuse(path, line, f"{delimiter.join(row)!r} is not a video and its subject")
-        video, subject = _without_suffix(row[0]), row[1]
+    first_video: dict[str, str] = {}  # of each subject
+    for line, cells in file.rows:
+        video, subject = _without_suffix(cells[video_column]), cells[subject_column]
+        if not video or not subject:
+            raise InputError(f"{path}: line {line}: a cell is empty; give a video and its subject")
         if video not in split_of:
-            _refuse(path, line, f"no video {video!r} in the tree; correct the name")
+            raise InputError(f"{path}: line {line}: no video {video!r} in the tree; correct it")
         if video in line_of:
-            _refuse(path, line, f"video {video!r} is listed before, in line {line_of[video]}")
-        first = firsts.setdefault(subject, video)
+            raise InputError(
+                f"{path}: line {line}: video {video!r} is already in line {line_of[video]}; "
+                "remove one of the lines"
+            )
+        first = first_video.setdefault(subject, video)
         if split_of[first] != split_of[video]:
-            _refuse(
-                path,
-                line,
-                f"subject {subject!r} is in {split_of[video]} (video {video!r}), by line "
-                f"{line_of[first]} in {split_of[first]} (video {first!r}); correct {path.name}",
+            raise InputError(
+                f"{path}: line {line}: subject {subject!r} is in {split_of[video]} (video "
+                f"{video!r}), but in {split_of[first]} in line {line_of[first]} (video {first!r}); "
+                "correct the subjects"
             )
         line_of[video], subjects[video] = line, subject
     missing = sorted(set(split_of) - set(subjects))
@@ -54,7 +55,3 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
 def _without_suffix(video: str) -> str:
     name = pathlib.PurePath(video)
     return name.stem if name.suffix.lower() in VIDEO_SUFFIXES else video
-
-
-def _refuse(path: pathlib.Path, line: int, problem: str) -> NoReturn:
-    raise InputError(f"{path}: line {line}: {problem}")

@@ -1,4 +1,4 @@
-"""Build Aff-Wild2, in the layout of the ABAW challenges, from the organisers' crops."""
+"""Build Aff-Wild2 in the layout of the ABAW challenges, from the organisers' crops."""
 
 import dataclasses
 import pathlib
@@ -16,7 +16,7 @@ from va_jax.types import DIMS, InputError
 from va_jax.video.facts import read_timeline
 
 FOLDERS = {"cropped": ("cropped",), "aligned": ("cropped_aligned",)}
-"""Where the crops of a value of `crops` lie, anywhere in the tree's first two levels."""
+"""Value of `crops` -> folder of the crops, in the first two levels of the tree."""
 
 LABELS = (("*/VA_Estimation_Challenge", "*/VA_Set"),)
 SPLITS = {
@@ -27,31 +27,33 @@ TEST = ("*/names_of_videos_in_each_test_set",)
 TEST_LIST = "Valence_Arousal_Estimation_Challenge_test_set_release*.txt"
 
 FPS = 30.0
-"""Of most of the videos; taken where neither the video nor the option `fps` tells (ours)."""
+"""Frame rate of most videos; our choice if neither a video nor the option `fps` gives one."""
 
 
 @dataclasses.dataclass
 class AffWild2Config(RecordedConfig):
-    """Options of this builder; `--config_options key=value` sets them."""
+    """Options of this builder; set by `--config_options key=value`."""
 
     FACES: ClassVar = ("crops",)
 
     faces: str = "crops"
-    crops: str = "aligned"  # or "cropped": as the organisers' detector cut them
-    fps: float = 0.0  # of all crops; 0: of the video, where it lies in the tree, else FPS
+    crops: str = "aligned"  # or "cropped": the boxes of the organisers' detector
+    fps: float = 0.0  # of all tracks; 0: that of the video if it is in the tree, else FPS
 
     def __post_init__(self):
         super().__post_init__()
         if self.crops not in FOLDERS:
-            raise InputError(f"crops={self.crops!r} is none of {', '.join(FOLDERS)}")
+            raise InputError(f"crops={self.crops!r} is not one of {', '.join(FOLDERS)}")
         if set(self.dims) != set(DIMS):
-            raise InputError(f"dims={','.join(self.dims)}: Aff-Wild2 has {', '.join(DIMS)}")
+            raise InputError(
+                f"dims={','.join(self.dims)}: Aff-Wild2 has {', '.join(DIMS)}; give both"
+            )
         if self.fps < 0:
             raise InputError(f"fps={self.fps} must be 0 or above")
 
 
 def read(recording: Recording, config: AffWild2Config) -> Material:
-    """Image k and label row k belong together; the track is as long as the longer of the two."""
+    """Join image k and label row k; the track ends with the last image or row."""
     folder = pathlib.Path(recording.files["crops"])
     last, labels = max(numbered_images(folder)), None
     if "labels" in recording.files:
@@ -65,11 +67,11 @@ def read(recording: Recording, config: AffWild2Config) -> Material:
 
 
 class Builder(RecordedBuilder):
-    """Aff-Wild2: one track for each annotated person, `_left` and `_right` of one video apart."""
+    """Aff-Wild2: one track per annotated person; `_left` and `_right` are two people of a video."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder that holds the annotations (VA_Estimation_Challenge), cropped_aligned, and "
-        "for the test split names_of_videos_in_each_test_set."
+        "The folder that contains the annotations (VA_Estimation_Challenge), cropped_aligned and, "
+        "for the test split, names_of_videos_in_each_test_set."
     )
     BUILDER_CONFIGS: ClassVar = named_configs(
         AffWild2Config, {"": {}, "cropped": {"crops": "cropped"}}
@@ -104,7 +106,7 @@ class Builder(RecordedBuilder):
 
 
 def _test_tracks(root: pathlib.Path) -> list[str]:
-    """The tracks of the list that the organisers give out; none where it is not there."""
+    """Return the tracks of the organisers' list; none if the tree does not contain it."""
     folder = trees.find_folder(root, TEST)
     lists = [] if folder is None else sorted(folder.glob(TEST_LIST))
     return [text.strip() for _, text in read_lines(lists[0])] if lists else []
@@ -117,7 +119,10 @@ def _recording(
     videos: dict[str, pathlib.Path],
     labels: pathlib.Path | None,
 ) -> Recording:
-    """Who is in which video is not published, so all tracks of one video are one subject."""
+    """Return a track; all tracks of a video count as one subject.
+
+    Subjects are not published.
+    """
     video = re.sub(r"_(left|right)$", "", track)
     folder = crops / track
     files = {"crops": str(folder)}
@@ -127,5 +132,5 @@ def _recording(
         files["video"] = str(videos[video])
     problem = ""
     if not folder.is_dir():
-        problem = f"{folder}: does not exist; the crops of track {track!r} are missing"
-    return Recording(track, video, video, files, split=split, problem=problem)
+        problem = f"{folder}: does not exist; add the crops of track {track!r}"
+    return Recording(track, video, subject_id=video, files=files, split=split, problem=problem)
