@@ -1,6 +1,5 @@
 """Train, evaluate, export or describe: `python -m va_jax.main --config=FILE --workdir=DIR`."""
 
-import functools
 import pathlib
 import sys
 
@@ -27,23 +26,22 @@ def make_parser() -> Parser:
 
 def main() -> int:
     args, overrides = make_parser().parse_known_args()
-    here = job.of_arguments(args)
     try:
-        config = config_file.read(args.config, overrides) if args.config or overrides else None
-        if args.config is None and (args.mode in ("train", "summary") or overrides):
+        config = config_file.read(args.config, overrides)
+        if args.config is None and (overrides or args.mode in ("train", "summary")):
             raise InputError("--config is missing; name a file, such as configs/quickstart.py")
         if args.workdir is None and args.mode != "summary":
             raise InputError("--workdir is missing; name the folder of the run")
     except InputError as error:
         sys.exit(f"error: {error}")
+    here, given = job.of_arguments(args), None if args.config is None else config
     actions = {
-        "train": functools.partial(job.train, here, config, args.workdir),
-        "eval": functools.partial(job.evaluate, here, config, args.workdir, args.out),
-        "export": functools.partial(job.export, args.workdir, args.out),
-        "summary": functools.partial(job.summarise, config),
+        "train": lambda stop: job.train(here, config, args.workdir, stop),
+        "eval": lambda stop: job.evaluate(here, given, args.workdir, args.out, stop),
+        "export": lambda stop: job.export(args.workdir, args.out, stop),
+        "summary": lambda stop: job.summarise(config, stop),
     }
-    action: functools.partial[None] = actions[args.mode]
-    return job.run(here, lambda stop: action(stop))
+    return job.run(here, actions[args.mode])
 
 
 if __name__ == "__main__":

@@ -36,11 +36,11 @@ def run(args: argparse.Namespace) -> int:
     output.check(args)
     cells = cross_dataset.plan(args.runs, args.data, args.data_dir, args.split)
     results = []
-    for each in cross_dataset.fill(cells, args.processed):
+    for each in cross_dataset.score_cells(cells, args.processed):
         results.append(each)
         print(f"{len(results)} of {len(cells)}: {each['run']}, {each['data']}", file=sys.stderr)
     formats = {
-        "text": functools.partial(cross_dataset.table, aggregation=args.aggregation),
+        "text": functools.partial(cross_dataset.text, aggregation=args.aggregation),
         "markdown": functools.partial(cross_dataset.markdown, aggregation=args.aggregation),
         "json": lambda found: json.dumps({"results": found}, indent=1),
     }

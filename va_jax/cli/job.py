@@ -111,8 +111,9 @@ def summarise(config: ConfigDict, stop: Stopping) -> None:
     stop.joined()
     from va_jax.train.summary import summary
 
-    config.data.name = config.data.name or "none"
-    print(summary(configuration.parse(config)))
+    tree = config.to_dict()
+    tree["data"]["name"] = tree["data"]["name"] or "none"
+    print(summary(configuration.parse(tree)))
 
 
 def _join(job: Job, stop: Stopping, workdir: pathlib.Path) -> None:

@@ -42,14 +42,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     base = None
     if args.config is None:
         base = configuration.parse({"data": {"name": "none"}, "augment": AUGMENT})
-    config = config_file.read(args.config, overrides, base)
+    tree = config_file.read(args.config, overrides, base).to_dict()
     given = {"name": args.data, "dir": args.data_dir}
-    config.data.update({key: value for key, value in given.items() if value is not None})
-    if config.data.name in ("", "none"):
+    tree["data"] |= {key: value for key, value in given.items() if value is not None}
+    if tree["data"]["name"] in ("", "none"):
         raise InputError("NAME is missing; name a built data set, such as video_folder/112")
     if not 1 <= args.windows <= preview.MAX_WINDOWS:
         raise InputError(f"--windows={args.windows}: set a number from 1 to {preview.MAX_WINDOWS}")
-    parsed = configuration.parse(config)
+    parsed = configuration.parse(tree)
     lines = preview.write_preview(parsed, args.windows, args.out, args.overwrite)
     print(*lines, args.out, sep="\n")
     return 0

@@ -182,7 +182,8 @@ def _best(saved: Checkpoints, workdir: pathlib.Path) -> tuple[int, Any]:
     step = saved.best_step()
     if step is None:
         raise InputError(f"{workdir}: no evaluated checkpoint; train there first")
-    return step, saved._manager.item_metadata(step).state
+    metadata: Any = saved._manager.item_metadata(step)
+    return step, metadata.state
 
 
 def _folder(workdir: pathlib.Path, step: int) -> pathlib.Path:
@@ -191,7 +192,8 @@ def _folder(workdir: pathlib.Path, step: int) -> pathlib.Path:
 
 def _restore_part(saved: Checkpoints, step: int, target: Any, restore_args: Any) -> Any:
     args = ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True)
-    return saved._manager.restore(step, args=ocp.args.Composite(state=args)).state
+    restored: Any = saved._manager.restore(step, args=ocp.args.Composite(state=args))
+    return restored.state
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

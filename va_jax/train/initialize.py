@@ -73,7 +73,7 @@ def read(init: Init) -> Weights | None:
         return _as_weights(arrays, f"exported model {path}", workdir.load(path))
     config = workdir.load(path)
     variables, step = read_best(path)
-    values = flatten_dict(variables, sep="/")
+    values: Any = flatten_dict(variables, sep="/")
     return _as_weights(values, f"run {path}, step {step}", config)
 
 
@@ -102,7 +102,7 @@ def fill(variables: Any, given: Weights, init: Init) -> Start:
     Raises:
         InputError: the other arrays do not fit one to one; the message names the first five.
     """
-    own = flatten_dict(variables, sep="/")
+    own: dict[str, Any] = flatten_dict(variables, sep="/")
     named = _renamed(given, init.rename)
     filled, rows, problems = {}, [], []
     for path, value in own.items():

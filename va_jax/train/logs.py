@@ -30,7 +30,8 @@ class Logs:
             dynamic_ncols=True, smoothing=0.1,
         )  # fmt: skip
         self._file, self._events = None, None
-        self._spent_s, self._reported = dict.fromkeys(SPENT, 0.0), time.monotonic()
+        self._spent_s: dict[str, float] = dict.fromkeys(SPENT, 0.0)
+        self._reported = time.monotonic()
         if active:
             path = workdir / "metrics.jsonl"
             rewind(path, start)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from va_jax.config import Config
 from va_jax.data.pipeline import TrainingData
@@ -89,7 +90,7 @@ def log_means(run: Run, number: int, tally: Tally, logs: Logs) -> None:
     check_compiled_once(run.step)
     means = tally.means() | ({"bad_records": len(run.source.bad)} if run.source.bad else {})
     frames = run.config.train.batch_size * run.config.window.length
-    logs.train(number, frames, means, float(run.schedule(number - 1)))
+    logs.train(number, frames, means, float(np.asarray(run.schedule(number - 1))))
 
 
 def at_checkpoint(

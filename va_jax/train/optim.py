@@ -35,7 +35,7 @@ def make_tx(config: Optim, steps: int) -> optax.GradientTransformation:
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     schedule = make_schedule(config, steps)
     rates = to_tree(config.rates)
-    parts = {
+    parts: dict[Any, optax.GradientTransformation] = {
         part: optax.chain(
             *direction, optax.scale_by_learning_rate(lambda s, f=rate: f * schedule(s))
         )
@@ -57,7 +57,8 @@ def part_of(params: Any) -> Any:
     """Return the part of every parameter: backbone, fc, recurrent or heads."""
 
     def part(path: tuple[Any, ...], _: Any) -> str:
-        return {"head": "heads"}.get(first := path[0].key.split("_")[0], first)
+        first: str = path[0].key.split("_")[0]
+        return "heads" if first == "head" else first
 
     return jax.tree_util.tree_map_with_path(part, params)
 

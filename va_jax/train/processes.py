@@ -54,7 +54,7 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
                 "HOST:PORT of process 0, or leave both out"
             )
         return
-    limits = {
+    limits: dict[str, Any] = {
         "initialization_timeout": 2 * join_s,  # JAX aborts then; `_end_late` comes first
         "heartbeat_timeout_seconds": LOST_S,
         "shutdown_timeout_seconds": END_S,

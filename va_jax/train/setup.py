@@ -1,5 +1,6 @@
 """Everything a training run needs before its first step: data, network, optimiser and state."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ def set_up(
     resumed = Checkpoints.any_in(folder)
     start = None if resumed else initialize.start(config, state.variables)
     if start:
-        state = state.replace(**start.variables)
+        state = dataclasses.replace(state, **start.variables)
     workdir.store(folder, config)
     record_data(config, folder, resumed)
     if start and jax.process_index() == 0:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 
 HOLD_S = 20
@@ -100,4 +99,4 @@ def _nothing(*_: object) -> None:
 
 def _print(line: bytes) -> None:
     """Print without Python's buffers, which the main thread may hold."""
-    os.write(sys.__stdout__.fileno(), line)
+    os.write(1, line)  # standard output
