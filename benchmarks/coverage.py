@@ -2,7 +2,7 @@
 
 Recordings are simulated that differ in length, level, spread, gain and bias, as those of people do.
 Their true pooled scores are those of very many of them. Printed is in how many of the trials the
-95 % interval holds the truth: that of the metric card, and the percentile interval beside it.
+95 % interval holds the truth: that of the metrics table, and the percentile interval beside it.
 """
 
 import argparse

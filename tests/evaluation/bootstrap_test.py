@@ -1,4 +1,4 @@
-"""Intervals cover the truth as often as they say, and do not depend on anything but the seed."""
+"""Intervals cover the truth at their nominal rate and depend on nothing but the seed."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def bootstrapped(moments, seed, count=500):
     return *estimates(moments, np.ones((1, size))), *estimates(moments, weights)
 
 
-def test_a_resample_draws_as_many_recordings_as_there_are_and_each_equally_often():
+def test_resamples_draw_every_recording_equally_often():
     drawn = bootstrap.resamples(25, 4000)
     assert (drawn.sum(1) == 25).all()
     np.testing.assert_allclose(drawn.mean(0), 1, atol=0.08)
@@ -29,7 +29,7 @@ def test_a_resample_draws_as_many_recordings_as_there_are_and_each_equally_often
     assert (drawn != bootstrap.resamples(25, 4000, seed=1)).any()
 
 
-def test_a_weighted_score_is_the_score_of_the_recordings_drawn_so_often():
+def test_a_weighted_score_is_that_of_repeated_recordings():
     moments = recordings(np.random.default_rng(0), 6)
     weights = bootstrap.resamples(6, 20)
     drawn = aggregate(moments, weights)
@@ -59,11 +59,11 @@ def test_intervals_cover_the_truth_at_the_nominal_rate(size):
                 hits[name, metric] = hits.get((name, metric), 0) + inside
     rates = {key: count / trials for key, count in hits.items()}
     assert np.mean(list(rates.values())) == pytest.approx(0.95, abs=0.025)
-    assert min(rates.values()) > 0.88, rates  # three standard errors of 200 trials are .046
+    assert min(rates.values()) > 0.88, rates  # three standard errors of 200 trials are 0.046
 
 
 @pytest.mark.slow
-def test_p_is_uniform_where_two_systems_are_equally_good():
+def test_p_is_uniform_if_two_systems_are_equally_good():
     rng = np.random.default_rng(4)
     ps = []
     for trial in range(200):
@@ -78,14 +78,14 @@ def test_p_is_uniform_where_two_systems_are_equally_good():
     np.testing.assert_allclose(shares, (0.05, 0.2, 0.5), atol=0.09)
 
 
-def test_p_of_no_difference_is_one_and_of_a_constant_one_the_smallest():
+def test_p_is_one_without_a_difference_and_smallest_for_a_constant_one():
     none, some = np.zeros((99, 1)), np.full((99, 1), 0.5)
     zero = np.zeros(1)
     assert bootstrap.p_value(zero, zero, none, none)[0] == 1
     assert bootstrap.p_value(some[0], zero, some, none)[0] == pytest.approx(0.01)
 
 
-def test_a_score_that_is_the_same_in_every_recording_has_an_interval_of_no_width():
+def test_a_score_that_is_equal_in_every_recording_has_an_interval_of_width_zero():
     value, none = np.array([0.5]), np.zeros((99, 1))
     low, high = bootstrap.interval(value, none[0], none + 0.5, none)
     assert low == high == 0.5

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind, and that its files agree with each other."""
+"""The files of an evaluation exist and agree with each other."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ import pytest
 
 from tests.train.loop_test import tiny
 from va_jax.evaluation.evaluate import evaluate
-from va_jax.evaluation.postprocess import NAME, Chain
+from va_jax.evaluation.postprocess import NAME, PostProcessing
 from va_jax.scoring import score
 from va_jax.train import workdir as run_config
 from va_jax.types import InputError
@@ -32,7 +32,7 @@ def rows(path: pathlib.Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_it_leaves_scores_traces_and_a_page(tiny_run):
+def test_an_evaluation_writes_scores_traces_and_a_page(tiny_run):
     for name in ("metrics.json", "metrics.txt", "metrics.md", "report.html", "traces_test.png"):
         assert (tiny_run / name).stat().st_size > 100, name
     kept = scores(tiny_run)
@@ -40,12 +40,12 @@ def test_it_leaves_scores_traces_and_a_page(tiny_run):
     assert kept["formula"] == "population"
     assert kept["eval"]["state"] == "carry"
     assert set(kept["versions"]) == {"va_jax", "jax", "flax"}
-    card = kept["splits"]["test"]
-    assert set(card["ceiling"]) == {"valence", "arousal"}
-    assert card["bootstrap"]["method"] == "bootstrap-t over recordings"
+    table = kept["splits"]["test"]
+    assert set(table["ceiling"]) == {"valence", "arousal"}
+    assert table["bootstrap"]["method"] == "bootstrap-t over recordings"
 
 
-def test_the_files_of_traces_hold_the_scores(tiny_run):
+def test_the_scores_can_be_computed_from_the_traces(tiny_run):
     folder = tiny_run / "traces" / "test"
     options = score.ScoreOptions(label_suffix="_target", strict=True)
     again = score.score(folder, folder, options).table["scores"]
@@ -60,19 +60,19 @@ def test_the_files_of_traces_hold_the_scores(tiny_run):
 def test_post_processing_lies_with_its_checkpoint_and_makes_the_processed_columns(tiny_run):
     kept = scores(tiny_run)
     path = tiny_run / "checkpoints" / str(kept["checkpoint_step"]) / NAME
-    chain = Chain.from_json(json.loads(path.read_text()), str(path))
-    assert chain.to_json() == kept["post_processing"]
+    fitted = PostProcessing.from_json(json.loads(path.read_text()), str(path))
+    assert fitted.to_json() == kept["post_processing"]
     for each in (tiny_run / "traces" / "test").glob("*.csv"):
         lines = rows(each)
-        assert ("valence_processed" in lines[0]) == bool(chain)
-        if chain:
+        assert ("valence_processed" in lines[0]) == bool(fitted)
+        if fitted:
             dims = ("valence", "arousal")
             pred, processed = (
                 np.array([[float(line[f"{dim}{end}"]) for dim in dims] for line in lines])
                 for end in ("", "_processed")
             )
             time_s = np.array([float(line["time_s"]) for line in lines])
-            expected = chain.apply(pred.astype(np.float32), time_s, dims)
+            expected = fitted.apply(pred.astype(np.float32), time_s, dims)
             np.testing.assert_allclose(processed, expected, atol=2e-6)
 
 
@@ -81,7 +81,7 @@ def test_an_export_carries_the_post_processing_along(tiny_run, tiny_export):
     assert kept == scores(tiny_run)["post_processing"]
 
 
-def test_faces_and_labels_are_told_apart(tiny_run):
+def test_missing_faces_and_missing_labels_are_marked_separately(tiny_run):
     lines = [line for path in (tiny_run / "traces").glob("*/*.csv") for line in rows(path)]
     for line in lines:
         labelled = line["valence_target"] != "" and line["arousal_target"] != ""
@@ -90,7 +90,7 @@ def test_faces_and_labels_are_told_apart(tiny_run):
 
 
 @pytest.mark.slow
-def test_another_way_of_evaluating_goes_to_a_folder_of_its_own(tiny_run, tiny_data, tmp_path):
+def test_another_evaluation_can_go_to_its_own_folder(tiny_run, tiny_data, tmp_path):
     before = (tiny_run / "metrics.json").read_text()
     keys = {"train.steps": 1, "eval.state": "window", "eval.hop": 4, "eval.fusion": "last"}
     config = run_config.for_evaluation(tiny_run, tiny(tiny_data, **keys))
@@ -99,12 +99,12 @@ def test_another_way_of_evaluating_goes_to_a_folder_of_its_own(tiny_run, tiny_da
     found = scores(tmp_path / "windows")
     assert found["eval"]["fusion"] == "last"
     assert found["checkpoint_step"] == json.loads(before)["checkpoint_step"]
-    ours, theirs = (
+    first, second = (
         json.loads(x)["splits"]["test"]["scores"]["valence"]["pooled"]["rmse"]
         for x in (before, json.dumps(found))
     )
-    assert ours != theirs
-    assert ours == pytest.approx(theirs, abs=0.1)
+    assert first != second
+    assert first == pytest.approx(second, abs=0.1)
 
 
 def test_a_config_of_another_network_does_not_evaluate_a_run(tiny_run, tiny_data):
@@ -115,7 +115,7 @@ def test_a_config_of_another_network_does_not_evaluate_a_run(tiny_run, tiny_data
 
 
 @pytest.mark.slow
-def test_traces_of_an_earlier_evaluation_are_gone(tiny_run, tiny_data, tmp_path):
+def test_traces_of_an_earlier_evaluation_are_removed(tiny_run, tiny_data, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "copy")
     stale = tmp_path / "copy" / "traces" / "test" / "gone.csv"
     stale.write_text("frame\n")

@@ -1,17 +1,17 @@
-"""Influences are derivatives, and standard errors what the theory of means says."""
+"""Contributions are derivatives, and standard errors agree with the theory of means."""
 
 import numpy as np
 import pytest
 
 from va_jax.evaluation import bootstrap, jackknife
-from va_jax.evaluation.jackknife import influences, standard_errors
+from va_jax.evaluation.jackknife import contributions, standard_errors
 from va_jax.evaluation.metrics import METRICS, Moments, aggregate
 
 AGGREGATIONS = ("pooled", "mean_of_recordings", "length_weighted")
 
 
 def recordings(rng, count, shortest=20, longest=120):
-    """Moments of recordings that differ in level, spread, gain and bias."""
+    """Return moments of recordings that differ in level, spread, gain and bias."""
     size = (count, 1)
     level, gain, bias = (
         rng.normal(0, 0.25, size),
@@ -30,10 +30,10 @@ def recordings(rng, count, shortest=20, longest=120):
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_an_influence_is_the_derivative_of_the_score_by_the_weight(aggregation):
+def test_a_contribution_is_the_derivative_of_the_score_by_the_weight(aggregation):
     moments = recordings(np.random.default_rng(0), 7)
     weights = bootstrap.resamples(7, 3)
-    found = influences(moments, weights)[aggregation]
+    found = contributions(moments, weights)[aggregation]
     for i in range(7):
         step = 1e-5 * np.eye(7)[i]
         above, below = (aggregate(moments, weights + sign * step) for sign in (1, -1))
@@ -42,7 +42,7 @@ def test_an_influence_is_the_derivative_of_the_score_by_the_weight(aggregation):
             np.testing.assert_allclose(found[metric][:, i], slope, rtol=1e-4, atol=1e-6)
 
 
-def test_the_error_of_a_mean_of_recordings_is_that_of_a_mean():
+def test_the_standard_error_of_a_mean_of_recordings_is_that_of_a_mean():
     moments = recordings(np.random.default_rng(1), 12)
     found = standard_errors(moments, np.ones((1, 12)))["mean_of_recordings"]["ccc"][0]
     assert found == pytest.approx(moments.ccc().std(0) / np.sqrt(12))

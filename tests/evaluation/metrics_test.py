@@ -1,4 +1,4 @@
-"""Moments against float64 numpy, whatever the split, the order and the offset."""
+"""Metrics from moments equal float64 numpy for any split, order and offset."""
 
 import itertools
 
@@ -37,7 +37,7 @@ def test_metrics_equal_their_definitions_in_numpy(offset):
             assert getattr(moments, name)()[i] == pytest.approx(value, rel=1e-9)
 
 
-def test_ccc_of_merged_pieces_is_ccc_of_the_whole_in_any_order():
+def test_merged_pieces_score_like_the_whole_in_any_order():
     pred, target, mask = signals()
     whole = Moments.of(pred, target, mask)
     cuts = [0, 1, 7, 7, 900, 3333, 5000]
@@ -76,7 +76,7 @@ def test_constant_or_absent_signals_score_zero_not_nan():
         assert np.isfinite(moments.rmse()).all()
 
 
-def test_a_prediction_of_half_the_scale_has_the_ccc_worked_out_by_hand():
+def test_a_prediction_at_half_the_scale_has_the_scores_calculated_by_hand():
     target = np.array([[-1.0], [1.0], [-1.0], [1.0]])
     moments = Moments.of(target / 2, target, np.ones(4, bool))
     assert moments.ccc()[0] == pytest.approx(2 * 0.5 / (0.25 + 1))
@@ -108,7 +108,7 @@ def test_a_million_points_in_any_pieces_and_order_keep_their_digits(offset):
             np.testing.assert_allclose(value, expected[metric], rtol=1e-9)
 
 
-def test_predictions_in_float32_cost_fewer_than_five_digits():
+def test_float32_predictions_keep_five_digits_of_the_ccc():
     pred, target, mask = signals(100_000, offset=0.25)
     exact = Moments.of(pred, target, mask)
     single = Moments.of(pred.astype(np.float32), target.astype(np.float32), mask)
@@ -126,13 +126,13 @@ def test_avecs_formula_divides_variances_by_one_less():
         assert found[i] == pytest.approx(2 * covariance / (spread + gap), rel=1e-12)
 
 
-def test_the_two_formulas_part_as_much_as_their_lengths_say():
-    for frames, apart in ((100, 1e-2), (40_032, 2.5e-5)):
+def test_the_two_formulas_differ_less_for_longer_signals():
+    for frames, largest in ((100, 1e-2), (40_032, 2.5e-5)):
         pred, target, _ = signals(frames)
         moments = Moments.of(pred, target, np.ones(frames, bool))
         gap = np.abs(moments.ccc()) - np.abs(moments.ccc("avec"))
         assert (gap > 0).all()
-        assert (gap < apart).all()
+        assert (gap < largest).all()
 
 
 def test_an_unknown_formula_is_refused():
@@ -140,7 +140,7 @@ def test_an_unknown_formula_is_refused():
         Moments.of(*signals(10)).ccc("lin")
 
 
-def test_recordings_of_one_frame_score_zero_and_pool_like_others():
+def test_recordings_of_one_frame_score_zero_alone_and_count_when_pooled():
     pred, target, _ = signals(50)
     single = [
         Moments.of(p[None], t[None], np.ones(1, bool)) for p, t in zip(pred, target, strict=True)
@@ -152,7 +152,7 @@ def test_recordings_of_one_frame_score_zero_and_pool_like_others():
     assert np.isfinite(aggregate(Moments.stack(single), formula="avec")["pooled"]["ccc"]).all()
 
 
-def test_constant_predictions_of_different_recordings_stay_exactly_constant_in_any_resample():
+def test_constant_recordings_score_zero_in_a_resample_of_one_of_them():
     _, target, mask = signals(60)
     parts = [
         Moments.of(np.full((20, 2), level), target[i * 20 : i * 20 + 20], mask[:20])

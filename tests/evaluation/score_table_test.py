@@ -1,4 +1,4 @@
-"""The metric card: aggregations, intervals, baselines, recordings."""
+"""The metrics table: aggregations, intervals, baselines, recordings."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from va_jax.evaluation.metrics import METRICS, Moments
-from va_jax.evaluation.score_table import metric_card, scores
+from va_jax.evaluation.score_table import metrics_table, scores
 from va_jax.types import Trace, Track
 
 DIMS = ("valence", "arousal")
@@ -30,18 +30,18 @@ def ccc(*traces):
 
 
 def test_every_aggregation_is_what_its_name_says():
-    card = scores(TRACES, [t.pred for t in TRACES], DIMS)
+    table = scores(TRACES, [t.pred for t in TRACES], DIMS)
     single = np.array([ccc(t) for t in TRACES])
     for i, dim in enumerate(DIMS):
-        rows = {name: row["ccc"] for name, row in card[dim].items()}
+        rows = {name: row["ccc"] for name, row in table[dim].items()}
         assert rows["pooled"] == pytest.approx(ccc(*TRACES)[i])
         assert rows["mean_of_recordings"] == pytest.approx(single[:, i].mean())
         weighted = (single[:, i] * [300, 100, 200]).sum() / 600
         assert rows["length_weighted"] == pytest.approx(weighted)
         assert rows["group:a"] == pytest.approx(ccc(TRACES[0], TRACES[2])[i])
-        assert card[dim]["group:a"]["n"] == 500
-        assert card[dim]["group:a"]["recordings"] == 2
-        assert card[dim]["pooled"]["n"] == 600
+        assert table[dim]["group:a"]["n"] == 500
+        assert table[dim]["group:a"]["recordings"] == 2
+        assert table[dim]["pooled"]["n"] == 600
 
 
 def test_a_recording_without_a_valid_frame_is_left_out_of_every_mean():
@@ -55,13 +55,13 @@ def test_a_recording_without_a_valid_frame_is_left_out_of_every_mean():
     )
 
 
-def test_baselines_are_the_constants_they_claim_to_be():
-    card = metric_card(TRACES, DIMS, {"valence": 0.1, "arousal": -0.2})
-    constant = card["baselines"]["train_mean"]["valence"]["pooled"]
+def test_baselines_are_the_constants_that_their_names_say():
+    table = metrics_table(TRACES, DIMS, {"valence": 0.1, "arousal": -0.2})
+    constant = table["baselines"]["train_mean"]["valence"]["pooled"]
     assert constant["ccc"] == 0
     target = np.concatenate([t.target[:, 0] for t in TRACES])
     assert constant["rmse"] == pytest.approx(np.sqrt(np.mean((target - 0.1) ** 2)), rel=1e-5)
-    oracle = card["baselines"]["recording_mean_oracle"]["valence"]["pooled"]
+    oracle = table["baselines"]["recording_mean_oracle"]["valence"]["pooled"]
     means = np.concatenate([np.full(len(t.target), t.target[:, 0].mean()) for t in TRACES])
     expected = Moments.of(means[:, None], target[:, None], np.ones(len(target), bool))
     assert oracle["ccc"] == pytest.approx(expected.ccc()[0], rel=1e-5)
@@ -69,41 +69,41 @@ def test_baselines_are_the_constants_they_claim_to_be():
 
 def test_the_held_label_is_the_last_one_before_each_ten_seconds():
     long = trace(5, 250)
-    card = metric_card([long], DIMS, {"valence": 0.0, "arousal": 0.0})
+    table = metrics_table([long], DIMS, {"valence": 0.0, "arousal": 0.0})
     held = np.concatenate(
         [np.zeros(100), np.full(100, long.target[99, 0]), np.full(50, long.target[199, 0])]
     )
     expected = Moments.of(held[:, None], long.target[:, :1], np.ones(250, bool))
-    measured = card["baselines"]["label_held_oracle"]["valence"]["pooled"]["ccc"]
+    measured = table["baselines"]["label_held_oracle"]["valence"]["pooled"]["ccc"]
     assert measured == pytest.approx(expected.ccc()[0], rel=1e-5)
 
 
 def test_every_score_of_a_split_lies_in_its_interval_and_few_recordings_have_none():
     many = [trace(i, 60 + i, "ab"[i % 2]) for i in range(12)]
-    card = metric_card(many, DIMS, resamples=200)
+    table = metrics_table(many, DIMS, resamples=200)
     for dim in DIMS:
-        assert list(card["scores"][dim])[:3] == ["pooled", "mean_of_recordings", "length_weighted"]
-        for row in card["scores"][dim].values():
+        assert list(table["scores"][dim])[:3] == ["pooled", "mean_of_recordings", "length_weighted"]
+        for row in table["scores"][dim].values():
             assert set(row["interval"]) == set(METRICS)
             for metric, (low, high) in row["interval"].items():
                 assert low <= row[metric] <= high, (dim, metric)
-    few = metric_card(many[:4], DIMS, resamples=200)
+    few = metrics_table(many[:4], DIMS, resamples=200)
     assert all(row["interval"] is None for row in few["scores"]["valence"].values())
-    assert card["bootstrap"]["resamples"] == 200
+    assert table["bootstrap"]["resamples"] == 200
 
 
-def test_the_card_is_json_and_the_same_whenever_it_is_made():
-    first, second = (json.dumps(metric_card(TRACES * 2, DIMS, resamples=50)) for _ in range(2))
+def test_the_table_is_json_and_always_the_same():
+    first, second = (json.dumps(metrics_table(TRACES * 2, DIMS, resamples=50)) for _ in range(2))
     assert first == second
     assert "NaN" not in first
     assert "Infinity" not in first
 
 
-def test_what_is_the_same_constant_on_both_sides_is_counted():
+def test_signals_that_are_the_same_constant_on_both_sides_are_counted():
     constant = np.full((40, 2), 0.25, np.float32)
     still = Trace(TRACES[0].track, constant, constant, np.ones(40, bool), np.arange(40.0))
-    card = scores([*TRACES, still], [*(t.pred for t in TRACES), constant], DIMS)
-    undefined = {name: row["undefined"] for name, row in card["valence"].items()}
+    table = scores([*TRACES, still], [*(t.pred for t in TRACES), constant], DIMS)
+    undefined = {name: row["undefined"] for name, row in table["valence"].items()}
     assert undefined["pooled"] == 0
     assert undefined["mean_of_recordings"] == undefined["length_weighted"] == 1
     alone = scores([still], [constant], DIMS)["valence"]["pooled"]
@@ -111,14 +111,14 @@ def test_what_is_the_same_constant_on_both_sides_is_counted():
     assert alone["ccc"] == 0
 
 
-def test_the_recordings_of_a_card_have_the_scores_of_each_alone():
-    card = metric_card(TRACES, DIMS, resamples=0)
+def test_each_recording_has_the_scores_of_its_own_frames():
+    table = metrics_table(TRACES, DIMS, resamples=0)
     for each in TRACES:
-        row = card["recordings"][each.track.track_id]["arousal"]
+        row = table["recordings"][each.track.track_id]["arousal"]
         assert row["ccc"] == pytest.approx(ccc(each)[1])
         assert row["n"] == len(each.pred)
 
 
-def test_without_the_mean_of_training_labels_there_is_no_baseline_of_it():
-    card = metric_card(TRACES, DIMS)
-    assert list(card["baselines"]) == ["label_held_oracle", "recording_mean_oracle"]
+def test_without_the_mean_of_training_labels_that_baseline_is_left_out():
+    table = metrics_table(TRACES, DIMS)
+    assert list(table["baselines"]) == ["label_held_oracle", "recording_mean_oracle"]

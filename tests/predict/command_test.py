@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.predict.predicting import FakeModel, detect, write_video
-from va_jax.evaluation.postprocess import Chain, Step
+from va_jax.evaluation.postprocess import PostProcessing, Step
 from va_jax.predict import inputs, run
 from va_jax.predict.outputs import Outputs
 from va_jax.predict.predictor import Predictor
@@ -329,9 +329,9 @@ def test_options_for_one_source_or_a_camera_are_refused_elsewhere(command):
     assert not pathlib.Path("out").exists()
 
 
-def chain(**lags_s) -> Chain:
+def chain(**lags_s) -> PostProcessing:
     steps = {dim: (Step("lag", {"lag_s": x}, bool(x), 0.4, 0.5),) for dim, x in lags_s.items()}
-    return Chain(steps, {})
+    return PostProcessing(steps, {})
 
 
 def test_the_lag_of_values_is_printed_as_the_post_processing_measured_it():
@@ -339,7 +339,7 @@ def test_the_lag_of_values_is_printed_as_the_post_processing_measured_it():
     raw, processed = run.timing_note(fitted, False), run.timing_note(fitted, True)
     assert "valence 0.90 s earlier than its labels, arousal 0.20 s later" in raw
     assert "raw" in raw
-    assert "valence moved .90 s later" in processed
+    assert "valence moved 0.90 s later" in processed
     assert "a value of valence belongs to the face 0.90 s earlier" in processed
     assert "arousal belongs" not in processed
     assert "no lag" in run.timing_note(chain(valence=0.0), False)

@@ -18,7 +18,7 @@ from tests.predict.predicting import (
 from tfds_builders import crops as builder_crops
 from tfds_builders.material import Material
 from tfds_builders.recorded_config import RecordedConfig
-from va_jax.evaluation.postprocess import Chain, Step
+from va_jax.evaluation.postprocess import PostProcessing, Step
 from va_jax.export.model import load
 from va_jax.predict import inputs, preprocessing
 from va_jax.predict.inputs import Image, Video
@@ -186,7 +186,7 @@ def test_a_file_that_is_not_an_image_is_refused(tmp_path):
 def test_processed_values_went_through_the_post_processing(tmp_path):
     model = FakeModel()
     shift = Step("centre", {"bias": 0.25}, True, 0.1, 0.2)
-    model.post_processing = Chain({"valence": (shift,), "arousal": ()}, {})
+    model.post_processing = PostProcessing({"valence": (shift,), "arousal": ()}, {})
     path = write_video(tmp_path / "a.mp4", STILL)
     raw, done = (predict(path, model, processed=each).tracks[0].values for each in (False, True))
     np.testing.assert_allclose(done - raw, np.tile([0.25, 0], (6, 1)), atol=1e-6)

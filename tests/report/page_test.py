@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from tests.evaluation.score_table_test import DIMS, trace
+from va_jax.evaluation import score_table
 from va_jax.evaluation.lags import LagCurve
 from va_jax.evaluation.metrics import METRICS
-from va_jax.evaluation.score_table import metric_card, scores
+from va_jax.evaluation.score_table import scores
 from va_jax.report import page
 from va_jax.report.page import Evaluation, Split
 
@@ -62,7 +63,7 @@ def recordings():
 
 def split(traces):
     processed = [0.9 * each.pred for each in traces]
-    table = metric_card(traces, DIMS, {"valence": 0.1, "arousal": 0.0}, resamples=50)
+    table = score_table.metrics_table(traces, DIMS, {"valence": 0.1, "arousal": 0.0}, resamples=50)
     table["processed"] = {
         "fitted_on": "dev",
         "steps": dict.fromkeys(DIMS, "scale by 0.9 & <nothing> else"),
@@ -78,7 +79,8 @@ def evaluation(traces, **fields):
     blank = [
         dataclasses.replace(each, target=np.full_like(each.target, np.nan)) for each in traces[:2]
     ]
-    unlabelled = Split(metric_card(blank, DIMS, {"valence": 0.1, "arousal": 0.0}), blank)
+    table = score_table.metrics_table(blank, DIMS, {"valence": 0.1, "arousal": 0.0})
+    unlabelled = Split(table, blank)
     curve = LagCurve((-1.0, 0.0, 1.0), (0.1, 0.3, 0.2), 0.0, 0.3)
     values = {
         "title": "a run <i>of</i> a & b", "facts": {"data set": "set <1>"}, "dims": DIMS,
@@ -291,7 +293,7 @@ def test_a_data_set_with_one_dimension_and_no_labels_has_a_page(tmp_path):
     blank = dataclasses.replace(
         source, pred=source.pred[:, :1], target=np.full((30, 1), np.nan, np.float32)
     )
-    table = metric_card([blank], ("dominance",))
+    table = score_table.metrics_table([blank], ("dominance",))
     page.write(tmp_path, Evaluation("t", {}, ("dominance",), {"test": Split(table, [blank])}))
     reader = Reader((tmp_path / "report.html").read_text())
     assert "predictions only" in reader.text

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.score_table_test import DIMS, TRACES, trace
-from va_jax.evaluation.score_table import metric_card, scores
+from va_jax.evaluation import score_table
+from va_jax.evaluation.score_table import scores
 from va_jax.report import tables
 from va_jax.types import Trace
 
@@ -15,7 +16,7 @@ MANY = [trace(i, 60, "ab"[i % 2]) for i in range(8)]
 
 @pytest.fixture(scope="module")
 def metrics_table():
-    table = metric_card(MANY, DIMS, {"valence": 0.1, "arousal": -0.2}, resamples=100)
+    table = score_table.metrics_table(MANY, DIMS, {"valence": 0.1, "arousal": -0.2}, resamples=100)
     table["ceiling"] = {"valence": 0.91}
     table["raters"] = {"arousal": {"raters": 3, "mean_ccc": 0.625}}
     table["processed"] = {
@@ -80,7 +81,7 @@ def test_a_split_without_labels_is_described_in_one_line():
     blank = [
         Trace(t.track, t.pred, np.full_like(t.target, np.nan), t.face, t.time_s) for t in TRACES
     ]
-    table = metric_card(blank, DIMS, {"valence": 0.1, "arousal": -0.2})
+    table = score_table.metrics_table(blank, DIMS, {"valence": 0.1, "arousal": -0.2})
     assert table["scores"] == {"valence": {}, "arousal": {}}
     assert not tables.is_scored(table)
     for form in (tables.text, tables.markdown):
@@ -92,19 +93,20 @@ def test_a_split_without_labels_is_described_in_one_line():
 def test_an_undefined_score_is_noted():
     constant = np.full((40, 2), 0.25, np.float32)
     still = Trace(TRACES[0].track, constant, constant, np.ones(40, bool), np.arange(40.0))
-    text = tables.text("dev", metric_card([still], DIMS, resamples=0))
+    text = tables.text("dev", score_table.metrics_table([still], DIMS, resamples=0))
     assert re.search(r"valence, pooled: .*0/0", text)
     assert re.search(r"arousal, mean of recordings: in 1 of 1 recordings .*0/0", text)
 
 
 def test_the_ccc_formula_is_named_if_it_is_not_the_usual_one():
-    assert "AVEC" in tables.headline("dev", metric_card(TRACES, DIMS, formula="avec", resamples=0))
-    assert "AVEC" not in tables.headline("dev", metric_card(TRACES, DIMS, resamples=0))
+    for formula, named in (("avec", True), ("population", False)):
+        table = score_table.metrics_table(TRACES, DIMS, formula=formula, resamples=0)
+        assert ("AVEC" in tables.headline("dev", table)) == named
 
 
 def test_a_group_keeps_the_spelling_of_its_name():
     traces = [trace(i, 60, group) for i, group in enumerate(("set_a", "set_b:2"))]
-    text = tables.text("dev", metric_card(traces, DIMS, resamples=0))
+    text = tables.text("dev", score_table.metrics_table(traces, DIMS, resamples=0))
     assert "  group set_a " in text
     assert "  group set_b:2 " in text
 

@@ -293,11 +293,11 @@ def test_the_traces_of_a_run_can_be_both_sides(tmp_path, capsys):
     result = scored(
         capsys, tmp_path / "traces", tmp_path / "traces", "--label_suffix=_target", "--strict"
     )
-    expected_card = score_table.metric_card(traces, DIMS)
+    expected_table = score_table.metrics_table(traces, DIMS)
     assert result["about"]["counts"]["marked_invalid"] == 2 * len(LENGTHS)
     for dim in DIMS:
         for name in AGGREGATIONS:
-            for key, value in expected_card["scores"][dim][name].items():
+            for key, value in expected_table["scores"][dim][name].items():
                 if key != "interval":
                     assert result[dim][name][key] == pytest.approx(value, rel=1e-5)
 

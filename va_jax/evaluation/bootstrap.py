@@ -1,8 +1,8 @@
-"""Bootstrap over recordings: how far a score would move had other recordings been drawn.
+"""Bootstrap over recordings: intervals of scores, and p of a difference between two systems.
 
-Frames of a recording depend on each other, so recordings are what is drawn again; a resample costs
-no frame, for it is a weighted sum of the recordings' moments. The intervals are those of the
-bootstrap-t (Efron, 1981): with some tens of recordings the percentile interval is too narrow.
+Frames of a recording depend on each other, so whole recordings are drawn. A resample is a weighted
+sum of the moments of the recordings and reads no frame. Intervals are those of the bootstrap-t
+(Efron, 1981): with some tens of recordings, percentile intervals are too narrow.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Float
 RESAMPLES = 1000
 LEVEL = 0.95
 FEWEST = 5
-"""Recordings below which no interval is given."""
+"""With fewer recordings there is no interval."""
 
 METHOD = "bootstrap-t over recordings"
 
@@ -22,7 +22,7 @@ RANGES = {"ccc": (-1, 1), "pcc": (-1, 1), "rmse": (0, np.inf), "mse": (0, np.inf
 def resamples(
     recordings: int, count: int = RESAMPLES, seed: int = 0
 ) -> Float[np.ndarray, "count recordings"]:
-    """How often each recording is drawn, in `count` draws of as many recordings as there are."""
+    """Return how often each recording is drawn in `count` draws with replacement."""
     rng = np.random.default_rng([seed, recordings])
     share = np.full(recordings, 1 / recordings)
     return rng.multinomial(recordings, share, size=count).astype(np.float64)
@@ -35,14 +35,22 @@ def interval(
     errors: Float[np.ndarray, "count *dims"],
     level: float = LEVEL,
 ) -> tuple[Float[np.ndarray, "*dims"], Float[np.ndarray, "*dims"]]:
-    """Lower and upper end of the interval of `value`, whose standard error is `error`.
+    """Return the lower and the upper end of the interval of a score.
 
-    `resampled` and `errors` are the same of every resample. An end may be infinite where resamples
-    without any spread abound.
+    An end can be infinite if many resamples have a standard error of 0.
+
+    Args:
+        value: the score.
+        error: its standard error.
+        resampled: the score of every resample.
+        errors: the standard error of every resample.
+        level: coverage of the interval.
     """
-    away = _studentised(resampled - value, errors)
+    studentised = _studentise(resampled - value, errors)
     outer = (1 + level) / 2
-    upper, lower = (np.quantile(away, q, axis=0, method="nearest") for q in (outer, 1 - outer))
+    upper, lower = (
+        np.quantile(studentised, q, axis=0, method="nearest") for q in (outer, 1 - outer)
+    )
     spread = np.where(error > 0, error, 1)
     upper, lower = (np.where(error > 0, end, 0) for end in (upper, lower))
     return value - spread * upper, value - spread * lower
@@ -55,15 +63,16 @@ def symmetric_interval(
     errors: Float[np.ndarray, "count *dims"],
     level: float = LEVEL,
 ) -> tuple[Float[np.ndarray, "*dims"], Float[np.ndarray, "*dims"]]:
-    """Lower and upper end of the interval around a paired difference that agrees with `p_value`.
+    """Return the ends of the interval of a paired difference that agrees with `p_value`.
 
-    It holds every value from which the difference has a p above 1 - `level`. Differences of two
-    systems have heavy tails rather than skewed ones, and there an interval of equal arms covers as
-    often as it says where that of `interval` is too narrow (Hall, 1988).
+    It contains every value from which the difference has a p above 1 - `level`. Differences of two
+    systems have heavy tails rather than skewed ones; for these a symmetric interval reaches its
+    nominal coverage, while that of `interval` is too narrow (Hall, 1988). The arguments are those
+    of `interval`.
     """
-    away = np.sort(np.abs(_studentised(resampled - difference, errors)), axis=0)
-    rank = min(int(np.ceil(round(level * (1 + len(away)), 6))), len(away))
-    arm = np.where(error > 0, np.where(error > 0, error, 1) * away[rank - 1], 0)
+    distance = np.sort(np.abs(_studentise(resampled - difference, errors)), axis=0)
+    rank = min(int(np.ceil(round(level * (1 + len(distance)), 6))), len(distance))
+    arm = np.where(error > 0, np.where(error > 0, error, 1) * distance[rank - 1], 0)
     return difference - arm, difference + arm
 
 
@@ -73,18 +82,19 @@ def p_value(
     resampled: Float[np.ndarray, "count *dims"],
     errors: Float[np.ndarray, "count *dims"],
 ) -> Float[np.ndarray, "*dims"]:
-    """Two-sided p of a paired difference of zero, never below 1 / (count + 1).
+    """Return the two-sided p of a paired difference of zero, at least 1 / (count + 1).
 
-    The share of resamples that lie as many of their standard errors from `difference` as that lies
-    from zero; 1 where the two sides do not differ at all.
+    It is the share of resamples that lie at least as many standard errors from `difference` as
+    `difference` lies from zero; 1 if the two sides are equal. The arguments are those of
+    `interval`.
     """
-    observed = np.abs(_studentised(difference, error))
-    away = np.abs(_studentised(resampled - difference, errors))
-    return (1 + (away >= observed).sum(0)) / (1 + len(away))
+    observed = np.abs(_studentise(difference, error))
+    distance = np.abs(_studentise(resampled - difference, errors))
+    return (1 + (distance >= observed).sum(0)) / (1 + len(distance))
 
 
-def _studentised(difference: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Difference in standard errors; without any spread 0 or infinite."""
+def _studentise(difference: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return a difference in standard errors; 0 or infinite if the error is 0."""
     known = error > 0
     infinite = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
     return np.where(known, difference / np.where(known, error, 1), infinite)

@@ -1,4 +1,4 @@
-"""Every run scored on every data set: how far what was learned on one holds on another."""
+"""Score every run on every data set: how well a network works on data it was not trained on."""
 
 import dataclasses
 import json
@@ -8,39 +8,46 @@ from typing import Any, NamedTuple
 
 from va_jax.config import Config, with_values
 from va_jax.data import sources
-from va_jax.evaluation import postprocess, score_table
+from va_jax.evaluation import score_table
 from va_jax.evaluation.evaluate import open_split, restore
-from va_jax.evaluation.postprocess import Chain
+from va_jax.evaluation.postprocess import NAME, PostProcessing
 from va_jax.evaluation.predict_split import predict_split
+from va_jax.io import Table
 from va_jax.report import tables
 from va_jax.train import checkpoints, provenance, sharding
 from va_jax.train import workdir as run_config
 from va_jax.types import InputError, Trace
 
 COMPARED = (*provenance.FROM_ANOTHER, "fps")
-"""Facts of two sets whose difference is told where a run is scored on another set than its own."""
+"""Facts of two data sets that are compared if a run is scored on another set than its own."""
 
 
 class Cell(NamedTuple):
-    """A run and a split of a set to score it on."""
+    """A run, and a split of a data set to score it on."""
 
     workdir: pathlib.Path
-    config: Config  # the run's, but for the section data
+    config: Config  # that of the run, except for the section data
     dims: tuple[str, ...]  # of the network
-    shared: tuple[str, ...]  # those that the set has, too
-    size: int  # side of the frames that the network is fed, pixels
+    shared: tuple[str, ...]  # those that the data set has as well
+    size: int  # side of the network's input, pixels
     split: str
-    own: bool  # the run was trained on this set
+    own: bool  # the run was trained on this data set
     warnings: list[str]
 
 
 def plan(
     workdirs: Sequence[pathlib.Path], data: Sequence[str], data_dir: str, split: str
 ) -> list[Cell]:
-    """A cell for every run and every set, in order.
+    """Return a cell for every run and every data set, in this order.
 
-    `data` names built sets, NAME or NAME:SPLIT, the latter in place of `split`. Raises InputError
-    where a run or a set does not exist, or does not fit, before anything is predicted.
+    Args:
+        workdirs: folders of runs.
+        data: built sets, each NAME or NAME:SPLIT.
+        data_dir: folder of the built sets; "" for that of each run.
+        split: for sets that name none.
+
+    Raises:
+        InputError: a run or a set does not exist, or they do not fit.
     """
     cells = []
     for workdir in workdirs:
@@ -48,91 +55,93 @@ def plan(
         trained_on = provenance.read(workdir)
         if trained_on is None:
             raise InputError(
-                f"{workdir / provenance.NAME} is missing, so what the run was trained on is not "
-                "known; resume it once with its own --config"
+                f"{workdir / provenance.NAME}: not found, so the training data of the run are not "
+                "known; resume the run once with its own --config"
             )
         sharding.check_batch(f"{workdir}: eval.batch_size", config.eval.batch_size)
         for each in data:
             name, _, chosen = each.partition(":")
-            cells.append(_cell(workdir, config, trained_on, name, data_dir, chosen or split))
+            values = {
+                "data.name": name,
+                "data.size": trained_on["input_size"],
+                "data.dir": data_dir or config.data.dir,
+            }
+            adapted = with_values(config, **values)
+            cells.append(_make_cell(workdir, adapted, trained_on, chosen or split))
     return cells
 
 
-def _cell(
-    workdir: pathlib.Path,
-    config: Config,
-    trained_on: Mapping[str, Any],
-    name: str,
-    data_dir: str,
-    split: str,
+def _make_cell(
+    workdir: pathlib.Path, config: Config, trained_on: Mapping[str, Any], split: str
 ) -> Cell:
-    config = with_values(
-        config,
-        **{
-            "data.name": name,
-            "data.size": trained_on["input_size"],
-            "data.dir": data_dir or config.data.dir,
-        },
-    )
-    facts = sources.metadata(config.data.dir, name)
+    name = config.data.name
+    metadata = sources.metadata(config.data.dir, name)
     dims = tuple(trained_on["dims"])
-    shared = tuple(dim for dim in dims if dim in facts["dims"])
+    shared = tuple(dim for dim in dims if dim in metadata["dims"])
     if not shared:
         raise InputError(
-            f"data.name={name!r} has {', '.join(facts['dims'])}, the run in {workdir} predicts "
-            f"{', '.join(dims)}; leave one of them out"
+            f"data.name={name!r} has {', '.join(metadata['dims'])}, but the run in {workdir} "
+            f"predicts {', '.join(dims)}; leave one of them out"
         )
     open_split(config, split)
     own = name == trained_on["name"]
-    here = provenance.facts(config.data, facts)
+    here = provenance.facts(config.data, metadata)
     keys = provenance.WITHIN_RUN if own else COMPARED
     warnings = provenance.differences(here, workdir, keys)
     return Cell(workdir, config, dims, shared, trained_on["input_size"], split, own, warnings)
 
 
-def fill(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, Any]]:
-    """For every cell `run`, `data`, `split`, `own`, `warnings`, and the metric `card`, one by one.
+def score_cells(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, Any]]:
+    """Yield `run`, `data`, `split`, `own`, `warnings` and the table `metrics` of every cell.
 
-    With `processed` the post-processing that a run has fitted on its own dev split is applied.
+    Args:
+        cells: cells of a run follow each other.
+        processed: apply the post-processing that each run fitted on its own dev split.
+
+    Raises:
+        InputError: no post-processing was fitted.
     """
-    mesh, trained, last = sharding.make_mesh(), None, None
+    trained, last = None, None
     for cell in cells:
         if trained is None or last != cell.workdir:
-            trained, last = (
-                restore(cell.config, cell.workdir, cell.dims, cell.size, mesh),
-                cell.workdir,
-            )
+            trained, last = restore(cell.config, cell.workdir, cell.dims, cell.size), cell.workdir
         source = open_split(cell.config, cell.split)
         traces = predict_split(cell.config, trained.predictor, trained.variables, source)
         if processed:
-            fitted = _chain(cell.workdir, trained.step)
+            fitted = _read_post_processing(cell.workdir, trained.step)
             traces = [
                 dataclasses.replace(trace, pred=fitted.apply(trace.pred, trace.time_s, cell.dims))
                 for trace in traces
             ]
-        traces = [_aligned(trace, cell, source.dims) for trace in traces]
+        traces = [_select_shared(trace, cell, source.dims) for trace in traces]
         yield {
             "run": str(cell.workdir),
             "data": cell.config.data.name,
             "split": cell.split,
             "own": cell.own,
             "warnings": cell.warnings,
-            "card": score_table.metric_card(traces, cell.shared),
+            "metrics": score_table.metrics_table(traces, cell.shared),
         }
 
 
-def _chain(workdir: pathlib.Path, step: int) -> Chain:
-    stored = checkpoints.read_beside(workdir, step, postprocess.NAME)
+def _read_post_processing(workdir: pathlib.Path, step: int) -> PostProcessing:
+    stored = checkpoints.read_beside(workdir, step, NAME)
     if stored is None:
         raise InputError(
-            f"{workdir}: no post-processing is kept with the checkpoint of step {step}; run "
-            f"`python -m va_jax.main --mode=eval --workdir={workdir}` first, or go without"
+            f"{workdir}: the checkpoint of step {step} has no post-processing; run "
+            f"`va_jax evaluate {workdir}` first, or leave --processed out"
         )
-    return Chain.from_json(json.loads(stored), f"{workdir}: {postprocess.NAME}")
+    place = f"{workdir}: {NAME} of step {step}"
+    try:
+        return PostProcessing.from_json(json.loads(stored), place)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{place}: not valid JSON ({error.msg}); run `va_jax evaluate {workdir}` again"
+        ) from error
 
 
-def _aligned(trace: Trace, cell: Cell, set_dims: Sequence[str]) -> Trace:
-    """The dimensions that network and set share, in the same order on both sides."""
+def _select_shared(trace: Trace, cell: Cell, set_dims: Sequence[str]) -> Trace:
+    """Return the dimensions that network and data set share, in the same order on both sides."""
     return dataclasses.replace(
         trace,
         pred=trace.pred[:, [cell.dims.index(dim) for dim in cell.shared]],
@@ -140,55 +149,50 @@ def _aligned(trace: Trace, cell: Cell, set_dims: Sequence[str]) -> Trace:
     )
 
 
-def table(results: Sequence[Mapping[str, Any]], aggregation: str = "pooled") -> str:
-    """A block a dimension: a line a run, a column a set; the CCC and its interval."""
-    return "\n".join(
-        f"{title}\n{_grid(grid)}" for title, grid in _grids(results, aggregation)
-    ) + "".join(f"\n{line}" for line in _remarks(results))
+def text(results: Sequence[Mapping[str, Any]], aggregation: str = "pooled") -> str:
+    """Return a table for each dimension, as text: a row for every run, a column for every set.
+
+    Args:
+        results: from `score_cells`.
+        aggregation: of the CCC, which is shown with its interval.
+    """
+    parts = [f"{title}\n{grid.text()}" for title, grid in _tables(results, aggregation)]
+    return "\n\n".join([*parts, *_remarks(results)]) + "\n"
 
 
 def markdown(results: Sequence[Mapping[str, Any]], aggregation: str = "pooled") -> str:
-    """The same as Markdown tables."""
+    """Return the same as Markdown."""
     parts = []
-    for title, (header, *lines) in _grids(results, aggregation):
-        rows = [[title, *header[1:]], ["---"] * len(header), *lines]
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    return "\n\n".join(parts) + "\n" + "".join(f"\n{line}" for line in _remarks(results))
+    for title, grid in _tables(results, aggregation):
+        titled = dataclasses.replace(grid, header=[title, *grid.header[1:]])
+        parts.append(titled.markdown())
+    return "\n\n".join([*parts, *_remarks(results)]) + "\n"
 
 
-def _grids(
-    results: Sequence[Mapping[str, Any]], aggregation: str
-) -> Iterator[tuple[str, list[list[str]]]]:
+def _tables(results: Sequence[Mapping[str, Any]], aggregation: str) -> Iterator[tuple[str, Table]]:
+    """Yield title and table of every dimension."""
     runs = list(dict.fromkeys(each["run"] for each in results))
     sets = list(dict.fromkeys((each["data"], each["split"]) for each in results))
     by_place = {(each["run"], each["data"], each["split"]): each for each in results}
-    dims = dict.fromkeys(dim for each in results for dim in each["card"]["scores"])
-    for dim in dims:
-        grid = [["run", *(f"{name} {split}" for name, split in sets)]]
-        for run in runs:
-            grid.append([run, *(_shown(by_place[run, *each], dim, aggregation) for each in sets)])
-        yield f"{dim}, {aggregation.replace('_', ' ')} CCC", grid
+    for dim in dict.fromkeys(dim for each in results for dim in each["metrics"]["scores"]):
+        rows = [
+            [run, *(_show(by_place[run, *each], dim, aggregation) for each in sets)] for run in runs
+        ]
+        header = ["run", *(f"{name} {split}" for name, split in sets)]
+        title = f"{dim}, {aggregation.replace('_', ' ')} CCC"
+        yield title, Table(header, rows, right=False)
 
 
-def _shown(result: Mapping[str, Any], dim: str, aggregation: str) -> str:
-    row = result["card"]["scores"].get(dim, {}).get(aggregation)
+def _show(result: Mapping[str, Any], dim: str, aggregation: str) -> str:
+    row = result["metrics"]["scores"].get(dim, {}).get(aggregation)
     if row is None:
         return "-"
-    told = f"{tables.format_score(row['ccc'])} {tables.format_interval(row, 'ccc')}".rstrip()
-    return f"{told} *" if result["own"] else told
-
-
-def _grid(grid: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        + "\n"
-        for row in grid
-    )
+    cell = f"{tables.format_score(row['ccc'])} {tables.format_interval(row, 'ccc')}".rstrip()
+    return f"{cell} *" if result["own"] else cell
 
 
 def _remarks(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if any(each["own"] for each in results):
-        yield "* the set that the run was trained on\n"
+        yield "* the data set that the run was trained on"
     for line in dict.fromkeys(line for each in results for line in each["warnings"]):
-        yield f"warning: {line}\n"
+        yield f"warning: {line}"

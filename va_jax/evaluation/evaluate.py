@@ -1,5 +1,6 @@
 """Score the best checkpoint of a run: predict dev and test, post-process, score, report."""
 
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -8,16 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import Mesh
 
 from va_jax.config import Config, to_tree
 from va_jax.data import sources
 from va_jax.data.sources import Source
 from va_jax.evaluation import fitting, postprocess, score_table
-from va_jax.evaluation.postprocess import Chain
+from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.evaluation.predictors import SplitPredictor, make_predictor
-from va_jax.io import write_text
+from va_jax.io import write_json, write_text
 from va_jax.models.build import build_model, landmark_points
 from va_jax.report import page, tables
 from va_jax.report.page import Evaluation, Split
@@ -35,6 +35,21 @@ class Trained(NamedTuple):
     step: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A run and the data set to evaluate it on."""
+
+    config: Config
+    workdir: pathlib.Path
+    metadata: Mapping[str, Any]  # of the data set
+    sources: Mapping[str, Source]  # by split
+    trained: Trained
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return tuple(self.metadata["dims"])
+
+
 def evaluate(
     config: Config,
     workdir: pathlib.Path,
@@ -43,69 +58,76 @@ def evaluate(
 ) -> None:
     """Score the best checkpoint in `workdir` (by dev CCC) on the dev and the test split.
 
-    Writes metrics.json, metrics.txt, metrics.md, traces/SPLIT/TRACK.csv, report.html and its plots
-    to `out`, which is `workdir` by default, and prints the text. Post-processing is fitted on dev
-    and, by default, kept with the checkpoint. A split without labels is predicted and not scored.
-    Where the data set is not as the run was trained on, a warning says so, or an InputError that
-    the network does not fit it. `on_batch` is called for every batch of frames that is predicted.
+    Writes metrics.json, metrics.txt, metrics.md, traces/SPLIT/TRACK.csv, report.html and its plots,
+    and prints the text. Post-processing is fitted on dev and stored with the checkpoint, unless
+    `out` is given. A split without labels is predicted and not scored.
+
+    Args:
+        config: config of the run; `eval` and `post` may differ from those of training.
+        workdir: folder of the run.
+        out: folder for the files; `workdir` by default.
+        on_batch: called for every batch of frames that is predicted.
+
+    Raises:
+        InputError: the network does not fit the data set. Smaller differences from the training
+            data are reported as warnings.
+    """
+    run = open_run(config, workdir)
+    traces = {
+        name: predict_split(config, run.trained.predictor, run.trained.variables, source, on_batch)
+        for name, source in run.sources.items()
+    }
+    if jax.process_index() != 0:
+        return
+    post_processing = fitting.fit(traces[config.data.dev], run.dims, config.post)
+    splits = {
+        name: score(each, run.metadata, name, post_processing, config.data.dev)
+        for name, each in traces.items()
+    }
+    if out is None:
+        text = json.dumps(post_processing.to_json(), indent=1) + "\n"
+        checkpoints.write_beside(workdir, run.trained.step, postprocess.NAME, text)
+    _write(run, out or workdir, post_processing, splits)
+    print(f"\n{_text(run, splits, tables.text)}")
+    print(
+        f"{out or workdir}/report.html shows the details; metrics.json and traces/ hold the values."
+    )
+
+
+def open_run(config: Config, workdir: pathlib.Path) -> Opened:
+    """Open the dev and test splits and restore the network; warn if the data differ from training.
+
+    Raises:
+        InputError: the batch size does not fit the devices, or the network does not fit the data.
     """
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
-    facts = sources.metadata(config.data.dir, config.data.name)
-    warnings = provenance.check(provenance.facts(config.data, facts), workdir)
+    metadata = sources.metadata(config.data.dir, config.data.name)
+    warnings = provenance.check(provenance.facts(config.data, metadata), workdir)
     if jax.process_index() == 0:
         provenance.warn(warnings)
     names = dict.fromkeys((config.data.dev, config.data.test))
     opened = {name: open_split(config, name) for name in names if name}
-    dims, mesh = tuple(facts["dims"]), sharding.make_mesh()
-    trained = restore(config, workdir, dims, config.data.size or facts["crop"]["size"], mesh)
-    predicted = {
-        name: predict_split(config, trained.predictor, trained.variables, source, on_batch)
-        for name, source in opened.items()
-    }
-    if jax.process_index() != 0:
-        return
-    fitted = fitting.fit(predicted[config.data.dev], dims, config.post)
-    splits = {
-        name: score(traces, dims, facts, name, fitted, config.data.dev)
-        for name, traces in predicted.items()
-    }
-    if out is None:
-        text = json.dumps(fitted.to_json(), indent=1) + "\n"
-        checkpoints.write_beside(workdir, trained.step, postprocess.NAME, text)
-    folder = workdir if out is None else out
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, split in splits.items():
-        write_traces(folder / "traces" / name, split.traces, dims, split.processed)
-    told = _write_scores(folder, config, facts, trained.step, fitted, splits)
-    title = f"{workdir.name}: {config.data.name}"
-    page.write(
-        folder,
-        Evaluation(
-            title,
-            _facts(config, facts, trained.step),
-            dims,
-            splits,
-            logs.history(workdir),
-            trained.step,
-            fitted.curves,
-            lambda name, track, numbers: opened[name].jpegs(track, numbers),
-        ),
-    )
-    print(f"\n{told}{folder}/report.html shows the details, metrics.json and traces/ hold them.")
+    size = config.data.size or metadata["crop"]["size"]
+    trained = restore(config, workdir, tuple(metadata["dims"]), size)
+    return Opened(config, workdir, metadata, opened, trained)
 
 
 def open_split(config: Config, split: str) -> Source:
-    """A split of the run's data set, with the landmarks its network needs."""
-    points = landmark_points(config.model)
-    spare = config.data.max_bad_records
-    return sources.open_split(config.data.dir, config.data.name, split, points, spare)
+    """Open a split of the run's data set, with the landmarks that its network needs."""
+    data, points = config.data, landmark_points(config.model)
+    return sources.open_split(data.dir, data.name, split, points, data.max_bad_records)
 
 
-def restore(
-    config: Config, workdir: pathlib.Path, dims: tuple[str, ...], size: int, mesh: Mesh
-) -> Trained:
-    """The network that `config` describes, for `dims` and frames of `size` pixels."""
-    model = build_model(config.model, dims)
+def restore(config: Config, workdir: pathlib.Path, dims: tuple[str, ...], size: int) -> Trained:
+    """Return the best checkpoint in `workdir`, on all devices.
+
+    Args:
+        config: describes the network.
+        workdir: folder of the run.
+        dims: dimensions that the network predicts.
+        size: side of its input, pixels.
+    """
+    model, mesh = build_model(config.model, dims), sharding.make_mesh()
     target = abstract_variables(model, size, sharding.replicated(mesh))
     variables, step = checkpoints.restore_best(workdir, target)
     return Trained(make_predictor(model, mesh, config.eval), variables, step)
@@ -113,26 +135,34 @@ def restore(
 
 def score(
     traces: Sequence[Trace],
-    dims: Sequence[str],
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     split: str,
-    fitted: Chain,
+    post_processing: PostProcessing,
     fitted_on: str,
 ) -> Split:
-    """The card of a split with all that is known of its ceilings, with and without the chain."""
-    found = score_table.metric_card(traces, dims, facts["train_mean"])
-    found["ceiling"] = facts.get("ceiling", {}).get(split, {})
-    found["raters"] = facts.get("rater_agreement", {}).get(split, {})
-    if not fitted:
-        return Split(found, traces)
-    processed = [fitted.apply(trace.pred, trace.time_s, dims) for trace in traces]
-    resamples = found["bootstrap"]["resamples"]
-    found["processed"] = {
-        "fitted_on": "this very split" if fitted_on == split else fitted_on,
-        "steps": fitted.words(),
+    """Return the metrics table of a split, with and without post-processing.
+
+    Args:
+        traces: raw predictions.
+        metadata: of the data set; supplies baselines and known ceilings.
+        split: name of the split.
+        post_processing: fitted steps; if none is kept, there are no processed scores.
+        fitted_on: split they were fitted on.
+    """
+    dims = metadata["dims"]
+    table = score_table.metrics_table(traces, dims, metadata["train_mean"])
+    table["ceiling"] = metadata.get("ceiling", {}).get(split, {})
+    table["raters"] = metadata.get("rater_agreement", {}).get(split, {})
+    if not post_processing:
+        return Split(table, traces)
+    processed = [post_processing.apply(trace.pred, trace.time_s, dims) for trace in traces]
+    resamples = table["bootstrap"]["resamples"]
+    table["processed"] = {
+        "fitted_on": "this split" if fitted_on == split else fitted_on,
+        "steps": post_processing.describe(),
         "scores": score_table.scores(traces, processed, dims, resamples=resamples),
     }
-    return Split(found, traces, processed)
+    return Split(table, traces, processed)
 
 
 def dev_ccc(
@@ -142,51 +172,63 @@ def dev_ccc(
     source: Source,
     on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Pooled CCC of every dimension on `source`; 0 where nothing is labelled."""
+    """Return the pooled CCC of every dimension on `source`; 0 if nothing is labelled."""
     traces = predict_split(config, predictor, variables, source, on_batch)
     scored = score_table.scores(traces, [trace.pred for trace in traces], source.dims)
     return {dim: scored[dim]["pooled"]["ccc"] if scored[dim] else 0.0 for dim in source.dims}
 
 
-def _write_scores(
+def _write(
+    run: Opened,
     folder: pathlib.Path,
-    config: Config,
-    facts: Mapping[str, Any],
-    step: int,
-    fitted: Chain,
+    post_processing: PostProcessing,
     splits: Mapping[str, Split],
-) -> str:
-    """metrics.json, metrics.md and metrics.txt, whose text is given back."""
-    cards = {name: split.metrics_table for name, split in splits.items()}
-    result = {
-        "data": config.data.name,
-        "split_hash": facts["split_hash"],
+) -> None:
+    """Write traces, metrics and report to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in splits.items():
+        write_traces(folder / "traces" / name, split.traces, run.dims, split.processed)
+    data, step, versions = run.config.data, run.trained.step, _versions()
+    metrics = {
+        "data": data.name,
+        "split_hash": run.metadata["split_hash"],
         "checkpoint_step": step,
         "formula": "population",
-        "eval": to_tree(config.eval),
-        "post_processing": fitted.to_json(),
-        "versions": _versions(),
-        "splits": cards,
+        "eval": to_tree(run.config.eval),
+        "post_processing": post_processing.to_json(),
+        "versions": versions,
+        "splits": {name: split.metrics_table for name, split in splits.items()},
     }
-    told = f"{config.data.name}, checkpoint of step {step} (best dev CCC)"
-    text = "\n".join([f"{told}\n", *(tables.text(*each) for each in cards.items())])
-    markdown = "\n".join([f"{told}\n", *(tables.markdown(*each) for each in cards.items())])
-    write_text(folder / "metrics.json", json.dumps(result, indent=1) + "\n")
-    write_text(folder / "metrics.txt", text)
-    write_text(folder / "metrics.md", markdown)
-    return f"{text}\n"
-
-
-def _facts(config: Config, facts: Mapping[str, Any], step: int) -> dict[str, str]:
-    """What stands under the title of the page."""
-    return {
-        "data set": config.data.name,
-        "splits": facts["split_hash"],
+    write_json(folder / "metrics.json", metrics)
+    write_text(folder / "metrics.txt", _text(run, splits, tables.text))
+    write_text(folder / "metrics.md", _text(run, splits, tables.markdown))
+    facts = {
+        "data set": data.name,
+        "splits": run.metadata["split_hash"],
         "checkpoint": f"step {step:,}, the best by dev CCC",
-        "CCC": "population moments; pooled over all frames that count, if nothing else is said",
+        "CCC": "population moments; pooled over all frames that count unless stated otherwise",
         "evaluated": datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
-        "with": ", ".join(f"{name} {version}" for name, version in _versions().items()),
+        "with": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
+    evaluation = Evaluation(
+        f"{run.workdir.name}: {data.name}",
+        facts,
+        run.dims,
+        splits,
+        logs.history(run.workdir),
+        step,
+        post_processing.curves,
+        lambda name, track, numbers: run.sources[name].jpegs(track, numbers),
+    )
+    page.write(folder, evaluation)
+
+
+def _text(
+    run: Opened, splits: Mapping[str, Split], render: Callable[[str, Mapping[str, Any]], str]
+) -> str:
+    """Return the metrics tables of all splits; `render` returns the text of one."""
+    heading = f"{run.config.data.name}, checkpoint of step {run.trained.step} (best dev CCC)\n"
+    return "\n".join([heading, *(render(name, s.metrics_table) for name, s in splits.items())])
 
 
 def _versions() -> dict[str, str]:

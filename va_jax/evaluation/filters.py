@@ -1,4 +1,4 @@
-"""What is done to predictions of whole tracks: stitched from pieces, filtered, moved in time."""
+"""Stitch predictions of windows to traces, smooth traces, and shift them in time."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import ndimage
 
-FUSIONS = ("mean", "median", "extremum", "last", "centre")
+from va_jax.config import FUSIONS
 
-EVENLY = 0.1
-"""Frames lie evenly where none is off its place by more than this share of a period; ours. Time
-stamps rounded by files and float32 do, and a lag then moves all frames alike."""
+EVEN = 0.1
+"""Frames are evenly spaced if none is farther than this share of a period from its place; our
+choice. Times rounded by files and float32 pass, and a lag then shifts all frames alike."""
 
 
 def stitch(
@@ -19,34 +19,39 @@ def stitch(
     frames: int,
     fusion: str = "mean",
 ) -> Float[np.ndarray, "frames dims"]:
-    """The trace of a track from predictions on possibly overlapping pieces of it.
+    """Return the trace of a track from predictions for pieces of it, which may overlap.
 
-    `positions[i]` are the track's frame numbers that `pieces[i]` predicts, ascending; numbers of
-    `frames` and above are padding and dropped. What several pieces predict for a frame is fused:
-    `mean`, `median` and `extremum`, the value of largest magnitude (teixeira2021), go by the
-    values, `last` and `centre` by the places in the pieces. `last` takes the piece that the frame
-    stands latest in, which has seen most of its past; `centre` the one whose middle is nearest. Of
-    equals the piece that starts first wins. A frame that no piece covers is a ValueError: a trace
-    has no holes.
+    Args:
+        pieces: predictions.
+        positions: ascending frame numbers that each piece predicts; numbers of `frames` and above
+            are padding and are dropped.
+        frames: length of the track.
+        fusion: how several values for one frame are combined. `mean`, `median`, and `extremum`, the
+            value of largest magnitude (teixeira2021), depend on the values; `last`, from the piece
+            with the most frames before this one, and `centre`, from the piece whose middle is
+            nearest, on the places. Of equals the piece that starts first wins.
+
+    Raises:
+        ValueError: no piece predicts some frame.
     """
     if fusion not in FUSIONS:
         raise ValueError(f"fusion={fusion!r} is not one of {FUSIONS}")
     order = sorted(range(len(pieces)), key=lambda i: positions[i][0])
     values = np.concatenate([pieces[i] for i in order])
-    where = np.concatenate([positions[i] for i in order])
+    numbers = np.concatenate([positions[i] for i in order])
     sizes = np.array([len(pieces[i]) for i in order])
-    inside = where < frames
-    values, where = values[inside], where[inside]
-    covered = np.bincount(where, minlength=frames)
+    inside = numbers < frames
+    values, numbers = values[inside], numbers[inside]
+    covered = np.bincount(numbers, minlength=frames)
     if (covered == 0).any():
         raise ValueError(f"no piece covers frame {int(np.argmin(covered > 0))} of {frames}")
-    by_frame = np.argsort(where, kind="stable")
-    layer = np.arange(len(where)) - np.repeat(np.cumsum(covered) - covered, covered)
+    by_frame = np.argsort(numbers, kind="stable")
+    layer = np.arange(len(numbers)) - np.repeat(np.cumsum(covered) - covered, covered)
 
     def layers(x: np.ndarray, missing: float) -> np.ndarray:
-        """What each piece in turn has for a frame, [pieces, frames, ...]."""
+        """Return the first, second, ... value for every frame, [most values, frames, ...]."""
         filled = np.full((covered.max(), frames, *x.shape[1:]), missing, x.dtype)
-        filled[layer, where[by_frame]] = x[by_frame]
+        filled[layer, numbers[by_frame]] = x[by_frame]
         return filled
 
     if fusion == "mean":
@@ -66,29 +71,30 @@ def stitch(
     return np.take_along_axis(layers(values, 0.0), chosen, axis=0)[0]
 
 
-def median_filtered(
+def median_filter(
     pred: Float[np.ndarray, "frames *dims"], time_s: Float[np.ndarray, " frames"], window_s: float
 ) -> Float[np.ndarray, "frames *dims"]:
-    """The running median of each dimension over the frames within half of `window_s` of each.
+    """Return the running median of each dimension, centred.
 
-    Frames are counted at the track's own rate, as many before as behind, so their number is odd;
-    past its ends a track holds its first and its last value.
+    The window has an odd number of frames, counted at the frame rate of the track: those within
+    half of `window_s` before and after. The first and the last value are held past the ends.
     """
-    period_s = frame_s(time_s)
+    period_s = mean_period_s(time_s)
     half = round(window_s / 2 / period_s) if period_s else 0
     if half == 0:
         return pred.copy()
-    columns = pred.reshape(len(pred), -1).T  # one axis at a time: SciPy has a faster filter for it
+    columns = pred.reshape(len(pred), -1).T  # SciPy has a faster filter for one axis
     medians = [ndimage.median_filter(x.copy(), 2 * half + 1, mode="nearest") for x in columns]
     return np.stack(medians, -1).reshape(pred.shape)
 
 
-def moved(
+def shift(
     pred: Float[np.ndarray, "frames *dims"], time_s: Float[np.ndarray, " frames"], lag_s: float
 ) -> Float[np.ndarray, "frames *dims"]:
-    """The trace `lag_s` earlier, later where that is negative: at t the value of t + `lag_s`.
+    """Return the trace moved earlier by `lag_s`, later if it is negative.
 
-    Taken from the nearest frame; past its ends a track holds its first and its last value.
+    The value at t is that of the frame nearest to t + `lag_s`. The first and the last value are
+    held past the ends.
     """
     return pred[next(shifted_frames(time_s, [lag_s]))]
 
@@ -96,14 +102,15 @@ def moved(
 def shifted_frames(
     time_s: Float[np.ndarray, " frames"], lags_s: Sequence[float] | Float[np.ndarray, " lags"]
 ) -> Iterator[Int[np.ndarray, " frames"]]:
-    """For each lag, the number of the frame nearest to the time of every frame + lag, ends held.
+    """Yield for each lag the number of the frame nearest to the time of every frame + lag.
 
-    Where frames lie `EVENLY`, all are shifted by the same number of frames.
+    Numbers are clipped to the track. Evenly spaced frames, see `EVEN`, are all shifted by the same
+    number of frames.
     """
-    times, period_s = time_s.astype(np.float64), frame_s(time_s)
+    times, period_s = time_s.astype(np.float64), mean_period_s(time_s)
     numbers = np.arange(len(times))
-    line = times[0] + period_s * numbers
-    even = np.abs(times - line).max() <= EVENLY * period_s
+    even_times = times[0] + period_s * numbers
+    even = np.abs(times - even_times).max() <= EVEN * period_s
     halfway = (times[1:] + times[:-1]) / 2
     for lag_s in lags_s:
         if period_s == 0:
@@ -114,6 +121,6 @@ def shifted_frames(
             yield np.searchsorted(halfway, times + lag_s)
 
 
-def frame_s(time_s: Float[np.ndarray, " frames"]) -> float:
-    """Mean time from a frame to the next one; 0 where there is one frame."""
+def mean_period_s(time_s: Float[np.ndarray, " frames"]) -> float:
+    """Return the mean time from a frame to the next one; 0 if there is one frame."""
     return (float(time_s[-1]) - float(time_s[0])) / max(len(time_s) - 1, 1)

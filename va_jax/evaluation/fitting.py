@@ -1,7 +1,7 @@
-"""Post-processing fitted on the dev split, to be applied unchanged elsewhere.
+"""Fit post-processing on the dev split, to be applied unchanged to other splits.
 
-The chain of AVEC 2016's baseline (Valstar et al., 2016): filter, centre, scale, move in time, each
-kept only where the concordance on dev rises. The search is greedy, one dimension at a time.
+The steps are those of AVEC 2016's baseline (Valstar et al., 2016): filter, centre, scale, shift in
+time, each kept only if it raises the CCC on dev. The search is greedy, one dimension at a time.
 """
 
 import dataclasses
@@ -13,29 +13,37 @@ import numpy as np
 from va_jax.config import Post
 from va_jax.evaluation.lags import sweep
 from va_jax.evaluation.metrics import Moments
-from va_jax.evaluation.postprocess import Chain, Step
+from va_jax.evaluation.postprocess import PostProcessing, Step
 from va_jax.types import Trace
 
 ROUNDING = 1e-6
-"""A CCC that rises by no more has not risen, and predictions that spread less are flat; ours."""
+"""A rise of the CCC must be larger than this, and so must the standard deviation of predictions
+that are scaled; our choice."""
 
 CURVE_POINTS = 200
-"""Of a lag curve that is kept."""
+"""Most points of a stored lag curve."""
 
 LONGEST = 0.25
-"""Share of the median recording above which no filter and no lag is tried; ours. Beyond it a trace
-is made of its held ends."""
+"""Longest filter and lag to try, as a share of the median recording; our choice. With longer ones a
+trace would consist mostly of its held ends."""
 
 
-def fit(traces: Sequence[Trace], dims: Sequence[str], settings: Post) -> Chain:
-    """The chain that suits dev predictions, by `settings`, the section `post` of a config.
+def fit(traces: Sequence[Trace], dims: Sequence[str], settings: Post) -> PostProcessing:
+    """Fit post-processing to predictions of the dev split.
 
-    Every step in turn is fitted to what those before it leave, on the frames that count, all
-    recordings as one signal, and kept where the pooled CCC of its dimension rises. Without such a
-    frame the chain has no step.
+    Each step is fitted to the output of the steps before it, on the frames that count, with all
+    recordings as one signal, and is kept if the pooled CCC of its dimension rises.
+
+    Args:
+        traces: predictions and labels.
+        dims: names of their columns.
+        settings: section `post` of a config.
+
+    Returns:
+        The fitted steps; none if no frame counts.
     """
     if not any(trace.mask.any() for trace in traces):
-        return Chain({dim: () for dim in dims}, {})
+        return PostProcessing({dim: () for dim in dims}, {})
     steps, curves = {}, {}
     longest_s = LONGEST * float(np.median([t.time_s[-1] - t.time_s[0] for t in traces]))
     for i, dim in enumerate(dims):
@@ -43,33 +51,33 @@ def fit(traces: Sequence[Trace], dims: Sequence[str], settings: Post) -> Chain:
             Trace(t.track, t.pred[:, i : i + 1], t.target[:, i : i + 1], t.mask, t.time_s)
             for t in traces
         ]
-        steps[dim] = _fitted(single, settings, longest_s)
-        lags = sweep(single, 0, min(settings.max_lag_s, longest_s))
-        curves[dim] = lags.thinned(CURVE_POINTS)
-    return Chain(steps, curves)
+        steps[dim] = _fit_steps(single, settings, longest_s)
+        curve = sweep(single, 0, min(settings.max_lag_s, longest_s))
+        curves[dim] = curve.thinned(CURVE_POINTS)
+    return PostProcessing(steps, curves)
 
 
-def _fitted(traces: list[Trace], settings: Post, longest_s: float) -> tuple[Step, ...]:
-    """The steps for traces of one dimension."""
-    steps, before = [], float(_moments(traces).ccc()[0])
+def _fit_steps(traces: list[Trace], settings: Post, longest_s: float) -> tuple[Step, ...]:
+    """Return the fitted steps for traces of one dimension."""
+    steps, before = [], _ccc(traces)
     for name in settings.steps:
         tried = []
         for constants in _candidates(name, traces, settings, longest_s):
             step = Step(name, constants, False, before, 0.0)
-            after = float(_moments(_through(step, traces)).ccc()[0])
+            after = _ccc(_apply(step, traces))
             kept = after > before + ROUNDING
             tried.append(dataclasses.replace(step, kept=kept, ccc_after=after))
         if tried:
             steps.append(max(tried, key=lambda step: step.ccc_after))
             if steps[-1].kept:
-                traces, before = _through(steps[-1], traces), steps[-1].ccc_after
+                traces, before = _apply(steps[-1], traces), steps[-1].ccc_after
     return tuple(steps)
 
 
 def _candidates(
     name: str, traces: list[Trace], settings: Post, longest_s: float
 ) -> Iterator[Mapping[str, float]]:
-    """The constants to try in a step."""
+    """Yield the constants to try for a step."""
     moments = _moments(traces)
     mean, mean_target = float(moments.mean_pred[0]), float(moments.mean_target[0])
     if name == "median":
@@ -77,21 +85,27 @@ def _candidates(
     elif name == "centre":
         yield {"bias": mean_target - mean}
     elif name == "scale":
-        spread = math.sqrt(moments.m2_pred[0] / moments.count[0])
-        wanted = math.sqrt(moments.m2_target[0] / moments.count[0])
-        factor = wanted / spread if spread > ROUNDING else 1.0
+        spread, spread_target = (
+            math.sqrt(m2[0] / moments.count[0]) for m2 in (moments.m2_pred, moments.m2_target)
+        )
+        factor = spread_target / spread if spread > ROUNDING else 1.0
         yield {"factor": factor, "about": mean if settings.scale == "about_mean" else 0.0}
     elif name == "lag":
-        lags = sweep(traces, 0, min(settings.max_lag_s, longest_s))
-        yield {"lag_s": lags.best_lag_s}
+        curve = sweep(traces, 0, min(settings.max_lag_s, longest_s))
+        yield {"lag_s": curve.best_lag_s}
 
 
-def _through(step: Step, traces: Sequence[Trace]) -> list[Trace]:
-    """Traces of one dimension, processed."""
+def _apply(step: Step, traces: Sequence[Trace]) -> list[Trace]:
+    """Return traces of one dimension after a step."""
     return [
         dataclasses.replace(trace, pred=step.apply(trace.pred[:, 0], trace.time_s)[:, None])
         for trace in traces
     ]
+
+
+def _ccc(traces: Sequence[Trace]) -> float:
+    """Return the pooled CCC of traces of one dimension."""
+    return float(_moments(traces).ccc()[0])
 
 
 def _moments(traces: Sequence[Trace]) -> Moments:

@@ -1,7 +1,7 @@
-"""How much each recording moves a score, and from that the standard error of every score.
+"""The contribution of each recording to a score, and from it the standard error of every score.
 
-A score is a function of how often each recording is drawn. Its derivative by a recording's weight
-is that recording's influence (the infinitesimal jackknife: Jaeckel, 1972; Efron, 1982).
+A score is a function of how often each recording is drawn. Its derivative by the weight of a
+recording is that recording's contribution (infinitesimal jackknife: Jaeckel, 1972; Efron, 1982).
 """
 
 from collections.abc import Callable
@@ -9,27 +9,32 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from va_jax.evaluation.metrics import Moments, evaluated, ratio
+from va_jax.evaluation.metrics import Moments, all_metrics, ratio
+
+Values = dict[str, dict[str, np.ndarray]]
+"""Aggregation -> metric -> values."""
 
 TOGETHER = 200_000
-"""Recordings x resamples whose influences are held at once; bounds memory."""
+"""Recordings x resamples whose contributions are in memory at once."""
 
 
-def standard_errors(
-    moments: Moments, weights: Float[np.ndarray, "resamples recordings"]
-) -> dict[str, dict[str, np.ndarray]]:
-    """Aggregation -> metric -> standard error [resamples, dims], in the shape of `aggregate`."""
-    return errors_from(lambda drawn: influences(moments, drawn), weights)
+def standard_errors(moments: Moments, weights: Float[np.ndarray, "resamples recordings"]) -> Values:
+    """Return the standard error [resamples, dims] of every score that `aggregate` returns."""
+    return errors_from(lambda drawn: contributions(moments, drawn), weights)
 
 
 def errors_from(
-    influences_of: Callable[[np.ndarray], dict[str, dict[str, np.ndarray]]],
+    contributions_of: Callable[[np.ndarray], Values],
     weights: Float[np.ndarray, "resamples recordings"],
-) -> dict[str, dict[str, np.ndarray]]:
-    """The same of any score, from a function of weights that gives what `influences` gives.
+) -> Values:
+    """Return the standard errors [resamples, dims] of any scores from their contributions.
 
-    Scores that are sums of others have the same sums of their influences. The function is called
-    for few resamples at a time.
+    The contributions to a sum of scores are the sums of the contributions.
+
+    Args:
+        contributions_of: returns for weights [some, recordings] contributions in the shape of
+            `contributions`; it is called for a few resamples at a time.
+        weights: how often each recording is drawn.
     """
     rows = max(1, TOGETHER // weights.shape[1])
     parts = [
@@ -38,7 +43,7 @@ def errors_from(
                 metric: np.sqrt(np.einsum("br,brd->bd", drawn, each**2))
                 for metric, each in row.items()
             }
-            for aggregation, row in influences_of(drawn).items()
+            for aggregation, row in contributions_of(drawn).items()
         }
         for drawn in (weights[start : start + rows] for start in range(0, len(weights), rows))
     ]
@@ -50,33 +55,31 @@ def errors_from(
     }
 
 
-def influences(
-    moments: Moments, weights: Float[np.ndarray, "resamples recordings"]
-) -> dict[str, dict[str, np.ndarray]]:
-    """Aggregation -> metric -> derivative by each recording's weight [resamples, recordings, dims].
+def contributions(moments: Moments, weights: Float[np.ndarray, "resamples recordings"]) -> Values:
+    """Return the derivatives of scores by each recording's weight [resamples, recordings, dims].
 
-    Of the CCC it is that of the population's formula.
+    The CCC is that of the population formula.
     """
-    count, single = moments.count, evaluated(moments)
+    count, single = moments.count, all_metrics(moments)
     frames = (weights @ count)[:, None]
     drawn = weights.sum(-1)[:, None, None]
 
-    def around_mean(value: np.ndarray) -> np.ndarray:
+    def to_mean(value: np.ndarray) -> np.ndarray:
         return (value - (weights @ value)[:, None] / drawn) / drawn
 
-    def around_weighted(value: np.ndarray) -> np.ndarray:
+    def to_weighted_mean(value: np.ndarray) -> np.ndarray:
         return count * (value - (weights @ (count * value))[:, None] / frames) / frames
 
     return {
-        "pooled": _of_pooled(moments, weights),
-        "mean_of_recordings": {key: around_mean(value) for key, value in single.items()},
-        "length_weighted": {key: around_weighted(value) for key, value in single.items()},
+        "pooled": _to_pooled(moments, weights),
+        "mean_of_recordings": {key: to_mean(value) for key, value in single.items()},
+        "length_weighted": {key: to_weighted_mean(value) for key, value in single.items()},
     }
 
 
-def _of_pooled(moments: Moments, weights: np.ndarray) -> dict[str, np.ndarray]:
+def _to_pooled(moments: Moments, weights: np.ndarray) -> dict[str, np.ndarray]:
     whole = moments.merged(weights)
-    scores = {key: value[:, None] for key, value in evaluated(whole).items()}
+    scores = {key: value[:, None] for key, value in all_metrics(whole).items()}
     frames, m2_pred, m2_target = (
         value[:, None] for value in (whole.count, whole.m2_pred, whole.m2_target)
     )

@@ -1,4 +1,4 @@
-"""How the pooled CCC depends on the lag between predictions and labels."""
+"""The pooled CCC as a function of the lag between predictions and labels."""
 
 import dataclasses
 import math
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from va_jax.evaluation.filters import frame_s, shifted_frames
+from va_jax.evaluation.filters import mean_period_s, shifted_frames
 from va_jax.evaluation.metrics import Moments
 from va_jax.types import Trace
 
 
 @dataclasses.dataclass(frozen=True)
 class LagCurve:
-    """Pooled CCC of predictions corrected for each of a range of lags.
+    """Pooled CCC of predictions after each of several lags is removed.
 
-    A positive lag is that of predictions behind the labels, and moves them earlier.
+    With a positive lag, predictions come after the labels, and removing it moves them earlier.
     """
 
     lags_s: tuple[float, ...]
@@ -25,7 +25,7 @@ class LagCurve:
     best_ccc: float
 
     def thinned(self, points: int) -> "LagCurve":
-        """At most `points` of the curve, evenly spaced, its middle among them."""
+        """Return at most `points` of the curve, evenly spaced and including its middle."""
         middle = len(self.lags_s) // 2
         every = 2 * middle // max(points - 1, 1) + 1
         kept = slice(middle % every, None, every)
@@ -33,14 +33,14 @@ class LagCurve:
 
 
 def sweep(traces: Sequence[Trace], dim_index: int, max_lag_s: float) -> LagCurve:
-    """The lag curve of a dimension from -`max_lag_s` to `max_lag_s`, a point at every frame.
+    """Return the lag curve of a dimension from -`max_lag_s` to `max_lag_s`, in steps of one frame.
 
-    Where recordings differ in their frame rate, at every frame of the median one.
+    If recordings differ in frame rate, the step is a frame of the recording with the median rate.
     """
-    periods = [period_s for trace in traces if (period_s := frame_s(trace.time_s)) > 0]
+    periods = [period_s for trace in traces if (period_s := mean_period_s(trace.time_s)) > 0]
     period_s = round(float(np.median(periods)), 6) if periods else math.inf  # from float32 times
-    reach = math.floor(max_lag_s / period_s + 1e-3)
-    lags_s = [round(n * period_s, 6) for n in range(-reach, reach + 1)] if reach else [0.0]
+    steps = math.floor(max_lag_s / period_s + 1e-3)
+    lags_s = [round(n * period_s, 6) for n in range(-steps, steps + 1)] if steps else [0.0]
     curve = lag_curve(traces, dim_index, lags_s)
     highest = np.flatnonzero(curve >= curve.max() - 1e-9)  # sums are rounded
     best = min(highest.tolist(), key=lambda n: abs(lags_s[n]))
@@ -50,24 +50,24 @@ def sweep(traces: Sequence[Trace], dim_index: int, max_lag_s: float) -> LagCurve
 def lag_curve(
     traces: Sequence[Trace], dim_index: int, lags_s: Sequence[float]
 ) -> Float[np.ndarray, " lags"]:
-    """Pooled CCC of a dimension with its predictions corrected for each of the lags.
+    """Return the pooled CCC of a dimension after each lag is removed from its predictions.
 
-    All recordings are moved by the same lag; frames that do not count lend their predictions to
-    those that do. 0 everywhere where no frame counts.
+    All recordings are shifted by the same lag, with their frames that do not count. The CCC is 0
+    everywhere if no frame counts.
     """
     counted = [trace for trace in traces if trace.mask.any()]
     if not counted:
         return np.zeros(len(lags_s))
-    start = counted[0].mask.argmax()  # sums of what differs from one value lose no digits
+    start = counted[0].mask.argmax()  # differences from one value lose no digits in sums
     origin = [float(x[start, dim_index]) for x in (counted[0].pred, counted[0].target)]
     total, squares, products = np.zeros((3, len(lags_s)))
     labels = []
     for trace in counted:
-        where = np.flatnonzero(trace.mask)
+        valid = np.flatnonzero(trace.mask)
         pred = trace.pred[:, dim_index].astype(np.float64) - origin[0]
-        labels.append(trace.target[where, dim_index].astype(np.float64) - origin[1])
+        labels.append(trace.target[valid, dim_index].astype(np.float64) - origin[1])
         for number, frames in enumerate(shifted_frames(trace.time_s, lags_s)):
-            values = pred[frames[where]]
+            values = pred[frames[valid]]
             total[number] += values.sum()
             squares[number] += values @ values
             products[number] += values @ labels[-1]

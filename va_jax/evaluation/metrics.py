@@ -1,7 +1,7 @@
 """CCC, PCC, RMSE, MSE and SAGR from mergeable moments, in float64 on the host.
 
-Predictions leave the device anyway, to be written as traces; so the moments are taken there, per
-recording and in float64, and a metric depends neither on the batch split nor on the device.
+Predictions leave the device in any case, to be written as traces. So the moments are computed on
+the host, per recording and in float64, and depend neither on the batches nor on the device.
 """
 
 import dataclasses
@@ -13,25 +13,25 @@ from jaxtyping import Bool, Float
 METRICS = ("ccc", "pcc", "rmse", "mse", "sagr")
 
 FORMULAS = ("population", "avec")
-"""Of the CCC: all moments over N, or, as AVEC's scripts mix them, variances over N - 1, covariance
-over N. They part by 1e-5 at 40,000 frames and by up to a hundredth at 100."""
-
+"""Formulas of the CCC: all moments over N; or, as in AVEC's scripts, variances over N - 1 and the
+covariance over N. They differ by 1e-5 at 40,000 frames and by up to 0.01 at 100."""
 
 ROUNDING = 1e-12
-"""What is left of a sum of squares below this share of what was subtracted is rounding: it is 0."""
+"""A sum of squares counts as 0 if it is below this share of the terms that it is the difference of:
+then it is rounding error."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
-    """Joint second moments of (prediction, target) per dimension, mergeable in any order.
+    """Joint second moments of predictions and targets per dimension, mergeable in any order.
 
-    Every field is float64 [..., dims]; a leading axis, where there is one, runs over recordings.
+    Every field is float64 [..., dims]; a leading axis, if there is one, runs over recordings.
     """
 
     count: np.ndarray  # frames that count
     mean_pred: np.ndarray
     mean_target: np.ndarray
-    m2_pred: np.ndarray  # sums of squared deviations from the mean
+    m2_pred: np.ndarray  # sum of squared deviations from the mean
     m2_target: np.ndarray
     co: np.ndarray  # sum of products of deviations
     squared_error: np.ndarray  # sum of (prediction - target)^2
@@ -44,12 +44,12 @@ class Moments:
         target: Float[np.ndarray, "frames dims"],
         mask: Bool[np.ndarray, " frames"],
     ) -> "Moments":
-        """Moments of one trace over the frames where `mask` is True; all zero where none is."""
+        """Return the moments of one trace over the frames in `mask`; all 0 if there are none."""
         pred, target = pred[mask].astype(np.float64), target[mask].astype(np.float64)
         if len(pred) == 0:
             return cls(*np.zeros((len(dataclasses.fields(cls)), pred.shape[-1])))
-        mean_pred, dev_pred = _centred(pred)
-        mean_target, dev_target = _centred(target)
+        mean_pred, dev_pred = _centre(pred)
+        mean_target, dev_target = _centre(target)
         return cls(
             count=np.full(pred.shape[-1], float(len(pred))),
             mean_pred=mean_pred,
@@ -63,35 +63,35 @@ class Moments:
 
     @classmethod
     def stack(cls, parts: Sequence["Moments"]) -> "Moments":
-        """Moments [recordings, dims] of several recordings, kept apart."""
-        return cls(
-            *(np.stack([getattr(part, field.name) for part in parts])
-              for field in dataclasses.fields(cls))
-        )  # fmt: skip
+        """Return the moments [recordings, dims] of several recordings, one row each."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(np.stack([getattr(part, name) for part in parts]) for name in names))
 
     def select(self, recordings: Bool[np.ndarray, " recordings"]) -> "Moments":
-        """The stack of the recordings where `recordings` is True."""
-        return Moments(
-            *(getattr(self, field.name)[recordings] for field in dataclasses.fields(self))
-        )
+        """Return the rows of the recordings where `recordings` is True."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return Moments(*(getattr(self, name)[recordings] for name in names))
 
     def merged(
         self, weights: Float[np.ndarray, "*resamples recordings"] | None = None
     ) -> "Moments":
-        """Moments [dims] of all recordings of a stack taken as one signal (Chan et al., 1983).
+        """Return the moments of all recordings taken as one signal (Chan et al., 1983).
 
-        `weights` says how often each recording is in it, once by default; a leading axis of it
-        leads those of the result too.
+        Args:
+            weights: how often each recording is drawn; once each if None.
+
+        Returns:
+            Moments [*resamples, dims].
         """
         drawn = np.ones(len(self.count)) if weights is None else weights
-        mean_pred, gap_pred = _centred(self.mean_pred, self.count)
-        mean_target, gap_target = _centred(self.mean_target, self.count)
+        mean_pred, gap_pred = _centre(self.mean_pred, self.count)
+        mean_target, gap_target = _centre(self.mean_target, self.count)
         count = drawn @ self.count
         size = np.maximum(count, 1)
         shift_pred = drawn @ (self.count * gap_pred) / size
         shift_target = drawn @ (self.count * gap_target) / size
 
-        def summed(inside: np.ndarray, between: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        def add(inside: np.ndarray, between: np.ndarray, shifts: np.ndarray) -> np.ndarray:
             around_mean = drawn @ (inside + self.count * between)
             around_own = around_mean - count * shifts
             return np.where(np.abs(around_own) < ROUNDING * np.abs(around_mean), 0, around_own)
@@ -100,15 +100,15 @@ class Moments:
             count=count,
             mean_pred=mean_pred + shift_pred,
             mean_target=mean_target + shift_target,
-            m2_pred=summed(self.m2_pred, gap_pred**2, shift_pred**2),
-            m2_target=summed(self.m2_target, gap_target**2, shift_target**2),
-            co=summed(self.co, gap_pred * gap_target, shift_pred * shift_target),
+            m2_pred=add(self.m2_pred, gap_pred**2, shift_pred**2),
+            m2_target=add(self.m2_target, gap_target**2, shift_target**2),
+            co=add(self.co, gap_pred * gap_target, shift_pred * shift_target),
             squared_error=drawn @ self.squared_error,
             agree=drawn @ self.agree,
         )
 
     def ccc(self, formula: str = "population") -> np.ndarray:
-        """Lin's concordance (1989) by one of `FORMULAS`; 0 where both signals are constant."""
+        """Return Lin's concordance (1989) by one of `FORMULAS`; 0 if both signals are constant."""
         if formula not in FORMULAS:
             raise ValueError(f"formula={formula!r} is not one of {FORMULAS}")
         count = self.count if formula == "population" else np.maximum(self.count - 1, 0)
@@ -117,25 +117,31 @@ class Moments:
         return ratio(2 * covariance, self.m2_pred + self.m2_target + gap)
 
     def undefined(self) -> np.ndarray:
-        """Where prediction and label are the same constant, and the concordance 0/0."""
+        """Return True where prediction and label are the same constant, so that the CCC is 0/0."""
         same = (self.m2_pred == 0) & (self.m2_target == 0) & (self.mean_pred == self.mean_target)
         return same & (self.count > 0)
 
     def pcc(self) -> np.ndarray:
-        """Pearson's correlation; 0 where either signal is constant."""
+        """Return Pearson's correlation; 0 if either signal is constant."""
         return ratio(self.co, np.sqrt(self.m2_pred) * np.sqrt(self.m2_target))
 
     def mse(self) -> np.ndarray:
-        """Mean squared error; 0 where no frame counts."""
+        """Return the mean squared error; 0 if no frame counts."""
         return ratio(self.squared_error, self.count)
 
     def rmse(self) -> np.ndarray:
-        """Root of the mean squared error, in label units."""
+        """Return the root of the mean squared error, in label units."""
         return np.sqrt(self.mse())
 
     def sagr(self) -> np.ndarray:
-        """Sign agreement (Nicolaou et al., 2011): share of frames whose signs agree."""
+        """Return the sign agreement: the share of frames whose signs agree (Nicolaou, 2011)."""
         return ratio(self.agree, self.count)
+
+
+def all_metrics(moments: Moments, formula: str = "population") -> dict[str, np.ndarray]:
+    """Return the values of all `METRICS`, each in the shape of the moments."""
+    values = {metric: getattr(moments, metric)() for metric in METRICS}
+    return values | {"ccc": moments.ccc(formula)}
 
 
 def aggregate(
@@ -143,47 +149,44 @@ def aggregate(
     weights: Float[np.ndarray, "*resamples recordings"] | None = None,
     formula: str = "population",
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Aggregation -> metric -> values [*resamples, dims] of a stack of recordings.
+    """Return aggregation -> metric -> values [*resamples, dims] of several recordings.
 
-    `pooled` takes all frames as one signal, `mean_of_recordings` is the mean of the recordings' own
-    values, `length_weighted` that mean with the recordings' frames as weights. `weights` says how
-    often each recording is drawn, once by default. Every recording must have a frame that counts.
+    `pooled` takes all frames as one signal. `mean_of_recordings` is the mean of the scores of the
+    single recordings; `length_weighted` weights them by their numbers of frames.
+
+    Args:
+        moments: [recordings, dims]; every recording has a frame that counts.
+        weights: how often each recording is drawn; once each if None.
+        formula: of the CCC, one of `FORMULAS`.
     """
     drawn = np.ones(len(moments.count)) if weights is None else weights
-    single = evaluated(moments, formula)
+    single = all_metrics(moments, formula)
     return {
-        "pooled": evaluated(moments.merged(weights), formula),
+        "pooled": all_metrics(moments.merged(weights), formula),
         "mean_of_recordings": {
-            key: drawn @ value / drawn.sum(-1, keepdims=True) for key, value in single.items()
+            metric: drawn @ value / drawn.sum(-1, keepdims=True) for metric, value in single.items()
         },
         "length_weighted": {
-            key: drawn @ (value * moments.count) / (drawn @ moments.count)
-            for key, value in single.items()
+            metric: drawn @ (value * moments.count) / (drawn @ moments.count)
+            for metric, value in single.items()
         },
     }
 
 
-def evaluated(moments: Moments, formula: str = "population") -> dict[str, np.ndarray]:
-    """Every one of `METRICS`, each in the shape of the moments."""
-    values = {key: getattr(moments, key)() for key in METRICS}
-    return values | {"ccc": moments.ccc(formula)}
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Return the ratio; 0 where the denominator is not above 0."""
+    defined = denominator > 0
+    return np.where(defined, numerator / np.where(defined, denominator, 1), 0.0)
 
 
-def _centred(
-    values: np.ndarray, weights: np.ndarray | float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean over axis 0 and deviations from it, exactly 0 where all values are equal.
+def _centre(values: np.ndarray, weights: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted mean over axis 0 and the deviations from it.
 
-    Taken from the value of largest weight on, so a large offset costs no digits.
+    Deviations of equal values are exactly 0. Sums start from the value of the largest weight, so a
+    large offset costs no digits.
     """
     weights = np.broadcast_to(weights, values.shape)
     origin = np.take_along_axis(values, weights.argmax(0)[None], axis=0)
     shifted = np.where(weights > 0, values - origin, 0)
     mean = (weights * shifted).sum(0) / np.maximum(weights.sum(0), 1)
     return origin[0] + mean, shifted - mean
-
-
-def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Their ratio, 0 where the denominator is not above 0."""
-    defined = denominator > 0
-    return np.where(defined, numerator / np.where(defined, denominator, 1), 0.0)

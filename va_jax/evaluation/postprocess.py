@@ -1,4 +1,4 @@
-"""Post-processing as fitted: the steps of every dimension, applied, in words and as JSON."""
+"""Fitted post-processing: apply its steps, describe them, and store them as JSON."""
 
 import dataclasses
 import math
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from va_jax.evaluation.filters import median_filtered, moved
+from va_jax.evaluation.filters import median_filter, shift
 from va_jax.evaluation.lags import LagCurve
 from va_jax.types import InputError
 
 NAME = "postprocess.json"
-"""The file of a chain, in the folder of the checkpoint it was fitted for and in exports."""
+"""The file of fitted post-processing, in the folder of its checkpoint and in exports."""
 
 STEPS = {
     "median": ("window_s",),
@@ -21,58 +21,60 @@ STEPS = {
     "scale": ("factor", "about"),
     "lag": ("lag_s",),
 }
-"""Every step and its constants; x + bias, about + factor (x - about), x(t + lag_s)."""
+"""Constants of every step: the median over window_s, x + bias, about + factor (x - about),
+x(t + lag_s)."""
 
-REMEDY = "restore the file, or fit it again by --mode=eval"
-KINDS = {bool: "true or false", dict: "a mapping", float: "a number", list: "a list", str: "text"}
+REMEDY = "restore the file, or fit it again with `va_jax evaluate RUN`"
+KINDS = {bool: "true or false", dict: "an object", float: "a number", list: "a list", str: "text"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step of one dimension, as fitted: kept, or tried in vain."""
+    """A fitted step of one dimension, kept or not."""
 
     name: str
     constants: Mapping[str, float]
     kept: bool
     ccc_before: float  # pooled, on dev
-    ccc_after: float  # with this step, whether kept or not
+    ccc_after: float  # with this step, whether it is kept or not
 
     def apply(
         self, column: Float[np.ndarray, " frames"], time_s: Float[np.ndarray, " frames"]
     ) -> Float[np.ndarray, " frames"]:
-        values = self.constants
+        """Return the predictions of one dimension of a track after this step."""
+        constants = self.constants
         if self.name == "median":
-            return median_filtered(column, time_s, values["window_s"])
+            return median_filter(column, time_s, constants["window_s"])
         if self.name == "centre":
-            return column + np.float32(values["bias"])
+            return column + np.float32(constants["bias"])
         if self.name == "scale":
-            about = np.float32(values["about"])
-            return about + np.float32(values["factor"]) * (column - about)
-        return moved(column, time_s, values["lag_s"])
+            about = np.float32(constants["about"])
+            return about + np.float32(constants["factor"]) * (column - about)
+        return shift(column, time_s, constants["lag_s"])
 
-    def text(self) -> str:
-        values = self.constants
+    def describe(self) -> str:
+        """Return the step in words, with its constants."""
+        constants = self.constants
         if self.name == "median":
-            return f"median over {_short(values['window_s'], 'g')} s"
+            return f"median over {constants['window_s']:g} s"
         if self.name == "centre":
-            sign = "-" if values["bias"] < 0 else "+"
-            return f"{sign} {_short(abs(values['bias']), '.3f')}"
+            return f"{'-' if constants['bias'] < 0 else '+'} {abs(constants['bias']):.3f}"
         if self.name == "scale":
-            about = f" about {_short(values['about'], '.3f')}" if values["about"] else ""
-            return f"x {_short(values['factor'], '.2f')}{about}"
-        way = "later" if values["lag_s"] < 0 else "earlier"
-        return f"moved {_short(abs(values['lag_s']), '.2f')} s {way}"
+            about = f" about {constants['about']:.3f}" if constants["about"] else ""
+            return f"x {constants['factor']:.2f}{about}"
+        direction = "later" if constants["lag_s"] < 0 else "earlier"
+        return f"moved {abs(constants['lag_s']):.2f} s {direction}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Chain:
-    """Per dimension the steps in their order, and the lag curve of the raw dev predictions.
+class PostProcessing:
+    """The fitted steps of every dimension, in order, and the lag curves of the raw dev predictions.
 
-    True where any step was kept; otherwise `apply` gives back what it is given.
+    It is true if a step was kept; otherwise `apply` changes nothing.
     """
 
     steps: Mapping[str, tuple[Step, ...]]
-    curves: Mapping[str, LagCurve]  # without an entry where dev has no labels
+    curves: Mapping[str, LagCurve]  # empty if dev has no labels
 
     def __bool__(self) -> bool:
         return any(step.kept for steps in self.steps.values() for step in steps)
@@ -83,107 +85,119 @@ class Chain:
         time_s: Float[np.ndarray, " frames"],
         dims: Sequence[str],
     ) -> Float[np.ndarray, "frames dims"]:
-        """`pred` of a whole track, named by `dims`, through the steps that were kept.
+        """Return the predictions of a whole track after all steps that were kept.
 
-        The values are not clipped to the range of labels. Raises an InputError for a dimension
-        that the chain was not fitted for.
+        Values are not clipped to the range of labels.
+
+        Args:
+            pred: raw predictions.
+            time_s: times of the frames.
+            dims: names of the columns.
+
+        Raises:
+            InputError: nothing was fitted for one of the dimensions.
         """
         columns = []
         for dim, column in zip(dims, pred.T, strict=True):
             if dim not in self.steps:
                 raise InputError(
-                    f"post-processing was fitted for {', '.join(self.steps)}, not for {dim!r}; "
-                    "fit it on a set with these dimensions, or go without"
+                    f"Cannot post-process {dim!r}: the steps were fitted for "
+                    f"{', '.join(self.steps)}. Fit them on a data set with this dimension, or use "
+                    "raw predictions."
                 )
             for step in self.steps[dim]:
                 column = step.apply(column, time_s) if step.kept else column
             columns.append(column)
         return np.stack(columns, -1)
 
-    def words(self) -> dict[str, str]:
-        """For people, a line per dimension: the steps that were kept, and what they gained."""
+    def describe(self) -> dict[str, str]:
+        """Return a line for every dimension: the steps that were kept and the dev CCC they gain."""
         lines = {}
         for dim, steps in self.steps.items():
             kept = [step for step in steps if step.kept]
-            lines[dim] = ", ".join(step.text() for step in kept) or "as predicted"
+            lines[dim] = ", ".join(step.describe() for step in kept) or "as predicted"
             if steps:
-                lines[dim] += f": dev CCC {_short(steps[0].ccc_before, '.3f')}"
+                lines[dim] += f": dev CCC {steps[0].ccc_before:.3f}"
             if kept:
-                lines[dim] += f" -> {_short(kept[-1].ccc_after, '.3f')}"
+                lines[dim] += f" -> {kept[-1].ccc_after:.3f}"
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """Per dimension `steps` and `lag_curve`, as plain dicts, lists and numbers."""
-        result = {}
+        """Return `steps` and `lag_curve` of every dimension as plain dicts, lists and numbers."""
+        tree = {}
         for dim, steps in self.steps.items():
-            result[dim] = {"steps": [dataclasses.asdict(step) for step in steps]}
+            tree[dim] = {"steps": [dataclasses.asdict(step) for step in steps]}
             if dim in self.curves:
                 curve = dataclasses.asdict(self.curves[dim])
-                result[dim]["lag_curve"] = curve | {
+                tree[dim]["lag_curve"] = curve | {
                     key: list(curve[key]) for key in ("lags_s", "ccc")
                 }
-        return result
+        return tree
 
     @classmethod
-    def from_json(cls, tree: Any, source: str) -> "Chain":
-        """The chain that `to_json` wrote; what is no such thing is an InputError that names it.
+    def from_json(cls, tree: Any, source: str) -> "PostProcessing":
+        """Return the post-processing that `to_json` wrote.
 
-        `source` is what the message calls the whole: the file and the key in it.
+        Args:
+            tree: parsed JSON.
+            source: name of its file, and key in it if there is one, for messages.
+
+        Raises:
+            InputError: the tree is damaged; the message names the key.
         """
-        if not isinstance(tree, dict) or not tree:
-            raise InputError(f"{source} names no dimension; {REMEDY}")
         steps, curves = {}, {}
-        for dim, found in tree.items():
-            where = f"{source}.{dim}"
-            listed = _at(found, where, list, "steps")
-            steps[dim] = tuple(_step(x, f"{where}.steps[{i}]") for i, x in enumerate(listed))
+        for dim in _checked(tree, dict, source):
+            place, found = f"{source}.{dim}", _get(tree, dim, dict, source)
+            listed = _get(found, "steps", list, place)
+            steps[dim] = tuple(_step(each, f"{place}.steps[{i}]") for i, each in enumerate(listed))
             if "lag_curve" in found:
-                curves[dim] = _curve(found["lag_curve"], f"{where}.lag_curve")
+                curves[dim] = _curve(found["lag_curve"], f"{place}.lag_curve")
         return cls(steps, curves)
 
 
-def _short(value: float, form: str) -> str:
-    """A number without the zero before its point."""
-    text = f"{value:{form}}"
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
-
-
-def _step(tree: Any, where: str) -> Step:
-    name = _at(tree, where, str, "name")
+def _step(tree: Any, place: str) -> Step:
+    name = _get(tree, "name", str, place)
     if name not in STEPS:
-        raise InputError(f"{where}.name={name!r} is not one of {', '.join(STEPS)}; {REMEDY}")
-    found, inside = _at(tree, where, dict, "constants"), f"{where}.constants"
+        raise _damaged(f"{place}.name", name, f"one of {', '.join(STEPS)}")
+    constants = _get(tree, "constants", dict, place)
     return Step(
         name,
-        {key: _at(found, inside, float, key) for key in STEPS[name]},
-        _at(tree, where, bool, "kept"),
-        _at(tree, where, float, "ccc_before"),
-        _at(tree, where, float, "ccc_after"),
+        {key: _get(constants, key, float, f"{place}.constants") for key in STEPS[name]},
+        _get(tree, "kept", bool, place),
+        _get(tree, "ccc_before", float, place),
+        _get(tree, "ccc_after", float, place),
     )
 
 
-def _curve(tree: Any, where: str) -> LagCurve:
-    lags_s, ccc = _numbers(tree, where, "lags_s"), _numbers(tree, where, "ccc")
+def _curve(tree: Any, place: str) -> LagCurve:
+    lags_s, ccc = (
+        tuple(
+            _checked(value, float, f"{place}.{key}[{i}]")
+            for i, value in enumerate(_get(tree, key, list, place))
+        )
+        for key in ("lags_s", "ccc")
+    )
     if len(lags_s) != len(ccc):
-        raise InputError(f"{where} has {len(lags_s)} lags_s and {len(ccc)} ccc; {REMEDY}")
-    best = (_at(tree, where, float, key) for key in ("best_lag_s", "best_ccc"))
+        raise InputError(
+            f"{place}.ccc has {len(ccc)} numbers, but lags_s has {len(lags_s)}; {REMEDY}"
+        )
+    best = (_get(tree, key, float, place) for key in ("best_lag_s", "best_ccc"))
     return LagCurve(lags_s, ccc, *best)
 
 
-def _numbers(tree: Any, where: str, key: str) -> tuple[float, ...]:
-    listed = dict(enumerate(_at(tree, where, list, key)))
-    return tuple(_at(listed, f"{where}.{key}", float, number) for number in listed)
+def _get(tree: Any, key: str, kind: type, place: str) -> Any:
+    return _checked(_checked(tree, dict, place).get(key), kind, f"{place}.{key}")
 
 
-def _at(tree: Any, where: str, kind: type, key: str | int) -> Any:
-    """The entry of `tree`, which messages call `where`; an InputError where it is not a `kind`."""
-    if not isinstance(tree, dict):
-        raise InputError(f"{where}={tree!r} is not {KINDS[dict]}; {REMEDY}")
-    if key not in tree:
-        raise InputError(f"{where}.{key} is missing; {REMEDY}")
-    value = tree[key]
+def _checked(value: Any, kind: type, place: str) -> Any:
+    """Return `value` if it is of a kind in `KINDS`; numbers are finite and become floats."""
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise InputError(f"{where}.{key}={value!r} is not {KINDS[kind]}; {REMEDY}")
+        raise _damaged(place, value, KINDS[kind])
     return value
+
+
+def _damaged(place: str, value: Any, wanted: str) -> InputError:
+    found = "missing" if value is None else f"{value!r}, not {wanted}"
+    return InputError(f"{place} is {found}; {REMEDY}")

@@ -1,4 +1,4 @@
-"""The metric card: every metric under every aggregation with its interval, beside baselines."""
+"""The metrics table: every metric under every aggregation, with its interval, beside baselines."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,14 +7,14 @@ import numpy as np
 
 from va_jax.evaluation import bootstrap
 from va_jax.evaluation.jackknife import standard_errors
-from va_jax.evaluation.metrics import Moments, aggregate, evaluated
+from va_jax.evaluation.metrics import Moments, aggregate, all_metrics
 from va_jax.types import Trace
 
 HOLD_S = 10.0
-"""How long the baseline "label held" goes on with the last label it was given; ours."""
+"""Seconds for which the baseline "label held" repeats a label; our choice."""
 
 
-def metric_card(
+def metrics_table(
     traces: Sequence[Trace],
     dims: Sequence[str],
     train_mean: Mapping[str, float] | None = None,
@@ -22,18 +22,29 @@ def metric_card(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All scores of a split as plain numbers, and how they were come by.
+    """Return all scores of a split, and how they were computed, as plain numbers.
 
-    `scores` and every entry of `baselines` are as `scores` gives them, the former with intervals;
-    `recordings` maps track id -> dimension -> metric and `n`. Only frames that show a face and are
-    labelled count. The baselines that look at the labels they are scored on are called oracles;
-    without the mean of the training labels there is no baseline of that name, and a label is held
-    from 0.
+    Only frames that show a face and are labelled count. Baselines that use the labels they are
+    scored on are called oracles.
+
+    Args:
+        traces: predictions and labels.
+        dims: names of their columns.
+        train_mean: mean of the training labels by dimension; without it the baseline `train_mean`
+            is left out, and `label_held_oracle` starts from 0.
+        formula: of the CCC, one of `metrics.FORMULAS`.
+        resamples: number of bootstrap resamples; 0 for no intervals.
+        seed: of the bootstrap.
+
+    Returns:
+        `tracks`, `frames`, `frames_that_count`, `formula` and `bootstrap` describe the scores;
+        `scores` has intervals, and each entry of `baselines` has the same form without them (see
+        `scores`); `recordings` maps track id -> dimension -> metric and `n`.
     """
-    known = np.array([(train_mean or {}).get(dim, 0.0) for dim in dims], np.float32)
+    first = np.array([(train_mean or {}).get(dim, 0.0) for dim in dims], np.float32)
     baselines = {
-        "train_mean": [np.broadcast_to(known, trace.pred.shape) for trace in traces],
-        "label_held_oracle": [_held(trace, known) for trace in traces],
+        "train_mean": [np.broadcast_to(first, trace.pred.shape) for trace in traces],
+        "label_held_oracle": [_hold_labels(trace, first) for trace in traces],
         "recording_mean_oracle": [_recording_mean(trace) for trace in traces],
     }
     if not train_mean:
@@ -54,7 +65,7 @@ def metric_card(
             name: scores(traces, preds, dims, formula) for name, preds in baselines.items()
         },
         "recordings": {
-            trace.track.track_id: _of_recording(trace, dims, formula)
+            trace.track.track_id: _score_recording(trace, dims, formula)
             for trace in traces
             if trace.mask.any()
         },
@@ -69,25 +80,35 @@ def scores(
     resamples: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Scores of `preds`, one a trace: dimension -> aggregation -> metric and what it rests on.
+    """Return the scores of predictions: dimension -> aggregation -> metric.
 
-    Aggregations: `pooled` (all frames as one signal: the headline), `mean_of_recordings`,
-    `length_weighted`, and `group:NAME` (pooled within a group) where the split has several. Beside
-    the metrics stand `n` (frames), `recordings`, `undefined` (signals whose CCC is 0/0, taken as 0)
-    and, where `resamples` are asked for, `interval`: metric -> [low, high], None where there are
-    too few recordings; an end that is not known is None. A recording without a frame that counts is
-    left out; a split without one gives an empty mapping for every dimension.
+    The aggregations are `pooled` (all frames as one signal: the headline), `mean_of_recordings`,
+    `length_weighted`, and, if the split has several groups, `group:NAME` (pooled within it).
+
+    Args:
+        traces: labels, and which frames count; recordings without a frame that counts are left out.
+        preds: predictions [frames, dims] to score, one per trace.
+        dims: names of their columns.
+        formula: of the CCC, one of `metrics.FORMULAS`.
+        resamples: number of bootstrap resamples; 0 for no intervals.
+        seed: of the bootstrap.
+
+    Returns:
+        Besides the metrics, each aggregation has `n` (frames), `recordings`, `undefined` (signals
+        whose CCC is 0/0 and counts as 0) and, with `resamples`, `interval`: metric -> [low, high].
+        It is None if there are too few recordings, an unknown end is None. If no frame counts, the
+        mapping of every dimension is empty.
     """
     counted = [(trace, pred) for trace, pred in zip(traces, preds, strict=True) if trace.mask.any()]
     if not counted:
         return {dim: {} for dim in dims}
-    moments = Moments.stack([Moments.of(p, t.target, t.mask) for t, p in counted])
-    groups = np.array([trace.track.group for trace, _ in counted])
+    moments = Moments.stack([Moments.of(pred, trace.target, trace.mask) for trace, pred in counted])
     rows = _rows(moments, formula, resamples, seed)
-    named = sorted(set(groups) - {""})
-    for group in named if len(named) > 1 else ():
-        part = moments.select(groups == group)
-        rows[f"group:{group}"] = _rows(part, formula, resamples, seed)["pooled"]
+    groups = np.array([trace.track.group for trace, _ in counted])
+    names = sorted(set(groups) - {""})
+    for name in names if len(names) > 1 else ():
+        part = moments.select(groups == name)
+        rows[f"group:{name}"] = _rows(part, formula, resamples, seed)["pooled"]
     return {
         dim: {name: {key: value[i] for key, value in row.items()} for name, row in rows.items()}
         for i, dim in enumerate(dims)
@@ -97,18 +118,15 @@ def scores(
 def _rows(
     moments: Moments, formula: str, resamples: int, seed: int
 ) -> dict[str, dict[str, list[Any]]]:
-    """Aggregation -> metric, `n`, `recordings` .. -> a plain value for every dimension."""
+    """Return aggregation -> metric, `n`, `recordings` .. -> a value for every dimension."""
     recordings, dims = moments.count.shape
-    single = moments.undefined().sum(0).tolist()
+    whole, single = moments.merged().undefined().astype(int), moments.undefined().sum(0)
     rows: dict[str, dict[str, list[Any]]] = {}
     for name, values in aggregate(moments, formula=formula).items():
-        undefined = (
-            moments.merged().undefined().astype(int).tolist() if name == "pooled" else single
-        )
-        rows[name] = {key: value.tolist() for key, value in values.items()} | {
+        rows[name] = {metric: value.tolist() for metric, value in values.items()} | {
             "n": moments.count.sum(0).astype(int).tolist(),
             "recordings": [recordings] * dims,
-            "undefined": undefined,
+            "undefined": (whole if name == "pooled" else single).tolist(),
         }
     if resamples:
         for name, each in _intervals(moments, formula, resamples, seed).items():
@@ -117,44 +135,46 @@ def _rows(
 
 
 def _intervals(moments: Moments, formula: str, resamples: int, seed: int) -> dict[str, list[Any]]:
-    """Aggregation -> for every dimension metric -> [low, high], or None."""
+    """Return aggregation -> for every dimension metric -> [low, high], or None."""
     recordings, dims = moments.count.shape
     values = aggregate(moments, formula=formula)
     if recordings < bootstrap.FEWEST:
         return {name: [None] * dims for name in values}
-    once = np.ones((1, recordings))
     drawn = bootstrap.resamples(recordings, resamples, seed)
     resampled, errors = aggregate(moments, drawn, formula), standard_errors(moments, drawn)
-    error = standard_errors(moments, once)
+    error = standard_errors(moments, np.ones((1, recordings)))
     found: dict[str, list[Any]] = {}
     for name, row in values.items():
         found[name] = [{} for _ in range(dims)]
-        for key, value in row.items():
+        for metric, value in row.items():
             ends = bootstrap.interval(
-                value, error[name][key][0], resampled[name][key], errors[name][key]
+                value, error[name][metric][0], resampled[name][metric], errors[name][metric]
             )
-            clipped = np.clip(np.stack(ends, -1), *bootstrap.RANGES[key])
+            clipped = np.clip(np.stack(ends, -1), *bootstrap.RANGES[metric])
             for i, pair in enumerate(clipped.tolist()):
-                found[name][i][key] = [end if np.isfinite(end) else None for end in pair]
+                found[name][i][metric] = [end if np.isfinite(end) else None for end in pair]
     return found
 
 
-def _of_recording(trace: Trace, dims: Sequence[str], formula: str) -> dict[str, dict[str, float]]:
+def _score_recording(
+    trace: Trace, dims: Sequence[str], formula: str
+) -> dict[str, dict[str, float]]:
     moments = Moments.of(trace.pred, trace.target, trace.mask)
-    values = evaluated(moments, formula)
+    values = all_metrics(moments, formula)
     return {
-        dim: {key: float(value[i]) for key, value in values.items()} | {"n": int(moments.count[i])}
+        dim: {metric: float(value[i]) for metric, value in values.items()}
+        | {"n": int(moments.count[i])}
         for i, dim in enumerate(dims)
     }
 
 
-def _held(trace: Trace, constant: np.ndarray) -> np.ndarray:
-    """The last label before each block of `HOLD_S`, held through it; the train mean at first."""
-    starts = np.floor((trace.time_s - trace.time_s[0]) / HOLD_S)
-    held = np.broadcast_to(constant, trace.pred.shape).copy()
+def _hold_labels(trace: Trace, first: np.ndarray) -> np.ndarray:
+    """Return the last label before each block of `HOLD_S`, through the block; `first` at first."""
+    blocks = np.floor((trace.time_s - trace.time_s[0]) / HOLD_S)
+    held = np.broadcast_to(first, trace.pred.shape).copy()
     labelled = np.flatnonzero(np.isfinite(trace.target).all(-1))
-    for block in np.unique(starts):
-        inside = np.flatnonzero(starts == block)
+    for block in np.unique(blocks):
+        inside = np.flatnonzero(blocks == block)
         before = labelled[labelled < inside[0]]
         if len(before):
             held[inside] = trace.target[before[-1]]

@@ -11,7 +11,7 @@ from typing import Any
 from va_jax.config import FUSIONS, STATES, Config
 from va_jax.config import Model as ModelConfig
 from va_jax.evaluation import postprocess
-from va_jax.evaluation.postprocess import Chain
+from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.export import EXPORT_AGAIN, stablehlo
 from va_jax.io import read_json, write_json
 from va_jax.keys import Limits
@@ -201,7 +201,7 @@ def check(metadata: Any, where: str, remedy: str) -> None:
     dims, ends, fitted = metadata["dims"], metadata["range"], metadata["post_processing"]
     landmarks, evaluation = metadata["input"]["landmarks"], metadata["evaluation"]
     if fitted is not None:
-        Chain.from_json(fitted, f"{where}: post_processing")
+        PostProcessing.from_json(fitted, f"{where}: post_processing")
     rules = {
         f"dims={dims} needs names that differ": bool(dims) and len(set(dims)) == len(dims),
         f"range={ends} needs a low and a high end": len(ends) == 2 and ends[0] < ends[1],

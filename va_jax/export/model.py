@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from va_jax.config import Config, with_values
 from va_jax.data import eval_plan, sequences
 from va_jax.data.sources import Source
-from va_jax.evaluation.postprocess import Chain
+from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.evaluation.predictors import SplitPredictor, make_predictor
 from va_jax.export import EXPORT_AGAIN, arrays, stream
@@ -51,7 +51,7 @@ class Model:
         self.size: int = metadata["input"]["size"]
         fitted = metadata["post_processing"]
         where = f"{model_metadata.NAME}: post_processing"
-        self.post_processing = None if fitted is None else Chain.from_json(fitted, where)
+        self.post_processing = None if fitted is None else PostProcessing.from_json(fitted, where)
         self._predictor, self._variables, self._mesh = predictor, variables, mesh
         self._step = stream.make_step(predictor.model)
 

@@ -8,7 +8,7 @@ import jinja2
 
 from va_jax.config import Config
 from va_jax.config import Model as ModelConfig
-from va_jax.evaluation.postprocess import Chain
+from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.export import check
 from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
 from va_jax.report import tables
@@ -43,7 +43,7 @@ def text(metadata: Mapping[str, Any], config: Config) -> str:
         dependence=TEMPORAL[metadata["temporal"]],
         evaluated=_evaluated(metadata["evaluation"]),
         metrics_tables=[tables.markdown(split, each).rstrip() for split, each in scores.items()],
-        chain=post_processing and Chain.from_json(post_processing, "post_processing"),
+        chain=post_processing and PostProcessing.from_json(post_processing, "post_processing"),
         comparisons_table=check.table(metadata["comparisons"]).markdown(),
         limit=check.LIMIT,
     )

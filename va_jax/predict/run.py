@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from va_jax import faces
-from va_jax.evaluation.postprocess import Chain
+from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
 from va_jax.export.model import load
 from va_jax.predict import camera, inputs, overlay, plot, preprocessing
@@ -133,7 +133,7 @@ def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, 
     return predictor, facts
 
 
-def timing_note(chain: Chain | None, processed: bool) -> str | None:
+def timing_note(chain: PostProcessing | None, processed: bool) -> str | None:
     """Return a sentence about the lag between values and labels; None if none was measured.
 
     Args:
@@ -157,7 +157,7 @@ def timing_note(chain: Chain | None, processed: bool) -> str | None:
         if step.kept and step.name == "lag" and step.constants["lag_s"]
     }
     if processed:
-        steps = "; ".join(f"{dim} {words}" for dim, words in chain.words().items())
+        steps = "; ".join(f"{dim} {words}" for dim, words in chain.describe().items())
         moved = [
             f"; a value of {dim} belongs to the face {-lag_s:.2f} s earlier, as the labels did"
             for dim, lag_s in lags_s.items()

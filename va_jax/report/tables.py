@@ -24,7 +24,7 @@ def text(title: str, metrics_table: Mapping[str, Any]) -> str:
 
     Args:
         title: what was scored, usually the name of a split.
-        metrics_table: the result of `score_table.metric_card`. Three more keys are shown if they
+        metrics_table: the result of `score_table.metrics_table`. Three more keys are shown if they
             are there: `processed` (`scores` of post-processed predictions, `fitted_on`, and the
             `steps` of each dimension in words), `ceiling` (dimension -> CCC) and `raters`
             (dimension -> `raters`, their number, and `mean_ccc`, their agreement).

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from va_jax.evaluation.filters import frame_s, moved
+from va_jax.evaluation.filters import mean_period_s, shift
 from va_jax.scoring.files import TraceFile
 from va_jax.types import LABEL_RANGE, InputError, Trace, Track
 
@@ -82,7 +82,7 @@ class Pair:
         """
         values = self.predictions.values.astype(np.float32)
         if lag_s and len(values):
-            values = moved(values, _seconds_from_start(self.predictions), lag_s)
+            values = shift(values, _seconds_from_start(self.predictions), lag_s)
         pred = np.full(self.labels.values.shape, np.nan, np.float32)
         pred[self.label_row] = values[self.prediction_row]
         face = np.zeros(len(pred), bool)
@@ -103,7 +103,7 @@ class Pair:
         self, rows: TraceFile, pred: np.ndarray, target: np.ndarray, face: np.ndarray
     ) -> Trace:
         time_s = _seconds_from_start(rows)
-        step_s = frame_s(time_s) if len(time_s) else 0.0
+        step_s = mean_period_s(time_s) if len(time_s) else 0.0
         fps = 1 / step_s if step_s else 1.0
         track = Track(self.name, self.name, self.name, self.group, fps, len(pred), 0)
         return Trace(track, pred, target, face, time_s)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from va_jax.evaluation import bootstrap
-from va_jax.evaluation.jackknife import errors_from, influences
+from va_jax.evaluation.jackknife import contributions, errors_from
 from va_jax.evaluation.metrics import METRICS, ROUNDING, Moments, aggregate
 
 Values = dict[str, dict[str, np.ndarray]]
@@ -131,7 +131,7 @@ def _resample(
     """Return the differences for `weights` [resamples, recordings]."""
 
     def slopes(weights: np.ndarray) -> Values:
-        return _subtract(first, second, lambda run: influences(run, weights), metrics)
+        return _subtract(first, second, lambda run: contributions(run, weights), metrics)
 
     return _Bootstrap(
         _subtract(first, second, lambda run: aggregate(run, weights, formula), metrics),

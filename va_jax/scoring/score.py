@@ -113,7 +113,7 @@ def score(
             f"{predictions}: no prediction for a valid label of {labels} ({tally.summary()}, "
             f"label rows marked invalid: {joined.excluded}); check the files"
         )
-    table = score_table.metric_card(
+    table = score_table.metrics_table(
         joined.traces, dims, None, options.formula, options.resamples, options.seed
     )
     if not joined.has_times:  # the baseline holds a label for a number of seconds
