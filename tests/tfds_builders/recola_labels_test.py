@@ -1,4 +1,4 @@
-"""RECOLA's label files: what is read of arff and csv however they were saved, what is refused."""
+"""RECOLA's label files: arff and csv in any dialect, and refusals with file and line."""
 
 import numpy as np
 import pytest
@@ -38,13 +38,13 @@ from va_jax.types import InputError
     ],
     ids=["semicolon", "no header", "tab, value first", "comma decimals", "a little off the grid"],
 )
-def test_the_centred_copy_is_read_however_it_was_saved(tmp_path, text):
+def test_the_centred_copy_is_read_in_any_dialect(tmp_path, text):
     read = read_trace(write_text(tmp_path / "P16.csv", text))
     np.testing.assert_array_equal(read.number, range(ROWS))
     np.testing.assert_array_equal(read.values, [trace(7)])
 
 
-def test_a_joined_recording_keeps_the_raters_of_the_rows_that_are_labelled():
+def test_raters_are_kept_on_the_labelled_rows_only():
     gold = Traces(np.array([1, 2, 4]), np.array([[0.1, 0.2, 0.4]]))
     raters = Traces(np.array([0, 1, 4]), np.array([[0, 1, 4], [0, -1, -4]]) / 10)
     labels = join([gold, gold], [raters, None])
@@ -56,21 +56,21 @@ def test_a_joined_recording_keeps_the_raters_of_the_rows_that_are_labelled():
     ("text", "message"),
     [
         ("", "is empty"),
-        (ARFF, "has no row"),
-        ("@relation x\ndev_1,0.04,0\n", "line 2: 'dev_1,0.04,0' stands before @data"),
-        ("@relation x\n% only this\n", "has no @data"),
-        ("@attribute\n@data\n", "line 1: '@attribute' names no attribute"),
+        (ARFF, "contains no rows"),
+        ("@relation x\ndev_1,0.04,0\n", "line 2: 'dev_1,0.04,0' before @data"),
+        ("@relation x\n% only this\n", "contains no @data"),
+        ("@attribute\n@data\n", "line 1: '@attribute' before @data"),
         (ARFF.replace("frameTime", "time"), "line 7: the attributes are instance_name, time, gold"),
         (ARFF + "dev_1,0.04\n", "line 9: 2 cells, expected 3"),
-        (ARFF + "dev_2,0.04,0\n", "line 9: instance 'dev_2' in the file of 'dev_1'; put"),
+        (ARFF + "dev_2,0.04,0\n", "line 9: instance 'dev_2' in the file of 'dev_1'"),
         (ARFF + "dev_1,0.04,high\n", "line 9: GoldStandard 'high' is not a number"),
         (ARFF + "dev_1,0.04,0\ndev_1,0.08,1.01\n", "line 10: GoldStandard 1.01 is outside"),
-        (ARFF + "dev_1,0.04,?\n", "GoldStandard holds no value"),
-        (ARFF + "dev_1,0.02,0\n", "line 9: time 0.02 is no new multiple of 0.04 s"),
-        (ARFF + "dev_1,0.0445,0\n", r"line 9: time 0\.0445 is no new multiple of 0.04 s"),
-        (ARFF + "dev_1,0.039,0\ndev_1,.041,0\n", r"line 10: time \.041 is no new multiple"),
-        (ARFF + "dev_1,-0.04,0\n", r"line 9: time -0\.04 is no new multiple of 0.04 s from 0"),
-        (ARFF + "dev_1,1e300,0\n", "line 9: time 1e300 is no new multiple"),
+        (ARFF + "dev_1,0.04,?\n", "GoldStandard has no values"),
+        (ARFF + "dev_1,0.02,0\n", "line 9: time 0.02 fits no frame"),
+        (ARFF + "dev_1,0.0445,0\n", r"line 9: time 0\.0445 fits no frame"),
+        (ARFF + "dev_1,0.039,0\ndev_1,.041,0\n", r"line 10: time \.041 fits no frame"),
+        (ARFF + "dev_1,-0.04,0\n", r"line 9: time -0\.04 fits no frame: .* from 0 on"),
+        (ARFF + "dev_1,1e300,0\n", "line 9: time 1e300 fits no frame"),
         (ARFF + "dev_1,0.08,0\ndev_1,0.04,0\n", r"line 10: time 0\.04 goes back from 0\.08"),
         (ARFF + "dev_1,0.08,0\ndev_1,0.08,0\n", r"line 10: time 0\.08 repeats 0\.08"),
         (ARFF + "dev_1,later,0\n", "line 9: time 'later' is not a number"),
@@ -90,14 +90,18 @@ HEADER = RATER_HEADER + "\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEADER, "has no row"),
-        (HEADER.replace("FF3", "FF4") + "0;0;0;0;0;0;0\n", "line 1: columns .*FF4; expected time"),
-        (HEADER.replace(";FF3", "") + "0;0;0;0;0;0\n", "line 1: columns .*FF2; expected time, FM1"),
-        ("0;0;0;0;0;0;0\n", "line 1: no header; expected time, FM1"),
-        (HEADER + "0;0;0;0;0;0\n", "line 2: 6 cells, expected 7"),
+        (HEADER, "contains no rows"),
+        (
+            HEADER.replace("FF3", "FF4") + "0;0;0;0;0;0;0\n",
+            "line 1: no column named 'FF3' among .*FF4",
+        ),
+        (HEADER.replace(";FF3", "") + "0;0;0;0;0;0\n", "line 1: no column named 'FF3'"),
+        ("0;0;0;0;0;0;0\n", "line 1: no header; add time, FM1"),
+        (HEADER.replace("FM1", "FM1;extra") + "0;0;0;0;0;0;0;0\n", "line 1: columns .*extra"),
+        (HEADER + "0;0;0;0;0;0\n", "line 2: 6 cells"),
         (HEADER + "0;0;0;0;0;0;-1.5\n", "line 2: FF3 -1.5 is outside"),
         (HEADER + "0;0;0;bad;0;0;0\n", "line 2: FM3 'bad' is not a number"),
-        (HEADER + "0;0;nan;0;0;0;0\n0.04;0;;0;0;0;0\n", "FM2 holds no value"),
+        (HEADER + "0;0;nan;0;0;0;0\n0.04;0;;0;0;0;0\n", "FM2 has no values"),
         ("frame;FM1;FM2;FM3;FF1;FF2;FF3\n1;0;0;0;0;0;0\n", "line 1: column 'frame' does not hold"),
     ],
 )
@@ -109,7 +113,7 @@ def test_bad_ratings_are_refused_with_file_and_line(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_raters_go_by_name_not_by_place(tmp_path):
+def test_raters_are_found_by_name(tmp_path):
     shuffled = [3, 0, 5, 1, 2, 4]
     header = ";".join([*(RATERS[k].lower() for k in shuffled), " Time"])
     rows = (";".join([*(str(k / 10) for k in shuffled), str(t)]) for t in TIMES)
@@ -118,7 +122,7 @@ def test_raters_go_by_name_not_by_place(tmp_path):
     np.testing.assert_array_equal(read_raters(path).values, expected)
 
 
-def test_comma_decimals_binary_files_and_too_many_columns(tmp_path):
+def test_decimal_commas_are_read_and_binary_files_and_extra_columns_refused(tmp_path):
     path = write_text(tmp_path / "a.csv", raters_csv(ratings(3)).replace(".", ","))
     np.testing.assert_array_equal(read_raters(path).values, ratings(3))
     path.write_bytes(b"PK\x03\x04\xff\xfe")
@@ -127,7 +131,7 @@ def test_comma_decimals_binary_files_and_too_many_columns(tmp_path):
     path.write_bytes(b"0\x00;0\n")
     with pytest.raises(InputError, match="zero bytes"):
         read_trace(path)
-    with pytest.raises(InputError, match="line 1: 3 columns; expected time and value"):
+    with pytest.raises(InputError, match="line 1: 3 columns, expected time and value"):
         read_trace(write_text(path, "0;0;0\n"))
 
 
@@ -135,7 +139,7 @@ TEXT = st.text() | st.text(st.sampled_from("0123456789.,;-e\n\t \"'%@?dat\ufeff"
 
 
 def read_whole(read, path):
-    """The labels of the file alone; of what is read, numbers rise from 0 or above."""
+    """Read a file and check its frame numbers; return its labels, None if it is refused."""
 
     def labels():
         traces = read(path)
@@ -148,7 +152,7 @@ def read_whole(read, path):
 
 @settings(max_examples=60)
 @given(TEXT, st.sampled_from(["", ARFF, HEADER, "time;value\n", ARFF + "dev_1,0,0\n"]))
-def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text, head):
+def test_any_text_gives_labels_in_range_or_a_one_line_error(tmp_path_factory, text, head):
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes((head + text).encode(errors="surrogatepass"))
     for read in (lambda each: read_gold(each, "dev_1"), read_raters, read_trace):
@@ -160,7 +164,7 @@ NUMBERS = st.lists(st.integers(0, 2_000_000), min_size=1, max_size=20, unique=Tr
 
 @settings(max_examples=60)
 @given(NUMBERS, st.data())
-def test_what_is_written_is_read(tmp_path_factory, numbers, data):
+def test_written_labels_are_read_back(tmp_path_factory, numbers, data):
     values = np.array(
         data.draw(
             st.lists(

@@ -1,4 +1,4 @@
-"""RECOLA in its three layouts: rows join frames by number, raters are fused, protocols are kept."""
+"""RECOLA in its three layouts: rows join frames by number, raters are fused, splits are fixed."""
 
 import itertools
 
@@ -27,7 +27,7 @@ RATER_HEADER = "time in seconds;FM1 ;FM2 ;FM3 ;FF1 ;FF2 ;FF3"
 
 
 def trace(seed, rows=ROWS):
-    """A trace in thousandths, so that text holds it exactly."""
+    """Return a random trace, rounded so that text represents it exactly."""
     return np.round(np.cumsum(np.random.default_rng(seed).normal(0, 0.05, rows)), 3)
 
 
@@ -45,7 +45,7 @@ def raters_csv(values, header=RATER_HEADER):
 
 
 def video(path, frames=FRAMES, fps=25):
-    """Too small to hold a face, so that nothing has to be compiled to find none."""
+    """Write a video too small for a face, so that no detector is compiled."""
     return write_video(path, frames, width=32, height=32, fps=fps)
 
 
@@ -58,7 +58,7 @@ def scan(root, **options):
 
 
 def fused_by_hand(x):
-    """The recipe of the gold standard, term by term: w_r, pond, gs."""
+    """Fuse raters by the formula of the gold standard, term by term."""
     count = len(x)
     weight = [
         np.mean([ccc_by_hand(x[r], x[o]) for o in range(count) if o != r]) for r in range(count)
@@ -73,14 +73,14 @@ def ccc_by_hand(a, b):
 
 
 def agreement_by_hand(pairs):
-    """Mean and list of the pairwise CCC of [raters, rows]."""
+    """Return the mean and the list of the pairwise CCC of [raters, rows]."""
     each = [ccc_by_hand(a, b) for a, b in itertools.combinations(pairs, 2)]
     return np.mean(each), each
 
 
 @pytest.fixture
 def avec(tmp_path):
-    """The package of AVEC 2016, small and odd."""
+    """Write a small package of AVEC 2016 with quirks."""
     root = tmp_path / "in" / "AVEC2016"
     gold, individual = root / "ratings_gold_standard", root / "ratings_individual"
     for name in ("train_1", "train_2", "train_3", "dev_1", "dev_3", "test_1"):
@@ -131,7 +131,7 @@ def test_comments_quotes_case_and_a_byte_order_mark_change_nothing(tmp_path, ave
     np.testing.assert_array_equal(track["target"], expected[1:])
 
 
-def test_dims_may_come_in_the_other_order_or_alone(tmp_path, avec):
+def test_dims_can_be_swapped_or_single(tmp_path, avec):
     _, tracks = built(tmp_path, "recola/96", "dims=arousal,valence")
     expected = np.stack([trace(0), trace(1)], 1).astype(np.float32)
     np.testing.assert_array_equal(tracks["train_1"][1]["target"], expected[1:])
@@ -141,7 +141,7 @@ def test_dims_may_come_in_the_other_order_or_alone(tmp_path, avec):
     assert "dev_3" in tracks  # only its valence is missing
 
 
-def test_rows_that_one_dimension_lacks_are_unlabelled_there(tmp_path, avec):
+def test_rows_missing_in_one_dimension_are_unlabelled_there(tmp_path, avec):
     _, tracks = built(tmp_path)
     valence, arousal = tracks["train_3"][1]["target"].T
     expected = trace(20)[1:].astype(np.float32)
@@ -165,11 +165,13 @@ def test_bad_recordings_are_left_out_with_a_reason_and_the_others_are_built(tmp_
     assert set(tracks) == {"train_1", "train_3", "dev_1", "test_1"}
     assert set(facts["refused"]) == {"train_2", "dev_2", "dev_3"}
     assert "valence/train_2.arff: line 9: instance 'train_1' in" in facts["refused"]["train_2"]
-    assert "dev_2.mp4: has 30 frames a second, its labels 25" in facts["refused"]["dev_2"]
+    assert (
+        "dev_2.mp4: has 30 frames per second, but its labels have 25" in facts["refused"]["dev_2"]
+    )
     assert "valence/dev_3.arff: missing" in facts["refused"]["dev_3"]
 
 
-def test_agreement_beside_the_gold_standard_is_the_pairwise_ccc(tmp_path, avec):
+def test_rater_agreement_is_measured_along_with_the_gold_standard(tmp_path, avec):
     facts, _ = built(tmp_path)
     assert set(facts["rater_agreement"]) == {"train"}
     for seed, dim in enumerate(("arousal", "valence")):
@@ -180,7 +182,7 @@ def test_agreement_beside_the_gold_standard_is_the_pairwise_ccc(tmp_path, avec):
         assert found["mean_ccc"] == pytest.approx(mean, abs=1e-10)
 
 
-def test_individual_ratings_of_the_package_can_be_fused_instead(tmp_path, avec):
+def test_individual_ratings_of_avec_2016_can_be_fused_instead(tmp_path, avec):
     facts, tracks = built(tmp_path, "recola/96_raters")
     assert facts["labels"]["source"] == "six raters of AVEC 2016, fused"
     expected = np.stack([fused_by_hand(ratings(1)), fused_by_hand(ratings(0))], 1)
@@ -192,7 +194,7 @@ def test_individual_ratings_of_the_package_can_be_fused_instead(tmp_path, avec):
 
 @pytest.fixture
 def original(tmp_path):
-    """The original release: one participant of each split, and one without a video."""
+    """Write the original release: one participant of each split, and one without a video."""
     root = tmp_path / "in"
     ratings_of = {"P16": 30, "P19": 40, "P13": 50, "P65": 60}
     for name, seed in ratings_of.items():
@@ -204,7 +206,7 @@ def original(tmp_path):
     return root
 
 
-def test_six_raters_of_the_release_are_fused_as_by_hand(tmp_path, original):
+def test_the_six_raters_of_the_original_release_are_fused(tmp_path, original):
     facts, tracks = built(tmp_path)
     assert {name: row["split"] for name, (row, _) in tracks.items()} == {
         "P16": "train",
@@ -250,7 +252,7 @@ def centred(tmp_path):
     return root
 
 
-def test_the_centred_copy_is_built_by_the_same_protocol(tmp_path, centred):
+def test_the_centred_copy_has_the_splits_of_the_full_protocol(tmp_path, centred):
     facts, tracks = built(tmp_path)
     assert {name: row["split"] for name, (row, _) in tracks.items()} == {
         "P16": "train",
@@ -265,7 +267,7 @@ def test_the_centred_copy_is_built_by_the_same_protocol(tmp_path, centred):
     assert facts["rater_agreement"] == {}
 
 
-def test_folds_part_subjects_and_each_is_in_test_once(tmp_path, centred):
+def test_folds_share_no_subject_and_test_each_once(tmp_path, centred):
     tested = []
     for fold in range(5):
         builder = Builder(data_dir=tmp_path / "data", options={"folds": 5, "fold": fold})
@@ -286,7 +288,7 @@ def test_the_full_protocol_names_46_participants_once():
     assert PROTOCOLS["avec2016"]["dev"][8] == "dev_9"
 
 
-def test_a_tree_of_several_layouts_is_read_as_the_first_or_as_told(tmp_path, avec, centred):
+def test_a_tree_of_several_layouts_is_read_as_the_first_or_as_chosen(tmp_path, avec, centred):
     assert {each.split for each in scan(tmp_path)} == {"train", "dev", "test"}
     assert len(scan(tmp_path)) == 7
     assert len(scan(tmp_path, layout="centred")) == 5
@@ -302,10 +304,10 @@ def test_a_tree_of_several_layouts_is_read_as_the_first_or_as_told(tmp_path, ave
         ({"layout": "original"}, r"lacks the folders of RECOLA \(original: RECOLA-Video-rec.*top"),
         ({"labels": "raters"}, "labels=raters: the layout centred has labels=gold; leave it empty"),
         ({"protocol": "avec2016"}, "protocol=avec2016: the layout centred has protocol=full46"),
-        ({"labels": "mine"}, "labels='mine' is none of gold, raters"),
-        ({"layout": "mine"}, "layout='mine' is none of auto, avec2016, original, centred"),
-        ({"protocol": "mine"}, "protocol='mine' is none of avec2016, full46"),
-        ({"dims": ("valence", "liking")}, "dims=valence,liking: RECOLA has valence, arousal"),
+        ({"labels": "mine"}, "labels='mine' is not one of gold, raters"),
+        ({"layout": "mine"}, "layout='mine' is not one of auto, avec2016, original, centred"),
+        ({"protocol": "mine"}, "protocol='mine' is not one of avec2016, full46"),
+        ({"dims": ("valence", "liking")}, "dims=valence,liking: RECOLA has only valence, arousal"),
         ({"faces": "landmarks"}, "faces='landmarks' is not one of detect"),
     ],
 )
@@ -316,20 +318,20 @@ def test_options_that_the_tree_does_not_have_are_refused(tmp_path, centred, opti
 
 def test_names_beyond_the_protocol_are_refused_unless_splits_are_drawn(tmp_path, centred):
     video(centred / "Video_recordings_MP4" / "P99.mp4")
-    with pytest.raises(InputError, match=r"P99\.mp4: 'P99' is no recording of full46 .*folds=N"):
+    with pytest.raises(InputError, match=r"P99\.mp4: 'P99' is not a recording of full46 .*folds=N"):
         scan(tmp_path)
     assert len(scan(tmp_path, folds=3)) == 6
 
 
-def test_the_package_has_its_own_names_and_no_folds(tmp_path, avec):
-    with pytest.raises(InputError, match="folds=5: AVEC 2016 has its own splits"):
+def test_avec_2016_has_fixed_names_and_no_folds(tmp_path, avec):
+    with pytest.raises(InputError, match="folds=5: AVEC 2016 has fixed splits"):
         scan(tmp_path, folds=5)
     video(avec / "recordings_video" / "train_10.mp4")
-    with pytest.raises(InputError, match=r"'train_10' is no recording of avec2016 \(train_1, "):
+    with pytest.raises(InputError, match=r"'train_10' is not a recording of avec2016 \(train_1, "):
         scan(tmp_path)
 
 
-def test_a_tree_of_something_else_is_refused(tmp_path):
+def test_other_trees_are_refused(tmp_path):
     video(tmp_path / "in" / "recordings_video" / "train_1.mp4")
     with pytest.raises(
         InputError, match=r"lacks the folders of RECOLA .*avec2016: recordings_video"

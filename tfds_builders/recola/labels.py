@@ -1,8 +1,7 @@
-"""Label files of RECOLA: one trace or six raters' on the grid of the video's frames."""
+"""Read the label files of RECOLA, one trace or those of six raters, on the grid of the frames."""
 
 import dataclasses
 import pathlib
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,34 +10,34 @@ from jaxtyping import Float, Int
 from tfds_builders.label_csv import UNLABELLED, find_time_column, rising_times
 from tfds_builders.labels import NumberedLabels, check_range
 from tfds_builders.raters import fuse_raters
-from va_jax.io import DELIMITERS, number, read_lines, require_number
+from va_jax.io import CsvFile, number, read_csv, read_lines, require_number, split_cells
 from va_jax.types import LABEL_RANGE, InputError
 
 STEP_S = 0.04
-"""From one row to the next, and from one frame of a video to the next."""
+"""Seconds from one row to the next, and from one frame of a video to the next."""
 
 OFF_GRID = 0.1
-"""A time further from its frame than this share of a step belongs to no frame (ours)."""
+"""A time may be this share of a step off its frame (our choice)."""
 
-LONGEST_S = 86_400.0
-"""A time beyond a day is none (ours)."""
+MAX_TIME_S = 86_400.0
+"""A time of more than a day is an error in the file (our choice)."""
 
 RATERS = ("FM1", "FM2", "FM3", "FF1", "FF2", "FF3")
 GOLD = ("instance_name", "frametime", "goldstandard")
 
-Row = tuple[int, str, Sequence[str]]
-"""Line number, cell of the time, cells of the values."""
+Rows = Sequence[tuple[int, Sequence[str]]]
+"""(line, cells) of each row."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Traces:
-    """The rows of one file, each called by the number of its frame: frame 1 is at STEP_S."""
+    """The rows of one file by frame number; frame 1 is at STEP_S, and time 0 has no frame."""
 
-    number: np.ndarray  # int64 [rows], rising, from 0
+    number: np.ndarray  # int64 [rows], increasing, from 0
     values: np.ndarray  # float64 [traces, rows], NaN where unlabelled
 
     def on(self, number: Int[np.ndarray, "frames"]) -> Float[np.ndarray, "traces frames"]:
-        """The values of frames with these rising numbers, NaN where the file lacks one."""
+        """Return the values of frames with these increasing numbers, NaN without a row."""
         result = np.full((len(self.values), len(number)), np.nan)
         place = np.searchsorted(number, self.number)
         known = np.isin(self.number, number)
@@ -47,121 +46,113 @@ class Traces:
 
 
 def read_gold(path: pathlib.Path, instance: str) -> Traces:
-    """The one trace of an arff file of AVEC 2016, in which every row names `instance`.
+    """Read the one trace of an arff file of AVEC 2016.
 
-    Attributes go by name, in any case and order; `?` means unlabelled. Raises InputError, with
-    file and line, for everything else.
+    Attributes are found by name, in any case and order; `?` means unlabelled.
+
+    Args:
+        path: the arff file.
+        instance: name of the recording, which every row must give.
+
+    Raises:
+        InputError: anything else; names the file and the line.
     """
     lines = ((line, text.strip()) for line, text in read_lines(path))
     lines = ((line, text) for line, text in lines if not text.startswith("%"))
     names: list[str] = []
     for line, text in lines:
-        keyword = text.split()[0].lower()
+        keyword, *words = text.lower().split()
         if keyword == "@data":
             break
-        if keyword == "@attribute":
-            names.append(_attribute(path, line, text))
+        if keyword == "@attribute" and words:
+            names.append(words[0].strip("'\""))
         elif keyword != "@relation":
-            raise InputError(f"{path}: line {line}: {text!r} stands before @data; correct the file")
+            raise InputError(f"{path}: line {line}: {text!r} before @data; correct the file")
     else:
-        raise InputError(f"{path}: has no @data; replace it")
+        raise InputError(f"{path}: contains no @data; replace the file")
     if any(names.count(each) != 1 for each in GOLD):
         raise InputError(
-            f"{path}: line {line}: the attributes are {', '.join(names) or 'none'}; expected "
+            f"{path}: line {line}: the attributes are {', '.join(names) or 'missing'}; expected "
             f"{', '.join(GOLD)}, each once"
         )
-    who, when, what = map(names.index, GOLD)
+    instance_column, *others = map(names.index, GOLD)
     rows = []
     for line, text in lines:
-        cells = _cells(path, line, text, ",", len(names))
-        if cells[who] != instance:
+        cells = split_cells(text, ",")
+        if len(cells) != len(names):
             raise InputError(
-                f"{path}: line {line}: instance {cells[who]!r} in the file of {instance!r}; "
-                "put the file in its place"
+                f"{path}: line {line}: {len(cells)} cells, expected {len(names)}; correct the row"
             )
-        rows.append((line, cells[when], [cells[what]]))
+        if cells[instance_column] != instance:
+            raise InputError(
+                f"{path}: line {line}: instance {cells[instance_column]!r} in the file of "
+                f"{instance!r}; give each file its own name"
+            )
+        rows.append((line, [cells[column] for column in others]))
     return _traces(path, rows, ["GoldStandard"])
 
 
-def _attribute(path: pathlib.Path, line: int, text: str) -> str:
-    match = re.match(r"""\S+\s+(?:'([^']+)'|"([^"]+)"|([^\s'"]+))""", text)
-    if match is None:
-        raise InputError(f"{path}: line {line}: {text!r} names no attribute; correct the file")
-    return next(filter(None, match.groups())).strip().lower()
-
-
 def read_raters(path: pathlib.Path) -> Traces:
-    """The traces of RATERS, in this order, from a csv with a time column and one for each of them.
+    """Read the traces of RATERS, in this order, from a csv file with a time column.
 
-    Names count in any case and without blanks around them. Raises InputError, with file and line,
-    for everything else, a rater without any value too.
+    Columns are found by name, in any case and order.
+
+    Raises:
+        InputError: anything else, such as a rater without values; names the file and the line.
     """
-    first, header, rows = _table(path)
-    upper = [name.upper() for name in header]
-    if sorted(upper[1:]) != sorted(RATERS):
-        columns = f"columns {', '.join(header)}" if header else "no header"
-        raise InputError(f"{path}: line {first}: {columns}; expected time, {', '.join(RATERS)}")
-    columns = [upper.index(name) - 1 for name in RATERS]
-    rows = [(line, time, [cells[column] for column in columns]) for line, time, cells in rows]
-    return _traces(path, rows, RATERS)
+    file = read_csv(path)
+    if number(file.header[0]) is not None:
+        raise InputError(
+            f"{path}: line {file.header_line}: no header; add time, {', '.join(RATERS)}"
+        )
+    raters = file.columns(*RATERS)
+    columns = [find_time_column(path, file.header), *raters]
+    if len(file.header) != len(columns) or columns[0] in raters:
+        raise InputError(
+            f"{path}: line {file.header_line}: columns {', '.join(file.header)}; expected time, "
+            f"{', '.join(RATERS)}"
+        )
+    return _traces(path, _select(file, columns), RATERS)
 
 
 def read_trace(path: pathlib.Path) -> Traces:
-    """The one trace of a csv with the columns time and value, with or without a header.
+    """Read the one trace of a csv file with the columns time and value, header or not.
 
-    Raises InputError, with file and line, for everything else.
+    Raises:
+        InputError: anything else; names the file and the line.
     """
-    first, _, rows = _table(path)
-    width = 1 + len(rows[0][2])
-    if width != 2:
-        raise InputError(f"{path}: line {first}: {width} columns; expected time and value")
-    return _traces(path, rows, ["value"])
+    file = read_csv(path)
+    if len(file.header) != 2:
+        raise InputError(
+            f"{path}: line {file.header_line}: {len(file.header)} columns, expected time and value"
+        )
+    if number(file.header[0]) is not None:
+        return _traces(path, [(file.header_line, file.header), *file.rows], ["value"])
+    time_column = find_time_column(path, file.header)
+    return _traces(path, _select(file, [time_column, 1 - time_column]), ["value"])
 
 
-def _table(path: pathlib.Path) -> tuple[int, list[str], list[Row]]:
-    """The first line's number; the header, its time column put first, or []; the rows.
-
-    The delimiter is the first of `;`, tab and `,` in the first line; decimals may have a comma
-    where it is not that.
-    """
-    lines = read_lines(path)
-    delimiter = next((each for each in DELIMITERS if each in lines[0][1]), ",")
-    width = lines[0][1].count(delimiter) + 1
-    table = [(line, _cells(path, line, text, delimiter, width)) for line, text in lines]
-    first, header, when = lines[0][0], [], 0
-    if number(table[0][1][0]) is None:
-        header = table.pop(0)[1]
-        when = find_time_column(path, header)
-        header.insert(0, header.pop(when))
-    if not table:
-        raise InputError(f"{path}: has no row below its header; replace it")
-    return first, header, [(line, cells.pop(when), cells) for line, cells in table]
+def _select(file: CsvFile, columns: Sequence[int]) -> Rows:
+    return [(line, [cells[column] for column in columns]) for line, cells in file.rows]
 
 
-def _cells(path: pathlib.Path, line: int, text: str, delimiter: str, width: int) -> list[str]:
-    cells = [cell.strip().strip("\"'").strip() for cell in text.split(delimiter)]
-    if len(cells) != width:
-        raise InputError(f"{path}: line {line}: {len(cells)} cells, expected {width}")
-    return cells
-
-
-def _traces(path: pathlib.Path, rows: Sequence[Row], names: Sequence[str]) -> Traces:
+def _traces(path: pathlib.Path, rows: Rows, names: Sequence[str]) -> Traces:
+    """Return the traces called `names` in rows of time and values."""
     if not rows:
-        raise InputError(f"{path}: has no row; replace it")
-    lines = [line for line, _, _ in rows]
-    frame = _frames(path, [(line, time) for line, time, _ in rows])
-    columns = zip(*(cells for _, _, cells in rows), strict=True)
+        raise InputError(f"{path}: contains no rows; replace the file")
+    lines = [line for line, _ in rows]
+    frames = _frames(path, [(line, cells[0]) for line, cells in rows])
     values = np.array(
         [
-            [_value(path, line, name, cell) for line, cell in zip(lines, column, strict=True)]
-            for name, column in zip(names, columns, strict=True)
+            [_value(path, line, name, cells[column]) for line, cells in rows]
+            for column, name in enumerate(names, 1)
         ]
     )
     for name, trace in zip(names, values, strict=True):
         check_range(path, trace, lines, name, LABEL_RANGE)
         if np.isnan(trace).all():
-            raise InputError(f"{path}: {name} holds no value; replace the file or remove it")
-    return Traces(frame, values)
+            raise InputError(f"{path}: {name} has no values; replace the file or remove it")
+    return Traces(frames, values)
 
 
 def _value(path: pathlib.Path, line: int, name: str, cell: str) -> float:
@@ -171,29 +162,33 @@ def _value(path: pathlib.Path, line: int, name: str, cell: str) -> float:
 
 
 def _frames(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Int[np.ndarray, "rows"]:
-    """Frame numbers from (line, time); raises InputError for times that are none of a frame."""
+    """Return the frame numbers of (line, time) pairs; refuse times that fit no frame."""
     time_s = rising_times(path, cells)
-    nearest = np.rint(np.clip(time_s, 0, LONGEST_S) / STEP_S).astype(np.int64)
+    nearest = np.rint(np.clip(time_s, 0, MAX_TIME_S) / STEP_S).astype(np.int64)
     off = np.abs(time_s - nearest * STEP_S) > OFF_GRID * STEP_S + 1e-9
     off[1:] |= np.diff(nearest) == 0
     if off.any():
         line, cell = cells[int(np.argmax(off))]
         raise InputError(
-            f"{path}: line {line}: time {cell} is no new multiple of {STEP_S:g} s from 0 on; "
-            "resample the file to 25 rows a second"
+            f"{path}: line {line}: time {cell} fits no frame: times must be different multiples of "
+            f"{STEP_S:g} s, from 0 on; resample the file to {1 / STEP_S:g} rows per second"
         )
     return nearest
 
 
 def fused(ratings: Traces) -> Traces:
-    """One trace of several raters', over the whole file; see `raters.fuse_raters`."""
+    """Fuse the traces of several raters into one over the whole file, see `raters.fuse_raters`."""
     return Traces(ratings.number, fuse_raters(ratings.values)[None])
 
 
 def join(traces: Sequence[Traces], raters: Sequence[Traces | None]) -> NumberedLabels:
-    """The labels of a recording from the trace of each dimension, and its raters where known.
+    """Return the labels of a recording from the traces of its dimensions.
 
-    A row that one of the traces lacks is NaN there; raters are taken on the rows that come so.
+    A row is NaN in the dimensions whose trace lacks it.
+
+    Args:
+        traces: the trace of each dimension.
+        raters: the raters' traces of each dimension, None where they are not known.
     """
     number = np.unique(np.concatenate([each.number for each in traces]))
     values = np.concatenate([each.on(number) for each in traces]).T

@@ -1,4 +1,4 @@
-"""The layouts in which RECOLA is handed on, and which of them a tree has."""
+"""The layouts of the copies of RECOLA, and the one that a tree has."""
 
 import dataclasses
 import pathlib
@@ -19,20 +19,20 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where videos and label files lie, and whose splits its recordings have."""
+    """The folders of videos and label files in a copy, and the protocol of its splits."""
 
     name: str
     protocol: str
     videos: str
-    sources: Mapping[str, Source]  # by value of the option `labels`, the usual one first
+    sources: Mapping[str, Source]  # by value of the option `labels`, the default first
 
     @property
-    def usual(self) -> str:
-        """The value of the option `labels` that this layout is read with unless told otherwise."""
+    def default_labels(self) -> str:
+        """Return the default of the option `labels` in this layout."""
         return next(iter(self.sources))
 
     def is_in(self, root: pathlib.Path) -> bool:
-        """Whether the tree has the videos and label files of one kind or more."""
+        """Return whether the tree contains the videos and at least one kind of label files."""
         labels = (each.folder for each in self.sources.values())
         return trees.find_folder(root, self.videos) is not None and any(
             trees.find_folder(root, *levels) is not None for levels in labels
@@ -81,17 +81,20 @@ LAYOUTS = {
         ),
     )
 }
-"""By name, in the order in which they are taken where a tree has several."""
+"""Layouts by name; if a tree has several, the first counts."""
 
 
-def recognise(root: pathlib.Path, name: str) -> Layout:
-    """The layout called `name`, or with "auto" the first that the tree has.
+def find_layout(root: pathlib.Path, name: str) -> Layout:
+    """Return the layout called `name` or, with "auto", the first that the tree has.
 
-    Raises InputError where it has none.
+    Raises:
+        InputError: the tree lacks its folders.
     """
     wanted = [each for each in LAYOUTS.values() if name in ("auto", each.name)]
     found = next((each for each in wanted if each.is_in(root)), None)
     if found is None:
         folders = "; ".join(map(str, wanted))
-        raise InputError(f"{root}: lacks the folders of RECOLA ({folders}); give the top of a copy")
+        raise InputError(
+            f"{root}: lacks the folders of RECOLA ({folders}); give the top folder of a copy"
+        )
     return found

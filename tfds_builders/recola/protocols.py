@@ -1,4 +1,4 @@
-"""Who is in which split of RECOLA, by the protocols in which results on it are published."""
+"""The splits of RECOLA by the protocols that published results follow."""
 
 import pathlib
 
@@ -15,7 +15,7 @@ PROTOCOLS = {
     "avec2016": {split: tuple(f"{split}_{n}" for n in range(1, 10)) for split in SPLITS},
     "full46": {split: tuple(f"P{n}" for n in numbers) for split, numbers in FULL46.items()},
 }
-"""By protocol and split, the names of the recordings."""
+"""Names of the recordings by protocol and split."""
 
 COUNTS = {
     protocol: {split: len(names) for split, names in splits.items()}
@@ -24,7 +24,11 @@ COUNTS = {
 
 
 def split_of(protocol: str, name: str, path: pathlib.Path) -> str:
-    """The split of a recording; raises InputError where the protocol does not know its name."""
+    """Return the split of a recording.
+
+    Raises:
+        InputError: the protocol has no recording of this name.
+    """
     for split, names in PROTOCOLS[protocol].items():
         if name in names:
             return split
@@ -33,5 +37,5 @@ def split_of(protocol: str, name: str, path: pathlib.Path) -> str:
     if protocol == "full46":
         remedy += ", or draw the splits by folds=N"
     raise InputError(
-        f"{path}: {name!r} is no recording of {protocol} ({known[0]}, {known[1]}, ...); {remedy}"
+        f"{path}: {name!r} is not a recording of {protocol} ({known[0]}, {known[1]}, ...); {remedy}"
     )

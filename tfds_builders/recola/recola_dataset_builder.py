@@ -1,4 +1,4 @@
-"""Build RECOLA from any of the copies that its users have: AVEC 2016, original, centred."""
+"""Build RECOLA from any of its usual copies: AVEC 2016, original or centred."""
 
 import dataclasses
 import pathlib
@@ -16,7 +16,7 @@ from tfds_builders.recola.labels import (
     read_raters,
     read_trace,
 )
-from tfds_builders.recola.layouts import LAYOUTS, Layout, Source, recognise
+from tfds_builders.recola.layouts import LAYOUTS, Layout, Source, find_layout
 from tfds_builders.recola.protocols import COUNTS, PROTOCOLS, split_of
 from tfds_builders.recorded import RecordedBuilder
 from tfds_builders.recorded_config import RecordedConfig, named_configs
@@ -26,15 +26,15 @@ from va_jax.video.read import VIDEO_SUFFIXES
 
 FPS = 1 / STEP_S
 FPS_TOLERANCE = 0.01
-"""Greatest deviation of a video's frame rate, as a share, at which rows join by number (ours)."""
+"""A video's frame rate may deviate from FPS by this share (our choice)."""
 
 
 @dataclasses.dataclass
 class RecolaConfig(RecordedConfig):
-    """Options of this builder; `--config_options key=value` sets them."""
+    """Options of this builder; set by `--config_options key=value`."""
 
     layout: str = "auto"  # or a name of `layouts.LAYOUTS`
-    labels: str = ""  # "gold": the one published trace; "raters": theirs, fused; "": what is usual
+    labels: str = ""  # "gold": the published trace; "raters": fuse six; "": as usual in the layout
     protocol: str = ""  # a name of `protocols.PROTOCOLS`; "": that of the layout
 
     def __post_init__(self):
@@ -46,13 +46,13 @@ class RecolaConfig(RecordedConfig):
         ):
             if getattr(self, name) not in legal:
                 known = ", ".join(filter(None, legal))
-                raise InputError(f"{name}={getattr(self, name)!r} is none of {known}")
+                raise InputError(f"{name}={getattr(self, name)!r} is not one of {known}")
         if not set(self.dims) <= set(DIMS):
-            raise InputError(f"dims={','.join(self.dims)}: RECOLA has {', '.join(DIMS)}")
+            raise InputError(f"dims={','.join(self.dims)}: RECOLA has only {', '.join(DIMS)}")
 
 
-class Shelf(NamedTuple):
-    """Where the files of one role lie."""
+class RoleFiles(NamedTuple):
+    """The files of one role, such as the videos."""
 
     folder: pathlib.Path
     suffix: str
@@ -60,9 +60,10 @@ class Shelf(NamedTuple):
 
 
 def read(recording: Recording, config: RecolaConfig) -> Material:
-    """Frame i of the video, from 1 on, takes the rows of time 0.04 i; that of time 0 has no frame.
+    """Join frame i of the video, from 1 on, to the row of time 0.04 i; the row of time 0 is unused.
 
-    Raises InputError also where the video does not have the frame rate of the rows.
+    Raises:
+        InputError: a file is bad, or the video does not have the frame rate of the rows.
     """
     files = {role: pathlib.Path(path) for role, path in recording.files.items()}
     _require_rate(files["video"])
@@ -83,8 +84,8 @@ def _require_rate(video: pathlib.Path) -> None:
     fps = read_timeline(video).fps or 0.0
     if abs(fps / FPS - 1) > FPS_TOLERANCE:
         raise InputError(
-            f"{video}: has {fps:g} frames a second, its labels {FPS:g} rows, so numbers do not "
-            f"join them; re-encode it at {FPS:g} frames a second"
+            f"{video}: has {fps:g} frames per second, but its labels have {FPS:g} rows; "
+            f"re-encode it at {FPS:g} frames per second"
         )
 
 
@@ -93,10 +94,10 @@ def _read_gold(path: pathlib.Path, name: str) -> Traces:
 
 
 class Builder(RecordedBuilder):
-    """RECOLA: one track for each participant, whose face the detector finds."""
+    """RECOLA: one track per participant; the detector finds the faces."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder that holds a copy of RECOLA: recordings_video and ratings_gold_standard, or "
+        "The folder that contains a copy of RECOLA: recordings_video and ratings_gold_standard, or "
         "RECOLA-Video-recordings and RECOLA-Annotation, or Video_recordings_MP4 and "
         "Ratings_affective_behaviour_CCC_centred."
     )
@@ -105,20 +106,26 @@ class Builder(RecordedBuilder):
     )
     read = staticmethod(read)
     late_options = (*RecordedBuilder.late_options, "layout", "protocol")
-    _layout: Layout | None = None  # of the tree, once it was scanned
+    _layout: Layout | None = None  # of the tree, after `scan`
 
     @property
-    def expected(self) -> Mapping[str, int]:
-        """Of the whole set, half of which is public; empty before a tree was scanned."""
+    def layout(self) -> Layout:
+        """Return the layout of the tree, after `scan`."""
+        if self._layout is None:
+            raise RuntimeError("no tree was scanned")
+        return self._layout
+
+    @property
+    def expected(self) -> Mapping[str, int]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Return the recordings of the whole set, half of which is public; empty before `scan`."""
         counts = COUNTS[self._layout.protocol] if self._layout else {}
         return {"all": sum(counts.values())} if self.builder_config.folds else counts
 
     @property
     def labels_facts(self) -> dict[str, Any]:
-        """Only after `scan`: the layout tells what there is."""
-        labels = self.builder_config.labels or self._layout.usual
+        labels = self.builder_config.labels or self.layout.default_labels
         return {
-            "source": self._layout.sources[labels].description,
+            "source": self.layout.sources[labels].description,
             "range": [-1, 1],
             "join": f"frame number, time / {STEP_S:g} s",
         }
@@ -126,35 +133,35 @@ class Builder(RecordedBuilder):
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
         facts = super().extras(recordings)
         if not self.builder_config.folds:
-            facts["splits"]["protocol"] = self._layout.protocol
-        return facts | {"layout": self._layout.name}
+            facts["splits"]["protocol"] = self.layout.protocol
+        return facts | {"layout": self.layout.name}
 
     def scan(self, manual_dir: pathlib.Path) -> list[Recording]:
         config = self.builder_config
-        self._layout = layout = recognise(manual_dir, config.layout)
+        self._layout = layout = find_layout(manual_dir, config.layout)
         _require_fit(config, layout)
-        labels = config.labels or layout.usual
+        labels = config.labels or layout.default_labels
         videos = trees.require_folder(manual_dir, layout.videos)
-        shelves = {"video": Shelf(videos, ".mp4", trees.files_by_name(videos, VIDEO_SUFFIXES))}
+        roles = {"video": RoleFiles(videos, ".mp4", trees.files_by_name(videos, VIDEO_SUFFIXES))}
         for dim in config.dims:
-            shelves[dim] = _shelf(manual_dir, layout.sources[labels], dim)
-        named = sorted(set().union(*(shelf.files for shelf in shelves.values())))
+            roles[dim] = _label_files(manual_dir, layout.sources[labels], dim)
+        names = sorted(set().union(*(role.files for role in roles.values())))
         if labels == "gold" and "raters" in layout.sources:
             source = layout.sources["raters"]
             if trees.find_folder(manual_dir, *source.folder) is not None:
                 for dim in config.dims:
-                    shelves[f"{dim}_raters"] = _shelf(manual_dir, source, dim)
+                    roles[f"{dim}_raters"] = _label_files(manual_dir, source, dim)
         protocol = "" if config.folds else layout.protocol
-        return [_recording(name, labels, shelves, config.dims, protocol) for name in named]
+        return [_recording(name, labels, roles, config.dims, protocol) for name in names]
 
 
-def _shelf(root: pathlib.Path, source: Source, dim: str) -> Shelf:
+def _label_files(root: pathlib.Path, source: Source, dim: str) -> RoleFiles:
     folder = trees.require_folder(root, *source.folder, dim)
-    return Shelf(folder, source.suffix, trees.files_by_name(folder, [source.suffix]))
+    return RoleFiles(folder, source.suffix, trees.files_by_name(folder, [source.suffix]))
 
 
 def _require_fit(config: RecolaConfig, layout: Layout) -> None:
-    """Raises InputError where the options ask for what a tree of this layout does not have."""
+    """Refuse options that do not fit the layout of the tree."""
     for name, value, legal in (
         ("protocol", config.protocol, (layout.protocol,)),
         ("labels", config.labels, tuple(layout.sources)),
@@ -166,25 +173,30 @@ def _require_fit(config: RecolaConfig, layout: Layout) -> None:
             )
     if config.folds and layout.protocol == "avec2016":
         raise InputError(
-            f"folds={config.folds}: AVEC 2016 has its own splits, test without labels; "
+            f"folds={config.folds}: AVEC 2016 has fixed splits and no test labels; "
             "set folds=0, or choose the layout original or centred"
         )
 
 
 def _recording(
-    name: str, labels: str, shelves: dict[str, Shelf], dims: Sequence[str], protocol: str
+    name: str, labels: str, roles: dict[str, RoleFiles], dims: Sequence[str], protocol: str
 ) -> Recording:
-    """Only the test recordings of AVEC 2016 may be without labels: no others' were held back."""
-    files = {role: str(each.files[name]) for role, each in shelves.items() if name in each.files}
+    """Return a recording; only test recordings of AVEC 2016 may lack labels."""
+    files = {role: str(each.files[name]) for role, each in roles.items() if name in each.files}
     split = ""
     if protocol:
         split = split_of(protocol, name, pathlib.Path(next(iter(files.values()))))
     needed = ["video", *dims]
     if protocol == "avec2016" and split == "test" and not set(dims) & set(files):
         needed = ["video"]
-    missing = [shelves[role] for role in needed if role not in files]
-    paths = [str(shelf.folder / f"{name}{shelf.suffix}") for shelf in missing]
-    problem = f"{', '.join(paths)}: missing; copy what {name} lacks" if missing else ""
+    missing = [roles[role] for role in needed if role not in files]
+    paths = [str(role.folder / f"{name}{role.suffix}") for role in missing]
     return Recording(
-        name, name, name, files, details={"labels": labels}, split=split, problem=problem
+        track_id=name,
+        video_id=name,
+        subject_id=name,
+        files=files,
+        details={"labels": labels},
+        split=split,
+        problem=f"{', '.join(paths)}: missing; complete the copy" if missing else "",
     )
