@@ -383,7 +383,7 @@ def test_a_model_has_the_metadata_of_its_run(loaded, tiny_run):
     assert loaded.config == run_config.load(tiny_run)
     assert loaded.metadata == json.loads(json.dumps(metadata.of_run(tiny_run)))
     stored = checkpoints.read_beside(tiny_run, loaded.metadata["checkpoint_step"], postprocess.NAME)
-    assert loaded.post_processing.to_json() == json.loads(stored)
+    assert loaded.post_processing.to_json() == stored
 
 
 DOCUMENTATION = (ROOT / "docs" / "api.md").read_text()

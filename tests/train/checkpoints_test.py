@@ -62,7 +62,7 @@ def test_a_run_without_an_evaluated_checkpoint_is_refused(tmp_path):
 
 def test_a_file_beside_a_checkpoint_leaves_it_as_it_was(tmp_path):
     saved_run(tmp_path, {1: 0.1, 2: 0.6})
-    write_beside(tmp_path, 2, "note.json", "{}")
+    write_beside(tmp_path, 2, "note.json", {})
     layout = sharding.replicated(sharding.make_mesh())
     with Checkpoints(tmp_path) as saved:
         assert (saved.latest_step(), saved.best_step()) == (2, 2)
@@ -71,15 +71,15 @@ def test_a_file_beside_a_checkpoint_leaves_it_as_it_was(tmp_path):
     variables, _ = restore_best(tmp_path, abstract(state(0).variables, layout))
     np.testing.assert_array_equal(variables["params"]["w"], np.full(3, 2.0))
     np.testing.assert_array_equal(read_best(tmp_path)[0]["params"]["w"], np.full(3, 2.0))
-    assert read_beside(tmp_path, 2, "note.json") == "{}"
+    assert read_beside(tmp_path, 2, "note.json") == {}
     assert read_beside(tmp_path, 2, "other.json") is None
 
 
 def test_a_file_beside_a_checkpoint_lives_as_long_as_that(tmp_path):
     saved_run(tmp_path, {1: 0.6, 2: 0.1})
-    write_beside(tmp_path, 1, "note.json", "{}")
+    write_beside(tmp_path, 1, "note.json", {})
     saved_run(tmp_path, {3: 0.2, 4: None})  # the run goes on; step 1 is still the best
-    assert read_beside(tmp_path, 1, "note.json") == "{}"
+    assert read_beside(tmp_path, 1, "note.json") == {}
     saved_run(tmp_path, {5: 0.9, 6: 0.3})
     assert not (tmp_path / "checkpoints" / "1").exists()
     assert read_beside(tmp_path, 1, "note.json") is None

@@ -1,7 +1,6 @@
 """Score every run on every data set: how well a network works on data it was not trained on."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -131,13 +130,7 @@ def _read_post_processing(workdir: pathlib.Path, step: int) -> PostProcessing:
             f"{workdir}: the checkpoint of step {step} has no post-processing; run "
             f"`va_jax evaluate {workdir}` first, or leave --processed out"
         )
-    place = f"{workdir}: {NAME} of step {step}"
-    try:
-        return PostProcessing.from_json(json.loads(stored), place)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{place}: not valid JSON ({error.msg}); run `va_jax evaluate {workdir}` again"
-        ) from error
+    return PostProcessing.from_json(stored, f"{workdir}: {NAME} of step {step}")
 
 
 def _select_shared(trace: Trace, cell: Cell, set_dims: Sequence[str]) -> Trace:

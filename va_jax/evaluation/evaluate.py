@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import importlib.metadata
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -45,10 +44,6 @@ class Opened:
     sources: Mapping[str, Source]  # by split
     trained: Trained
 
-    @property
-    def dims(self) -> tuple[str, ...]:
-        return tuple(self.metadata["dims"])
-
 
 def evaluate(
     config: Config,
@@ -73,25 +68,16 @@ def evaluate(
             data are reported as warnings.
     """
     run = open_run(config, workdir)
-    traces = {
-        name: predict_split(config, run.trained.predictor, run.trained.variables, source, on_batch)
-        for name, source in run.sources.items()
-    }
+    traces = predict(run, on_batch)
     if jax.process_index() != 0:
         return
-    post_processing = fitting.fit(traces[config.data.dev], run.dims, config.post)
-    splits = {
-        name: score(each, run.metadata, name, post_processing, config.data.dev)
-        for name, each in traces.items()
-    }
+    post_processing = fitting.fit(traces[config.data.dev], run.metadata["dims"], config.post)
+    splits = {name: score(run, traces[name], name, post_processing) for name in traces}
     if out is None:
-        text = json.dumps(post_processing.to_json(), indent=1) + "\n"
-        checkpoints.write_beside(workdir, run.trained.step, postprocess.NAME, text)
-    _write(run, out or workdir, post_processing, splits)
-    print(f"\n{_text(run, splits, tables.text)}")
-    print(
-        f"{out or workdir}/report.html shows the details; metrics.json and traces/ hold the values."
-    )
+        fitted = post_processing.to_json()
+        checkpoints.write_beside(workdir, run.trained.step, postprocess.NAME, fitted)
+    write(run, out or workdir, post_processing, splits)
+    print(f"\n{_text(run, splits, tables.text)}\n{out or workdir}/report.html shows the details.")
 
 
 def open_run(config: Config, workdir: pathlib.Path) -> Opened:
@@ -119,37 +105,34 @@ def open_split(config: Config, split: str) -> Source:
 
 
 def restore(config: Config, workdir: pathlib.Path, dims: tuple[str, ...], size: int) -> Trained:
-    """Return the best checkpoint in `workdir`, on all devices.
-
-    Args:
-        config: describes the network.
-        workdir: folder of the run.
-        dims: dimensions that the network predicts.
-        size: side of its input, pixels.
-    """
+    """Return the network with the best checkpoint in `workdir`, for input of `size` pixels."""
     model, mesh = build_model(config.model, dims), sharding.make_mesh()
     target = abstract_variables(model, size, sharding.replicated(mesh))
     variables, step = checkpoints.restore_best(workdir, target)
     return Trained(make_predictor(model, mesh, config.eval), variables, step)
 
 
+def predict(run: Opened, on_batch: Callable[[], None]) -> dict[str, list[Trace]]:
+    """Return the traces of every split."""
+    predictor, variables, _ = run.trained
+    return {
+        name: predict_split(run.config, predictor, variables, source, on_batch)
+        for name, source in run.sources.items()
+    }
+
+
 def score(
-    traces: Sequence[Trace],
-    metadata: Mapping[str, Any],
-    split: str,
-    post_processing: PostProcessing,
-    fitted_on: str,
+    run: Opened, traces: Sequence[Trace], split: str, post_processing: PostProcessing
 ) -> Split:
-    """Return the metrics table of a split, with and without post-processing.
+    """Return the metrics table of a split, with its known ceilings, and that after post-processing.
 
     Args:
-        traces: raw predictions.
-        metadata: of the data set; supplies baselines and known ceilings.
-        split: name of the split.
-        post_processing: fitted steps; if none is kept, there are no processed scores.
-        fitted_on: split they were fitted on.
+        run: the run.
+        traces: raw predictions for the split.
+        split: its name.
+        post_processing: fitted on dev; if no step was kept, there are no processed scores.
     """
-    dims = metadata["dims"]
+    metadata, dims, dev = run.metadata, run.metadata["dims"], run.config.data.dev
     table = score_table.metrics_table(traces, dims, metadata["train_mean"])
     table["ceiling"] = metadata.get("ceiling", {}).get(split, {})
     table["raters"] = metadata.get("rater_agreement", {}).get(split, {})
@@ -158,7 +141,7 @@ def score(
     processed = [post_processing.apply(trace.pred, trace.time_s, dims) for trace in traces]
     resamples = table["bootstrap"]["resamples"]
     table["processed"] = {
-        "fitted_on": "this split" if fitted_on == split else fitted_on,
+        "fitted_on": "this split" if split == dev else dev,
         "steps": post_processing.describe(),
         "scores": score_table.scores(traces, processed, dims, resamples=resamples),
     }
@@ -178,16 +161,13 @@ def dev_ccc(
     return {dim: scored[dim]["pooled"]["ccc"] if scored[dim] else 0.0 for dim in source.dims}
 
 
-def _write(
-    run: Opened,
-    folder: pathlib.Path,
-    post_processing: PostProcessing,
-    splits: Mapping[str, Split],
+def write(
+    run: Opened, folder: pathlib.Path, post_processing: PostProcessing, splits: Mapping[str, Split]
 ) -> None:
     """Write traces, metrics and report to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
-        write_traces(folder / "traces" / name, split.traces, run.dims, split.processed)
+        write_traces(folder / "traces" / name, split.traces, run.metadata["dims"], split.processed)
     data, step, versions = run.config.data, run.trained.step, _versions()
     metrics = {
         "data": data.name,
@@ -213,7 +193,7 @@ def _write(
     evaluation = Evaluation(
         f"{run.workdir.name}: {data.name}",
         facts,
-        run.dims,
+        run.metadata["dims"],
         splits,
         logs.history(run.workdir),
         step,

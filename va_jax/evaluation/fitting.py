@@ -33,14 +33,7 @@ def fit(traces: Sequence[Trace], dims: Sequence[str], settings: Post) -> PostPro
 
     Each step is fitted to the output of the steps before it, on the frames that count, with all
     recordings as one signal, and is kept if the pooled CCC of its dimension rises.
-
-    Args:
-        traces: predictions and labels.
-        dims: names of their columns.
-        settings: section `post` of a config.
-
-    Returns:
-        The fitted steps; none if no frame counts.
+    If no frame counts, there are no steps.
     """
     if not any(trace.mask.any() for trace in traces):
         return PostProcessing({dim: () for dim in dims}, {})

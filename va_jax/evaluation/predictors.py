@@ -25,18 +25,10 @@ class SplitPredictor:
     state and returns predictions and the next state. `flush` does the same for a step that reads no
     frames. Both are compiled once for all splits. Inputs and states are divided over the devices;
     every device has all predictions.
-
-    Args:
-        model: the network.
-        mesh: devices to run on.
-
-    Attributes:
-        read_length: frames that each row of a step reads.
-        predicted_length: frames that each row of the predictions has.
     """
 
-    read_length: int
-    predicted_length: int
+    read_length: int  # frames that each row of a step reads
+    predicted_length: int  # frames in each row of the predictions
 
     def __init__(self, model: Regressor, mesh: Mesh):
         self.model, self.mesh = model, mesh
@@ -67,12 +59,8 @@ class WholeTracks(SplitPredictor):
     their inner frames are used, so that they give the result of one pass over the whole track. With
     edge padding, a frame without a face is replaced by the last one with a face, which can lie
     further back: chunks then begin twice the reach earlier, and the result is the same as long as
-    fewer than half of these frames lack a face.
-
-    Args:
-        model: the network.
-        mesh: devices to run on.
-        length: frames in a chunk; rounded up to a multiple of the network's stride in time.
+    fewer than half of these frames lack a face. The length of a chunk is rounded up to a multiple
+    of the network's stride in time.
     """
 
     def __init__(self, model: Regressor, mesh: Mesh, length: int):
@@ -108,12 +96,6 @@ class SeparateWindows(SplitPredictor):
 
     A backbone that sees neighbouring frames needs this: its output for a frame depends on the
     distance to the ends of the window, so two windows share nothing.
-
-    Args:
-        model: the network.
-        mesh: devices to run on.
-        length: frames in a window.
-        hop: frames from the start of a window to the start of the next one.
     """
 
     def __init__(self, model: Regressor, mesh: Mesh, length: int, hop: int):
@@ -134,12 +116,6 @@ class CachedWindows(SplitPredictor):
 
     For a backbone that sees one frame at a time. The rest of the network runs on every window. The
     state is the kept features of each row, [rows, kept frames, ...], and which of them have a face.
-
-    Args:
-        model: the network.
-        mesh: devices to run on.
-        length: frames in a window.
-        hop: frames from the start of a window to the start of the next one.
     """
 
     def __init__(self, model: Regressor, mesh: Mesh, length: int, hop: int):
@@ -185,13 +161,7 @@ class CachedWindows(SplitPredictor):
 
 
 def make_predictor(model: Regressor, mesh: Mesh, settings: Eval) -> SplitPredictor:
-    """Return the predictor for `eval.state` "carry" or "window" that suits the network.
-
-    Args:
-        model: the network.
-        mesh: devices to run on.
-        settings: section `eval` of a config; `state`, `length` and `hop` are used.
-    """
+    """Return the predictor that `state`, `length` and `hop` of the section `eval` ask for."""
     if settings.state == "carry":
         return WholeTracks(model, mesh, settings.length)
     sees_neighbours = inflate.reach(model.backbone.times()) > 0

@@ -32,9 +32,7 @@ def metrics_table(
         dims: names of their columns.
         train_mean: mean of the training labels by dimension; without it the baseline `train_mean`
             is left out, and `label_held_oracle` starts from 0.
-        formula: of the CCC, one of `metrics.FORMULAS`.
-        resamples: number of bootstrap resamples; 0 for no intervals.
-        seed: of the bootstrap.
+        formula, resamples, seed: see `scores`.
 
     Returns:
         `tracks`, `frames`, `frames_that_count`, `formula` and `bootstrap` describe the scores;

@@ -43,7 +43,7 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
         shutil.copyfile(workdir / provenance.NAME, temporary / provenance.NAME)
         post_processing = checkpoints.read_beside(workdir, step, postprocess.NAME)
         if post_processing is not None:  # None: the run is not evaluated yet
-            write_text(temporary / postprocess.NAME, post_processing)
+            write_json(temporary / postprocess.NAME, post_processing)
         arrays.write(temporary, variables)
         write_functions(temporary, model, variables, facts)
         metadata.write(temporary, facts)  # the check reads it

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import json
 import math
 import pathlib
 from collections.abc import Mapping
@@ -153,7 +152,7 @@ def of_run(workdir: pathlib.Path) -> dict[str, Any]:
         "evaluation": {key: getattr(config.eval, key) for key in EVAL_KEYS},
         "temporal": temporal(config.model),
         "stream_state": _stream_state(config.model, data["dims"]),
-        "post_processing": None if fitted is None else json.loads(fitted),
+        "post_processing": fitted,
         "data": {key: data[key] for key in ("name", "split_hash", "frames")},
         "scores": _scores(workdir, config, step),
         "checkpoint_step": step,

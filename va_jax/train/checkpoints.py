@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from va_jax.config import Config, to_tree
-from va_jax.io import write_text
+from va_jax.io import read_json, write_json
 from va_jax.train.state import TrainState
 from va_jax.types import InputError
 
@@ -122,15 +122,15 @@ class Checkpoints:
         return restored.state, restored.data["next_batch"]
 
 
-def write_beside(workdir: pathlib.Path, step: int, name: str, text: str) -> None:
-    """Store a small text file in the folder of a checkpoint; it is deleted with the checkpoint."""
-    write_text(_folder(workdir, step) / name, text)
+def write_beside(workdir: pathlib.Path, step: int, name: str, value: Any) -> None:
+    """Store a small JSON file in the folder of a checkpoint; it is deleted with the checkpoint."""
+    write_json(_folder(workdir, step) / name, value)
 
 
-def read_beside(workdir: pathlib.Path, step: int, name: str) -> str | None:
-    """Return the text that `write_beside` stored; None if there is no such file."""
+def read_beside(workdir: pathlib.Path, step: int, name: str) -> Any | None:
+    """Return the value that `write_beside` stored; None if there is no such file."""
     path = _folder(workdir, step) / name
-    return path.read_text() if path.exists() else None
+    return read_json(path, "evaluate the run again") if path.exists() else None
 
 
 def best_step(workdir: pathlib.Path) -> int:
