@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from va_jax.evaluation import postprocess
 from va_jax.export import arrays, check, metadata, model_card, stablehlo
-from va_jax.io import replacing, write_bytes, write_text
+from va_jax.io import replacing, write_bytes, write_json, write_text
 from va_jax.models.build import build_model
 from va_jax.models.regressor import Regressor
 from va_jax.train import checkpoints, provenance
