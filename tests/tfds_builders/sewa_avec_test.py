@@ -1,4 +1,4 @@
-"""SEWA as the AVEC challenges hand it out: splits by name, labels by time, nothing shifted."""
+"""SEWA of the AVEC challenges: splits by name, labels by time, nothing shifted."""
 
 import shutil
 
@@ -20,11 +20,11 @@ from va_jax.types import DIMS, InputError
 
 HEADER = "name;timestamp;arousal;valence;liking\n"
 UNSEEN = ("no_face=mask", "min_face=64")
-"""In pictures of 48 rows nobody is found, and no detector is compiled."""
+"""Options under which no face is found in small pictures, and no detector is compiled."""
 
 
 def rows(name, values, step_s=0.1):
-    """Rows of the file of `name` from (arousal, valence, liking) each."""
+    """Return the rows of a label file, of (arousal, valence, liking) each."""
     return "".join(
         f"'{name}';{step_s * n:.6f};{a:.6f};{v:.6f};{liking:.6f}\n"
         for n, (a, v, liking) in enumerate(values)
@@ -32,12 +32,12 @@ def rows(name, values, step_s=0.1):
 
 
 def ramp(count):
-    """Arousal rises by .1 a row, valence falls by .05, liking is .5."""
+    """Return values: arousal rises by 0.1 per row, valence falls by 0.05, liking is 0.5."""
     return [(round(0.1 * n, 6), round(-0.05 * n, 6), 0.5) for n in range(count)]
 
 
 def in_2019(root):
-    """A video of each split in the layout of 2019, and of each culture one."""
+    """Write a video of each split and culture in the layout of 2019."""
     for name in ("Train_DE_01", "Devel_HU_03", "Test_CN_07"):
         write_video(root / "video" / f"{name}.avi", 10)
         if not name.startswith("Test"):
@@ -45,7 +45,7 @@ def in_2019(root):
     return root
 
 
-def test_names_tell_split_and_culture_and_labels_join_by_time(tmp_path):
+def test_names_give_split_and_culture_and_labels_join_by_time(tmp_path):
     in_2019(tmp_path / "in")
     write_text(tmp_path / "in" / "audio_features" / "Train_DE_01.csv", "x")
     write_text(tmp_path / "in" / "labels" / "overview.csv", "x")
@@ -58,7 +58,7 @@ def test_names_tell_split_and_culture_and_labels_join_by_time(tmp_path):
     }
     row, track = tracks["Train_DE_01"]
     assert (row["subject_id"], row["fps"], row["frames"]) == ("Train_DE_01", 25, 10)
-    times = np.arange(10) / 25  # s; rows end at .3 s, half a step of .05 s is held
+    times = np.arange(10) / 25  # s; rows end at 0.3 s, and half a step of 0.05 s is held
     expected = np.stack([-0.5 * np.minimum(times, 0.3), np.minimum(times, 0.3)], 1)
     expected[times > 0.35] = np.nan
     np.testing.assert_allclose(track["target"], expected, atol=1e-6)
@@ -98,27 +98,25 @@ def test_labels_and_videos_without_each_other_are_left_out_by_name(tmp_path):
     write_text(root / "labels" / "Devel_DE_09.csv", HEADER + rows("Devel_DE_09", ramp(4)))
     facts, tracks = build_set(tmp_path, "sewa_avec/112", *UNSEEN)
     assert set(tracks) == {"Train_DE_01", "Devel_HU_03", "Test_CN_07"}
-    assert (
-        "labels/Train_HU_02.csv: does not exist; the labels of" in facts["refused"]["Train_HU_02"]
-    )
+    assert "labels/Train_HU_02.csv: does not exist; add" in facts["refused"]["Train_HU_02"]
     assert "video/Devel_DE_09.avi: does not exist" in facts["refused"]["Devel_DE_09"]
-    assert "Train_HU_3a.avi: is not called like Train_01" in facts["refused"]["Train_HU_3a"]
+    assert "Train_HU_3a.avi: the name is not like Train_01" in facts["refused"]["Train_HU_3a"]
     assert report_of(tmp_path)["Train_HU_02"]["split"] == "train"
 
 
-def test_trees_of_another_kind_are_refused(tmp_path):
+def test_other_trees_are_refused(tmp_path):
     (tmp_path / "in" / "video").mkdir(parents=True)
     with pytest.raises(InputError, match=r"has no folder .*labels; give the top folder of the set"):
         build("sewa_avec", tmp_path / "data", tmp_path / "in")
     write_video(tmp_path / "in" / "video" / "01.avi", 2)
     write_text(tmp_path / "in" / "labels" / "01.csv", "x")
-    with pytest.raises(InputError, match=r"video: holds no Train_01\.avi"):
+    with pytest.raises(InputError, match=r"video: contains no video such as Train_01\.avi"):
         build("sewa_avec", tmp_path / "data", tmp_path / "in")
 
 
 @pytest.mark.parametrize("dims", ["valence,arousal,power", "joy"])
 def test_targets_that_the_challenges_do_not_have_are_refused(tmp_path, dims):
-    with pytest.raises(InputError, match=f"dims={dims}: the challenges have arousal, valence, li"):
+    with pytest.raises(InputError, match=f"dims={dims}: AVEC has only arousal, valence, li"):
         build("sewa_avec", tmp_path, in_2019(tmp_path / "in"), options=[f"dims={dims}"])
 
 
@@ -137,11 +135,12 @@ VALUES = [(0.1, -0.2, 0), (0.25, -0.3, 0), (1, -1, 0)]
         rows("Train_01", VALUES).replace("'", ""),
         rows("Train_01", VALUES).replace("'", '"').replace(";", " ; "),
         HEADER.upper() + rows("Train_01", VALUES) + "\n\n",
+        rows("Train_01", VALUES).replace(";", ","),
         "name;valence;arousal;timestamp;liking\n'Train_01';-.2;.1;0;0\n"
         "'Train_01';-.3;.25;.1;0\n'Train_01';-1;1;.2;0\n",
     ],
 )
-def test_header_quotes_marks_and_commas_read_the_same(tmp_path, text):
+def test_all_dialects_read_the_same(tmp_path, text):
     labels = read_labels(write_text(tmp_path / "Train_01.csv", text), "Train_01", DIMS, 1.0)
     np.testing.assert_allclose(labels.time_s, [0, 0.1, 0.2], atol=1e-12)
     np.testing.assert_array_equal(labels.values, [[-0.2, 0.1], [-0.3, 0.25], [-1, 1]])
@@ -159,16 +158,19 @@ def test_empty_and_nan_cells_are_unlabelled(tmp_path):
         ("", "is empty"),
         (HEADER, "0 label rows; at least 2"),
         ("'a';0;0;0;0\n", "1 label rows; at least 2"),
-        ("'a';0;0;0;0\n'b';.1;0;0;0\n", "line 2: is a row of 'b', not of 'a'; give the file its"),
-        (HEADER + "'a';0;0;0;0\n'a';.1;0;0\n", "line 3: 4 cells, expected 5: name;timestamp;ar"),
-        ("name;timestamp;arousal;valence\n'a';0;0;0\n", "line 1: columns name;timestamp;arousal;v"),
+        ("'a';0;0;0;0\n'b';.1;0;0;0\n", "line 2: a row of 'b' in the file of 'a'"),
+        (HEADER + "'a';0;0;0;0\n'a';.1;0;0\n", "line 3: 4 cells"),
+        (
+            "name;timestamp;arousal;valence\n'a';0;0;0\n",
+            "line 1: 4 columns name;timestamp;arousal;v",
+        ),
         ("'a';0;0;0;0\n'a';0;0;0;0\n", "line 2: time 0 repeats 0"),
         ("'a';.1;0;0;0\n'a';0;0;0;0\n", "line 2: time 0 goes back from 0.1"),
         ("'a';x;0;0;0\n'a';0;0;0;0\n", "line 1: time 'x' is not a number"),
         ("'a';0;0;0;0\n'a';1;0;1.2;0\n", r"line 2: valence 1.2 is outside \[-1, 1\]"),
         ("'a';0;0;0;0\n'a';1;-1.5;0;0\n", r"line 2: arousal -1.5 is outside \[-1, 1\]"),
         ("'a';0;0;0;0\n'a';1;high;0;0\n", "line 2: arousal 'high' is not a number"),
-        ("'a',0,0,0,0\n'a',1,0,0,0\n", "line 1: 1 cells, expected 5"),
+        ("'a';0;0;0\n'a';1;0;0\n", "line 1: 4 columns"),
         ("'a';0;0;0;0\n'a';2;0;0;0\n", "labels are 2 s apart, more than max_gap_s=1; raise it"),
         ("'a';0;0;0;0\n'a';1;0;0;\0\n", "not text"),
     ],
@@ -189,7 +191,7 @@ def test_a_binary_label_file_is_refused(tmp_path):
 
 @settings(max_examples=50)
 @given(st.booleans(), st.text() | st.text(st.sampled_from("'a;0123456789.,-en \n\ufeff")))
-def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, header, text):
+def test_any_text_gives_labels_in_range_or_a_one_line_error(tmp_path_factory, header, text):
     path = tmp_path_factory.getbasetemp() / "any_avec.csv"
     path.write_bytes((HEADER * header + text).encode(errors="surrogatepass"))
     labels = labels_or_one_line(lambda: read_labels(path, "a", DIMS, 1.0), path)
@@ -201,7 +203,7 @@ UNIT = st.floats(-1, 1)
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(UNIT, UNIT, UNIT), min_size=2, max_size=20), st.booleans())
-def test_what_is_written_is_read(tmp_path_factory, values, header):
+def test_written_labels_are_read_back(tmp_path_factory, values, header):
     text = "".join(f"'b';{n / 10};{a};{v};{lik}\n" for n, (a, v, lik) in enumerate(values))
     path = write_text(tmp_path_factory.getbasetemp() / "written.csv", HEADER * header + text)
     labels = read_labels(path, "b", ("liking", "valence", "arousal"), 1.0)

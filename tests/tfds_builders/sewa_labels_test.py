@@ -1,4 +1,4 @@
-"""What SEWA Basic's files hold: label csvs, landmark files, and from where their frames count."""
+"""The files of SEWA Basic: names of clips, labels, landmarks, and the numbering of frames."""
 
 import pathlib
 
@@ -17,11 +17,12 @@ NAME = "SSL_C2_S055_P109_VC1_004803_004822"
 CLIP = clips.parse(NAME)
 
 
-def test_the_name_of_a_clip_tells_culture_session_participant_and_frames():
+def test_the_name_of_a_clip_gives_culture_session_participant_and_frames():
     assert clips.Clip(NAME, "C2", "C2_S055", "C2_P109", 4803, 4822) == CLIP
     assert CLIP.frames == 20
     for name in ("SXL_C2_S055_P109_VC1_1_2", "SSL_C7_S055_P109_VC1_1_2", f"{NAME}_x", "VC1"):
-        assert clips.parse(name) is None
+        with pytest.raises(InputError, match=f"'{name}' is not the name of a clip"):
+            clips.parse(name)
 
 
 @pytest.mark.parametrize(
@@ -36,15 +37,15 @@ def test_the_name_of_a_clip_tells_culture_session_participant_and_frames():
         (range(0, 23), 4803),
     ],
 )
-def test_frames_count_as_the_name_does_or_within_the_clip(numbers, expected):
+def test_frames_are_numbered_as_in_the_name_or_within_the_clip(numbers, expected):
     assert clips.offset(pathlib.Path("x"), CLIP, np.array(numbers)) == expected
 
 
-def test_a_clip_at_the_start_of_its_recording_counts_alike_both_ways():
+def test_the_numbering_is_found_near_the_start_of_a_recording():
     clip = CLIP._replace(first=5, last=104)
     assert clips.offset(pathlib.Path("x"), clip, np.arange(1, 101)) == 4
     assert clips.offset(pathlib.Path("x"), clip, np.arange(5, 105)) == 0
-    with pytest.raises(InputError, match="x: frames 500 to 599 are neither 5 to 104, as in"):
+    with pytest.raises(InputError, match="x: frames 500 to 599 fit neither 5 to 104"):
         clips.offset(pathlib.Path("x"), clip, np.arange(500, 600))
 
 
@@ -59,6 +60,7 @@ TABLE = "frame_idx,rater_1,value\n1,0,0.25\n2,0,0.5\n5,0,1\n"
         "\ufeff" + TABLE,
         TABLE.replace("frame_idx", '"Frame"').replace(",", " , "),
         TABLE.replace("2,0", "2.0,0") + "\n\n",
+        TABLE.replace(",", ";").replace("0.25", "0,25"),
     ],
 )
 def test_line_ends_marks_and_blanks_read_the_same(tmp_path, text):
@@ -74,14 +76,14 @@ TOP = "frame,valence\n"
     ("text", "message"),
     [
         ("", "is empty"),
-        (TOP, "has no row below its header"),
-        ("1,0.5\n2,0.5\n", "line 1: header '1,0.5'; expected frame,...,arousal, separated by comm"),
-        ("frame;valence\n1;0.5\n", "line 1: header 'frame;valence'; expected frame"),
+        (TOP, "contains no rows below its header"),
+        ("1,0.5\n2,0.5\n", "line 1: header '1,0.5'; expected frame,...,arousal"),
+        ("frame\n1\n", "line 1: header 'frame'; expected frame"),
         (TOP + "1,.5\n3,.5\n3,.6\n", "line 4: frame 3 repeats 3; sort them"),
         (TOP + "1,.5\n3,.5\n2,.6\n", "line 4: frame 2 goes back from 3"),
         (TOP + "1,.5\n1.5,.5\n", "line 3: frame '1.5' is not a whole number"),
         (TOP + "-1,.5\n", "line 2: frame '-1' is not a whole number"),
-        (TOP + "1,0,5\n", "line 2: 3 cells where the header has 2"),
+        (TOP + "1,0,5\n", "line 2: 3 cells"),
         (TOP + "1,.5\n2,1.25\n", r"line 3: arousal 1.25 is outside \[0, 1\]"),
         (TOP + "1,-.5\n", r"line 2: arousal -0.5 is outside \[0, 1\]"),
         (TOP + "1,high\n", "line 2: arousal 'high' is not a number"),
@@ -103,7 +105,7 @@ def test_a_binary_label_file_is_refused(tmp_path):
 
 @settings(max_examples=50)
 @given(st.text() | st.text(st.sampled_from("0123456789.,-en \n\ufeff")))
-def test_any_text_is_labels_in_range_or_one_line(tmp_path_factory, text):
+def test_any_text_gives_labels_in_range_or_a_one_line_error(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any_sewa.csv"
     path.write_bytes((TOP + text).encode(errors="surrogatepass"))
     labels = labels_or_one_line(lambda: read_labels({"valence": path}, CLIP), path)
@@ -115,7 +117,7 @@ ROWS = st.dictionaries(st.integers(1, 20), st.floats(0, 1), min_size=1)
 
 @settings(max_examples=50)
 @given(ROWS, ROWS)
-def test_what_is_written_is_read_and_joined(tmp_path_factory, first, second):
+def test_written_labels_are_read_back_and_joined(tmp_path_factory, first, second):
     paths = {}
     for dim, rows in zip(DIMS, (first, second), strict=True):
         text = TOP + "".join(f"{number},{rows[number]}\n" for number in sorted(rows))
@@ -157,5 +159,5 @@ def test_points_that_are_written_are_read(tmp_path_factory, values, missing):
 def test_landmark_files_of_one_frame_are_refused(tmp_path):
     write_text(tmp_path / "1.txt", "x")
     write_text(tmp_path / "001.txt", "x")
-    with pytest.raises(InputError, match=r"1\.txt: is of the frame of 001\.txt; remove one"):
+    with pytest.raises(InputError, match=r"1\.txt: has the frame number of 001\.txt; remove one"):
         landmarks_of(tmp_path, CLIP)

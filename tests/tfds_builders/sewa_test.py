@@ -1,4 +1,4 @@
-"""SEWA Basic: joins by number on the 50 Hz grid, landmarks, sessions that are never parted."""
+"""SEWA Basic: joins by number on the 50 Hz grid, landmarks, sessions that stay in one split."""
 
 import fractions
 import re
@@ -27,7 +27,7 @@ WIDTH, HEIGHT = 96, 72
 
 
 def face(x, y):
-    """49 points: level eyes 18 pixels apart, the mouth 16 below them, x, y in between."""
+    """Return 49 points around x, y: level eyes 18 pixels apart, the mouth 16 below them."""
     points = np.random.default_rng(0).uniform(-10, 10, (49, 2))
     ring = np.array([[-2, 0], [-1, -1], [1, -1], [2, 0], [1, 1], [-1, 1]])
     points[19:25], points[25:31] = np.add(ring, [-9, -8]), np.add(ring, [9, -8])
@@ -36,13 +36,13 @@ def face(x, y):
 
 
 def points_text(points):
-    """A landmark file as the owners write it, of 49 points or of None."""
+    """Return the text of a landmark file of 49 points, or of none."""
     line = " ".join(["-1"] * 98 if points is None else [f"{each:.4f}" for each in points.ravel()])
     return f"1.5 -2.25 0.125\n{' '.join(['7.5'] * 20)}\n{line}\n"
 
 
 def column_text(dim, values, start):
-    """{dim} rows from frame number `start`, one for each value that is not None."""
+    """Return a label csv with rows from frame number `start`, one per value that is not None."""
     rows = [f"{start + n},0.0,{v}" for n, v in enumerate(values) if v is not None]
     return "\n".join([f"frame_idx,ignored,{dim}", *rows]) + "\n"
 
@@ -58,7 +58,7 @@ def arousal(count=COUNT):
 def write_clip(
     root, name=NAME, start=FIRST, landmark_start=1, numbers=tuple(TWICE), points=None, below=""
 ):
-    """A clip whose labels count from `start`, its landmarks from `landmark_start`, all complete."""
+    """Write a clip; its labels are numbered from `start`, its landmarks from `landmark_start`."""
     folder = root / name
     write_video(folder / f"{name}.avi", 0, WIDTH, HEIGHT, 50, numbers)
     write_text(folder / "metadata.ini", "[Folder]\nsession = 55\n")
@@ -75,7 +75,7 @@ def write_clip(
 
 
 def mapped(frames):
-    """Targets of frames 0.. of the clip: [0, 1] becomes [-1, 1]."""
+    """Return the targets of frames of the clip, mapped from [0, 1] to [-1, 1]."""
     return np.array([[2 * valence()[n] - 1, 2 * arousal()[n] - 1] for n in frames], np.float32)
 
 
@@ -98,7 +98,7 @@ def test_labels_stay_at_their_frames_when_repeats_are_dropped(tmp_path, start, l
     assert facts["crop"]["source"] == "landmarks"
 
 
-def test_repeats_are_kept_on_demand(tmp_path):
+def test_repeated_frames_can_be_kept(tmp_path):
     write_clip(tmp_path / "in")
     _, tracks = build_set(tmp_path, "sewa/96", "repeats=keep")
     row, track = tracks[NAME]
@@ -107,7 +107,7 @@ def test_repeats_are_kept_on_demand(tmp_path):
 
 
 def test_frames_that_the_video_leaves_empty_do_not_shift_the_labels(tmp_path):
-    """Repeats may be stored as empty packets, of which a decoder shows nothing."""
+    """A container may store repeats as empty packets, which a decoder skips."""
     folder = write_clip(tmp_path / "in")
     path = folder / f"{NAME}.avi"
     path.unlink()
@@ -128,8 +128,8 @@ def test_frames_that_the_video_leaves_empty_do_not_shift_the_labels(tmp_path):
     assert row["fps"] == pytest.approx(8 / (19 / 50), abs=1e-5)
 
 
-def test_crops_are_placed_by_the_landmarks(tmp_path):
-    """The square around eyes and mouth has twice the side of 18 pixels, the eyes' distance."""
+def test_crops_are_aligned_by_the_landmarks(tmp_path):
+    """The side of the square is twice the eye distance of 18 pixels."""
     points = {n: face(40 + n, 36 - n / 2) for n in range(COUNT)}
     write_clip(tmp_path / "in", points=points)
     _, track = build_set(tmp_path, "sewa/112")[1][NAME]
@@ -145,7 +145,7 @@ def test_crops_are_placed_by_the_landmarks(tmp_path):
         assert shown(track["frames"][index]) == n // 2
 
 
-def test_what_one_file_lacks_is_unlabelled(tmp_path):
+def test_rows_missing_in_one_file_are_unlabelled(tmp_path):
     folder = write_clip(tmp_path / "in")
     gappy = [None if n in (0, 7, 8) else v for n, v in enumerate(arousal())]
     gappy[10] = "nan"
@@ -172,7 +172,7 @@ def test_annotations_and_landmarks_are_found_in_unpacked_archives(tmp_path):
     assert facts["refused"] == {}
 
 
-def test_the_annotation_is_an_option(tmp_path):
+def test_the_annotation_can_be_chosen(tmp_path):
     folder = write_clip(tmp_path / "in")
     for dim in ("Valence", "Arousal"):
         path = folder / f"{NAME}_{dim}_V_Aligned.csv"
@@ -183,7 +183,7 @@ def test_the_annotation_is_an_option(tmp_path):
     assert facts["dims"] == ["arousal", "valence"]
 
 
-def test_faces_may_be_searched_for_instead(tmp_path):
+def test_the_detector_can_find_the_faces_instead(tmp_path):
     folder = write_clip(tmp_path / "in", numbers=(0, 1) * 10)
     for path in (folder / "landmarks").iterdir():
         path.unlink()
@@ -235,18 +235,18 @@ def other_labels(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (drop("landmarks/*"), "holds no landmarks .* build a configuration called detect"),
-        (drop("*.avi"), f"{OTHER}: holds 0 videos; leave"),
-        (second_video, f"{OTHER}: holds 2 videos; leave"),
+        (drop("landmarks/*"), "no landmarks .* build a `_detect` configuration"),
+        (drop("*.avi"), f"{OTHER}: contains 0 videos"),
+        (second_video, f"{OTHER}: contains 2 videos"),
         (
             drop("*Valence*"),
             f"no {OTHER}_Valence_AV_Aligned.csv; unpack the annotations of valence",
         ),
-        (rename_annotation, "set the option annotation to what there is: A$"),
-        (shorten, rf"{OTHER}\.avi: lasts 9 frames at 50 per second, by the name of its clip 20"),
+        (rename_annotation, "set the option annotation to A$"),
+        (shorten, rf"{OTHER}\.avi: lasts 9 frames at 50 per second, but 20 by the name"),
         (tear_points, r"000003\.txt: line 3: 3 numbers, expected x and y of 49 points"),
-        (copy_points, "landmarks lie in .*/landmarks and in .*/more; remove one"),
-        (other_labels, "frames 4803 to 4822 are neither 0 to 19, .* are they of another clip"),
+        (copy_points, "landmarks in .*/landmarks and in .*/more; remove one"),
+        (other_labels, "frames 4803 to 4822 fit neither 0 to 19, .* another clip"),
     ],
 )
 def test_a_bad_clip_is_left_out_by_name_and_the_others_are_built(tmp_path, change, message):
@@ -260,23 +260,23 @@ def test_a_bad_clip_is_left_out_by_name_and_the_others_are_built(tmp_path, chang
 
 def test_trees_without_clips_are_refused(tmp_path):
     write_text(tmp_path / "in" / "SSL_C9_S055_P109_VC1_004803_004822" / "x.avi", "x")
-    with pytest.raises(InputError, match="holds no folder called like SSL_C2_S055"):
+    with pytest.raises(InputError, match="contains no folder such as SSL_C2_S055"):
         build("sewa", tmp_path / "data", tmp_path / "in")
 
 
 def test_a_clip_that_lies_in_two_places_is_refused(tmp_path):
     (tmp_path / "in" / NAME).mkdir(parents=True)
     (tmp_path / "in" / "more" / NAME).mkdir(parents=True)
-    with pytest.raises(InputError, match=f"more/{NAME}: is the same clip as .*; remove one"):
+    with pytest.raises(InputError, match=f"more/{NAME}: is also in .*in; remove one"):
         build("sewa", tmp_path / "data", tmp_path / "in")
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("annotation=v", "annotation='v' is none of A, V, AV"),
-        ("repeats=half", "repeats='half' is none of drop, keep"),
-        ("dims=valence,liking", "dims=valence,liking: SEWA Basic has valence, arousal"),
+        ("annotation=v", "annotation='v' is not one of A, V, AV"),
+        ("repeats=half", "repeats='half' is not one of drop, keep"),
+        ("dims=valence,liking", "dims=valence,liking: SEWA Basic has only valence, arousal"),
         ("faces=boxes", "faces='boxes' is not one of landmarks, detect"),
     ],
 )
@@ -287,7 +287,7 @@ def test_options_out_of_range_are_refused(tmp_path, option, message):
 
 
 def many_clips(root):
-    """Six cultures that use the same numbers: six pairs, and a stranger whom one of them met."""
+    """Write clips of six cultures with the same ids: six pairs, and one more partner of one."""
     for culture in range(1, 7):
         pairs = [(session, 2 * session + side) for session in range(1, 7) for side in (0, 1)]
         for session, participant in [*pairs, (7, 3), (7, 99)]:
@@ -306,7 +306,7 @@ def drawn(tmp_path, root, **options):
 @pytest.mark.parametrize(
     "options", [{"seed": seed} for seed in range(4)] + [{"folds": 5, "fold": n} for n in range(5)]
 )
-def test_neither_people_nor_sessions_are_parted_and_cultures_are_spread(tmp_path, options):
+def test_people_and_sessions_stay_in_one_split_and_cultures_are_spread(tmp_path, options):
     recordings = drawn(tmp_path, many_clips(tmp_path / "in"), **options)
     assert len(recordings) == 6 * 14 * 2
     for key in ("subject_id", "session"):
@@ -322,7 +322,7 @@ def test_neither_people_nor_sessions_are_parted_and_cultures_are_spread(tmp_path
     assert {split for split, _ in cultures} == {"train", "dev", "test"}
 
 
-def test_every_clip_is_once_in_the_test_split_of_the_folds(tmp_path):
+def test_the_folds_test_every_clip_once(tmp_path):
     root = many_clips(tmp_path / "in")
     tested = []
     for fold in range(5):
@@ -334,7 +334,7 @@ def test_every_clip_is_once_in_the_test_split_of_the_folds(tmp_path):
     assert sorted(tested) == sorted(path.name for path in root.iterdir())
 
 
-def test_there_is_a_configuration_for_every_size_way_and_fold():
+def test_there_is_a_configuration_for_every_size_variant_and_fold():
     names = {config.name for config in builder_class("sewa").BUILDER_CONFIGS}
     assert {"112", "224", "96_detect", "224_fold4", "112_detect_fold0", "224_V_fold1"} <= names
     assert len(names) == 3 * 6 * 6

@@ -1,4 +1,4 @@
-"""What the folder of a clip is called, what it holds, and how the frames of its files count."""
+"""The clips of SEWA Basic: their names, their files, and the numbering of their frames."""
 
 import operator
 import os
@@ -15,14 +15,14 @@ from va_jax.video.read import VIDEO_SUFFIXES
 NAME = re.compile(r"S[AVS][HLD]_C([1-6])_S(\d+)_P(\d+)_VC1_(\d{1,9})_(\d{1,9})")
 
 LANDMARKS = re.compile(r"(\d+)\.txt", re.IGNORECASE)
-"""Names of the landmark files, by frame number; other text files may lie beside them."""
+"""Names of the landmark files, which are frame numbers; other text files are ignored."""
 
 DEPTH = 2
-"""Folders below that of the clip in which its files are looked for: unpacked archives lie there."""
+"""Levels of folders below that of the clip, of unpacked archives, that are searched for files."""
 
 
 class Clip(NamedTuple):
-    """What the name of a clip's folder tells; ids are of a culture, so they carry its name."""
+    """A clip, by the name of its folder; ids contain the culture, because each has its own."""
 
     name: str
     culture: str  # C1 to C6
@@ -36,25 +36,33 @@ class Clip(NamedTuple):
         return self.last - self.first + 1
 
 
-def parse(name: str) -> Clip | None:
-    """The clip of a folder's name; None where it is not called like one."""
+def parse(name: str) -> Clip:
+    """Return the clip with this name.
+
+    Raises:
+        InputError: it is not the name of a clip.
+    """
     match = NAME.fullmatch(name)
     if match is None:
-        return None
+        raise InputError(f"{name!r} is not the name of a clip; restore the name of its folder")
     culture = f"C{match[1]}"
     session, participant = f"{culture}_S{match[2]}", f"{culture}_P{match[3]}"
     return Clip(name, culture, session, participant, int(match[4]), int(match[5]))
 
 
 def find_clips(root: pathlib.Path) -> dict[str, pathlib.Path]:
-    """{clip: its folder} in `root` and the folders directly in it, in the order of the names."""
+    """Return {name of a clip: its folder}, sorted, of `root` and the folders directly in it.
+
+    Raises:
+        InputError: a clip is in two places.
+    """
     found: dict[str, pathlib.Path] = {}
-    for folder in (root, *(each for each in _folders(root) if parse(each.name) is None)):
+    for folder in (root, *(each for each in _folders(root) if not NAME.fullmatch(each.name))):
         for each in _folders(folder):
-            if parse(each.name):
+            if NAME.fullmatch(each.name):
                 other = found.setdefault(each.name, each)
                 if other != each:
-                    raise InputError(f"{each}: is the same clip as {other}; remove one")
+                    raise InputError(f"{each}: is also in {other.parent}; remove one")
     return dict(sorted(found.items()))
 
 
@@ -62,28 +70,36 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(each for each in folder.iterdir() if each.is_dir())
 
 
-def members(folder: pathlib.Path, depth: int = DEPTH) -> list[pathlib.Path]:
-    """The files in the folder of a clip, then those in the folders up to `depth` below it."""
+def files_of(folder: pathlib.Path, depth: int = DEPTH) -> list[pathlib.Path]:
+    """Return the files in the folder of a clip, then those in the folders up to `depth` below."""
     with os.scandir(folder) as entries:
         shown = [each for each in entries if not each.name.startswith(".")]
     shown.sort(key=operator.attrgetter("name"))
     files = [folder / each.name for each in shown if each.is_file()]
     below = [folder / each.name for each in shown if depth and each.is_dir()]
-    return files + [path for each in below for path in members(each, depth - 1)]
+    return files + [path for each in below for path in files_of(each, depth - 1)]
 
 
 def find_video(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> pathlib.Path:
-    """The video of a clip; raises InputError where there is none or more than one."""
+    """Return the video of a clip.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
     found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if len(found) != 1:
-        raise InputError(f"{folder}: holds {len(found)} videos; leave the one of the clip there")
+        raise InputError(f"{folder}: contains {len(found)} videos; keep exactly one")
     return found[0]
 
 
 def find_labels(
     folder: pathlib.Path, files: Sequence[pathlib.Path], dim: str, annotation: str
 ) -> pathlib.Path:
-    """The csv of one dimension and annotation; raises InputError where there is none."""
+    """Return the csv of one dimension and annotation.
+
+    Raises:
+        InputError: there is none; says which annotations there are.
+    """
     wanted = f"{folder.name}_{dim}_{annotation}_Aligned.csv".lower()
     for path in files:
         if path.name.lower() == wanted:
@@ -92,31 +108,43 @@ def find_labels(
     kinds = {match[1] for path in files if (match := other.search(path.name))}
     remedy = f"unpack the annotations of {dim}"
     if kinds:
-        remedy = f"set the option annotation to what there is: {', '.join(sorted(kinds))}"
+        remedy = f"set the option annotation to {' or '.join(sorted(kinds))}"
     raise InputError(
-        f"{folder}: holds no {folder.name}_{dim.capitalize()}_{annotation}_Aligned.csv; {remedy}"
+        f"{folder}: no {folder.name}_{dim.capitalize()}_{annotation}_Aligned.csv; {remedy}"
     )
 
 
 def find_landmarks(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> pathlib.Path:
-    """The folder with a text file for each frame; raises InputError unless it is exactly one."""
+    """Return the folder with a text file for each frame.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
     found = sorted({path.parent for path in files if LANDMARKS.fullmatch(path.name)})
     if not found:
         raise InputError(
-            f"{folder}: holds no landmarks (1.txt and so on); unpack them, or build a "
-            "configuration called detect, which finds the faces"
+            f"{folder}: no landmarks (1.txt and so on); unpack them, or build a `_detect` "
+            "configuration, which finds the faces"
         )
     if len(found) > 1:
-        raise InputError(f"{folder}: landmarks lie in {found[0]} and in {found[1]}; remove one")
+        raise InputError(f"{folder}: landmarks in {found[0]} and in {found[1]}; remove one")
     return found[0]
 
 
 def offset(source: pathlib.Path, clip: Clip, numbers: np.ndarray) -> int:
-    """What to add to the frame numbers of a clip's files to make them those of its name.
+    """Return the number that turns the frame numbers of a clip's files into those of its name.
 
-    From where they count is not documented. Ours: as the name does, where at least as many of them
-    lie between the name's frames as would if they counted within the clip, from 0 if there is a 0,
-    else from 1. Raises InputError where not even half of them fit.
+    The set does not document where they start: at the first frame of the name, or at 0 or 1. Our
+    choice: the start under which more of them fall into the clip, in doubt that of the name; 0 is
+    considered if it occurs, else 1.
+
+    Args:
+        source: the file or folder, for an error.
+        clip: the clip.
+        numbers: frame numbers in its files.
+
+    Raises:
+        InputError: less than half of the numbers fit under either start.
     """
     start = int(0 not in numbers)
     in_name, in_clip = (
@@ -124,8 +152,8 @@ def offset(source: pathlib.Path, clip: Clip, numbers: np.ndarray) -> int:
     )
     if 2 * max(in_name, in_clip) < len(numbers):
         raise InputError(
-            f"{source}: frames {numbers.min()} to {numbers.max()} are neither {clip.first} to "
-            f"{clip.last}, as in the clip's name, nor of {clip.frames} frames from {start}; are "
-            "they of another clip?"
+            f"{source}: frames {numbers.min()} to {numbers.max()} fit neither {clip.first} to "
+            f"{clip.last}, as in the clip's name, nor {clip.frames} frames from {start}; replace "
+            "it, it may belong to another clip"
         )
     return 0 if in_name >= in_clip else clip.first - start

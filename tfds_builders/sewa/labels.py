@@ -1,4 +1,4 @@
-"""Label files of SEWA: a csv for each dimension and clip, a row `frame, ..., value` each frame."""
+"""Read the label files of SEWA: a csv per dimension and clip, one row per frame."""
 
 import pathlib
 import re
@@ -10,18 +10,24 @@ from jaxtyping import Float, Int
 from tfds_builders.label_csv import UNLABELLED
 from tfds_builders.labels import NumberedLabels, check_range, to_label_range
 from tfds_builders.sewa.clips import Clip, offset
-from va_jax.io import read_lines, require_number
+from va_jax.io import read_csv, require_number
 from va_jax.types import InputError
 
 RANGE = (0.0, 1.0)
-"""Of the values in the files."""
+"""Lowest and highest value in the files."""
 
 
 def read_labels(files: Mapping[str, pathlib.Path], clip: Clip) -> NumberedLabels:
-    """The labels of a clip from {dim: file}, in [-1, 1] and numbered as in the clip's name.
+    """Read the labels of a clip, mapped to [-1, 1] and numbered as in the clip's name.
 
-    Files are joined by frame number; where one has no row for a frame of another, that value is
-    NaN. Raises InputError, with the file and mostly a line, for what is no such file.
+    The files are joined by frame number; a value is NaN if its file has no row for the frame.
+
+    Args:
+        files: {dim: csv file}.
+        clip: the clip, to find out how its frames are numbered.
+
+    Raises:
+        InputError: a file differs from this format; names the file and, if possible, the line.
     """
     columns = {dim: read_column(path, dim) for dim, path in files.items()}
     number = np.unique(np.concatenate([number for number, _ in columns.values()]))
@@ -35,29 +41,24 @@ def read_labels(files: Mapping[str, pathlib.Path], clip: Clip) -> NumberedLabels
 def read_column(
     path: pathlib.Path, dim: str
 ) -> tuple[Int[np.ndarray, "rows"], Float[np.ndarray, "rows"]]:
-    """Frame numbers, rising, and values in RANGE, NaN where a cell is empty or `nan`.
+    """Return increasing frame numbers, and values in RANGE, NaN if a cell is empty or `nan`.
 
-    The header begins with `frame`; the number stands in the first column, the value in the last.
+    The header begins with `frame`; the first column holds the number, the last one the value.
+
+    Raises:
+        InputError: anything else; names the file and the line.
     """
-    rows = [
-        (line, [cell.strip(" \t\"'") for cell in text.split(",")])
-        for line, text in read_lines(path)
-    ]
-    top, header = rows.pop(0)
-    if not header[0].lower().startswith("frame") or len(header) < 2:
+    file = read_csv(path)
+    if not file.header[0].lower().startswith("frame") or len(file.header) < 2:
         raise InputError(
-            f"{path}: line {top}: header {','.join(header)!r}; expected frame,...,{dim}, "
-            "separated by commas"
+            f"{path}: line {file.header_line}: header {','.join(file.header)!r}; expected "
+            f"frame,...,{dim}"
         )
-    if not rows:
-        raise InputError(f"{path}: has no row below its header; replace it")
+    if not file.rows:
+        raise InputError(f"{path}: contains no rows below its header; replace the file")
     numbers: list[int] = []
     values = []
-    for line, cells in rows:
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path}: line {line}: {len(cells)} cells where the header has {len(header)}"
-            )
+    for line, cells in file.rows:
         number = _frame(path, line, cells[0])
         if numbers and number <= numbers[-1]:
             how = "repeats" if number == numbers[-1] else "goes back from"
@@ -65,13 +66,13 @@ def read_column(
         numbers.append(number)
         unlabelled = cells[-1].lower() in UNLABELLED
         values.append(np.nan if unlabelled else require_number(path, line, dim, cells[-1]))
-    check_range(path, np.array(values), [line for line, _ in rows], dim, RANGE)
+    check_range(path, np.array(values), [line for line, _ in file.rows], dim, RANGE)
     return np.array(numbers), np.array(values)
 
 
 def _frame(path: pathlib.Path, line: int, cell: str) -> int:
-    """A whole number, as `12` or, as tables save it beside gaps, `12.0`."""
+    """Return a whole number written as `12` or, as some programs save it, `12.0`."""
     match = re.fullmatch(r"([0-9]{1,9})(\.0*)?", cell)
     if match is None:
-        raise InputError(f"{path}: line {line}: frame {cell!r} is not a whole number")
+        raise InputError(f"{path}: line {line}: frame {cell!r} is not a whole number; correct it")
     return int(match[1])

@@ -1,4 +1,4 @@
-"""Landmark files of SEWA: pose, eyes and 49 points of the face, a text file for each frame."""
+"""Read the landmark files of SEWA: pose, eyes and 49 points of the face, a text file per frame."""
 
 import os
 import pathlib
@@ -12,14 +12,15 @@ from va_jax.io import read_lines, require_number
 from va_jax.types import InputError
 
 POINTS = 49
-LINE = 3  # behind pitch, yaw and roll, and ten points of the eyes
+LINE = 3  # after pitch, yaw and roll, and ten points of the eyes
 MISSING = -1.0
 
 
 def landmarks_of(folder: pathlib.Path, clip: Clip) -> PointFiles:
-    """{frame number as in the clip's name: points}; files with other names do not count.
+    """Return {frame number as in the clip's name: points}; files with other names are ignored.
 
-    Raises InputError where two files have one number, or the numbers fit no clip of that name.
+    Raises:
+        InputError: two files have the same number, or the numbers do not fit the clip.
     """
     files: dict[int, pathlib.Path] = {}
     for name in sorted(os.listdir(folder)):
@@ -27,21 +28,25 @@ def landmarks_of(folder: pathlib.Path, clip: Clip) -> PointFiles:
         if match is not None:
             other = files.setdefault(int(match[1]), folder / name)
             if other.name != name:
-                raise InputError(f"{folder / name}: is of the frame of {other.name}; remove one")
+                raise InputError(
+                    f"{folder / name}: has the frame number of {other.name}; remove one"
+                )
     start = offset(folder, clip, np.array(list(files)))
     return PointFiles({number + start: path for number, path in files.items()}, read_points)
 
 
 def read_points(path: pathlib.Path) -> Float[np.ndarray, "49 2"]:
-    """The 49 points of one frame, x and y in pixels; NaN where a point is missing.
+    """Read the 49 points of one frame: x and y in pixels, NaN if a point is missing.
 
-    Raises InputError, with file and line, where line 3 does not hold 98 numbers.
+    Raises:
+        InputError: line 3 does not hold 98 numbers; names the file.
     """
     cells = dict(read_lines(path)).get(LINE, "").split()
     values = np.array([require_number(path, LINE, "coordinate", cell) for cell in cells])
     if len(values) != 2 * POINTS:
         raise InputError(
-            f"{path}: line {LINE}: {len(values)} numbers, expected x and y of {POINTS} points"
+            f"{path}: line {LINE}: {len(values)} numbers, expected x and y of {POINTS} points; "
+            "replace the file"
         )
     points = values.reshape(POINTS, 2)
     return np.where((points == MISSING).any(1, keepdims=True), np.nan, points)

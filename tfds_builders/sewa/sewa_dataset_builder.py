@@ -1,4 +1,4 @@
-"""Build SEWA Basic: short clips of people in a video chat, six cultures, rated frame by frame."""
+"""Build SEWA Basic: clips of people in a video chat, from six cultures, rated frame by frame."""
 
 import dataclasses
 import pathlib
@@ -19,10 +19,10 @@ ANNOTATIONS = ("A", "V", "AV")
 REPEATS = ("drop", "keep")
 
 GRID_FPS = 50.0
-"""Frames of a clip's name, and so of its labels and landmarks, per second."""
+"""Rate of the frame numbers in the names of clips, and of labels and landmarks."""
 
-SLACK = 0.1
-"""A video may be longer or shorter than the clip's name tells by this share (ours)."""
+LENGTH_TOLERANCE = 0.1
+"""A video may be longer or shorter than its clip's name says by this share (our choice)."""
 
 FOLDS = 5
 
@@ -34,26 +34,27 @@ VARIANTS = {
     "detect_V": {"faces": "detect", "annotation": "V"},
     "detect_A": {"faces": "detect", "annotation": "A"},
 }
-"""What stands in the names of the configurations -> the options it sets."""
+"""Part of the name of a configuration -> options that it sets."""
 
 
 @dataclasses.dataclass
 class SewaConfig(RecordedConfig):
-    """Options of this builder; `--config_options key=value` sets them."""
+    """Options of this builder; set by `--config_options key=value`."""
 
     FACES: ClassVar = ("landmarks", "detect")
 
     faces: str = "landmarks"
-    annotation: str = "AV"  # what the raters had: A(udio), V(ideo), AV both
-    repeats: str = "drop"  # or "keep": the frames that fill the 50 Hz grid
+    annotation: str = "AV"  # the raters had A: audio, V: video, AV: both
+    repeats: str = "drop"  # or "keep": repeated frames, which fill the 50 Hz grid
 
     def __post_init__(self):
         super().__post_init__()
         for name, legal in (("annotation", ANNOTATIONS), ("repeats", REPEATS)):
             if getattr(self, name) not in legal:
-                raise InputError(f"{name}={getattr(self, name)!r} is none of {', '.join(legal)}")
+                known = ", ".join(legal)
+                raise InputError(f"{name}={getattr(self, name)!r} is not one of {known}")
         if not set(self.dims) <= set(DIMS):
-            raise InputError(f"dims={','.join(self.dims)}: SEWA Basic has {', '.join(DIMS)}")
+            raise InputError(f"dims={','.join(self.dims)}: SEWA Basic has only {', '.join(DIMS)}")
 
     @property
     def points(self) -> int:
@@ -61,7 +62,7 @@ class SewaConfig(RecordedConfig):
 
 
 def read(recording: Recording, config: SewaConfig) -> Material:
-    """A clip's video, its labels and landmarks joined by frame number."""
+    """Join the labels and landmarks of a clip to its video by frame number."""
     clip = clips.parse(recording.track_id)
     video = pathlib.Path(recording.files["video"])
     _check_length(video, clip)
@@ -83,19 +84,19 @@ def read(recording: Recording, config: SewaConfig) -> Material:
 
 def _check_length(video: pathlib.Path, clip: clips.Clip) -> None:
     frames = round(read_timeline(video).time_s[-1] * GRID_FPS) + 1
-    if abs(frames - clip.frames) > SLACK * clip.frames:
+    if abs(frames - clip.frames) > LENGTH_TOLERANCE * clip.frames:
         raise InputError(
-            f"{video}: lasts {frames} frames at {GRID_FPS:g} per second, by the name of its clip "
-            f"{clip.frames}; put the clip's own video there"
+            f"{video}: lasts {frames} frames at {GRID_FPS:g} per second, but {clip.frames} by the "
+            "name of its clip; replace it by the clip's own video"
         )
 
 
 class Builder(RecordedBuilder):
-    """SEWA Basic: one track for each clip."""
+    """SEWA Basic: one track per clip; people who talked to each other are in one split."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder 'SEWA DB v0.2 - BASIC', whose clips (SSL_C2_S055_P109_VC1_004803_005542 and "
-        "so on) are unpacked."
+        "The folder 'SEWA DB v0.2 - BASIC' with unpacked clips: SSL_C2_S055_P109_VC1_004803_005542 "
+        "and so on."
     )
     BUILDER_CONFIGS: ClassVar = named_configs(SewaConfig, VARIANTS, folds=FOLDS)
     read = staticmethod(read)
@@ -110,13 +111,13 @@ class Builder(RecordedBuilder):
         folders = clips.find_clips(manual_dir)
         if not folders:
             raise InputError(
-                f"{manual_dir}: holds no folder called like SSL_C2_S055_P109_VC1_004803_005542; "
-                "is it the top of the set?"
+                f"{manual_dir}: contains no folder such as SSL_C2_S055_P109_VC1_004803_005542; "
+                "give the top folder of the set"
             )
         return [_recording(folder, self.builder_config) for folder in folders.values()]
 
     def splitting_units(self, recordings: Sequence[Recording]) -> dict[str, str]:
-        """The two who talk in a session, and all others whom they talked to, stay together."""
+        """Keep the two people of a session together, and everybody else they talked to."""
         pairs = ((each.subject_id, each.details["session"]) for each in recordings)
         return splits.linked_subjects(pairs)
 
@@ -125,7 +126,7 @@ def _recording(folder: pathlib.Path, config: SewaConfig) -> Recording:
     clip = clips.parse(folder.name)
     files, problem = {}, ""
     try:
-        found = clips.members(folder)
+        found = clips.files_of(folder)
         files["video"] = str(clips.find_video(folder, found))
         for dim in config.dims:
             files[dim] = str(clips.find_labels(folder, found, dim, config.annotation))
@@ -134,11 +135,11 @@ def _recording(folder: pathlib.Path, config: SewaConfig) -> Recording:
     except InputError as error:
         problem = str(error)
     return Recording(
-        clip.name,
-        clip.name,
-        clip.participant,
-        files,
-        clip.culture,
-        {"session": clip.session},
+        track_id=clip.name,
+        video_id=clip.name,
+        subject_id=clip.participant,
+        files=files,
+        group=clip.culture,
+        details={"session": clip.session},
         problem=problem,
     )

@@ -1,4 +1,4 @@
-"""Label files of the AVEC challenges: name, time, arousal, valence and liking, a row each 0.1 s."""
+"""Read the label files of the AVEC challenges: arousal, valence and liking every 0.1 s."""
 
 import pathlib
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from jaxtyping import Float
 
 from tfds_builders.label_csv import UNLABELLED, rising_times
 from tfds_builders.labels import TimedLabels, check_range
-from va_jax.io import read_lines, require_number
+from va_jax.io import read_csv, require_number
 from va_jax.types import LABEL_RANGE, InputError
 
 HEADER = ("name", "timestamp", "arousal", "valence", "liking")
-"""Of 2019; the files of 2017 and 2018 have these columns without a header."""
+"""Header of the files of 2019; those of 2017 and 2018 have these columns without a header."""
 
 DIMS = HEADER[2:]
 
@@ -23,23 +23,26 @@ Rows = list[tuple[int, list[str]]]
 def read_labels(
     path: pathlib.Path, name: str, dims: Sequence[str], max_gap_s: float
 ) -> TimedLabels:
-    """The labels of the recording called `name`, unlabelled where a cell is empty or `nan`.
+    """Read the labels of a recording; an empty cell or `nan` is unlabelled.
 
-    Raises InputError, with file and line, where a row names another recording, as in a file that
-    was renamed or copied by mistake, where times do not rise or values leave [-1, 1], and for
-    everything else that is no such file, rows further apart than `max_gap_s` included.
+    Args:
+        path: the csv file.
+        name: the recording; every row must name it.
+        dims: targets to read, of DIMS.
+        max_gap_s: rows further apart than this many seconds are not interpolated.
+
+    Raises:
+        InputError: a row names another recording (as in a file renamed by mistake), times do not
+            increase, a value is outside [-1, 1], or rows are further apart than `max_gap_s`; names
+            the file and, if possible, the line.
     """
     header, rows = _table(path)
+    name_column = header.index("name")
     for line, cells in rows:
-        if len(cells) != len(header):
+        if cells[name_column] != name:
             raise InputError(
-                f"{path}: line {line}: {len(cells)} cells, expected {len(header)}: "
-                + ";".join(header)
-            )
-        if cells[0] != name:
-            raise InputError(
-                f"{path}: line {line}: is a row of {cells[0]!r}, not of {name!r}; "
-                "give the file its own name"
+                f"{path}: line {line}: a row of {cells[name_column]!r} in the file of {name!r}; "
+                "give each file its own name"
             )
     if len(rows) < 2:
         raise InputError(f"{path}: {len(rows)} label rows; at least 2 are needed")
@@ -56,20 +59,19 @@ def read_labels(
 
 
 def _table(path: pathlib.Path) -> tuple[list[str], Rows]:
-    """The names of the columns and all rows below them."""
-    rows = [
-        (line, [cell.strip(" \t\"'") for cell in text.split(";")])
-        for line, text in read_lines(path)
-    ]
-    first_line, first = rows[0]
-    if first[0].lower() != HEADER[0]:
-        return list(HEADER), rows
-    header = [cell.lower() for cell in first]
-    if sorted(header) != sorted(HEADER):
+    """Return the names of the columns, and the rows."""
+    file = read_csv(path)
+    header: list[str] = [cell.lower() for cell in file.header]
+    rows = file.rows
+    if HEADER[0] not in header:
+        header = [*HEADER]
+        rows = [(file.header_line, file.header), *rows]
+    if sorted(header) != sorted(HEADER) or len(file.header) != len(header):
         raise InputError(
-            f"{path}: line {first_line}: columns {';'.join(header)}, expected {';'.join(HEADER)}"
+            f"{path}: line {file.header_line}: {len(file.header)} columns "
+            f"{';'.join(file.header)}, expected {';'.join(HEADER)}"
         )
-    return header, rows[1:]
+    return header, rows
 
 
 def _column(path: pathlib.Path, rows: Rows, column: int, dim: str) -> Float[np.ndarray, "rows"]:

@@ -1,4 +1,4 @@
-"""Build SEWA as the AVEC challenges of 2017, 2018 and 2019 handed it out, from its videos."""
+"""Build SEWA in the layout of the AVEC challenges of 2017, 2018 and 2019."""
 
 import dataclasses
 import pathlib
@@ -15,21 +15,21 @@ from va_jax.video.read import VIDEO_SUFFIXES
 
 SPLITS = {"Train": "train", "Devel": "dev", "Test": "test"}
 NAME = re.compile(r"(Train|Devel|Test)_(?:([A-Z]{2})_)?\d+")
-CULTURE = "DE"  # where the name has none: the package of 2017 is German
+CULTURE = "DE"  # if the name has none: the package of 2017 is German
 
 
 @dataclasses.dataclass
 class SewaAvecConfig(RecordedConfig):
-    """Options of this builder; `--config_options key=value` sets them."""
+    """Options of this builder; set by `--config_options key=value`."""
 
     def __post_init__(self):
         super().__post_init__()
         if not set(self.dims) <= set(DIMS):
-            raise InputError(f"dims={','.join(self.dims)}: the challenges have {', '.join(DIMS)}")
+            raise InputError(f"dims={','.join(self.dims)}: AVEC has only {', '.join(DIMS)}")
 
 
 def read(recording: Recording, config: SewaAvecConfig) -> Material:
-    """A video, and where the organisers gave its labels out these, joined by time."""
+    """Join a video and, unless it is a test video, its labels by time."""
     labels = None
     if "labels" in recording.files:
         path = pathlib.Path(recording.files["labels"])
@@ -38,12 +38,12 @@ def read(recording: Recording, config: SewaAvecConfig) -> Material:
 
 
 class Builder(RecordedBuilder):
-    """SEWA of AVEC: one track for each video, in the challenge's own splits."""
+    """SEWA of the AVEC challenges: one track per video, in the official splits."""
 
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "The folder that holds the folders labels and video."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "The folder that contains the folders labels and video."
     BUILDER_CONFIGS: ClassVar = named_configs(SewaAvecConfig, {"": {}})
     read = staticmethod(read)
-    expected: ClassVar = {"train": 68, "dev": 28, "test": 104}  # of 2019
+    expected: ClassVar = {"train": 68, "dev": 28, "test": 104}  # in 2019
 
     @property
     def labels_facts(self) -> dict[str, Any]:
@@ -57,10 +57,12 @@ class Builder(RecordedBuilder):
         names = sorted(name for name in labels | videos if name.startswith(tuple(SPLITS)))
         proper = [NAME.fullmatch(name) for name in names]
         if not any(proper):
-            raise InputError(f"{video_folder}: holds no Train_01.avi, Train_DE_01.avi or the like")
+            raise InputError(
+                f"{video_folder}: contains no video such as Train_01.avi or Train_DE_01.avi"
+            )
         if len({match[2] is None for match in proper if match}) > 1:
             raise InputError(
-                f"{video_folder}: holds videos both of 2017 (Train_01) and of later years "
+                f"{video_folder}: contains videos of 2017 (Train_01) and of later years "
                 "(Train_DE_01), which show the same people; give the folder of one year"
             )
         label_files = {name: labels.get(name, label_folder / f"{name}.csv") for name in names}
@@ -69,19 +71,30 @@ class Builder(RecordedBuilder):
 
 
 def _recording(name: str, video: pathlib.Path, labels: pathlib.Path) -> Recording:
-    """The organisers kept people apart and tell no more of them, so each video is a subject."""
+    """Return a recording; each video is its own subject.
+
+    The organisers' splits share no people, but subjects are not published.
+    """
     match = NAME.fullmatch(name)
     files = {"video": str(video)}
     problem = ""
     if match is None:
         there = video if video.is_file() else labels
-        problem = f"{there}: is not called like Train_01 or Train_DE_01; rename or remove it"
+        problem = f"{there}: the name is not like Train_01 or Train_DE_01; rename or remove it"
     elif not video.is_file():
-        problem = f"{video}: does not exist; the video of {labels} is missing"
+        problem = f"{video}: does not exist; add the video of {labels}"
     elif labels.is_file():
         files["labels"] = str(labels)
     elif match[1] != "Test":
-        problem = f"{labels}: does not exist; the labels of {video} are missing"
+        problem = f"{labels}: does not exist; add the labels of {video}"
     culture = (match and match[2]) or CULTURE
     split = next(split for prefix, split in SPLITS.items() if name.startswith(prefix))
-    return Recording(name, name, name, files, culture, split=split, problem=problem)
+    return Recording(
+        track_id=name,
+        video_id=name,
+        subject_id=name,
+        files=files,
+        group=culture,
+        split=split,
+        problem=problem,
+    )
