@@ -57,7 +57,7 @@ def test_the_scores_can_be_computed_from_the_traces(tiny_run):
                 assert again[dim][aggregation][metric] == pytest.approx(expected, abs=2e-4)
 
 
-def test_post_processing_lies_with_its_checkpoint_and_makes_the_processed_columns(tiny_run):
+def test_post_processing_is_stored_with_its_checkpoint_and_gives_the_processed_columns(tiny_run):
     kept = scores(tiny_run)
     path = tiny_run / "checkpoints" / str(kept["checkpoint_step"]) / NAME
     fitted = PostProcessing.from_json(json.loads(path.read_text()), str(path))
@@ -76,7 +76,7 @@ def test_post_processing_lies_with_its_checkpoint_and_makes_the_processed_column
             np.testing.assert_allclose(processed, expected, atol=2e-6)
 
 
-def test_an_export_carries_the_post_processing_along(tiny_run, tiny_export):
+def test_an_export_holds_the_post_processing(tiny_run, tiny_export):
     kept = json.loads((tiny_export / NAME).read_text())
     assert kept == scores(tiny_run)["post_processing"]
 

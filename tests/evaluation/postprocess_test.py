@@ -273,7 +273,7 @@ def test_the_delay_of_drawn_faces_labels_is_found_and_helps_on_test(delay_s, opt
     rng = np.random.default_rng(0)
     dev, test = (framewise(config, recordings[split], rng) for split in ("dev", "test"))
     fitted = fit(dev, DIMS, settings(steps=("lag",)))
-    for dim in DIMS:  # labels lag behind predictions: negative
+    for dim in DIMS:  # labels come after predictions: negative
         assert fitted.curves[dim].best_lag_s == pytest.approx(-delay_s, abs=tolerance_s + 1e-6)
     later = pooled(processed(fitted, test, DIMS))
     assert (later > pooled(test) + 0.03).all()
