@@ -1,15 +1,16 @@
-"""Frames per second and peak memory of a build, against the bare work on the same frames.
+"""Measure the speed and the memory of a build, against the bare work on the same frames.
 
     python -m benchmarks.build [--video=CLIP] [--rounds=3] [--minutes 1 10] [--json]
 
-The bare work on a video is what cannot be left out: decode, find the faces of every frame, decode
-again (crops need the whole track), cut the crop, encode it; on a folder of ready crops: read and
-decode every image, since a torn one must be found. It keeps no records, no bookkeeping and nothing
-to restart from. Both run as fresh processes, with one worker and with two, take turns, and are
-timed with little and with much to do: the difference is the speed once started, the rest start-up
-(imports, compilation). Medians are printed, then the peak memory of a process that builds a short
-and a long video. Without a clip, drawn faces are shown: the detector has less to look at there than
-in a real picture, so it is faster.
+The bare work is the part that no builder can leave out. For a video: decode it, detect the face in
+every frame, decode again (crops need the whole track), cut each crop and encode it. For a folder of
+ready crops: read and decode every image, because damaged ones must be found. The bare work writes
+no records, keeps no account and cannot be resumed.
+
+Both run in fresh processes, alternating, with one worker and with two. Each is timed on a small and
+on a large tree: the difference gives the speed, and the rest is start-up (imports, compilation).
+The command prints medians, then the peak memory of a process that builds a short and a long video.
+Without --video, drawn faces are used. The detector is faster on them than on real pictures.
 """
 
 import argparse
@@ -40,14 +41,14 @@ from va_jax.video.read import read_frames
 FPS = 25
 WIDTH, HEIGHT = 640, 360
 CROP_SIZE = 112
-TRACKS = 2  # of a set, one for each of two workers
-PIECE_FRAMES = 250  # seen forwards and backwards in turns, so that nothing jumps
-SUBJECT = 3  # whose drawn face the detector finds in every frame
+TRACKS = 2  # in a tree, one for each of two workers
+PIECE_FRAMES = 250  # played forwards and backwards, so that the face never jumps
+SUBJECT = 3  # the detector finds this drawn face in every frame
 MAX_SIDE = 1280  # the builder's default
 
 
 def drawn_pictures(size: int = 200) -> list[np.ndarray]:
-    """Frames with the face of one subject of `synthetic_faces/large` before a grey wall."""
+    """Return frames of one subject of `synthetic_faces/large` in front of a grey wall."""
     (large,) = (each for each in synthetic.Builder.BUILDER_CONFIGS if each.name == "large")
     details = {"subject": SUBJECT, "number": SUBJECT, "frames": PIECE_FRAMES}
     scene = synthetic.script(Recording("t", "v", "s", details=details), large)
@@ -61,6 +62,7 @@ def drawn_pictures(size: int = 200) -> list[np.ndarray]:
 
 
 def write_video(path: pathlib.Path, pictures: Sequence[np.ndarray], frames: int) -> None:
+    """Write a video that plays the pictures forwards and backwards."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast"})
         stream.height, stream.width = pictures[0].shape[:2]
@@ -72,6 +74,7 @@ def write_video(path: pathlib.Path, pictures: Sequence[np.ndarray], frames: int)
 
 
 def write_crops(folder: pathlib.Path, pictures: Sequence[np.ndarray], frames: int) -> None:
+    """Write a folder of numbered square JPEG crops."""
     folder.mkdir()
     height = pictures[0].shape[0]
     squares = (cv2.resize(each[:, :height], (CROP_SIZE, CROP_SIZE)) for each in pictures)
@@ -81,7 +84,7 @@ def write_crops(folder: pathlib.Path, pictures: Sequence[np.ndarray], frames: in
 
 
 def write_tree(folder: pathlib.Path, kind: str, pictures, frames: int, tracks: int) -> None:
-    """A tree of `video_folder`, each of its tracks of so many frames."""
+    """Write a tree for `video_folder`: `tracks` recordings of `frames` frames each."""
     folder.mkdir()
     names = [f"{n}.mp4" if kind == "videos" else f"{n}" for n in range(tracks)]
     for name in names:
@@ -91,6 +94,7 @@ def write_tree(folder: pathlib.Path, kind: str, pictures, frames: int, tracks: i
 
 
 def bare_work(source: pathlib.Path) -> None:
+    """Do the work on a video or a folder of crops that no builder can leave out."""
     if source.is_dir():
         for path in sorted(source.iterdir()):
             simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB")
@@ -105,11 +109,11 @@ def bare_work(source: pathlib.Path) -> None:
 
 
 def spend(*commands: Sequence[str]) -> tuple[float, float]:
-    """Runs the commands side by side: seconds until all are done, greatest peak memory, MiB."""
+    """Run commands side by side; return the seconds until all end, and the largest peak in MiB."""
     start, peaks = time.perf_counter(), []
-    with tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryFile("w+") as errors:
         running = [
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
             for command in commands
         ]
         for process in running:
@@ -117,20 +121,20 @@ def spend(*commands: Sequence[str]) -> tuple[float, float]:
             process.returncode = os.waitstatus_to_exitcode(status)
             peaks.append(usage.ru_maxrss / 1024)
         if any(process.returncode for process in running):
-            told.seek(0)
-            sys.exit(told.read())
+            errors.seek(0)
+            sys.exit(errors.read())
     return time.perf_counter() - start, max(peaks)
 
 
 def build(tree: pathlib.Path, jobs: int) -> tuple[float, float]:
-    """`spend` of the command that builds the tree."""
+    """Return the time and memory of the command that builds the tree."""
     with tempfile.TemporaryDirectory() as data_dir:
         command = [sys.executable, "-m", "tfds_builders.build", f"video_folder/{CROP_SIZE}"]
         return spend([*command, f"--data_dir={data_dir}", f"--manual_dir={tree}", f"--jobs={jobs}"])
 
 
 def bare(tree: pathlib.Path, jobs: int) -> tuple[float, float]:
-    """`spend` of the bare work, the tracks shared among `jobs` processes."""
+    """Return the time and memory of the bare work, with the tracks shared by `jobs` processes."""
     names = [line.split(",")[0] for line in (tree / "videos.csv").read_text().splitlines()[1:]]
     paths = [str(tree / name) for name in names]
     command = [sys.executable, "-m", "benchmarks.build", "--bare"]
@@ -138,7 +142,7 @@ def bare(tree: pathlib.Path, jobs: int) -> tuple[float, float]:
 
 
 def speeds(folder: pathlib.Path, sizes: dict[str, tuple[int, int]], pictures, rounds: int) -> list:
-    """For each kind and number of workers: speed and start-up of the build and of the bare work."""
+    """Return speed and start-up of the build and of the bare work, by kind of tree and workers."""
     rows = []
     for kind, lengths in sizes.items():
         if lengths[1] <= lengths[0]:
@@ -163,11 +167,21 @@ def speeds(folder: pathlib.Path, sizes: dict[str, tuple[int, int]], pictures, ro
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--video", type=pathlib.Path, help="clip with a face, shown in turns")
-    parser.add_argument("--seconds", type=int, default=20, help="of each of two videos; 0: none")
-    parser.add_argument("--crops", type=int, default=20_000, help="of each of two folders; 0: none")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, nargs="*", default=[1, 10], help="for the memory")
+    parser.add_argument("--video", type=pathlib.Path, help="clip with a face; default: drawn faces")
+    parser.add_argument(
+        "--seconds", type=int, default=20, help="length of each of the two videos; 0: no videos"
+    )
+    parser.add_argument(
+        "--crops", type=int, default=20_000, help="images in each of the two folders; 0: no crops"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each variant")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        nargs="*",
+        default=[1, 10],
+        help="lengths of the videos whose peak memory is measured",
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--bare", nargs="+", type=pathlib.Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -202,7 +216,7 @@ def main() -> None:
         ratio = row["build_fps"] / row["bare_fps"]
         print(f"{row['of']:8}{row['jobs']:4}   {ours:>26}   {limit:>25}   {ratio:12.2f}")
     for minutes, mib in peaks.items():
-        print(f"a video of {minutes:>4} min: at most {mib:.0f} MiB")
+        print(f"video of {minutes:>4} min: peak memory {mib:.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the device at hand reaches at most: arithmetic of a matrix product, bytes of a copy."""
+"""Measure the limits of this device: FLOP/s of a matrix product, and bytes per second of a copy."""
 
 import statistics
 import time
@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 SIDE = {"cpu": 2048, "gpu": 8192, "tpu": 8192}
-COPIED = {"cpu": 2**28, "gpu": 2**31, "tpu": 2**31}  # bytes, far more than a cache holds
+COPIED = {"cpu": 2**28, "gpu": 2**31, "tpu": 2**31}  # bytes, far more than fit into a cache
 
 
 def matmul_gflops(dtype: str) -> float:
-    """GFLOP/s of a large square matrix product of this type."""
+    """Return the GFLOP/s of a large square matrix product of this number type."""
     side = SIDE[jax.default_backend()]
     x = jax.random.normal(jax.random.key(0), (side, side), dtype)
     multiply = jax.jit(jnp.matmul)
@@ -21,7 +21,7 @@ def matmul_gflops(dtype: str) -> float:
 
 
 def copy_gb_per_s() -> float:
-    """GB/s, read and written together, of adding to every element of an array in its place."""
+    """Return the GB/s, read plus written, of adding 1 to every element of an array in place."""
     x = jnp.zeros(COPIED[jax.default_backend()] // 4, jnp.float32)
     add = jax.jit(lambda x: x + 1, donate_argnums=0)
 

@@ -1,8 +1,11 @@
-"""How often intervals hold the truth: `python -m benchmarks.coverage`.
+"""Measure how often the intervals of the metrics table contain the truth, on simulated data.
 
-Recordings are simulated that differ in length, level, spread, gain and bias, as those of people do.
-Their true pooled scores are those of very many of them. Printed is in how many of the trials the
-95 % interval holds the truth: that of the metrics table, and the percentile interval beside it.
+    python -m benchmarks.coverage [--trials=1000] [--sizes 6 10 20 40 100]
+
+The simulated recordings differ in length, level, spread, gain and bias, as recordings of people do.
+The true pooled scores are those of a very large number of them. The command prints the share of
+trials whose 95 % interval contains the truth: for the interval of the metrics table and, in
+brackets, for the simpler percentile interval.
 """
 
 import argparse
@@ -18,7 +21,7 @@ POPULATION = 40_000
 
 
 def recordings(rng: np.random.Generator, count: int) -> Moments:
-    """Moments of recordings of 20 to 119 frames of one dimension."""
+    """Return the moments of recordings of 20 to 119 frames with one dimension."""
     size = (count, 1)
     level, gain, bias = (rng.normal(*each, size) for each in ((0, 0.25), (0.6, 0.25), (0, 0.15)))
     target = level + rng.gamma(4, 0.05, size) * rng.normal(size=(count, 119))
@@ -32,7 +35,7 @@ def recordings(rng: np.random.Generator, count: int) -> Moments:
 
 
 def trial(rng: np.random.Generator, size: int, seed: int) -> dict[str, tuple[np.ndarray, ...]]:
-    """Metric -> ends of the interval and of the percentile interval, pooled."""
+    """Return, for each metric, the ends of the pooled interval and of the percentile interval."""
     moments, once = recordings(rng, size), np.ones((1, size))
     drawn = bootstrap.resamples(size, seed=seed)
     value, error, resampled, errors = (
@@ -55,13 +58,15 @@ def trial(rng: np.random.Generator, size: int, seed: int) -> dict[str, tuple[np.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[6, 10, 20, 40, 100])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=1000, help="sets of recordings per size")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[6, 10, 20, 40, 100], help="recordings in a set"
+    )
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     truth = aggregate(recordings(rng, POPULATION))["pooled"]
-    print("recordings  " + "".join(f"{key:>18}" for key in METRICS) + "   (percentile)")
+    print("recordings  " + "".join(f"{key:>18}" for key in METRICS) + "   (percentile interval)")
     for size in arguments.sizes:
         hits = {key: np.zeros(2) for key in METRICS}
         for seed in range(arguments.trials):

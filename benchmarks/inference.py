@@ -1,10 +1,10 @@
-"""Time of the forward pass of the papers' networks, against the same in torch.
+"""Measure the forward pass of the papers' networks, against the same networks in torch.
 
     python -m benchmarks.inference --windows 1 --networks tzirakis2021:resnet50_lstm
 
-Whole windows by the network as evaluation calls it, frames on the device; all else, turns, types
-and columns, as in `benchmarks.train_step`, whose flags it takes. Carried state and the command that
-reads videos are measured by `benchmarks.stream` and `benchmarks.predict`.
+Whole windows are predicted as in an evaluation; the frames are already on the device. Flags, number
+types, alternation and columns are those of `benchmarks.train_step`. `benchmarks.stream` measures a
+carried state, and `benchmarks.predict` the command that reads videos.
 """
 
 import functools
@@ -20,6 +20,7 @@ from va_jax.types import DIMS
 
 
 def our_forward(config: Config, batch: dict[str, Any]) -> tuple[train_step.Step, float]:
+    """Return the compiled forward pass of va_jax and the bytes that it moves."""
     model = build_model(config.model, DIMS)
     variables = jax.jit(lambda: initial_variables(model, config.data.size, config.seed))()
     inputs = jax.device_put({name: batch[name] for name in model.inputs(1, 1, 1)})
@@ -37,6 +38,7 @@ def our_forward(config: Config, batch: dict[str, Any]) -> tuple[train_step.Step,
 
 
 def variants(compile_torch: bool) -> dict[str, train_step.Variant]:
+    """Return the variants to time; torch's are absent where torch does not see the device."""
     found = {"va_jax": our_forward}
     if train_step.torch_sees_the_device():
         from benchmarks import peer_step

@@ -1,11 +1,12 @@
-"""Random training windows per second: our pipeline, the bare JPEG decoder, and tf.data.
+"""Measure random training windows per second: this pipeline, the bare JPEG decoder, and tf.data.
 
     python -m benchmarks.input_pipeline --data_dir=data --name=synthetic_faces/large [--json]
 
-The decoder's limit decodes the very frames of the windows from memory, with as many threads and
-nothing else; tf.data (where TensorFlow is installed) reads windows cut beforehand into a TFRecord
-file, one record a window, the layout that suits it best. The three take turns; medians are printed,
-per second of wall-clock time and per second of CPU time of the process.
+The bare decoder decodes the same frames from memory with the same number of threads and does
+nothing else: it is the limit. tf.data, if TensorFlow is installed, reads windows that were cut
+beforehand into a TFRecord file with one record per window, the layout that suits it best. The
+variants alternate. The command prints medians per second of wall-clock time and per second of CPU
+time.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from va_jax.types import CLIP_FRAMES
 
 
 def jpegs_of(source: sources.Source, window: windows.Window, length: int) -> list[bytes]:
-    """The stored frames of one window that lies within its track."""
+    """Return the stored JPEG frames of a window that lies within its track."""
     first = source.tracks[window.track].first_record
     numbers = windows.frame_numbers(window, length, 1)
     clips = np.unique(numbers // CLIP_FRAMES)
@@ -40,7 +41,7 @@ def jpegs_of(source: sources.Source, window: windows.Window, length: int) -> lis
 
 
 def decoder(material: list[list[bytes]], batch: int, threads: int) -> Iterator[int]:
-    """Decode windows that are in memory already, round and round."""
+    """Decode windows that are already in memory, again and again; yield windows per batch."""
 
     def decode(jpegs: list[bytes]) -> np.ndarray:
         return np.stack([simplejpeg.decode_jpeg(jpeg, colorspace="RGB") for jpeg in jpegs])
@@ -56,7 +57,7 @@ def decoder(material: list[list[bytes]], batch: int, threads: int) -> Iterator[i
 
 
 def tf_data(material: list[list[bytes]], batch: int, threads: int, size: int) -> Iterator[int]:
-    """The same windows from a TFRecord file through tf.data."""
+    """Read the same windows from a TFRecord file with tf.data; yield windows per batch."""
     import tensorflow as tf
 
     length = len(material[0])
@@ -82,7 +83,7 @@ def tf_data(material: list[list[bytes]], batch: int, threads: int, size: int) ->
 
 
 def speed(stream: Iterator[int], seconds: float) -> tuple[float, float]:
-    """Windows per second of wall-clock time and of CPU time, over about `seconds`."""
+    """Return windows per second of wall-clock time and of CPU time, over about `seconds`."""
     next(stream)
     count, wall, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - wall < seconds:
@@ -94,11 +95,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default="data")
     parser.add_argument("--name", default="synthetic_faces/quickstart")
-    parser.add_argument("--length", type=int, default=64, help="frames a window")
-    parser.add_argument("--batch", type=int, default=8, help="windows a batch")
+    parser.add_argument("--length", type=int, default=64, help="frames in a window")
+    parser.add_argument("--batch", type=int, default=8, help="windows in a batch")
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 8))
-    parser.add_argument("--seconds", type=float, default=4.0, help="per measurement")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of a measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each variant")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
 
@@ -136,7 +137,7 @@ def main() -> None:
         keys = ("windows_per_s", "windows_per_cpu_s")
         print(json.dumps({name: dict(zip(keys, m, strict=True)) for name, m in medians.items()}))
         return
-    print(f"{args.length} frames of {source.size} px a window, {args.threads} threads")
+    print(f"{args.length} frames of {source.size} px per window, {args.threads} threads")
     for name, (wall, cpu) in medians.items():
         of_wall, of_cpu = (m / o for m, o in zip(medians["pipeline"], (wall, cpu), strict=True))
         print(

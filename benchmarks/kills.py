@@ -1,11 +1,12 @@
-"""A small run killed at random moments again and again: does it end with the same parameters?
+"""Kill a small run at random moments and check that it ends with the parameters of an unkilled run.
 
     python -m benchmarks.kills [--kills=20] [--processes 1 2]
 
-SIGKILL and SIGTERM take turns, at a moment drawn from the length of a run. Of two processes SIGKILL
-takes one, and the other must end by itself; SIGTERM goes to one and both must save and end with
-exit code 0. Every kill is told; what it ends with is compared, bit for bit, with a run of as many
-processes that was left alone, and the exit code is 1 if they differ.
+SIGKILL and SIGTERM alternate, at a moment drawn from the length of a run. In a job of two
+processes, SIGKILL goes to one, and the other must end by itself; SIGTERM goes to one, and both must
+save and end with exit code 0. Every kill is printed. The final parameters and scores are compared,
+bit for bit, with those of an undisturbed run with the same number of processes. The exit code is 1
+if they differ.
 """
 
 import argparse
@@ -42,7 +43,7 @@ class Job:
         workdir: pathlib.Path,
         data: pathlib.Path,
         processes: int,
-        own: Mapping[int, Sequence[str]] = {},  # flags of single processes
+        own: Mapping[int, Sequence[str]] = {},  # extra flags of some processes
     ):
         command = [
             sys.executable, "-m", "va_jax.main", "--config=configs/quickstart.py:tiny",
@@ -51,30 +52,30 @@ class Job:
         job = joining(processes) if processes > 1 else []
         env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
         env.setdefault("JAX_COMPILATION_CACHE_DIR", str(data / "compiled"))
-        self.told = [tempfile.TemporaryFile("w+") for _ in range(processes)]  # noqa: SIM115
+        self.outputs = [tempfile.TemporaryFile("w+") for _ in range(processes)]  # noqa: SIM115
         self.running = [
             subprocess.Popen(
                 [*command, *job, *([f"--process={n}"] if job else []), *own.get(n, [])],
                 env=env,
-                stdout=told,
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
-            for n, told in enumerate(self.told)
+            for n, output in enumerate(self.outputs)
         ]
 
     def wait(self) -> list[int]:
-        """Exit codes, once all have ended."""
+        """Wait until all processes have ended; return their exit codes."""
         return [process.wait(PATIENCE_S) for process in self.running]
 
     def output(self) -> str:
-        """The end of what all said."""
-        for told in self.told:
-            told.seek(0)
-        return "\n".join(told.read()[-1500:] for told in self.told)
+        """Return the last lines that each process printed."""
+        for output in self.outputs:
+            output.seek(0)
+        return "\n".join(output.read()[-1500:] for output in self.outputs)
 
 
 def joining(processes: int) -> list[str]:
-    """The flags that the processes of a new job have in common."""
+    """Return the flags that all processes of a new job share."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{free.getsockname()[1]}"
@@ -82,7 +83,7 @@ def joining(processes: int) -> list[str]:
 
 
 def whole(workdir: pathlib.Path, data: pathlib.Path, processes: int) -> float:
-    """Seconds of a run to its end; exits where it fails."""
+    """Run to the end; return the seconds it took, or exit with its output if it fails."""
     start = time.monotonic()
     job = Job(workdir, data, processes)
     if any(job.wait()):
@@ -91,7 +92,7 @@ def whole(workdir: pathlib.Path, data: pathlib.Path, processes: int) -> float:
 
 
 def identical(left: pathlib.Path, right: pathlib.Path) -> bool:
-    """Whether two runs ended with the same parameters and scores."""
+    """Return whether two runs ended with the same parameters and scores."""
     (here, _), (there, _) = (checkpoints.read_best(each) for each in (left, right))
     same = [np.array_equal(x, y) for x, y in zip(*map(_leaves, (here, there)), strict=True)]
     scores = [(each / "metrics.json").read_text() for each in (left, right)]
@@ -104,7 +105,7 @@ def _leaves(tree: dict) -> list[np.ndarray]:
 
 
 def kill_again_and_again(folder: pathlib.Path, processes: int, kills: int, seed: int = 0) -> bool:
-    """Whether a run that is killed so often ends as one that is not; tells every kill."""
+    """Return whether a run that is killed so often ends like one that is not; print every kill."""
     draw, data = random.Random(seed), folder / "data"
     one, other = folder / f"whole{processes}", folder / f"killed{processes}"
     whole(folder / f"first{processes}", data, processes)  # fills the compilation cache
@@ -119,7 +120,10 @@ def kill_again_and_again(folder: pathlib.Path, processes: int, kills: int, seed:
         if any(process.poll() is not None for process in job.running):
             job.wait()
             same = same and identical(one, other)
-            print(f"came to its end, {'identical' if same else 'NOT identical'}", flush=True)
+            print(
+                f"the run ended before the kill, {'identical' if same else 'NOT identical'}",
+                flush=True,
+            )
             shutil.rmtree(other)
             continue
         draw.choice(job.running).send_signal(how)
@@ -139,9 +143,11 @@ def kill_again_and_again(folder: pathlib.Path, processes: int, kills: int, seed:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=20, help="kills for each number of processes")
+    parser.add_argument(
+        "--processes", type=int, nargs="+", default=[1, 2], help="processes of a job"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         found = {

@@ -1,4 +1,4 @@
-"""The CNNs of `va_jax.models` in torch; `peers` makes networks of them."""
+"""Define the CNNs of `va_jax.models` in torch; `peers` builds networks from them."""
 
 import dataclasses
 
@@ -22,11 +22,11 @@ VGGS = {  # convolutions per stage, batch norm
 }
 
 KINETICS = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
-"""Which bottlenecks have taps in the I3D-ResNet-50 of Wang et al. (2018), stage by stage."""
+"""1 for the bottlenecks that have taps in the I3D-ResNet-50 of Wang et al. (2018), by stage."""
 
 
 class EdgeConv3d(nn.Conv3d):
-    """A convolution that sees the first and the last frame again beyond the clip's ends."""
+    """A convolution that repeats the first and the last frame beyond the ends of a clip."""
 
     def forward(self, x: Tensor) -> Tensor:
         reach, *sides = self.padding
@@ -36,7 +36,7 @@ class EdgeConv3d(nn.Conv3d):
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """Makes the layers of a network: 2-D ones, or 3-D ones where `inflation.taps` is above 1."""
+    """Builds the layers of a network: 2-D, or 3-D if `inflation.taps` is above 1."""
 
     inflation: Inflation
 
@@ -74,7 +74,7 @@ class Layers:
         return (nn.BatchNorm2d if self.flat else nn.BatchNorm3d)(features)
 
     def pool(self, side: int, padding: int, ceil_mode: bool = False) -> nn.Module:
-        """Over space, then over time: in one, ceil_mode would add a frame too."""
+        """Pool over space, then over time: in a single layer, ceil_mode would also add a frame."""
         if self.flat:
             return nn.MaxPool2d(side, 2, padding, ceil_mode=ceil_mode)
         space = nn.MaxPool3d((1, side, side), (1, 2, 2), (0, padding, padding), ceil_mode=ceil_mode)
@@ -84,7 +84,7 @@ class Layers:
         return nn.Sequential(space, nn.MaxPool3d((taps, 1, 1), (stride, 1, 1), (taps // 2, 0, 0)))
 
     def taps_of(self, side: int, stage: int = 0, index: int = 0) -> int:
-        """Of a convolution of `side`, in the block `index` of `stage` if it is a first 1x1."""
+        """Return the taps of a convolution; a first 1x1 is in block `index` of `stage`."""
         i = self.inflation
         if i.layout == "spatial":
             return i.taps if side > 1 else 1

@@ -1,4 +1,4 @@
-"""Which tensor of a torch peer is which of our variables."""
+"""Map the tensors of a torch peer to the variables of the same network in va_jax."""
 
 import re
 from collections.abc import Mapping
@@ -30,10 +30,14 @@ RECURRENT_LEAVES = {
 
 
 def to_ours(tree: Any, tensors: Mapping[str, Any]) -> Any:
-    """A tree of our variables, or of their gradients, filled with a peer's tensors by name.
+    """Return `tree` filled with the tensors, or gradients, of a torch peer.
 
-    `tree` has the collections `params`, `batch_stats`, of a whole network or of a backbone.
-    KeyError where a tensor is missing; of a recurrent layer's biases the second must be 0.
+    Args:
+        tree: the collections `params` and `batch_stats` of a whole network or of a backbone.
+        tensors: the peer's tensors by name; the second bias of a recurrent layer must be 0.
+
+    Raises:
+        KeyError: a tensor is missing.
     """
 
     def fill(keys: tuple[Any, ...], leaf: Any) -> np.ndarray:
@@ -43,13 +47,13 @@ def to_ours(tree: Any, tensors: Mapping[str, Any]) -> Any:
             array = array[-len(leaf) :]
         if array.ndim > 1:  # OI, OIHW, OIDHW -> IO, HWIO, DHWIO
             array = array.transpose(*range(2, array.ndim), 1, 0)
-        return array.reshape(leaf.shape).copy()  # one tap, or a 1x1 that is a dense layer with us
+        return array.reshape(leaf.shape).copy()  # one tap, or a 1x1 that is a dense layer here
 
     return jax.tree_util.tree_map_with_path(fill, tree)
 
 
 def _name(path: tuple[str, ...], params: Mapping[str, Any]) -> str:
-    """A peer's name of the leaf of ours at `path`, such as (params, layer1_0, conv1, kernel)."""
+    """Return the peer's name of a variable, such as (params, layer1_0, conv1, kernel)."""
     collection, *modules, leaf = path
     if modules and modules[0] == "input":
         return leaf
@@ -59,7 +63,7 @@ def _name(path: tuple[str, ...], params: Mapping[str, Any]) -> str:
     if modules[0].startswith("head_"):
         modules.insert(0, "heads")
     name = ".".join(modules)
-    if match := re.search(r"(conv|bn)(\d)_(\d)$", name):  # of a VGG
+    if match := re.search(r"(conv|bn)(\d)_(\d)$", name):  # in a VGG
         within = params.get("backbone", params)
         convs = sorted(key for key in within if key.startswith("conv"))
         place = convs.index(f"conv{match[2]}_{match[3]}")

@@ -1,4 +1,4 @@
-"""A training step or a forward pass of a torch peer, with loss and optimiser of a config."""
+"""Run a training step or forward pass of a torch peer, with loss and optimiser of a config."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from va_jax.types import DIMS
 def make_step(
     config: Config, batch: dict[str, Any], compiled: bool = False
 ) -> tuple[Callable[[], None], None]:
-    """Forward pass, loss, backward pass and update on a batch of numpy arrays put on the device."""
+    """Return a function that takes a training step on `batch`, numpy arrays, on the device."""
     peer, tensors, inputs = _placed(config, batch)
     optimiser = make_optimiser(config.optim, peer)
     run = torch.compile(peer) if compiled else peer
@@ -34,7 +34,7 @@ def make_step(
 def make_forward(
     config: Config, batch: dict[str, Any], compiled: bool = False
 ) -> tuple[Callable[[], None], None]:
-    """The forward pass of evaluation."""
+    """Return a function that runs the forward pass of an evaluation on `batch`."""
     peer, _, inputs = _placed(config, batch)
     peer.eval()
     run = torch.compile(peer) if compiled else peer
@@ -50,8 +50,8 @@ def make_forward(
 def _placed(
     config: Config, batch: dict[str, Any]
 ) -> tuple[Network, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """The network, the batch and what of it the network is called on, on the device."""
-    torch.set_float32_matmul_precision("high")  # TF32, as JAX has it on a GPU
+    """Return the network, the batch, and the part of it that is the network's input."""
+    torch.set_float32_matmul_precision("high")  # TF32, the default of JAX on a GPU
     torch.backends.cudnn.benchmark = True
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -69,18 +69,20 @@ def _wait(peer: Network) -> None:
 
 
 def weighted_loss(pred: torch.Tensor, target: torch.Tensor, weights: Loss) -> torch.Tensor:
-    """1 - CCC and squared error over all frames of [batch, time, dims], as `va_jax.losses`."""
+    """Return the loss over all frames of [batch, time, dims], as in `va_jax.train.losses`."""
     mse = ((pred - target) ** 2).mean((0, 1))
     covariance = ((pred - pred.mean((0, 1))) * (target - target.mean((0, 1)))).mean((0, 1))
-    # mse + 2 covariances: the two variances and the squared gap between the means.
+    # mse + 2 covariance = both variances + the squared difference of the means.
     ccc = 2 * covariance / (mse + 2 * covariance + 1e-8)
     return weights.ccc * (1 - ccc).mean() + weights.mse * mse.mean()
 
 
 def make_optimiser(c: Optim, peer: Network) -> torch.optim.Optimizer:
-    """Adam or AdamW with a learning rate per part; kernels alone decay."""
+    """Return Adam or AdamW with a learning rate per part and weight decay on kernels only."""
     if c.name not in ("adam", "adamw"):
-        raise SystemExit(f"optim.name={c.name!r} has no peer in torch; take adam or adamw")
+        raise SystemExit(
+            f"optim.name={c.name!r} is not implemented for torch here; set adam or adamw"
+        )
     decay = c.weight_decay if c.name == "adamw" else 0.0
     peer.backbone.train(bool(c.rates.backbone))
     groups = []

@@ -1,8 +1,8 @@
-"""The networks of `va_jax.models` in torch, for tests and timings to compare with.
+"""Define the networks of `va_jax.models` in torch, for comparisons in tests and timings.
 
-Modules have the names of torchvision (ResNet, VGG), of cydonia999/VGGFace2-pytorch (`conv4` and
-`conv5` squeeze and excite) and else ours; `peer_names` carries tensors over. A peer knows no mask:
-every frame shows the face.
+Modules have the names of torchvision (ResNet, VGG) and of cydonia999/VGGFace2-pytorch (`conv4` and
+`conv5` of squeeze-and-excitation), otherwise those of va_jax; `peer_names` maps the tensors. A peer
+has no mask: every frame counts as showing the face.
 """
 
 import torch
@@ -13,12 +13,14 @@ from va_jax.config import Model
 
 
 class Network(nn.Module):
-    """Frames to predictions, as `va_jax.models.regressor.Regressor` has it."""
+    """The network of `va_jax.models.regressor.Regressor`: from frames to predictions."""
 
     def __init__(self, c: Model, dims: tuple[str, ...], side: int) -> None:
         super().__init__()
         if c.peepholes or c.frame_mask:
-            raise ValueError("torch's LSTM has no peepholes, and a peer knows no mask")
+            raise ValueError(
+                "model.peepholes and model.frame_mask have no counterpart in torch; set False and 0"
+            )
         self.config = c
         self.backbone = VGG(c) if c.backbone in VGGS else ResNet(c)
         self.register_buffer("mean", torch.tensor(c.input_mean))
@@ -50,7 +52,7 @@ class Network(nn.Module):
             self.heads[f"head_{dim}"] = nn.Linear(sum(fed), 1)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Maps [batch, time, h, w, channels] of the last convolution and the last pool."""
+        """Return the maps [batch, time, h, w, channels] of the last convolution and pool."""
         i = self.config.inflation
         if i.taps == 1:
             both = self.backbone(x.flatten(0, 1).permute(0, 3, 1, 2))
@@ -63,7 +65,7 @@ class Network(nn.Module):
         return [y.repeat_interleave(n, 1)[:, : x.shape[1]] for y, n in pairs]
 
     def forward(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:
-        """Predictions [batch, time, dims] from uint8 [batch, time, height, width, 3]."""
+        """Return predictions [batch, time, dims] for uint8 [batch, time, height, width, 3]."""
         c = self.config
         low = c.compute_dtype == "bfloat16"
         x = (frames.float() / 255 - self.mean) / self.std
@@ -87,7 +89,7 @@ class Network(nn.Module):
 
 
 def _stack(c: Model, features: int) -> nn.Module:
-    """The recurrent layers; of torch's two biases the second starts at 0, for we have one."""
+    """Return the recurrent layers; the second of torch's two biases is 0, because we have one."""
     stack = {"lstm": nn.LSTM, "gru": nn.GRU}[c.recurrent](
         features,
         c.units,

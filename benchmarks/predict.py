@@ -1,16 +1,18 @@
-"""What `va_jax.predict` costs: frames per second, each stage's share, time and memory by length.
+"""Measure `va_jax predict`: frames per second, the share of each stage, time and memory by length.
 
     python -m benchmarks.predict [MODEL] [--networks tzirakis2021:resnet50_lstm] [--video=CLIP]
 
-MODEL is an export or the workdir of a run; a network is FILE:VARIANT of `configs/`, with random
-parameters. Once all is compiled one video is predicted, its stages timed as they run: waiting for
-decoded frames in both passes, finding and following faces, cutting and encoding crops, the network
-with the decoding of the crops, the rest (first look at the file, rows). Seconds of CPU stand beside
-those of the wall; decoders work ahead in threads of their own, so their CPU falls to what runs
-meanwhile. The network's stage takes turns with the bare jitted call on as many frames in memory, in
-as many rows, the state handed on; medians of the rounds.
-With `--minutes 1 10` fresh processes predict a short and a long video, in turns, and one of two
-seconds, from which start-up and compilation are reckoned.
+MODEL is an export or the workdir of a run. A network is FILE:VARIANT of `configs/`, with random
+parameters. After one prediction that compiles everything, a video is predicted and its stages are
+timed: waiting for decoded frames (in both passes), detecting and tracking faces, cutting and
+encoding crops, the network with the decoding of the crops, and the rest. Times are in seconds of
+wall clock and of CPU. Decoders run ahead in threads of their own, so their CPU time is counted in
+the stage that runs meanwhile. The network's stage alternates with a bare jitted call on the same
+number of frames in memory, in the same number of rows, with the state carried on. Medians are
+printed.
+
+With `--minutes 1 10`, fresh processes predict a short and a long video and one of two seconds, from
+which the start-up time is calculated.
 """
 
 import argparse
@@ -55,12 +57,12 @@ STAGES = {
 
 
 def clock() -> np.ndarray:
-    """Seconds of the wall and of this process's CPU."""
+    """Return seconds of wall clock and of CPU time of this process."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
 class Stopwatch(Progress):
-    """The clock of every stage, in place of a bar; it runs until the next one begins."""
+    """Times every stage instead of showing a bar; a stage lasts until the next one begins."""
 
     def __init__(self):
         super().__init__("", shown=False)
@@ -73,13 +75,13 @@ class Stopwatch(Progress):
         self._name, self._since = name, now
 
     def decoded(self, seconds: np.ndarray) -> None:
-        """Time that is not the running stage's but its decoder's."""
+        """Count time for the decoder instead of the running stage."""
         self.spent[f"frames of {self._name}"] += seconds
         self.spent[self._name] -= seconds
 
 
 class Timed(Video):
-    """A video whose decoding is a stage of its own in every pass."""
+    """A video whose decoding is counted as a separate stage."""
 
     def __init__(self, path: pathlib.Path, watch: Stopwatch):
         super().__init__(path)
@@ -97,7 +99,7 @@ class Timed(Video):
 
 
 def random_model(name: str) -> Model:
-    """The network of a config, on the builder's crops of its side."""
+    """Return the network of a config with random parameters, for detected faces of its size."""
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     config = with_values(parse(config), **{"eval.batch_size": jax.device_count()})
@@ -119,13 +121,13 @@ def random_model(name: str) -> Model:
 
 
 def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
-    """The jitted pass over as many frames of noise, in so many rows, chunk after chunk."""
+    """Return a timed function: the jitted network on frames of noise in `rows`, in chunks."""
     network, length = model._predictor.model, model.config.eval.length
-    lane = -(-frames // rows)  # frames of a row
-    shape = (rows, min(lane, length), model.size, model.size, 3)
+    per_row = -(-frames // rows)
+    shape = (rows, min(per_row, length), model.size, model.size, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     call = jax.jit(lambda *given: network.apply(*given, train=False))
-    sizes = [min(length, lane - first) for first in range(0, lane, length)]
+    sizes = [min(length, per_row - first) for first in range(0, per_row, length)]
 
     def run() -> np.ndarray:
         start, state, preds = clock(), network.initial_state(rows), []
@@ -141,23 +143,23 @@ def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
 
 
 def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[str, Any]:
-    """Medians of what the stages and the bare call spend, in seconds of the wall and of CPU."""
+    """Return the median seconds, of wall clock and of CPU, of every stage and of the bare call."""
     how, _ = preprocessing.from_metadata(model.metadata)
     predictor = Predictor(model, how, faces.Detector(min_face=preprocessing.MIN_FACE), every=every)
     stride, _ = preprocessing.stride_for(model.metadata, probe(path).fps)
-    lanes = min(stride, model.config.eval.batch_size)
+    rows = min(stride, model.config.eval.batch_size)
 
     def once() -> tuple[Stopwatch, int]:
         watch = Stopwatch()
         result, _ = predictor.predict(Timed(path, watch), watch)
         watch.stage("rest")
-        with CsvWriter(path.with_suffix(".csv"), model.dims) as table:
-            table.add(csv_rows(result))
+        with CsvWriter(path.with_suffix(".csv"), model.dims) as writer:
+            writer.add(csv_rows(result))
         watch.stage("")
         return watch, len(result.time_s)
 
     _, frames = once()  # compiles
-    bare, found = bare_call(model, frames, lanes), []
+    bare, found = bare_call(model, frames, rows), []
     for _ in range(rounds):
         watch, _ = once()
         found.append({**watch.spent, "bare": bare()})
@@ -165,14 +167,14 @@ def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[st
     ratios = [each["network"] / each["bare"] for each in found]
     return {
         "frames": frames,
-        "rows": lanes,
+        "rows": rows,
         "seconds": {name: medians[name] for name in (*STAGES, "bare")},
         "network_by_bare": np.median(ratios, 0).tolist(),
     }
 
 
-def told(name: str, row: dict[str, Any]) -> str:
-    """The table of one network."""
+def table(name: str, row: dict[str, Any]) -> str:
+    """Return the table of one network."""
     seconds, frames = row["seconds"], row["frames"]
     whole_s, whole_cpu_s = np.sum([seconds[stage] for stage in STAGES], 0)
     lines = [f"{name:<28}{'s':>9}{'share':>8}{'CPU s':>9}{'frames/s':>10}"]
@@ -192,15 +194,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", help="an export, or the workdir of a run")
     parser.add_argument("--networks", nargs="*", default=[], help="FILE:VARIANT of configs/")
-    parser.add_argument("--video", type=pathlib.Path, help="clip with a face, shown in turns")
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--every", type=int, default=preprocessing.DETECT_EVERY)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, nargs="*", default=[])
+    parser.add_argument("--video", type=pathlib.Path, help="clip with a face; default: drawn faces")
+    parser.add_argument("--seconds", type=float, default=20, help="length of the video; 0: skip")
+    parser.add_argument("--every", type=int, default=preprocessing.DETECT_EVERY,
+                        help="frames between face detections")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=3, help="timed turns")
+    parser.add_argument("--minutes", type=float, nargs="*", default=[],
+                        help="lengths of videos for fresh processes")  # fmt: skip
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if args.minutes and not args.model:
-        sys.exit("error: --minutes needs a MODEL, for fresh processes load it")
+        sys.exit("error: --minutes requires MODEL; name an export or the workdir of a run")
     if args.video:
         frames = itertools.islice(
             read_frames(args.video, preprocessing.MAX_SIDE), build.PIECE_FRAMES
@@ -226,9 +230,9 @@ def main() -> None:
         print(json.dumps({"stages": costs, "by_minutes": spent}))
         return
     for each, row in costs.items():
-        print(told(each, row), end="\n\n")
+        print(table(each, row), end="\n\n")
     if spent:
-        print(video_lengths.told(spent))
+        print(video_lengths.table(spent))
 
 
 if __name__ == "__main__":

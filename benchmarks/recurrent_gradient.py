@@ -1,10 +1,10 @@
-"""Time of the LSTM's gradient against flax's `nn.RNN` and torch: ratios from one run.
+"""Measure the gradient of the LSTM against flax's `nn.RNN` and torch.
 
     python -m benchmarks.recurrent_gradient --threads 2 --rounds 15 --json lstm.json
 
-Two layers of 256 units over a batch of 8 x 80 x 2048, float32; gradient of the parameters and of
-the input. The variants take turns, so that a busy machine slows all alike; medians are compared.
-torch is left out, and said to be, where it is not installed.
+Two layers of 256 units, a batch of 8 x 80 x 2048, float32; the gradient with respect to parameters
+and input. The variants alternate, so that other work on the machine slows all of them; medians are
+compared. Without torch installed, its row is left out and a line says so.
 """
 
 import argparse
@@ -19,6 +19,7 @@ BATCH, TIME, FEATURES, LAYERS, UNITS = 8, 80, 2048, 2, 256
 
 
 def ours(x) -> Callable[[], None]:
+    """Return the gradient of va_jax's recurrent stack."""
     import jax
     import jax.numpy as jnp
 
@@ -34,6 +35,7 @@ def ours(x) -> Callable[[], None]:
 
 
 def flax_rnn(x) -> Callable[[], None]:
+    """Return the gradient of Flax's own LSTM."""
     import flax.linen as nn
     import jax.numpy as jnp
 
@@ -42,6 +44,7 @@ def flax_rnn(x) -> Callable[[], None]:
 
 
 def flax_gradient(init, apply, x) -> Callable[[], None]:
+    """Return a jitted gradient with respect to parameters and input."""
     import jax
 
     variables = jax.jit(init)(jax.random.key(0), x)
@@ -52,6 +55,7 @@ def flax_gradient(init, apply, x) -> Callable[[], None]:
 
 
 def torch_lstm(x) -> Callable[[], None]:
+    """Return the gradient of torch's LSTM."""
     import torch
 
     stack = torch.nn.LSTM(FEATURES, UNITS, LAYERS, batch_first=True)
@@ -85,14 +89,14 @@ def main() -> None:
         torch.set_num_threads(len(cores))
         variants["torch"] = torch_lstm
     else:
-        print("torch is not installed: left out")
+        print("torch is not installed; its row is left out")
 
     x = np.random.default_rng(0).normal(size=(BATCH, TIME, FEATURES)).astype(np.float32)
     gradients = {name: make(x) for name, make in variants.items()}
     times_ms = {name: [] for name in gradients}
     for _ in range(arguments.rounds):
         for name, gradient in gradients.items():
-            gradient()  # untimed: the caches are the previous variant's
+            gradient()  # untimed: it fills the caches, which hold data of the previous variant
             start = time.perf_counter()
             gradient()
             times_ms[name].append(1e3 * (time.perf_counter() - start))

@@ -1,14 +1,14 @@
-"""What devices tell each other in a training step, counted in its compiled program.
+"""Count the data that devices exchange in a training step, from its compiled program.
 
     python -m benchmarks.scaling [--networks tzirakis2021:resnet50_lstm] [--devices 1 2 4 8]
 
-A network is FILE:VARIANT of `configs/`, at its own window and side, one window a device; devices
-are simulated on the CPU, each count in a process of its own. Nothing is computed: the step is
-compiled, and its collective operations are read from the text: how many, how many of them in a row,
-each waiting for the one before it, and their bytes. Beside these stand the bytes of the gradient,
-which any data-parallel step must sum, and of the mean and variance of every batch norm; the rest
-are the moments of the loss and the counts of valid frames. What another backend's compiler joins
-to fewer operations is not seen here.
+A network is FILE:VARIANT of `configs/`, at its own window length and image size, with one window
+per device. Devices are simulated on the CPU, each number of them in a separate process. Nothing is
+computed: the step is compiled, and its collective operations are read from the text. The command
+prints how many there are, how many depend on each other in a row, and their bytes, beside the bytes
+of the gradient (which any data-parallel step must sum) and of the mean and variance of every batch
+norm. The rest are the moments of the loss and the counts of valid frames. Another backend's
+compiler may merge operations, which this count does not show.
 """
 
 import argparse
@@ -38,13 +38,13 @@ NETWORKS = ("quickstart:gru", "tzirakis2021:resnet50_lstm", "teixeira2021:resnet
 COLLECTIVE = re.compile(
     r"= (.+?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
 )
-SMALL = 65536  # bytes; a link of 45 GB/s carries as much in a microsecond or two
+SMALL = 65536  # bytes, which a link of 45 GB/s carries in one or two microseconds
 NAME = re.compile(r"%[\w.-]+")
 SHAPE = re.compile(r"(pred|[a-z]+(\d+))\[([\d,]*)\]")
 
 
 def collectives(text: str) -> list[tuple[str, int]]:
-    """Name and bytes of every collective operation in optimised HLO."""
+    """Return the name and the bytes of every collective operation in optimised HLO."""
     found = []
     for shapes, name in COLLECTIVE.findall(text):
         sizes = [
@@ -56,7 +56,7 @@ def collectives(text: str) -> list[tuple[str, int]]:
 
 
 def in_a_row(text: str) -> int:
-    """The most collective operations on one path through the program, each waiting for the last."""
+    """Return the largest number of collective operations that depend on each other in a row."""
     depths: dict[str, int] = {}
     for line in text[text.index("\nENTRY ") :].splitlines()[2:]:
         name, *used = NAME.findall(line) or [""]
@@ -66,7 +66,7 @@ def in_a_row(text: str) -> int:
 
 
 def compiled(name: str) -> dict[str, Any]:
-    """The collectives of the step of a network on all devices of this process."""
+    """Return the collectives of a network's step on all devices of this process."""
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     config.train.batch_size = jax.device_count()
@@ -109,7 +109,7 @@ def _bytes(tree: Any) -> int:
 
 
 def measured(name: str, devices: int) -> dict[str, Any]:
-    """`compiled` in a process with that many devices."""
+    """Return `compiled` from a process with that many devices."""
     flags = f"--xla_force_host_platform_device_count={devices}"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.scaling", "--one", name],
@@ -124,7 +124,9 @@ def measured(name: str, devices: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=NETWORKS, help="FILE:VARIANT of configs/")
-    parser.add_argument("--devices", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument(
+        "--devices", type=int, nargs="+", default=[1, 2, 4, 8], help="simulated devices"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()

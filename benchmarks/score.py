@@ -1,11 +1,11 @@
-"""Seconds and peak memory of the scorer as a command, on folders of drawn numbers.
+"""Measure the time and the peak memory of `va_jax score` on folders of random numbers.
 
     python -m benchmarks.score [--recordings=300] [--frames=4000] [--rounds=3] [--faults] [-- FLAGS]
 
 Two folders of csv files with the columns frame, time_s, valence and arousal are written to a
-temporary place; then `python -m va_jax score` runs on them as a fresh process, and so do its bare
-imports and numpy, which only reads the same files. FLAGS go to the scorer; with --faults a cell of
-every file is empty. Printed are medians, and the largest peak of the rounds.
+temporary folder. `va_jax score` runs on them in a fresh process, alternating with its imports alone
+and with numpy reading the same files. FLAGS are passed to `va_jax score`. With --faults, one cell
+of every file is empty. The command prints medians, and the largest peak of all rounds.
 """
 
 import argparse
@@ -34,7 +34,7 @@ for folder in sys.argv[1:]:
 
 
 def write(folder: pathlib.Path, recordings: int, frames: int, faults: bool) -> None:
-    """Labels that wander between -1 and 1, and predictions that follow them with noise."""
+    """Write labels that move between -1 and 1, and predictions that follow them with noise."""
     for side in ("predictions", "labels"):
         (folder / side).mkdir()
     for recording in range(recordings):
@@ -50,7 +50,7 @@ def write(folder: pathlib.Path, recordings: int, frames: int, faults: bool) -> N
 
 
 def measure(command: Sequence[str]) -> tuple[float, float, float]:
-    """Seconds, seconds of CPU and peak memory (MB) of a process."""
+    """Return seconds, seconds of CPU and peak memory (MB) of a command."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -62,12 +62,12 @@ def measure(command: Sequence[str]) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recordings", type=int, default=300)
-    parser.add_argument("--frames", type=int, default=4000, help="of every recording")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--faults", action="store_true", help="leave a cell of every file empty")
-    parser.add_argument("flags", nargs="*", help="for the scorer, after --")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recordings", type=int, default=300, help="files in a folder")
+    parser.add_argument("--frames", type=int, default=4000, help="rows in a file")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each command")
+    parser.add_argument("--faults", action="store_true", help="empty one cell of every file")
+    parser.add_argument("flags", nargs="*", help="flags of va_jax score, after --")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         write(pathlib.Path(place), args.recordings, args.frames, args.faults)

@@ -1,9 +1,9 @@
-"""Milliseconds from a frame to its prediction in a stream, and those of a frame in one long pass.
+"""Measure the milliseconds per frame of a stream, and of one pass over all frames.
 
     python -m benchmarks.stream MODEL [--frames=2000] [--rounds=5] [--json]
 
-MODEL is an export or the workdir of a run; frames are noise. The two take turns; medians over the
-rounds are printed, of the stream also the 99th percentile of all frames.
+MODEL is an export or the workdir of a run; the frames are noise. Stream and pass alternate. The
+command prints medians over the rounds and, for the stream, the 99th percentile of all frames.
 """
 
 import argparse
@@ -18,9 +18,9 @@ import va_jax
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("model")
-    parser.add_argument("--frames", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("model", help="an export, or the workdir of a run")
+    parser.add_argument("--frames", type=int, default=2000, help="frames in a round")
+    parser.add_argument("--rounds", type=int, default=5, help="timed turns of each variant")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     model = va_jax.load(asked.model)

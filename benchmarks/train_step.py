@@ -1,16 +1,18 @@
-"""Time and memory of a training step of the papers' networks, against the same in torch.
+"""Measure time and memory of a training step of the papers' networks, against the same in torch.
 
     python -m benchmarks.train_step --windows 1 --networks tzirakis2021:resnet50_lstm
 
-A network is FILE:VARIANT of `configs/`, at the window length and image side that stand there. A
-step is forward pass, loss, backward pass and update, on frames that lie on the device; in float32
-on a CPU, else with a backbone in bfloat16. The variants take turns, so that a busy machine slows
-all; medians are compared. FLOPs are three times the forward pass's, by formula; bytes are those
-that XLA counts in the compiled step, loops once. Both are set against what the device reaches in a
-matrix product and a copy, measured before. Memory is what a step takes beyond parameters and
-optimiser state, each in a process of its own: the rise of resident memory on a CPU (Linux), of
-allocated memory on a GPU. torch is left out, and said to be, where it is not installed or does not
-see the same device; `--compile` adds it under torch.compile.
+A network is FILE:VARIANT of `configs/`, at the window length and image size of that config. A step
+is forward pass, loss, backward pass and update, on frames that are already on the device: in
+float32 on a CPU, otherwise with a bfloat16 backbone. The variants alternate, so that other work on
+the machine slows all of them; medians are compared.
+
+FLOPs are three times those of the forward pass, by formula. Bytes are those that XLA counts in the
+compiled step, with the body of a loop counted once. Both are compared with the limits of the
+device, measured on a matrix product and a copy. Memory is the memory of a step beyond parameters
+and optimiser state, measured in a separate process: the rise of resident memory on a CPU (Linux),
+of allocated memory on a GPU. torch is left out, with a line that says so, if it is not installed or
+does not see the same device. `--compile` adds torch.compile.
 """
 
 import argparse
@@ -52,14 +54,14 @@ NETWORKS = (
 )
 
 Step = Callable[[], None]
-"""Takes a training step, or a forward pass, and waits for its end."""
+"""Takes a training step, or runs a forward pass, and waits until it is done."""
 
 Variant = Callable[[Config, dict[str, Any]], tuple[Step, float | None]]
-"""Makes one from a config and a batch, and tells the bytes it moves where they are known."""
+"""Returns a step for a config and a batch, and the bytes that it moves, if they are known."""
 
 
 def read_config(name: str, windows: int = 0, length: int = 0, size: int = 0) -> Config:
-    """A named network with a batch of so many windows, frames and pixels; 0: as it says."""
+    """Return a named config with another batch size, window length and image size; 0: its own."""
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     config.train.batch_size = windows or config.train.batch_size
@@ -71,6 +73,7 @@ def read_config(name: str, windows: int = 0, length: int = 0, size: int = 0) -> 
 
 
 def random_batch(config: Config) -> dict[str, Any]:
+    """Return a batch of noise in which every frame shows the face and is labelled."""
     rng = np.random.default_rng(0)
     shape, side = (config.train.batch_size, config.window.length), config.data.size
     batch = {
@@ -85,6 +88,7 @@ def random_batch(config: Config) -> dict[str, Any]:
 
 
 def our_step(config: Config, batch: dict[str, Any]) -> tuple[Step, float]:
+    """Return the compiled training step of va_jax and the bytes that it moves."""
     model = build_model(config.model, DIMS)
     tx = optim.make_tx(config.optim, config.train.steps)
 
@@ -103,19 +107,20 @@ def our_step(config: Config, batch: dict[str, Any]) -> tuple[Step, float]:
 
 
 def torch_sees_the_device() -> bool:
-    """Says so where it does not."""
+    """Return whether torch sees the device of JAX; print a line if it does not."""
     if not importlib.util.find_spec("torch"):
-        print("torch is not installed: left out")
+        print("torch is not installed; its rows are left out")
         return False
     import torch
 
     if jax.default_backend() != ("gpu" if torch.cuda.is_available() else "cpu"):
-        print(f"torch does not see the {jax.default_backend()} that jax sees: left out")
+        print(f"torch does not see the {jax.default_backend()} of JAX; its rows are left out")
         return False
     return True
 
 
 def step_variants(compile_torch: bool) -> dict[str, Variant]:
+    """Return the variants to time; torch's are absent where torch does not see the device."""
     variants = {"va_jax": our_step}
     if torch_sees_the_device():
         from benchmarks import peer_step
@@ -127,13 +132,14 @@ def step_variants(compile_torch: bool) -> dict[str, Variant]:
 
 
 def flops_per_frame(config: Config) -> float:
-    """Of the forward pass."""
+    """Return the FLOPs of the forward pass per frame."""
     model = build_model(config.model, DIMS)
     (network,) = summary.layer_rows(model, config.data.size, depth=0)
     return network.flops
 
 
 def ceilings_of(dtype: str) -> dict[str, float]:
+    """Measure and print the limits of the device."""
     found = {"gflops": ceilings.matmul_gflops(dtype), "gb_per_s": ceilings.copy_gb_per_s()}
     arithmetic = f"{found['gflops']:.0f} GFLOP/s in a {dtype} matrix product"
     print(f"the device reaches {arithmetic}, {found['gb_per_s']:.1f} GB/s in a copy")
@@ -141,7 +147,7 @@ def ceilings_of(dtype: str) -> dict[str, float]:
 
 
 def turns_s(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
-    """Times of every variant, one after the other."""
+    """Return the times of every variant, in turns."""
     for step in steps.values():
         step()  # compiles
     times_s = {variant: [] for variant in steps}
@@ -167,27 +173,36 @@ def main() -> None:
         print(memory.own_mib(arguments.memory_of, step))
         return
 
-    cache = tempfile.TemporaryDirectory()  # the processes that measure memory need not compile
+    cache = (
+        tempfile.TemporaryDirectory()
+    )  # so that the processes that measure memory need not compile
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
     jax.config.update("jax_compilation_cache_dir", cache.name)
     compare(arguments, variants, flops_factor=3, memory_of=memory.mib)
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
+    """Return the parser that this benchmark and `benchmarks.inference` share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--networks", nargs="+", default=NETWORKS, help="FILE:VARIANT of configs/")
-    parser.add_argument("--windows", type=int, default=0, help="in a batch; 0: as the config says")
-    parser.add_argument("--length", type=int, default=0, help="frames; 0: as the config says")
-    parser.add_argument("--size", type=int, default=0, help="pixels; 0: as the config says")
+    parser.add_argument(
+        "--windows", type=int, default=0, help="windows in a batch; 0: as in the config"
+    )
+    parser.add_argument(
+        "--length", type=int, default=0, help="frames in a window; 0: as in the config"
+    )
+    parser.add_argument(
+        "--size", type=int, default=0, help="side of the frames, pixels; 0: as in the config"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="timed turns of each variant")
     parser.add_argument("--threads", type=int, default=0, help="cores for every variant; 0: all")
-    parser.add_argument("--compile", action="store_true", help="also torch.compile")
+    parser.add_argument("--compile", action="store_true", help="also time torch.compile")
     parser.add_argument("--json", help="also write the table to this file")
     return parser
 
 
 def use_cores(threads: int) -> None:
-    """Of those this process may use so many, for every variant; 0: all."""
+    """Restrict this process, and so every variant, to some of its cores; 0: all."""
     # XLA sizes its pool by the cores the process may use, when it is first called.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: threads or None])
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # two frameworks share a GPU
@@ -199,7 +214,7 @@ def compare(
     flops_factor: int,
     memory_of: Callable[[str, str, Sequence[int]], float] | None = None,
 ) -> None:
-    """Times the variants of every network in turns and prints the table."""
+    """Time the variants of every network in turns and print the table."""
     cores, rounds = len(os.sched_getaffinity(0)), arguments.rounds
     print(f"{cores} cores, {rounds} rounds; ratio = va_jax / variant, median")
     dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
@@ -216,7 +231,7 @@ def compare(
         made = {variant: make(config, batch) for variant, make in variants.items()}
         moved = {variant: size for variant, (_, size) in made.items()}
         times_s = turns_s({variant: step for variant, (step, _) in made.items()}, rounds)
-        made.clear()  # the next ones need their memory
+        made.clear()  # the next network needs their memory
         for variant, turns in times_s.items():
             median_s = statistics.median(turns)
             pairs = zip(times_s["va_jax"], turns, strict=True)

@@ -1,4 +1,4 @@
-"""What `va_jax.predict` takes of time and memory for short and long videos."""
+"""Measure time and memory of `va_jax predict` for short and long videos."""
 
 import itertools
 import pathlib
@@ -11,11 +11,11 @@ import numpy as np
 
 from benchmarks import build
 
-BRIEF_MINUTES = 2 / 60  # of the video that tells start-up
+BRIEF_MINUTES = 2 / 60  # length of the video from which the start-up is calculated
 
 
 def spend(command: list[str]) -> tuple[float, float, float]:
-    """Seconds of the wall and of CPU, and the peak memory, MiB, of a fresh process."""
+    """Return seconds of wall clock and of CPU, and the peak memory in MiB, of a command."""
 
     def cpu_s() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -29,17 +29,18 @@ def spend(command: list[str]) -> tuple[float, float, float]:
 def measure(
     model: str, folder: pathlib.Path, minutes: list[float], pictures: Any, every: int, rounds: int
 ) -> dict[str, Any]:
-    """By minutes the median seconds, of the wall and of CPU, and largest peak of fresh processes.
+    """Return, by length, the median seconds of wall clock and CPU and the largest peak memory.
 
-    `start_s` is what a video without frames would take, on the line through the two shortest.
+    `start_s` is the time that a video without frames would take, extrapolated from the two
+    shortest videos.
     """
     spent: dict[float, list[tuple[float, float, float]]] = {}
     for each in sorted({BRIEF_MINUTES, *minutes}):
         build.write_video(folder / f"{each:g}.mp4", pictures, round(60 * build.FPS * each))
         spent[each] = []
     for _, each in itertools.product(range(rounds), spent):
-        command = [sys.executable, "-m", "va_jax.predict", model, str(folder / f"{each:g}.mp4")]
-        flags = [f"--out={folder}", "--overwrite", "--noprogress", f"--every={every}"]
+        command = [sys.executable, "-m", "va_jax", "predict", model, str(folder / f"{each:g}.mp4")]
+        flags = [f"--out={folder}", "--overwrite", "--no-progress", f"--every={every}"]
         spent[each].append(spend([*command, *flags]))
     table = [
         {
@@ -54,20 +55,20 @@ def measure(
     return {"table": table, "start_s": (brief["s"] - rate * brief["minutes"]).tolist()}
 
 
-def told(spent: dict[str, Any]) -> str:
-    """The table of the videos, and how many times the shortest asked for the longest one takes."""
-    table, start_s = spent["table"], np.array(spent["start_s"])
+def table(spent: dict[str, Any]) -> str:
+    """Return the table of all lengths, and the time of the longest relative to the shortest."""
+    rows, start_s = spent["table"], np.array(spent["start_s"])
     lines = [f"{'minutes':<12}{'s':>9}{'CPU s':>9}{'peak, MiB':>11}"]
-    for row in table:
+    for row in rows:
         wall_s, cpu_s = row["s"]
         lines.append(f"{row['minutes']:<12.3g}{wall_s:>9.1f}{cpu_s:>9.1f}{row['peak_mib']:>11.0f}")
-    short, long = table[1], table[-1]
+    short, long = rows[1], rows[-1]
     whole = np.divide(long["s"], short["s"])
     less = (long["s"] - start_s) / (short["s"] - start_s)
     lines.append(f"start-up and compilation: {start_s[0]:.1f} s, of CPU {start_s[1]:.1f}")
     lines.append(
         f"{long['minutes'] / short['minutes']:.3g} x the length: {whole[0]:.2f} x the time, of CPU "
-        f"{whole[1]:.2f} x; less start-up {less[0]:.2f} x, of CPU {less[1]:.2f} x; "
+        f"{whole[1]:.2f} x; without start-up {less[0]:.2f} x, of CPU {less[1]:.2f} x; "
         f"{long['peak_mib'] / short['peak_mib']:.2f} x the memory"
     )
     return "\n".join(lines)

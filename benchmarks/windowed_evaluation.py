@@ -1,12 +1,13 @@
-"""Time of an evaluation in overlapping windows: the CNN once per frame, against once per window.
+"""Measure an evaluation in overlapping windows: the CNN once per frame, against once per window.
 
     python -m benchmarks.windowed_evaluation --networks quickstart:gru --overlaps .5 .8
 
-A network is FILE:VARIANT of `configs/`, with random weights; its tracks are JPEGs in memory, at the
-side that the table names. Both ways read, decode, predict and stitch, give the same traces (the
-largest difference is printed) and take turns, so that a busy machine slows both; medians are
-compared. With an overlap o every frame lies in 1 / (1 - o) windows; `CNN` is how many times fewer
-frames the CNN computes, which the last windows and chunks of short tracks, padded, make differ.
+A network is FILE:VARIANT of `configs/`, with random weights. Its tracks are JPEGs in memory, with
+the size given in `NETWORKS`. Both variants read, decode, predict and stitch, and give the same
+traces (the largest difference is printed). They alternate, so that other work on the machine slows
+both; medians are compared. With an overlap o, every frame is in 1 / (1 - o) windows. `CNN` is the
+ratio of the frames that go through the CNN, which differs because the last windows and chunks of
+short tracks are padded.
 """
 
 import argparse
@@ -30,13 +31,14 @@ from va_jax.train import sharding
 from va_jax.train.state import initial_variables
 from va_jax.types import CLIP_FRAMES, DIMS, Track
 
-NETWORKS = {  # FILE:VARIANT -> side in pixels, frames of a window, of the tracks, tracks in a batch
+NETWORKS = {  # FILE:VARIANT -> side in pixels, frames in a window, in each track, tracks in a batch
     "quickstart:gru": (48, 64, (1500, 1400, 1300, 1200, 1100, 1000, 900, 800), 4),
     "tzirakis2021:resnet18_lstm": (96, 32, (310, 290), 2),
 }
 
 
 def read_config(name: str, overlap: float) -> Config:
+    """Return a named config that evaluates windows with this overlap."""
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     _, length, _, batch = NETWORKS[name]
@@ -50,7 +52,7 @@ def read_config(name: str, overlap: float) -> Config:
 
 
 def open_tracks(name: str) -> Source:
-    """Tracks of coarse noise, the same clip over and over."""
+    """Return tracks of coarse noise; each repeats the same clip."""
     size, _, lengths, _ = NETWORKS[name]
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (CLIP_FRAMES, 8, 8, 3), np.uint8)
@@ -81,8 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--overlaps", nargs="+", type=float, default=[0.2, 0.5, 0.8])
-    parser.add_argument("--rounds", type=int, default=3, help="timed turns of each way")
-    parser.add_argument("--threads", type=int, default=0, help="cores for both ways; 0: all")
+    parser.add_argument("--rounds", type=int, default=3, help="timed turns of each variant")
+    parser.add_argument("--threads", type=int, default=0, help="cores for both variants; 0: all")
     parser.add_argument("--json", help="also write the table to this file")
     arguments = parser.parse_args()
 
