@@ -25,7 +25,6 @@ WORST, WORST_S = 5, 2.0
 THUMBNAILS = 8
 """Frames shown of each of the worst recordings, evenly spread over it."""
 
-
 SUMMARY = ("ccc", "rmse")
 """Metrics shown of single recordings."""
 
@@ -66,18 +65,6 @@ def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
     The pictures of an earlier evaluation are replaced. If drawing fails, they and the earlier page
     stay as they are.
     """
-    with replacing(workdir / "plots") as folder:
-        (folder / "traces").mkdir(parents=True)
-        text = _template().render(_context(folder, evaluation)).lstrip()
-        for path in workdir.glob("traces_*.png"):
-            if path.stem.removeprefix("traces_") not in evaluation.splits:
-                path.unlink()
-        for name, split in evaluation.splits.items():
-            trace_plots.plot_traces(workdir / f"traces_{name}.png", split.traces, evaluation.dims)
-    write_text(workdir / "report.html", text)
-
-
-def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -88,18 +75,27 @@ def _template() -> jinja2.Template:
         "count": "{:,}".format,
         "sha256": lambda text: _base64(hashlib.sha256(text.encode()).digest()),
     }
-    return environment.get_template("template.html")
+    with replacing(workdir / "plots") as folder:
+        (folder / "traces").mkdir(parents=True)
+        text = environment.get_template("template.html").render(_context(folder, evaluation))
+        for path in workdir.glob("traces_*.png"):
+            if path.stem.removeprefix("traces_") not in evaluation.splits:
+                path.unlink()
+        for name, split in evaluation.splits.items():
+            trace_plots.plot_traces(workdir / f"traces_{name}.png", split.traces, evaluation.dims)
+    write_text(workdir / "report.html", text.lstrip())
 
 
 def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
     """Return the variables of the template; the pictures are also written to `folder`."""
     names = list(evaluation.splits)[::-1]
     order = sorted(names, key=lambda name: not evaluation.splits[name].scored)
-    recordings = _recordings(folder, evaluation, order[0])
+    detailed = evaluation.splits[order[0]]
+    recordings = _recordings(folder, detailed, order[0], evaluation.dims)
     context = {
         "evaluation": evaluation,
         "metrics": METRICS,
-        "splits": [_split(folder, evaluation, name) for name in order],
+        "splits": [_split(folder, evaluation.splits[name], name) for name in order],
         "recordings": recordings,
         "worst": _worst(evaluation, order[0], recordings),
         "worst_s": WORST_S,
@@ -116,14 +112,14 @@ def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
     return context
 
 
-def _split(folder: pathlib.Path, evaluation: Evaluation, name: str) -> dict[str, Any]:
-    split = evaluation.splits[name]
-    table, dims = split.metrics_table, evaluation.dims if split.scored else ()
+def _split(folder: pathlib.Path, split: Split, name: str) -> dict[str, Any]:
+    table = split.metrics_table
+    dims = list(table["scores"]) if split.scored else []
     processed = table["processed"]["scores"] if "processed" in table else {}
     return {
         "name": name,
         "headline": tables.headline(name, table),
-        "pictures": _densities(folder, evaluation, name) if split.scored else {},
+        "pictures": _densities(folder, split, name, dims) if split.scored else {},
         "rows": {dim: list(tables.groups(table, dim)) for dim in dims},
         "baselines": {dim: list(tables.baseline_groups(table, dim)) for dim in dims},
         "notes": list(tables.notes(table)),
@@ -133,9 +129,11 @@ def _split(folder: pathlib.Path, evaluation: Evaluation, name: str) -> dict[str,
     }
 
 
-def _densities(folder: pathlib.Path, evaluation: Evaluation, name: str) -> dict[str, Any]:
+def _densities(
+    folder: pathlib.Path, split: Split, name: str, dims: Sequence[str]
+) -> dict[str, Any]:
     """Return title -> picture: where labels and predictions of a split lie, and how they agree."""
-    split, dims, pictures = evaluation.splits[name], evaluation.dims, {}
+    pictures = {}
     target = np.concatenate([trace.target[trace.mask] for trace in split.traces])
     pred = np.concatenate([trace.pred[trace.mask] for trace in split.traces])
     if set(DIMS) <= set(dims):
@@ -150,14 +148,14 @@ def _densities(folder: pathlib.Path, evaluation: Evaluation, name: str) -> dict[
     return pictures
 
 
-def _recordings(folder: pathlib.Path, evaluation: Evaluation, name: str) -> list[dict[str, Any]]:
+def _recordings(
+    folder: pathlib.Path, split: Split, name: str, dims: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return the content of the page for each recording of a split, ordered by track id."""
-    split, dims = evaluation.splits[name], evaluation.dims
     table, band, rmse = split.metrics_table, "no label", [0.0] * len(dims)
     if split.scored:
         rmse = [table["scores"][dim]["pooled"]["rmse"] for dim in dims]
         band = f"label ± RMSE pooled over {name} ({', '.join(map(tables.format_score, rmse))})"
-    figure = trace_plots.TraceFigure(dims, rmse, band, split.processed is not None)
     order = sorted(enumerate(split.traces), key=lambda pair: _natural(pair[1].track.track_id))
     recordings = []
     for place, (index, trace) in enumerate(order, 1):
@@ -169,7 +167,7 @@ def _recordings(folder: pathlib.Path, evaluation: Evaluation, name: str) -> list
         }
         titles = [f"{dim}: {summaries.get(dim, 'not scored')}" for dim in dims]
         processed = None if split.processed is None else split.processed[index]
-        content = figure.draw(trace, titles, processed)
+        content = trace_plots.draw_recording(trace, titles, rmse, band, processed)
         alt = f"{track_id}: label and prediction over {seconds:.1f} s; {'; '.join(titles)}"
         recordings.append({
             "index": index, "anchor": f"trace-{place}", "track_id": track_id,
