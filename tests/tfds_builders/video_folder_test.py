@@ -1,4 +1,4 @@
-"""The bring-your-own builder: listing, crop folders, raw videos, and what it refuses."""
+"""Your own videos: the listing, crop folders, raw videos, and refusals."""
 
 import pathlib
 import shutil
@@ -17,7 +17,7 @@ from va_jax.types import InputError
 
 
 def crop_folder(folder, numbers, size=96, name="{:05d}.jpg"):
-    """A folder of noise crops; returns the files' bytes."""
+    """Write a folder of noise crops; return the bytes of each file."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(len(numbers))
     files = []
@@ -29,7 +29,7 @@ def crop_folder(folder, numbers, size=96, name="{:05d}.jpg"):
 
 
 def write_video(path, frames=10):
-    """Grey frames; of the size the real clips are shrunk to, so that the detector compiles once."""
+    """Write grey frames, of the size the real clips are shrunk to: the detector compiles once."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height = 320, 180
@@ -68,7 +68,7 @@ def test_crop_folders_keep_bytes_numbers_and_times(tmp_path):
     assert np.isnan(track["landmarks"]).all()
 
 
-def test_images_join_by_number_whatever_their_names(tmp_path):
+def test_images_are_found_by_the_number_in_their_names(tmp_path):
     crop_folder(tmp_path / "a", [10, 9, 2, 0], name="clip7_frame_{}.jpg")
     (tmp_path / "a" / "notes.txt").write_text("")
     assert list(numbered_images(tmp_path / "a")) == [0, 2, 9, 10]
@@ -136,7 +136,7 @@ def test_raw_videos_keep_every_frame_and_find_the_face(tmp_path, media):
 
 
 @pytest.mark.slow
-def test_a_hand_over_the_face_costs_no_frame(tmp_path, media):
+def test_a_hand_over_the_face_drops_no_frame(tmp_path, media):
     (tmp_path / "in").mkdir()
     for name in ("tears_to_laughter.mp4", "tears_to_laughter.csv"):
         shutil.copy(media / name, tmp_path / "in")
@@ -148,7 +148,7 @@ def test_a_hand_over_the_face_costs_no_frame(tmp_path, media):
     assert np.isfinite(track["target"]).mean() > 0.99
 
 
-def test_a_video_without_a_face_is_refused_unless_told_otherwise(tmp_path):
+def test_a_video_without_a_face_is_refused_or_masked(tmp_path):
     (tmp_path / "in").mkdir()
     write_video(tmp_path / "in" / "grey.mp4")
     listing(tmp_path / "in", "video,labels\ngrey.mp4,\n")
@@ -175,20 +175,20 @@ def test_a_video_that_does_not_decode_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: columns ; expected video,labels"),
+        ("", "is empty"),
         ("a,\n", "line 1: columns a,; expected video,labels"),
         ("video,labels,spilt\na,,train\n", "line 1: columns video,labels,spilt; expected"),
-        ("video,labels\n", "lists no video"),
-        ("video,labels\na,,x\n", "line 2: 3 cells, the header has 2"),
+        ("video,labels\n", "lists no videos"),
+        ("video,labels\na,,x\n", "line 2: 3 cells"),
         ("video,labels\n,\n,x\n", "line 3: the video cell is empty"),
         ("video,labels\nc,\n", "line 2: video .*c does not exist"),
         ("video,labels\na,b.csv\n", "line 2: labels .*b.csv does not exist"),
-        ("video,labels,split\na,,dev\nb,,eval\n", "line 3: split 'eval' is none of train, dev"),
-        ("video,labels,split\na,,\n", "line 2: split '' is none of"),
-        ("video,labels\na,\n\n./a,\n", "line 4: video .*a is listed before, in line 2"),
+        ("video,labels,split\na,,dev\nb,,eval\n", "line 3: split 'eval' is not one of train, dev"),
+        ("video,labels,split\na,,\n", "line 2: split '' is not one of"),
+        ("video,labels\na,\n\n./a,\n", "line 4: video .*a is already in line 2"),
         (
             "video,labels,subject,split\na,,x,train\nb,,x,dev\n",
-            "line 3: subject 'x' is in dev, in line 2 in train; keep",
+            "line 3: subject 'x' is in dev, but in train in line 2",
         ),
         ("video,labels\nc.avi,\nc.mp4,\n", "line 3: c.mp4 and the video of line 2 differ only in"),
     ],

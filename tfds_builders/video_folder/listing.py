@@ -1,11 +1,10 @@
-"""Read and check `videos.csv`, the one file by which a user brings videos and labels."""
+"""Read and check `videos.csv`, the user's list of videos and label files."""
 
-import csv
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import NoReturn
 
+from va_jax.io import read_csv
 from va_jax.types import SPLITS, InputError
 
 REQUIRED = ("video", "labels")
@@ -14,7 +13,7 @@ OPTIONAL = ("subject", "split", "group")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the listing: a video file or a folder of crops, and what belongs to it."""
+    """One line of the listing: a video file or a folder of crops, with its labels and names."""
 
     line: int
     video: pathlib.Path
@@ -26,7 +25,11 @@ class Row:
 
 
 def find_listing(manual_dir: pathlib.Path) -> pathlib.Path:
-    """`videos.csv`, or the only csv of the folder."""
+    """Return `videos.csv`, or the only csv file of the folder.
+
+    Raises:
+        InputError: there is no `videos.csv` and not exactly one other csv file.
+    """
     named = manual_dir / "videos.csv"
     if named.is_file():
         return named
@@ -40,45 +43,50 @@ def find_listing(manual_dir: pathlib.Path) -> pathlib.Path:
 
 
 def read_listing(path: pathlib.Path) -> list[Row]:
-    """All rows, checked: files exist, no video twice, legal splits, a subject in one split only.
+    """Read all rows and check them.
 
-    Columns `video` and `labels` (may be empty), optional `subject` (default: the video's stem),
-    `split` and `group`; cells are separated by `,` or `;`; paths are relative to the file.
+    The columns are `video` and `labels` (a cell may be empty), and optionally `subject` (default:
+    the video's name without suffix), `split` and `group`. Paths are relative to the file.
+
+    Raises:
+        InputError: a file does not exist, a video is listed twice, a split is unknown, or a subject
+            is in two splits; names the file and the line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no UTF-8 text; save it as a csv") from error
-    first = lines[0] if lines else ""
-    reader = csv.reader(lines, delimiter=";" if ";" in first else ",", skipinitialspace=True)
-    header = [name.strip().lower() for name in next(reader, [])]
-    if set(REQUIRED) - set(header) or set(header) - {*REQUIRED, *OPTIONAL}:
-        _refuse(path, 1, f"columns {','.join(header)}; expected video,labels[,subject][,split]")
-    rows = []
-    for cells in reader:
-        if any(cell.strip() for cell in cells):
-            if len(cells) != len(header):
-                _refuse(path, reader.line_num, f"{len(cells)} cells, the header has {len(header)}")
-            values = dict(zip(header, map(str.strip, cells), strict=True))
-            rows.append(_row(path, reader.line_num, values))
+    file = read_csv(path)
+    header = [name.lower() for name in file.header]
+    if not {*REQUIRED} <= {*header} <= {*REQUIRED, *OPTIONAL}:
+        raise InputError(
+            f"{path}: line {file.header_line}: columns {','.join(header)}; expected "
+            f"{','.join(REQUIRED)} and optionally {','.join(OPTIONAL)}"
+        )
+    rows = [
+        _row(path, line, dict(zip(header, cells, strict=True)))
+        for line, cells in file.rows
+        if any(cells)
+    ]
     if not rows:
-        raise InputError(f"{path}: lists no video")
+        raise InputError(f"{path}: lists no videos; add a line for each")
     _check_together(path, rows)
     return rows
 
 
 def _row(path: pathlib.Path, line: int, values: Mapping[str, str]) -> Row:
+    where = f"{path}: line {line}"
     if not values["video"]:
-        _refuse(path, line, "the video cell is empty")
+        raise InputError(f"{where}: the video cell is empty; name a video or remove the line")
     video = path.parent / values["video"]
     if not video.exists():
-        _refuse(path, line, f"video {video} does not exist; paths are relative to the csv")
+        raise InputError(
+            f"{where}: video {video} does not exist; give a path relative to {path.name}"
+        )
     labels = path.parent / values["labels"] if values["labels"] else None
     if labels is not None and not labels.is_file():
-        _refuse(path, line, f"labels {labels} does not exist; leave the cell empty for none")
+        raise InputError(
+            f"{where}: labels {labels} does not exist; leave the cell empty if there are none"
+        )
     split = values.get("split")
     if split is not None and split not in SPLITS:
-        _refuse(path, line, f"split {split!r} is none of {', '.join(SPLITS)}")
+        raise InputError(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
     listed = pathlib.PurePath(values["video"])
     track = listed if video.is_dir() else listed.with_suffix("")
     subject = values.get("subject") or track.name
@@ -86,22 +94,24 @@ def _row(path: pathlib.Path, line: int, values: Mapping[str, str]) -> Row:
 
 
 def _check_together(path: pathlib.Path, rows: list[Row]) -> None:
+    """Refuse a video or track that is listed twice, and a subject in two splits."""
     videos: dict[pathlib.Path, int] = {}
     tracks: dict[str, int] = {}
     subjects: dict[str, Row] = {}
     for row in rows:
+        where = f"{path}: line {row.line}"
         earlier = videos.setdefault(row.video.resolve(), row.line)
         if earlier != row.line:
-            _refuse(path, row.line, f"video {row.video} is listed before, in line {earlier}")
+            raise InputError(f"{where}: video {row.video} is already in line {earlier}; remove one")
         earlier = tracks.setdefault(row.track_id, row.line)
         if earlier != row.line:
-            problem = f"{row.video.name} and the video of line {earlier} differ only in suffix"
-            _refuse(path, row.line, f"{problem}; rename one")
+            raise InputError(
+                f"{where}: {row.video.name} and the video of line {earlier} differ only in "
+                "suffix; rename one"
+            )
         first = subjects.setdefault(row.subject, row)
         if first.split != row.split:
-            problem = f"subject {row.subject!r} is in {row.split}, in line {first.line} in"
-            _refuse(path, row.line, f"{problem} {first.split}; keep a subject in one split")
-
-
-def _refuse(path: pathlib.Path, line: int, problem: str) -> NoReturn:
-    raise InputError(f"{path}: line {line}: {problem}")
+            raise InputError(
+                f"{where}: subject {row.subject!r} is in {row.split}, but in {first.split} in line "
+                f"{first.line}; keep each subject in one split"
+            )

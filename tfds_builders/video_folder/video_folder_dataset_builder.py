@@ -1,4 +1,4 @@
-"""Build a data set from anybody's own videos, or face crops, and label files."""
+"""Build a data set from your own videos or face crops, and label files."""
 
 import dataclasses
 import pathlib
@@ -16,12 +16,12 @@ from va_jax.types import InputError
 
 @dataclasses.dataclass
 class VideoFolderConfig(RecordedConfig):
-    """Options of this builder; `--config_options key=value` sets them."""
+    """Options of this builder; set by `--config_options key=value`."""
 
     FACES: ClassVar = ("auto",)
 
-    faces: str = "auto"  # a video: detect; a folder: crops
-    fps: float = 25.0  # frames per second of crop folders, whose images have no time
+    faces: str = "auto"  # detect in videos; folders contain crops
+    fps: float = 25.0  # frames per second of crop folders, whose images carry no times
 
     def __post_init__(self):
         super().__post_init__()
@@ -34,7 +34,7 @@ class VideoFolderConfig(RecordedConfig):
 
 
 def read(recording: Recording, config: VideoFolderConfig) -> Material:
-    """What one row of the listing is made of."""
+    """Read the labels of one row of the listing, and join them to its video or crops by time."""
     pictures = pathlib.Path(recording.files["video"])
     labels = None
     if "labels" in recording.files:
@@ -52,9 +52,11 @@ def read(recording: Recording, config: VideoFolderConfig) -> Material:
 
 
 class Builder(RecordedBuilder):
-    """Videos or crop folders listed in `videos.csv`."""
+    """Your own videos or folders of face crops, listed in `videos.csv`: one track per row."""
 
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "A folder with videos.csv: video,labels[,subject][,split]"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "A folder with videos.csv, which has the columns video,labels[,subject][,split]."
+    )
     BUILDER_CONFIGS: ClassVar = named_configs(VideoFolderConfig, {"": {}})
     read = staticmethod(read)
 
