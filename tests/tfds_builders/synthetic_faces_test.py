@@ -1,4 +1,4 @@
-"""Drawn faces: what they show, what their labels mean, and the score nobody can beat."""
+"""Rendered faces: their expressions, their labels, and the best possible score."""
 
 import dataclasses
 from collections import Counter
@@ -24,7 +24,7 @@ from va_jax.types import CLIP_FRAMES, InputError, Track
 
 
 def still(frames=1, **changes) -> Motion:
-    """A face at rest: frontal, centred, evenly lit, seen by a camera without noise."""
+    """Return a face at rest: frontal, centred, evenly lit, seen by a camera without noise."""
     motion = Motion(
         units=np.zeros((frames, len(UNITS))),
         blink=np.zeros(frames),
@@ -67,13 +67,13 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quickstart():
-    """The scripts of the default set, not drawn."""
+    """Return the config and the scripts of the default set, without pixels."""
     config, recordings = plan("quickstart")
     return config, {split: [script(r, config) for r in each] for split, each in recordings.items()}
 
 
 def lag_of_peak(signals, labels, fps, longest_s=3.0):
-    """Delay in seconds at which labels agree best with earlier signals."""
+    """Return the delay in seconds at which labels agree best with earlier signals."""
 
     def agreement(lag):
         pairs = zip(signals, labels, strict=True)
@@ -86,7 +86,7 @@ def lag_of_peak(signals, labels, fps, longest_s=3.0):
 def test_fused_labels_follow_the_latent_by_the_lag_and_the_response(lag_s):
     constants, fps = Behaviour(lag_s=lag_s), 25.0
     latents, labels = [], []
-    team = raters.hire(np.random.default_rng(1), constants)
+    team = raters.draw_panel(np.random.default_rng(1), constants)
     for number in range(24):
         rng = np.random.default_rng([2, number])
         latent = behaviour.simulate(rng, 1500, fps, constants)
@@ -103,7 +103,7 @@ def test_a_rater_without_noise_reports_the_delayed_latent_up_to_gain_and_bias():
     constants = Behaviour(rater_drift=0.0, response_s=1e-3, raters=3)
     rng = np.random.default_rng(0)
     latent = behaviour.simulate(rng, 200, 10.0, constants)
-    team = raters.hire(rng, constants)
+    team = raters.draw_panel(rng, constants)
     # a response of almost no time still takes one grid step
     grid = latent.values[: -round(constants.lag_s / latent.step_s) - 1]
     delayed = grid[::-1][latent.every - 1 :: latent.every][:200][::-1]
@@ -111,7 +111,7 @@ def test_a_rater_without_noise_reports_the_delayed_latent_up_to_gain_and_bias():
     np.testing.assert_allclose(raters.rate(rng, latent, team, constants), expected, atol=1e-9)
 
 
-def test_the_latent_keeps_its_range_and_its_correlation_time():
+def test_the_latent_has_the_documented_range_and_correlation_time():
     constants = Behaviour()
     latent = behaviour.simulate(np.random.default_rng(3), 200_000, 10.0, constants)
     assert np.abs(latent.values).max() < 1
@@ -146,7 +146,7 @@ def test_identities_differ_at_the_same_expression():
     assert min(gaps) > 10
 
 
-def test_resting_faces_spread_about_as_far_as_expressions():
+def test_resting_faces_differ_about_as_much_as_expressions():
     config, _ = plan("quickstart")
     people = [identity.identity(np.random.default_rng([config.seed, 0, n])) for n in range(100)]
     resting = config.neutral_spread * np.std([who.neutral for who in people], axis=0)
@@ -193,7 +193,7 @@ def test_an_absent_face_leaves_only_the_background():
     assert np.abs(empty.astype(int) - draw(who, still())).max() > 60
 
 
-def test_only_a_hand_before_the_middle_hides_the_face():
+def test_a_hand_hides_the_face_only_at_its_middle():
     hand = np.array([[np.nan, np.nan], [0.5, 0.55], [0.7, 0.85], [0.5, 0.55]])
     motion = still(4, hand=hand, present=np.array([True, True, True, False]))
     np.testing.assert_array_equal(behaviour.face_shown(motion), [True, False, True, False])
@@ -226,7 +226,7 @@ def test_splits_share_no_subject_and_no_face():
         assert len(set(numbers)) == len(numbers)
 
 
-def test_the_ceiling_of_the_default_set_leaves_room_and_is_below_one(quickstart):
+def test_the_ceiling_of_the_default_set_is_high_but_below_one(quickstart):
     _, scripts = quickstart
     observer = Observer.fit(scripts["train"])
     for split in scripts:
@@ -234,7 +234,7 @@ def test_the_ceiling_of_the_default_set_leaves_room_and_is_below_one(quickstart)
             assert 0.85 < value < 0.99
 
 
-def test_no_other_scale_and_offset_beat_the_ceiling_on_train(quickstart):
+def test_no_other_scale_or_offset_beats_the_ceiling_on_train(quickstart):
     _, scripts = quickstart
     best = Observer.fit(scripts["train"])
     top = best.ccc(scripts["train"])
@@ -246,7 +246,7 @@ def test_no_other_scale_and_offset_beat_the_ceiling_on_train(quickstart):
 def test_the_ceiling_can_be_recomputed_from_the_records(tiny):
     config, recordings = plan("tiny")
     truth = tiny.info.metadata["truth"]
-    said, labels = [], []
+    predictions, labels = [], []
     records = iter(tiny.as_data_source("test"))
     for each in recordings["test"]:
         signal = script(each, config).perceived[:, 0]
@@ -254,16 +254,16 @@ def test_the_ceiling_can_be_recomputed_from_the_records(tiny):
         face = np.concatenate([row["face"] for row in rows])
         labels.append(np.concatenate([row["target"] for row in rows])[face, 0])
         scale, offset = (truth[f"observer_{key}"]["valence"] for key in ("scale", "offset"))
-        said.append(scale * signal[face] + offset)
-    said, labels = np.concatenate(said), np.concatenate(labels)
-    covariance = np.cov(said, labels, bias=True)
-    gap = (said.mean() - labels.mean()) ** 2
+        predictions.append(scale * signal[face] + offset)
+    pred, labels = np.concatenate(predictions), np.concatenate(labels)
+    covariance = np.cov(pred, labels, bias=True)
+    gap = (pred.mean() - labels.mean()) ** 2
     ccc = 2 * covariance[0, 1] / (covariance[0, 0] + covariance[1, 1] + gap)
     assert tiny.info.metadata["ceiling"]["test"]["valence"] == pytest.approx(ccc, abs=1e-6)
     assert np.shape(truth["rater_gain"]) == panel(config).gain.shape
 
 
-def test_records_carry_what_the_schema_says(tiny):
+def test_records_follow_the_schema(tiny):
     facts = tiny.info.metadata
     config = SyntheticFacesConfig(name="tiny")
     assert facts["dims"] == ["valence", "arousal"]

@@ -1,4 +1,4 @@
-"""What moves in a face: eyes, brows, cheeks, nose and mouth as shapes, driven by action units."""
+"""The moving parts of a face as shapes: eyes, brows, cheeks, nose and mouth by action units."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,7 +7,7 @@ from tfds_builders.synthetic_faces.behaviour import UNITS, Motion
 from tfds_builders.synthetic_faces.identity import Identity, mix
 from tfds_builders.synthetic_faces.shapes import SIDES, Points, Shape, band, oval, points_of
 
-UNIT_LIMIT = 1.7  # faces stop deforming here
+UNIT_LIMIT = 1.7  # a face deforms no further
 INK = np.array([38, 26, 28])
 WHITE = np.array([246, 244, 240])
 
@@ -15,13 +15,13 @@ Units = dict[str, Float[np.ndarray, "frames 1 1"]]
 
 
 def units_of(motion: Motion) -> Units:
-    """Action units by name, as far as a face can show them."""
+    """Return the action units by name, limited smoothly to UNIT_LIMIT."""
     shown = UNIT_LIMIT * np.tanh(motion.units / UNIT_LIMIT)
     return {name: shown[:, i, None, None] for i, name in enumerate(UNITS)}
 
 
 def mouth_line(identity: Identity, unit: Units, t: Float[np.ndarray, "points"]) -> Points:
-    """Where the lips meet, for t from -1 (left corner) to 1 (right corner)."""
+    """Return the line between the lips, for t from -1 (left corner) to 1 (right corner)."""
     height, half, _ = identity.mouth
     corner, gap = unit["corner"], _gap(unit)
     x = half * (1 + 0.16 * corner - 1.6 * gap) * t
@@ -30,6 +30,7 @@ def mouth_line(identity: Identity, unit: Units, t: Float[np.ndarray, "points"]) 
 
 
 def mouth(identity: Identity, unit: Units) -> list[Shape]:
+    """Return lips, inner mouth and teeth, and the line of the upper lip."""
     t = np.linspace(-1, 1, 15)
     line, gap, lip = mouth_line(identity, unit, t), _gap(unit), identity.mouth[2]
     arch = (1 - t**2) ** 0.7
@@ -46,6 +47,7 @@ def mouth(identity: Identity, unit: Units) -> list[Shape]:
 
 
 def eyes(identity: Identity, unit: Units, motion: Motion) -> list[Shape]:
+    """Return both eyes, from the fold above the lid to the lashes."""
     distance, height, half, opening = identity.eye
     middle = SIDES * distance
     awake = (1 - motion.blink)[:, None, None]
@@ -53,12 +55,12 @@ def eyes(identity: Identity, unit: Units, motion: Motion) -> list[Shape]:
     below = opening * (0.62 - 0.3 * unit["cheek"]) * awake
 
     def lids(s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Heights of the upper and lower lid at s from -1 to 1 across the eye."""
+        """Return the heights of the upper and lower lid at s from -1 to 1 across the eye."""
         arch, axis = 1 - np.abs(s) ** 2.3, height - identity.eye_slant * half * SIDES * s
         return axis - above * arch, axis + below * arch
 
     def inside(radius: float, dx: float = 0.0, dy: float = 0.0) -> Points:
-        """Discs of the looking eyes, cut off by the lids."""
+        """Return discs that follow the gaze, cut off by the lids."""
         disc = oval(middle + dx, height - 0.1 * opening + dy, radius, radius)
         disc = disc + motion.gaze[:, None, None] * [0.3 * half, 0.12 * half]
         upper, lower = lids(np.clip((disc[..., 0] - middle) / half, -1, 1))
@@ -78,6 +80,7 @@ def eyes(identity: Identity, unit: Units, motion: Motion) -> list[Shape]:
 
 
 def brows(identity: Identity, unit: Units) -> list[Shape]:
+    """Return both brows."""
     above, thickness, arch = identity.brow
     t = np.linspace(0, 1, 9)  # from the nose outwards
     frown, inner = unit["frown"], 1 - t
@@ -91,7 +94,7 @@ def brows(identity: Identity, unit: Units) -> list[Shape]:
 
 
 def cheeks(identity: Identity, unit: Units) -> list[Shape]:
-    """Blush that rises with the cheeks, and the creases that a raised cheek makes."""
+    """Return the blush, which rises with the cheeks, and the creases of raised cheeks."""
     cheek = np.clip(unit["cheek"], -1, 1.5)
     height = 0.09 - 0.04 * cheek
     shapes = []
@@ -107,6 +110,7 @@ def cheeks(identity: Identity, unit: Units) -> list[Shape]:
 
 
 def nose(identity: Identity) -> list[Shape]:
+    """Return ridge, edge and wings of the nose."""
     half, tip = identity.nose
     t = np.linspace(-1, 1, 9)
     wing = points_of(half * t[None], tip + 0.012 - 0.02 * t**2 + 0.006 * np.cos(3 * t))
@@ -120,7 +124,7 @@ def nose(identity: Identity) -> list[Shape]:
 
 
 def hand(identity: Identity, motion: Motion) -> list[Shape]:
-    """A hand before the face, fingers up; points are NaN where there is none."""
+    """Return a hand in front of the face, fingers up; points are NaN if there is none."""
     at = motion.hand[:, None, None]
     palm = [[-0.13, -0.02], [0.12, -0.03], [0.14, 0.16], [0.11, 0.9], [-0.11, 0.9], [-0.12, 0.16]]
     x = np.array([[-0.1], [-0.035], [0.03], [0.09]])
@@ -135,7 +139,7 @@ def hand(identity: Identity, motion: Motion) -> list[Shape]:
 
 
 def _gap(unit: Units) -> Float[np.ndarray, "frames 1 1"]:
-    """Opening between the lips: almost closed at rest, never negative."""
+    """Return the opening between the lips: almost closed at rest, never negative."""
     return 0.025 * np.logaddexp(0, 3 * unit["part"] - 1.2)
 
 

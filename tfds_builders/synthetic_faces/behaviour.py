@@ -1,7 +1,7 @@
-"""What a synthetic subject does: a hidden (valence, arousal) and the face and head that show it.
+"""The behaviour of a synthetic subject: latent valence and arousal, and the motion that shows them.
 
-Everything random about a recording except pixels is drawn here, so labels and the ceiling of a
-split can be computed without rendering a frame. Every number in this file is ours.
+All randomness of a recording except that of its pixels is drawn here, so labels and the ceiling of
+a split can be computed without rendering a frame. Every number in this file is our choice.
 """
 
 import dataclasses
@@ -11,59 +11,60 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 UNITS = ("corner", "cheek", "part", "raise", "frown", "open")
-"""Action units: mouth corners up (FACS 12 against 15), cheeks up (6), lips apart (25, 26), brows
-up (1, 2), brows together and down (4), eyes wide (5). 0 is the average neutral face, 1 strong."""
+"""Action units, with their numbers in FACS: mouth corners up (12, down 15), cheeks up (6), lips
+apart (25, 26), brows up (1, 2), brows together and down (4), eyes wide (5). 0 is the average
+neutral face, 1 is strong."""
 
 VALENCE_TO_UNITS = np.array([1.0, 0.9, 0.1, 0.2, -0.8, -0.2])
 AROUSAL_TO_UNITS = np.array([0.1, 0.15, 0.6, 0.7, 0.25, 0.8])
 
-GRID_HZ = 50  # everything is simulated at least this often, then sampled at the frames
+GRID_HZ = 50  # least rate of the simulation, which is then sampled at the frames
 WARM_UP_S = 10.0  # simulated before time 0, so that the first label has a past
 BLINK_S = 0.2
-ENTRY_S = 0.5  # a hand takes this long to reach the face
+ENTRY_S = 0.5  # time that a hand takes to reach the face
 
 
 @dataclasses.dataclass(kw_only=True)
 class Behaviour:
-    """The constants of the generator; the ambiguity of a single frame is set by the second group.
+    """The constants of the generator; the second group makes a single frame ambiguous.
 
-    Times in seconds; spreads are standard deviations, those of action units in the units of
-    `UNITS`, in which the expression itself has a spread of about .5.
+    Times are in seconds. Spreads are standard deviations; those of action units are in the units of
+    `UNITS`, in which the expression itself has a spread of about 0.5.
     """
 
-    # the hidden state
+    # the latent state
     latent_s: float = 3.5  # correlation time (integral of the autocorrelation) of both dimensions
     latent_gain: float = 0.6  # latent = tanh(gain * unit Gaussian process)
     correlation: float = 0.2  # between the two Gaussian processes
 
-    # what makes one frame ambiguous
+    # ambiguity of a single frame
     neutral_spread: float = 0.35  # resting faces across identities
     tremor: float = 0.4  # flicker of each action unit within a recording
     tremor_s: float = 0.15  # correlation time of the flicker
-    speech_share: float = 0.5  # of the time; speech moves lips and corners
+    speech_share: float = 0.5  # share of the time; speech moves the lips and their corners
     speech: float = 0.6  # size of speech-like mouth movement
     blink_hz: float = 0.3
-    energy: float = 1.4  # log of head and mouth movement per unit of arousal
+    energy: float = 1.4  # log of the head and mouth movement per unit of arousal
 
-    camera_noise: float = 4.0  # grey levels
+    camera_noise: float = 4.0  # spread, grey levels of 255
 
     # the raters
     lag_s: float = 0.6  # reaction lag of every rater
-    response_s: float = 0.3  # further mean delay, by the raters' smooth response
+    response_s: float = 0.3  # additional mean delay of the raters' smooth response
     raters: int = 6
     rater_gain: float = 0.15  # spread of log gain across raters
     rater_bias: float = 0.08  # spread of constant bias across raters
-    rater_drift: float = 0.4  # spread of the slow wandering of one rater in one recording
-    drift_s: float = 4.0  # correlation time of that wandering
+    rater_drift: float = 0.4  # spread of the slow drift of one rater in one recording
+    drift_s: float = 4.0  # correlation time of the drift
 
-    # what the camera misses
-    hand_hz: float = 0.03  # rate at which a hand comes before the face
+    # hidden faces
+    hand_hz: float = 0.03  # rate at which a hand covers the face
     missing_hz: float = 0.02  # rate at which the face leaves the picture
     event_s: float = 1.5  # mean duration of either
 
 
 class Latent(NamedTuple):
-    """The hidden state of one recording on the simulation grid, from `-WARM_UP_S` on."""
+    """The latent state of one recording on the grid of the simulation, from `-WARM_UP_S` on."""
 
     values: np.ndarray  # float64 [grid, 2]: valence, arousal in (-1, 1)
     step_s: float
@@ -73,31 +74,32 @@ class Latent(NamedTuple):
     def at_frames(
         self, signal: Float[np.ndarray, "grid *channels"]
     ) -> Float[np.ndarray, "frames *channels"]:
-        """A signal on the grid, taken at the frames: frame i is at i / fps seconds."""
+        """Return a signal on the grid at the frames; frame i is at i / fps seconds."""
         start = len(self.values) - self.frames * self.every
         return signal[start :: self.every]
 
 
 class Motion(NamedTuple):
-    """What the renderer draws: a row per frame, and one number about the camera."""
+    """The input of the renderer: one row per frame, and one number about the camera."""
 
-    units: np.ndarray  # float64 [frames, units], neutral offset and disturbances included
+    units: np.ndarray  # float64 [frames, units], with neutral offset and disturbances
     blink: np.ndarray  # float64 [frames], 0 open .. 1 closed
     gaze: np.ndarray  # float64 [frames, 2], right and down, about -1 .. 1
     pose: np.ndarray  # float64 [frames, 3]: yaw, pitch, roll in radians
     place: np.ndarray  # float64 [frames, 3]: shift right, down in crop sides; log of scale
     light: np.ndarray  # float64 [frames, 3]: log gain, slope to the right, slope downwards
-    hand: np.ndarray  # float64 [frames, 2]: its centre in crop sides; NaN where there is none
-    present: np.ndarray  # bool [frames]: False where the crop shows only background
-    noise: float  # spread of the camera's noise in grey levels
+    hand: np.ndarray  # float64 [frames, 2]: its centre in crop sides; NaN if there is none
+    present: np.ndarray  # bool [frames]: False if the crop shows only background
+    noise: float  # spread of the camera's noise, grey levels
 
     def cut(self, start: int, stop: int) -> "Motion":
-        """Frames `start` to `stop`."""
-        return Motion(*(each[start:stop] for each in self[:-1]), self.noise)
+        """Return the motion of frames `start` to `stop`."""
+        rows = {name: getattr(self, name)[start:stop] for name in self._fields if name != "noise"}
+        return self._replace(**rows)
 
 
 def simulate(rng: np.random.Generator, frames: int, fps: float, constants: Behaviour) -> Latent:
-    """A smooth bounded random path of (valence, arousal) over `frames` frames."""
+    """Draw a smooth, bounded random path of (valence, arousal) over `frames` frames."""
     every = int(np.ceil(GRID_HZ / fps))
     step_s = 1 / (fps * every)
     steps = int(np.ceil(WARM_UP_S / step_s)) + frames * every
@@ -113,11 +115,21 @@ def perform(
     neutral: Float[np.ndarray, "units"],
     constants: Behaviour,
 ) -> Motion:
-    """How a face with the resting offsets `neutral` (unit normal draws) shows a latent path."""
+    """Draw the motion of a face that shows a latent path.
+
+    Args:
+        rng: random generator.
+        latent: the latent path.
+        neutral: resting offset of each action unit, drawn from a unit normal.
+        constants: of the generator.
+    """
     steps, step_s = len(latent.values), latent.step_s
 
     def noise(channels: int, time_s: float) -> np.ndarray:
         return smooth_noise(rng, steps, channels, time_s, step_s)
+
+    def weights(*values: float) -> np.ndarray:
+        return np.array(values)
 
     energy = np.exp(constants.energy * latent.values[:, 1:])
     units = latent.values @ np.stack([VALENCE_TO_UNITS, AROUSAL_TO_UNITS])
@@ -129,9 +141,12 @@ def perform(
     units[:, UNITS.index("part")] += np.abs(mouth[:, 1])
 
     blink = _events(rng, steps, step_s, constants.blink_hz, BLINK_S, ramp_s=BLINK_S / 2)
-    pose = [0.16, 0.1, 0.06] * noise(3, 3.0) + [0.1, 0.07, 0.05] * energy * noise(3, 0.3)
-    place = [0.02, 0.02, 0.05] * noise(3, 4.0) + [0.012, 0.012, 0.01] * energy * noise(3, 0.3)
-    light = [0.12, 0.15, 0.1] * noise(3, 6.0) + [0.1, 0.15, 0.1] * rng.standard_normal(3)
+    pose = weights(0.16, 0.1, 0.06) * noise(3, 3.0)
+    pose += weights(0.1, 0.07, 0.05) * energy * noise(3, 0.3)
+    place = weights(0.02, 0.02, 0.05) * noise(3, 4.0)
+    place += weights(0.012, 0.012, 0.01) * energy * noise(3, 0.3)
+    light = weights(0.12, 0.15, 0.1) * noise(3, 6.0)
+    light += weights(0.1, 0.15, 0.1) * rng.standard_normal(3)
     at = latent.at_frames
     return Motion(
         units=at(units),
@@ -147,20 +162,20 @@ def perform(
 
 
 def face_shown(motion: Motion) -> Bool[np.ndarray, "frames"]:
-    """True where the crop shows the face: it is there, and no hand is before its middle.
+    """Return whether each crop shows the face: it is present, and no hand covers its middle.
 
-    A hand counts as hiding the face when its centre is within .15 crop sides of the crop's.
+    A hand hides the face if its centre is within 0.15 crop sides of the centre of the crop.
     """
-    near = np.hypot(*(motion.hand - 0.5).T) < 0.15  # NaN, no hand, compares as False
+    near = np.hypot(*(motion.hand - 0.5).T) < 0.15  # NaN (no hand) compares as False
     return motion.present & ~near
 
 
 def smooth_noise(
     rng: np.random.Generator, steps: int, channels: int, time_s: float, step_s: float
 ) -> Float[np.ndarray, "steps channels"]:
-    """Stationary unit Gaussian noise whose autocorrelation is (1 + |t|/tau) exp(-|t|/tau).
+    """Draw stationary unit Gaussian noise with the autocorrelation (1 + |t|/tau) exp(-|t|/tau).
 
-    That is white noise through a gamma kernel with tau = time_s / 2 (a critically damped
+    This is white noise filtered by a gamma kernel with tau = time_s / 2 (a critically damped
     Ornstein-Uhlenbeck process); `time_s` is the integral of the autocorrelation from 0.
     """
     kernel = gamma_kernel(time_s / 2, step_s)
@@ -169,7 +184,7 @@ def smooth_noise(
 
 
 def gamma_kernel(tau_s: float, step_s: float) -> Float[np.ndarray, "taps"]:
-    """t exp(-t/tau) on the grid, of mean delay 2 tau; not normalised."""
+    """Return t exp(-t/tau) on the grid: mean delay 2 tau, not normalised."""
     time = np.arange(max(2, int(np.ceil(8 * tau_s / step_s)) + 1)) * step_s
     return time * np.exp(-time / tau_s)
 
@@ -177,7 +192,7 @@ def gamma_kernel(tau_s: float, step_s: float) -> Float[np.ndarray, "taps"]:
 def filtered(
     signal: Float[np.ndarray, "steps channels"], kernel: Float[np.ndarray, "taps"]
 ) -> Float[np.ndarray, "steps channels"]:
-    """Causal filtering; what lies before the first step counts as zero."""
+    """Filter causally; before the first step the signal counts as zero."""
     size = 1 << (len(signal) + len(kernel) - 2).bit_length()
     spectrum = np.fft.rfft(signal, size, axis=0) * np.fft.rfft(kernel, size)[:, None]
     return np.fft.irfft(spectrum, size, axis=0)[: len(signal)]
@@ -191,7 +206,7 @@ def _events(
     mean_s: float,
     ramp_s: float = 0.0,
 ) -> Float[np.ndarray, "steps"]:
-    """1 during random events of mean duration `mean_s`, 0 outside, with linear ramps."""
+    """Draw a signal: 1 during random events of mean duration `mean_s`, else 0; linear ramps."""
     level = np.zeros(steps)
     time = np.arange(steps) * step_s
     for start in rng.uniform(0, steps * step_s, rng.poisson(rate_hz * steps * step_s)):
@@ -205,7 +220,7 @@ def _events(
 def _speech(
     rng: np.random.Generator, steps: int, step_s: float, share: float
 ) -> Float[np.ndarray, "steps"]:
-    """1 in talking episodes of about 2 s that fill `share` of the time, 0 in pauses."""
+    """Draw a signal: 1 in episodes of speech of about 2 s that fill `share` of the time, else 0."""
     if not 0 < share < 1:
         return np.full(steps, float(share >= 1))
     level = np.zeros(steps)
@@ -220,7 +235,7 @@ def _speech(
 def _hand(
     rng: np.random.Generator, steps: int, step_s: float, constants: Behaviour
 ) -> Float[np.ndarray, "steps 2"]:
-    """Centre of a hand that comes from below, stops somewhere on the face and goes again."""
+    """Draw the centre of a hand that comes from below, stops on the face and leaves again."""
     centre = np.full((steps, 2), np.nan)
     time = np.arange(steps) * step_s
     for start in rng.uniform(0, steps * step_s, rng.poisson(constants.hand_hz * steps * step_s)):

@@ -1,8 +1,9 @@
-"""Who a synthetic subject is: proportions, colours, hair, glasses, surroundings, resting face."""
+"""The identity of a synthetic subject: proportions, colours, hair, glasses and resting face."""
 
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfds_builders.synthetic_faces import behaviour
 
@@ -16,7 +17,7 @@ BEARDS = ("none", "stubble", "full")
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """Lengths in units of the crop's side, colours RGB 0..255, origin between eyes and mouth."""
+    """Lengths in units of the crop's side from between eyes and mouth; colours RGB, 0 to 255."""
 
     head: tuple[float, float]  # half width, half height
     jaw: float  # how much the head narrows towards the chin
@@ -30,17 +31,17 @@ class Identity:
     iris: np.ndarray
     lips: np.ndarray
     clothes: np.ndarray
-    background: np.ndarray  # [3, 3]: top, bottom, and the blurred things behind
-    things: np.ndarray  # [count, 3]: x, y, radius of the things behind
+    background: np.ndarray  # [3, 3]: colours of top, bottom and blurred things in it
+    things: np.ndarray  # [count, 3]: x, y, radius of these things
     hair_style: str
     hair_line: float
     beard: str
-    glasses: str  # "" or the frame's shape, "round" or "square"
-    neutral: np.ndarray  # [units], unit normal: the resting offset of each action unit
+    glasses: str  # "" or the shape of the frame, "round" or "square"
+    neutral: np.ndarray  # [units], unit normal: resting offset of each action unit
 
 
 def identity(rng: np.random.Generator) -> Identity:
-    """A random person."""
+    """Draw a random person."""
 
     def near(mean: float, relative: float) -> float:
         return float(mean * (1 + relative * np.clip(rng.standard_normal(), -2, 2)))
@@ -79,8 +80,9 @@ def identity(rng: np.random.Generator) -> Identity:
     )
 
 
-def mix(colour: np.ndarray, other: np.ndarray | list[int], share: float) -> np.ndarray:
-    """`colour` with `share` of `other` in it."""
+def mix(colour: ArrayLike, other: ArrayLike, share: ArrayLike) -> np.ndarray:
+    """Mix `share` of the colour `other` into `colour`."""
+    share = np.asarray(share)
     return (1 - share) * np.asarray(colour) + share * np.asarray(other)
 
 

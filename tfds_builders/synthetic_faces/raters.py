@@ -1,4 +1,4 @@
-"""What raters say of a recording: late and smoothed, with a gain, bias and drift of their own."""
+"""The raters of a recording: delayed and smoothed traces with individual gain, bias and drift."""
 
 from typing import NamedTuple
 
@@ -15,13 +15,14 @@ from tfds_builders.synthetic_faces.behaviour import (
 
 
 class Panel(NamedTuple):
-    """The raters of a whole data set; their wandering differs from recording to recording."""
+    """The raters of a whole data set; their drift is drawn for each recording."""
 
     gain: np.ndarray  # float64 [raters, 2]
     bias: np.ndarray  # float64 [raters, 2]
 
 
-def hire(rng: np.random.Generator, constants: Behaviour) -> Panel:
+def draw_panel(rng: np.random.Generator, constants: Behaviour) -> Panel:
+    """Draw the raters of a data set."""
     shape = (constants.raters, 2)
     return Panel(
         gain=np.exp(constants.rater_gain * rng.standard_normal(shape)),
@@ -30,10 +31,10 @@ def hire(rng: np.random.Generator, constants: Behaviour) -> Panel:
 
 
 def perceived(latent: Latent, constants: Behaviour) -> Float[np.ndarray, "frames 2"]:
-    """The noise-free signal of the raters: the latent, `lag_s` late, through their response.
+    """Return the trace of a rater without noise: the latent, delayed by `lag_s` and smoothed.
 
-    The response is a gamma kernel t/tau^2 exp(-t/tau), tau = response_s / 2, whose mean delay is
-    response_s; the whole delay is therefore lag_s + response_s.
+    The smoothing kernel is t/tau^2 exp(-t/tau) with tau = response_s / 2. Its mean delay is
+    response_s, so the total delay is lag_s + response_s.
     """
     lag = round(constants.lag_s / latent.step_s)
     kernel = np.pad(gamma_kernel(constants.response_s / 2, latent.step_s), (lag, 0))
@@ -43,7 +44,7 @@ def perceived(latent: Latent, constants: Behaviour) -> Float[np.ndarray, "frames
 def rate(
     rng: np.random.Generator, latent: Latent, panel: Panel, constants: Behaviour
 ) -> Float[np.ndarray, "raters frames 2"]:
-    """Each rater's own trace, not yet fused: gain * perceived + bias + wandering."""
+    """Draw the trace of each rater: gain * perceived + bias + drift."""
     steps = len(latent.values)
     channels = 2 * constants.raters
     drift = smooth_noise(rng, steps, channels, constants.drift_s, latent.step_s)

@@ -1,7 +1,7 @@
-"""Polygons on a head, and the way from the head to the crop.
+"""Polygons on a head, and the projection from the head to the crop.
 
-Lengths are crop sides, x to the right, y down, z towards the viewer; the face's own frame has its
-origin between eyes and mouth. The head is an ellipsoid onto which face-plane points are laid.
+Lengths are in crop sides; x points right, y down, z towards the viewer. Coordinates of the face
+have their origin between eyes and mouth. Its points lie on an ellipsoid, the head.
 """
 
 from collections.abc import Callable
@@ -9,31 +9,32 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from tfds_builders.synthetic_faces.behaviour import Motion
 from tfds_builders.synthetic_faces.identity import Identity
 
-CENTRE = (0.5, 0.53)  # of the face in a crop without shift
+CENTRE = (0.5, 0.53)  # the face in a crop without shift
 DEPTH = 0.3  # half depth of the head
-SIDES = np.array([[-1.0], [1.0]])  # [contours, 1]: left and right as seen
+SIDES = np.array([[-1.0], [1.0]])  # [contours, 1]: left and right as the viewer sees
 
 Points = Float[np.ndarray, "#frames contours points 2"]
 
 
 class Shape(NamedTuple):
-    """Polygons of one colour, or strokes where `width` > 0, in every frame of a recording."""
+    """Polygons of one colour (strokes if `width` > 0) in each frame of a recording."""
 
     points: np.ndarray  # float64 [frames or 1, contours, points, 2]
-    colour: np.ndarray  # [3] or [frames, 3], RGB 0..255
+    colour: np.ndarray  # [3] or [frames, 3], RGB, 0 to 255
     width: float = 0.0
     closed: bool = True
 
 
 def projection(identity: Identity, motion: Motion) -> Callable[[np.ndarray, float | None], Points]:
-    """A function from points of the face, turned with the head, to places in the crop.
+    """Return the function that projects points of the face, turned with the head, to the crop.
 
-    Its second argument is the height above the head's surface, or None for points that lie in
-    the plane of the head's silhouette.
+    Its second argument is the height above the surface of the head, or None for points in the plane
+    of the head's silhouette.
     """
     yaw, pitch, roll = (angle[:, None, None] for angle in motion.pose.T)
     scale = np.exp(motion.place[:, None, None, 2:])
@@ -54,7 +55,7 @@ def projection(identity: Identity, motion: Motion) -> Callable[[np.ndarray, floa
 
 
 def outline(identity: Identity, grow: float = 1.0) -> Float[np.ndarray, "points 2"]:
-    """The head's silhouette, clockwise from the right."""
+    """Return the silhouette of the head, clockwise from the right."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     down = np.maximum(np.sin(angle), 0)
     x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (1 - 0.2 * down)
@@ -63,21 +64,22 @@ def outline(identity: Identity, grow: float = 1.0) -> Float[np.ndarray, "points 
 
 
 def points_of(x: np.ndarray | float, y: np.ndarray | float) -> Points:
-    """Coordinates that broadcast to [frames, contours, points], as points."""
+    """Combine coordinates that broadcast to [frames, contours, points] into points."""
     points = np.stack(np.broadcast_arrays(x, y), -1)
     return points.reshape((1,) * (4 - points.ndim) + points.shape)
 
 
-def polygon(corners: list) -> Points:
+def polygon(corners: ArrayLike) -> Points:
+    """Return the same polygon for all frames, from corners [points, 2]."""
     return np.array(corners, float)[None, None]
 
 
 def oval(x: np.ndarray | float, y: np.ndarray | float, width: float, height: float) -> Points:
-    """Ellipses of these half axes around centres [..., contours, 1]."""
+    """Return ellipses with these half axes around centres [..., contours, 1]."""
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     return points_of(x + width * np.cos(angle), y + height * np.sin(angle))
 
 
 def band(above: Points, below: Points) -> Points:
-    """The area between two lines that run the same way."""
+    """Return the area between two lines with the same direction."""
     return np.concatenate(np.broadcast_arrays(above, below[..., ::-1, :]), -2)

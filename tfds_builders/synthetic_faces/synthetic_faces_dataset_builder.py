@@ -1,4 +1,4 @@
-"""Build a set of drawn faces whose hidden state, raters and best possible score are known."""
+"""Build a set of rendered faces with known latent state, raters and best possible score."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,18 +9,19 @@ import tensorflow_datasets as tfds
 
 from tfds_builders import base
 from tfds_builders.material import Recording, Tally
+from tfds_builders.parts import Extract
 from tfds_builders.raters import fuse_raters
 from tfds_builders.synthetic_faces import behaviour, identity, raters, render
 from va_jax.types import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 from va_jax.video import jpeg
 
 SUBJECT, PLAY, RATING, CAMERA, PANEL = range(5)  # random streams of one seed
-BATCH_FRAMES = 4 * CLIP_FRAMES  # drawn at once; bounds memory for long recordings
+BATCH_FRAMES = 4 * CLIP_FRAMES  # rendered at once; bounds the memory of long recordings
 
 
 @dataclasses.dataclass
 class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
-    """Options of this builder, those of `Behaviour` among them; `--config_options key=value`."""
+    """Options of this builder, with those of `Behaviour`; set by `--config_options key=value`."""
 
     size: int = 48  # side of the crops, pixels
     fps: float = 10.0
@@ -38,12 +39,12 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
         except ValueError as error:
             raise InputError(f"lengths={self.lengths} must be whole numbers of frames") from error
         if not self.lengths or min(self.lengths) < 2:
-            raise InputError(f"lengths={self.lengths} must hold frame counts of at least 2")
+            raise InputError(f"lengths={self.lengths} must be numbers of frames, at least 2")
         for name in ("fps", "train", "recordings", "raters", "latent_s", "tremor_s", "drift_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)} must be above 0")
         if self.size < 16:
-            raise InputError(f"size={self.size} is too small to draw a face; 16 or more")
+            raise InputError(f"size={self.size} is too small for a face; set at least 16")
         delay_s = self.lag_s + 4 * self.response_s
         if self.lag_s < 0 or self.response_s <= 0 or delay_s > behaviour.WARM_UP_S:
             raise InputError(
@@ -53,17 +54,17 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
 
 
 class Script(NamedTuple):
-    """All that happens in one recording, before anything is drawn."""
+    """Everything about one recording except its pixels."""
 
     who: identity.Identity
     motion: behaviour.Motion
-    perceived: np.ndarray  # float64 [frames, 2], what raters without noise would say
+    perceived: np.ndarray  # float64 [frames, 2], the trace of a rater without noise
     target: np.ndarray  # float32 [frames, 2], the raters' fused labels
     face: np.ndarray  # bool [frames]
 
 
 def script(recording: Recording, config: SyntheticFacesConfig) -> Script:
-    """A function of the seed, the config and the recording's number alone."""
+    """Draw a recording; it depends only on the seed, the config and the recording's number."""
     subject, number, frames = (recording.details[key] for key in ("subject", "number", "frames"))
     who = _subject(config, subject)
     play = _stream(config, PLAY, number)
@@ -81,14 +82,14 @@ def script(recording: Recording, config: SyntheticFacesConfig) -> Script:
 
 
 def panel(config: SyntheticFacesConfig) -> raters.Panel:
-    """The raters, the same for all recordings of a set."""
-    return raters.hire(_stream(config, PANEL), config)
+    """Draw the raters, the same for all recordings of a set."""
+    return raters.draw_panel(_stream(config, PANEL), config)
 
 
 def extract(
     recording: Recording, config: SyntheticFacesConfig, tally: Tally
 ) -> tuple[float, Iterator[Clip]]:
-    """Frames per second and clips of one recording."""
+    """Return frames per second and clips of one recording."""
     return config.fps, _clips(script(recording, config), recording, config)
 
 
@@ -107,10 +108,10 @@ def _clips(scene: Script, recording: Recording, config: SyntheticFacesConfig) ->
 
 
 class Observer(NamedTuple):
-    """Whoever knows what noise-free raters would say, and fits two constants on train.
+    """The best possible model: a linear function of the trace of a rater without noise.
 
-    The constants give its answer the mean and the spread of the labels, which is what maximises
-    the CCC of a signal of given correlation.
+    Scale and offset, fitted on train, give it the mean and the spread of the labels. This maximises
+    the CCC of a signal with a given correlation.
     """
 
     scale: np.ndarray  # float64 [2]
@@ -118,22 +119,23 @@ class Observer(NamedTuple):
 
     @classmethod
     def fit(cls, scripts: Sequence[Script]) -> "Observer":
+        """Fit scale and offset to the labels of the train split."""
         perceived, target = _used(scripts)
         scale = target.std(0) / perceived.std(0)
         return cls(scale, target.mean(0) - scale * perceived.mean(0))
 
     def ccc(self, scripts: Sequence[Script]) -> dict[str, float]:
-        """Pooled over the frames that show the face; population moments."""
+        """Return {dim: CCC}, pooled over the frames that show the face; population moments."""
         perceived, target = _used(scripts)
-        said = self.scale * perceived + self.offset
-        covariance = ((said - said.mean(0)) * (target - target.mean(0))).mean(0)
-        gap = (said.mean(0) - target.mean(0)) ** 2
-        ccc = 2 * covariance / (said.var(0) + target.var(0) + gap)
+        pred = self.scale * perceived + self.offset
+        covariance = ((pred - pred.mean(0)) * (target - target.mean(0))).mean(0)
+        gap = (pred.mean(0) - target.mean(0)) ** 2
+        ccc = 2 * covariance / (pred.var(0) + target.var(0) + gap)
         return dict(zip(DIMS, ccc.tolist(), strict=True))
 
 
 class Builder(base.TrackBuilder):
-    """Drawn faces; see README.md beside this file for what is drawn and how it is labelled."""
+    """Rendered faces that show a latent valence and arousal, labelled by simulated raters."""
 
     BUILDER_CONFIGS: ClassVar = [
         SyntheticFacesConfig(
@@ -163,8 +165,14 @@ class Builder(base.TrackBuilder):
             lengths=(7500,),
         ),
     ]
-    extract = staticmethod(extract)
-    points = len(render.LANDMARKS)
+
+    @property
+    def extract(self) -> Extract:
+        return extract
+
+    @property
+    def points(self) -> int:
+        return len(render.LANDMARKS)
 
     @property
     def crop(self) -> dict[str, Any]:
@@ -177,7 +185,7 @@ class Builder(base.TrackBuilder):
         }
 
     def recordings(self, manual_dir=None) -> dict[str, list[Recording]]:
-        """Subjects are numbered through the splits, so no two splits share one."""
+        """Return {split: recordings}; subject numbers continue across splits, so none is shared."""
         config, first, result = self.builder_config, 0, {}
         for split in SPLITS:
             subjects = range(first, first + getattr(config, split))
@@ -210,7 +218,7 @@ class Builder(base.TrackBuilder):
 
 
 def _used(scripts: Sequence[Script]) -> tuple[np.ndarray, np.ndarray]:
-    """What is perceived and what is labelled, [frames, 2], over all frames that show the face."""
+    """Return perceived traces and labels, [frames, 2], of all frames that show the face."""
     perceived = np.concatenate([each.perceived[each.face] for each in scripts])
     target = np.concatenate([each.target[each.face] for each in scripts])
     return perceived, target.astype(np.float64)
