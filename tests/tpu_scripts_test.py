@@ -1,4 +1,4 @@
-"""The launch scripts say what they would run, refuse mistakes, and start real processes."""
+"""The launch scripts print their commands, refuse mistakes, and start real processes."""
 
 import os
 import pathlib
@@ -72,7 +72,7 @@ def test_setup_packs_the_last_commit_and_mounts_the_bucket_on_all_workers():
     assert "gcsfuse\\ --implicit-dirs\\ b\\ bucket" in lines[-1]
 
 
-def test_the_run_on_all_workers_gets_every_flag_as_it_was_given():
+def test_the_run_gets_every_flag_unchanged():
     (line,) = dry("run", *PLACE, "--", "--config=a.py:x,y", "--workdir=a b").splitlines()
     (command,) = (
         word.removeprefix("--command=")
@@ -93,12 +93,12 @@ def test_the_run_on_all_workers_gets_every_flag_as_it_was_given():
 
 def test_spot_creates_sets_up_and_runs():
     flags = ("--accelerator=a", "--runtime=r", "--bucket=b", "--workdir=runs/x")
-    told = dry("spot", *PLACE, *flags, "--", "--config=c")
-    assert [line.split()[4] for line in told.splitlines() if line.startswith(TPU)] == [
+    printed = dry("spot", *PLACE, *flags, "--", "--config=c")
+    assert [line.split()[4] for line in printed.splitlines() if line.startswith(TPU)] == [
         "queued-resources", "tpu-vm", "tpu-vm", "tpu-vm", "tpu-vm", "tpu-vm",
     ]  # fmt: skip
-    assert "--spot" in told
-    assert "--workdir=../bucket/runs/x" in told
+    assert "--spot" in printed
+    assert "--workdir=../bucket/runs/x" in printed
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_spot_creates_sets_up_and_runs():
         ),
     ],
 )
-def test_the_manifest_of_kubernetes_is_a_jobset_of_the_pods(flags, resource, job):
+def test_the_kubernetes_manifest_is_a_jobset_of_pods(flags, resource, job):
     manifest = yaml.safe_load(dry("kubernetes", *KUBERNETES, *flags, *RUN))
     assert (manifest["kind"], manifest["metadata"]["name"]) == ("JobSet", "va")
     (replicated,) = manifest["spec"]["replicatedJobs"]
@@ -136,13 +136,13 @@ def test_the_manifest_of_kubernetes_is_a_jobset_of_the_pods(flags, resource, job
     ("given", "message"),
     [
         (("create", "--name=a"), "--zone=... is missing; see --help"),
-        (("create", "--nam=a"), "--nam=a is unknown; known are --name --zone"),
-        (("watch", "zone"), "zone is no --key=value"),
-        (("run", *PLACE), "nothing stands behind --"),
-        (("slurm", "--gpus=none", *RUN), "--gpus=none is no number from 1 on"),
+        (("create", "--nam=a"), "unknown flag --nam=a; use --name --zone"),
+        (("watch", "zone"), "zone is not --key=value"),
+        (("run", *PLACE), "no flags after --"),
+        (("slurm", "--gpus=none", *RUN), "--gpus=none is not a whole number"),
         (("kubernetes", *KUBERNETES, *RUN), "give either --gpus=N or --tpus=N"),
-        (("kubernetes", *KUBERNETES, "--tpus=4", *RUN), "--tpus needs --accelerator"),
-        (("collect", *PLACE, "--from=a", f"--to={FOLDER}"), "exists already"),
+        (("kubernetes", *KUBERNETES, "--tpus=4", *RUN), "--tpus requires --accelerator"),
+        (("collect", *PLACE, "--from=a", f"--to={FOLDER}"), "already exists"),
     ],
 )
 def test_a_mistake_is_one_line(given, message):
@@ -154,7 +154,7 @@ def test_a_mistake_is_one_line(given, message):
 
 
 @pytest.mark.parametrize("path", [x for x in SCRIPTS if x.stem not in ("common", "slurm_job")])
-def test_help_tells_the_flags(path):
+def test_help_lists_the_flags(path):
     done = call(path.stem, "--help")
     assert done.returncode == 0
     assert f"{path.name} --" in done.stdout
@@ -179,7 +179,7 @@ exit $status
 
 
 @pytest.mark.slow
-def test_the_job_of_slurm_starts_a_process_for_every_task(tmp_path, tiny_data):
+def test_the_slurm_job_starts_a_process_for_each_task(tmp_path, tiny_data):
     tools = tmp_path / "tools"
     tools.mkdir()
     for name, text in (("srun", SRUN), ("scontrol", f"#!/bin/sh\necho $* > {tools}/asked\n")):

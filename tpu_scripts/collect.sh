@@ -3,9 +3,9 @@
 #
 #   collect.sh --name=NAME --zone=ZONE --from=DIR --to=DIR [--project=P] [--dry-run]
 #
-# From a bucket no worker is needed: gcloud storage rsync --recursive gs://BUCKET/runs/NAME DIR
+# To copy from a bucket, no worker is needed: gcloud storage rsync --recursive gs://BUCKET/runs/NAME DIR
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name zone from to project=" "$@"
-[[ ! -e $to ]] || fail "--to=$to exists already; name another folder"
+[[ ! -e $to ]] || fail "--to=$to already exists; name another folder"
 
 tpu tpu-vm scp --recurse "$name:$from" "$to" --worker=0

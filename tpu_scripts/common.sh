@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# Read by the scripts beside it: flags as --key=value, one line for a mistake, --dry-run.
+# Shared by the other scripts: flags as --key=value, one-line errors, --dry-run.
 set -euo pipefail
 
 dry_run=false
-given=() # what stood behind --
+given=() # the flags after --
 
 fail() {
   echo "error: $*" >&2
   exit 1
 }
 
-# run COMMAND...: tell the command, and run it unless --dry-run was given.
+# run COMMAND...: print the command, and run it unless --dry-run was given.
 run() {
   printf '+'
   printf ' %q' "$@"
@@ -19,7 +19,7 @@ run() {
 }
 
 # shellcheck disable=SC2034 # given is read by the scripts
-# parse "KEY KEY=DEFAULT ..." ARGUMENT...: a variable for every key; one without default is needed.
+# parse "KEY KEY=DEFAULT ..." ARGUMENT...: set a variable for each key; keys without default are required.
 parse() {
   local specs=$1 spec key argument known=""
   shift
@@ -38,10 +38,10 @@ parse() {
       --*=*)
         key=${argument#--}
         key=${key%%=*}
-        [[ " $known " == *" --$key "* ]] || fail "$argument is unknown; known are$known --dry-run"
+        [[ " $known " == *" --$key "* ]] || fail "unknown flag $argument; use$known --dry-run"
         printf -v "${key//-/_}" %s "${argument#*=}"
         ;;
-      *) fail "$argument is no --key=value; known are$known --dry-run, and -- before flags of va_jax" ;;
+      *) fail "$argument is not --key=value; use$known --dry-run, and -- before the flags of va_jax" ;;
     esac
   done
   for spec in $specs; do
@@ -49,25 +49,25 @@ parse() {
   done
 }
 
-# whole KEY...: each must be a number from 1 on.
+# whole KEY...: require whole numbers of at least 1.
 whole() {
   local key
   for key in "$@"; do
-    [[ ${!key} =~ ^[1-9][0-9]*$ ]] || fail "--${key//_/-}=${!key} is no number from 1 on"
+    [[ ${!key} =~ ^[1-9][0-9]*$ ]] || fail "--${key//_/-}=${!key} is not a whole number of at least 1"
   done
 }
 
-# tpu COMMAND...: gcloud compute tpus, in the zone and, if given, the project.
+# tpu COMMAND...: run gcloud compute tpus, in the zone and, if given, the project.
 tpu() {
   run gcloud compute tpus "$@" "--zone=$zone" ${project:+"--project=$project"} --quiet
 }
 
-# on WORKER COMMAND: in a shell on one worker, or on all.
+# on WORKER COMMAND: run a shell command on one worker, or on all.
 on() {
   tpu tpu-vm ssh "$name" "--worker=$1" "--command=$2"
 }
 
-# state: of the queued resource, such as ACTIVE; GONE if there is none.
+# state: print the state of the queued resource, such as ACTIVE; GONE if there is none.
 state() {
   gcloud compute tpus queued-resources describe "$name" "--zone=$zone" \
     ${project:+"--project=$project"} '--format=value(state.state)' 2>/dev/null || echo GONE

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Apply a JobSet that runs one job on several pods, each with its GPUs or its part of a TPU slice.
+# Apply a JobSet that runs one job on several pods, each with GPUs or a part of a TPU slice.
 #
 #   kubernetes.sh --name=NAME --image=IMAGE --claim=CLAIM --pods=2 --gpus=8 [--restarts=20] [--dry-run]
 #                 -- --config=FILE --workdir=/data/runs/NAME ...
 #   kubernetes.sh ... --pods=4 --tpus=4 --accelerator=tpu-v5-lite-podslice --topology=4x4 -- ...
 #
-# IMAGE has va_jax installed, with [cuda] or [tpu]; the volume CLAIM (ReadWriteMany) is /data in every
-# pod. --gpus and --tpus are those of a pod. --dry-run prints the manifest. Needs the JobSet controller. A
-# pod that is asked to stop saves and ends with 75, so that the JobSet starts all of them again.
+# IMAGE has va_jax installed, with [cuda] or [tpu]. The volume CLAIM (ReadWriteMany) is /data in every
+# pod. --gpus and --tpus count per pod. --dry-run prints the manifest. Requires the JobSet controller. A
+# pod that gets SIGTERM saves and exits with 75, so that the JobSet restarts all pods.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name image claim pods gpus= tpus= accelerator= topology= restarts=20" "$@"
 whole pods
-((${#given[@]})) || fail "nothing stands behind --; give --config=FILE --workdir=/data/..."
-[[ $name =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] || fail "--name=$name: small letters, digits and - only"
+((${#given[@]})) || fail "no flags after --; give --config=FILE --workdir=/data/..."
+[[ $name =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] || fail "--name=$name: use lower-case letters, digits and - only"
 if [[ -n $gpus && -z $tpus ]]; then
   whole gpus
   resource="nvidia.com/gpu: $gpus"
@@ -20,7 +20,7 @@ if [[ -n $gpus && -z $tpus ]]; then
   job="--coordinator=$name-pods-0-0.$name:1234 --process=\$JOB_COMPLETION_INDEX --processes=$pods"
 elif [[ -n $tpus && -z $gpus ]]; then
   whole tpus
-  [[ -n $accelerator && -n $topology ]] || fail "--tpus needs --accelerator and --topology; see --help"
+  [[ -n $accelerator && -n $topology ]] || fail "--tpus requires --accelerator and --topology; see --help"
   resource="google.com/tpu: $tpus"
   selector="
               nodeSelector:
@@ -32,7 +32,7 @@ else
 fi
 if ((pods == 1)); then job=""; fi
 
-# A literal block of YAML needs no quoting of its own.
+# A literal block of YAML needs no quoting.
 manifest="apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
 metadata:

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Put this checkout's last commit on all workers and install it; mount a bucket on each, if one is given.
+# Install the last commit of this checkout on all workers, and mount a bucket if one is given.
 #
 #   setup.sh --name=NAME --zone=ZONE [--project=P] [--bucket=BUCKET] [--dry-run]
 #
-# The bucket becomes ~/bucket, by gcsfuse, which is installed where it is missing.
+# gcsfuse mounts the bucket as ~/bucket; it is installed if it is missing.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name zone project= bucket=" "$@"
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Submit a run to SLURM: a process for every GPU, asked to save two minutes before the time is over.
+# Submit a run to SLURM: one process per GPU; two minutes before the time limit it saves and stops.
 #
 #   slurm.sh --gpus=8 [--nodes=1] [--time=24:00:00] [--partition=P] [--account=A] [--cpus=8]
 #            [--python=.venv/bin/python] [--dry-run] -- --config=FILE --workdir=DIR ...
 #
-# --gpus and --cpus are those of a node, and of a process. DIR must be on a file system that all nodes
-# share. A run that was not at its end is put into the queue again and goes on.
+# --gpus counts per node, --cpus per process. DIR must be on a file system that all nodes share. A run
+# that is not finished is requeued and resumes.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "gpus nodes=1 time=24:00:00 partition= account= cpus=8 python=.venv/bin/python" "$@"
 whole gpus nodes cpus
-((${#given[@]})) || fail "nothing stands behind --; give --config=FILE --workdir=DIR"
+((${#given[@]})) || fail "no flags after --; give --config=FILE --workdir=DIR"
 
 run sbatch --job-name=va_jax "--nodes=$nodes" "--ntasks-per-node=$gpus" "--gpus-per-node=$gpus" \
   "--cpus-per-task=$cpus" "--time=$time" --signal=TERM@120 --requeue --open-mode=append \

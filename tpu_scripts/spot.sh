@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Run on spot capacity to the end: whenever the TPU is taken away, ask for another one and go on.
+# Run on spot capacity until the run is finished: after each preemption request another TPU and resume.
 #
 #   spot.sh --name=NAME --zone=ZONE --accelerator=A --runtime=R --bucket=BUCKET --workdir=runs/NAME
 #           [--project=P] [--every-s=60] [--dry-run] -- --config=FILE ...
 #
-# The workdir is a folder of the bucket; the run has ended when its metrics.json is there. Leave this
-# running on a machine that stays up. What the run costs is told by the time that create.sh was ACTIVE.
+# The workdir is a folder of the bucket; the run is finished when it contains metrics.json. Leave this
+# script running on a machine that stays up. You pay for the time in which the TPU is ACTIVE.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name zone accelerator runtime bucket workdir project= every_s=60" "$@"
 whole every_s
-((${#given[@]})) || fail "nothing stands behind --; give --config=FILE"
+((${#given[@]})) || fail "no flags after --; give --config=FILE"
 
 here=$(dirname "${BASH_SOURCE[0]}")
 place=("--name=$name" "--zone=$zone")
@@ -32,9 +32,9 @@ fi
 until ended; do
   now=$(state)
   if [[ $now != ACTIVE ]]; then
-    echo "$name is $now; asking for another one"
+    echo "$name is $now; requesting another TPU"
     if [[ $now != GONE ]]; then "$here/delete.sh" "${place[@]}"; fi
-    begin || echo "that failed; once more in $every_s s"
+    begin || echo "the request failed; trying again in $every_s s"
   fi
   sleep "$every_s"
 done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ask the run to save and stop, on all workers; run.sh goes on with it.
+# Make the run save and stop on all workers; run.sh resumes it.
 #
 #   stop.sh --name=NAME --zone=ZONE [--project=P] [--dry-run]
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tell the state of the queued resource, then follow what a worker says.
+# Print the state of the queued resource, then follow the log of a worker.
 #
 #   watch.sh --name=NAME --zone=ZONE [--project=P] [--worker=0] [--dry-run]
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
