@@ -1,5 +1,6 @@
 """Four simulated CPU devices, strict types and shapes, and the real clips where they are."""
 
+import fcntl
 import os
 import pathlib
 import tempfile
@@ -42,14 +43,29 @@ def media() -> pathlib.Path:
     return MEDIA
 
 
+def built_once(factory: pytest.TempPathFactory, name: str, build) -> pathlib.Path:
+    """Return a folder that `build` fills in the first worker that asks; the others wait for it."""
+    workers = "PYTEST_XDIST_WORKER" in os.environ
+    base = factory.getbasetemp().parent if workers else factory.getbasetemp()
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (base / f"{name}.done").exists():
+            with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+                build(base / name)
+            (base / f"{name}.done").touch()
+    return base / name
+
+
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory) -> pathlib.Path:
-    """Data folder that holds `synthetic_faces/tiny`, built once."""
+    """Data folder that holds `synthetic_faces/tiny`; do not change it."""
     from va_jax.data import sources
 
-    folder = tmp_path_factory.mktemp("data")
-    sources.build(str(folder), "synthetic_faces/tiny")
-    return folder
+    return built_once(
+        tmp_path_factory,
+        "tiny_data",
+        lambda folder: sources.build(str(folder), "synthetic_faces/tiny"),
+    )
 
 
 @pytest.fixture
@@ -67,19 +83,17 @@ def tiny_run(tmp_path_factory, tiny_data) -> pathlib.Path:
     from va_jax.evaluation.evaluate import evaluate
     from va_jax.train.loop import train
 
-    workdir = tmp_path_factory.mktemp("run") / "tiny"
-    config = tiny(tiny_data, **{"train.steps": 1})
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    def build(workdir: pathlib.Path) -> None:
+        config = tiny(tiny_data, **{"train.steps": 1})
         train(config, workdir)
         evaluate(config, workdir)
-    return workdir
+
+    return built_once(tmp_path_factory, "tiny_run", build)
 
 
 @pytest.fixture(scope="session")
 def tiny_export(tmp_path_factory, tiny_run) -> pathlib.Path:
-    """What `--mode=export` makes of `tiny_run`; copy it to change it."""
+    """The exported model of `tiny_run`; copy it to change it."""
     from va_jax.export.export import export
 
-    out = tmp_path_factory.mktemp("exported") / "tiny"
-    export(tiny_run, out)
-    return out
+    return built_once(tmp_path_factory, "tiny_export", lambda out: export(tiny_run, out))

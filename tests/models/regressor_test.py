@@ -78,8 +78,8 @@ def test_frames_without_a_face_repeat_the_last_prediction_for_any_content():
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"inflation": INFLATED, "recurrent": "none"},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"inflation": INFLATED, "recurrent": "none"}, marks=pytest.mark.slow),
         {"inflation": INFLATED | {"strided": True, "padding": "zero"}, "bidirectional": True},
     ],
 )
@@ -215,9 +215,9 @@ def test_dropout_acts_in_training_only():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"recurrent": "gru", "branches": ("fc", "conv")},
-        {"recurrent": "lstm", "landmarks": "after_fc"},
-        {"recurrent": "none", "inflation": INFLATED},
+        pytest.param({"recurrent": "gru", "branches": ("fc", "conv")}, marks=pytest.mark.slow),
+        pytest.param({"recurrent": "lstm", "landmarks": "after_fc"}, marks=pytest.mark.slow),
+        pytest.param({"recurrent": "none", "inflation": INFLATED}, marks=pytest.mark.slow),
         {"recurrent": "gru", "inflation": INFLATED | {"padding": "zero", "strided": True}},
     ],
 )

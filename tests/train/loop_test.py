@@ -62,6 +62,7 @@ def assert_identical(first, second):
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_at_any_checkpoint_ends_as_if_it_had_not_been(tmp_path, tiny_data):
     config = tiny(tiny_data, **{"train.steps": 4})
     train(config, tmp_path / "whole")
@@ -84,6 +85,7 @@ def test_a_run_stopped_at_any_checkpoint_ends_as_if_it_had_not_been(tmp_path, ti
         assert sorted(steps) == sorted([1, 2, 3, 4] * 3)  # train, dev, time
 
 
+@pytest.mark.slow
 def test_every_frame_of_every_track_has_a_row_and_scores_do_not_depend_on_the_batch(
     tmp_path, tiny_data
 ):
@@ -131,6 +133,7 @@ def test_the_number_of_devices_changes_nothing_but_rounding(tiny_data, devices):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-6), many.params, one.params)
 
 
+@pytest.mark.slow
 def test_a_batch_computed_in_pieces_has_the_gradient_of_the_whole(tiny_data, monkeypatch):
     frozen = {"optim.rates.backbone": 0.0, "optim.name": "sgd", "train.accumulate": 1}
     whole = run_steps(tiny(tiny_data, **frozen), 2, jax.devices()[:1])[1]
@@ -208,10 +211,8 @@ def test_a_set_without_labels_is_refused(tmp_path, tiny_data, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-SLOW = [pytest.param(fusion, marks=pytest.mark.slow) for fusion in ("median", "extremum")]
-
-
-@pytest.mark.parametrize("fusion", ["mean", *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("fusion", ["mean", "median", "extremum"])
 def test_overlapping_windows_of_a_frame_network_fuse_to_what_one_pass_gives(
     tmp_path, tiny_data, fusion
 ):
