@@ -1,7 +1,8 @@
-"""The default of every key, for runs on a data set of your own; docs/config.md explains each key.
+"""The default of every key, for runs on your own data set; docs/config.md explains each key.
 
-`python -m va_jax.main --config=configs/default.py --config.data.name=NAME ...` overrides any key on
-the command line. An unknown key or an illegal value is refused.
+Override any key on the command line:
+`python -m va_jax.main --config=configs/default.py --config.data.name=NAME ...`.
+An unknown key or an illegal value is refused.
 """
 
 from va_jax.config import defaults as get_config

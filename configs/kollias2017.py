@@ -2,33 +2,37 @@
 
 "Recognition of Affect in the Wild Using Deep Neural Networks", and "Deep Affect Prediction
 in-the-wild", arXiv 1804.10938, whose networks were released.
-`configs/kollias2017.py:NETWORK,WORDS`, where NETWORK is one of
 
-vggface_cnn_4096, vggface_cnn_2000, vgg16_cnn, resnet50_cnn: frame by frame; vgg16_cnn is
-    vggface_cnn_4096, to be started from ImageNet's weights
-affwildnet_vggface, affwildnet_resnet50: the features under a recurrent stack
-1rnn, 3rnn: the group's next networks (arXiv 1805.01452), with the fully connected layer and the
-    last pool under one stack; with these and the last convolution under a stack each
+Usage: `configs/kollias2017.py:NETWORK,WORDS`. NETWORK is one of
+
+vggface_cnn_4096, vggface_cnn_2000, vgg16_cnn, resnet50_cnn: single frames; vgg16_cnn is
+    vggface_cnn_4096, for a start from ImageNet weights
+affwildnet_vggface, affwildnet_resnet50: a recurrent stack on the features
+1rnn, 3rnn: the group's next networks (arXiv 1805.01452); one stack on the fully connected layer
+    and the last pool together; one stack on each of these and one on the last convolution
 
 and WORDS are
 
-gru, lstm: of the recurrent stack
-landmarks: 68 points stand beside the features, before the fully connected layer
+gru, lstm: cell of the recurrent stack
+landmarks: 68 points are appended to the features, before the fully connected layer
 ccc, mse: the loss
-frozen: the convolutions keep the weights they start from; without it all is trained
+frozen: the convolutions keep their initial weights; without it, everything is trained
 recola, afew_va: transfer to that set from a run on Aff-Wild (see chains.md)
-tiny: a run of seconds, for tests
+tiny: a run of a few seconds, for tests
 
-The released code has 96 px, RGB from -1 to 1, windows of 80 frames, non-overlapping, each from a
-state of zeros, VGG's layers and widths, the dropout of half of the first fully connected layer,
-2 x GRU(128), heads drawn from a truncated normal of 0.01; that of 1rnn and 3rnn both losses, ten
-windows a batch, Adam at 1e-3, and both 128 and 256 for their units. Other than there, the dropout
-of 1rnn and 3rnn is on all that their stacks are fed, ResNet-50 strides one block later, as
-torchvision's does, not TF-Slim's, and the GRU resets after its recurrent product. Not known for
-sure, hence ours: where the landmarks enter, and the layer of 1500 behind them in ResNet-50; units
-of the LSTM; flips; steps; everything about the transfers but their sets.
+From the released code: 96 px, RGB from -1 to 1; non-overlapping windows of 80 frames with a zero
+initial state; layers and widths of VGG, with dropout 0.5 after the first fully connected layer;
+2 x GRU(128); heads drawn from a truncated normal of 0.01. From the code of 1rnn and 3rnn: both
+losses, ten windows per batch, Adam at 1e-3, and both 128 and 256 units.
 
-Parameters and forward GFLOP a frame at 96 px, as `--mode=summary` counts them (without padding):
+Differences from that code: the dropout of 1rnn and 3rnn acts on the whole input of their stacks;
+ResNet-50 strides one block later, as in torchvision, not TF-Slim; the GRU resets after its
+recurrent product.
+
+Not known for sure, so our choice: where the landmarks enter, and the layer of 1500 after them in
+ResNet-50; the units of the LSTM; flips; steps; everything about the transfers but their sets.
+
+Parameters and forward GFLOP per frame at 96 px, as `--mode=summary` counts them (without padding):
 
 vggface_cnn_4096, vgg16_cnn    50,382,658  5.29
 vggface_cnn_2000               41,791,154  5.28
@@ -49,7 +53,7 @@ from ml_collections import ConfigDict
 from configs import variants
 from va_jax.config import defaults
 
-NETWORKS = {  # backbone, widths of the fully connected layers, what a recurrent stack each is fed
+NETWORKS = {  # backbone, widths of the fully connected layers, input of each recurrent stack
     "vggface_cnn_4096": ("vgg16", (4096, 4096), ()),
     "vggface_cnn_2000": ("vgg16", (4096, 2000), ()),
     "vgg16_cnn": ("vgg16", (4096, 4096), ()),
@@ -75,10 +79,11 @@ ROWS = (
 )
 
 THEIR_FC = r"(?:.*[./])?(?:fc[67]|classifier|pre_logits)[./_].*"
-"""VGG's fully connected layers in files of weights: made for a map of 7x7, not the 3x3 of 96 px."""
+"""VGG's fully connected layers in weight files; they fit a map of 7x7, not the 3x3 of 96 px."""
 
 
 def get_config(variant: str = "affwildnet_vggface,gru,ccc") -> ConfigDict:
+    """Return the config of a variant, NETWORK,WORDS."""
     backbone, fc, branches = NETWORKS.get(variant.partition(",")[0], ("", (), ()))
     words = variants.read(
         "configs/kollias2017.py",
@@ -110,7 +115,7 @@ def get_config(variant: str = "affwildnet_vggface,gru,ccc") -> ConfigDict:
         config.model.recurrent = words.get("cell", "gru")
         config.model.units = 128
         config.model.dropout = 0.5 if fc else 0.0
-        if "transfer" not in words:  # from a CNN, whose second layer and heads have no place here
+        if "transfer" not in words:  # from a CNN, whose second layer and heads are not used
             config.init.leave_out += ("params/fc/layer_1/.*", "params/head_.*")
     else:
         config.model.recurrent = "none"

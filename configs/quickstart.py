@@ -1,9 +1,13 @@
 """A network that learns valence and arousal from rendered faces, in minutes on a 2-core CPU.
 
-`configs/quickstart.py` trains the CNN-GRU; `:lstm` has an LSTM in its place, `:frame` is the same
-CNN frame by frame, `:i3d` the CNN inflated to three taps in time, from random weights or, with
-`--config.init.from_workdir` and `--config.init.inflate`, from a trained `:frame`; `:tiny` is a run
-of seconds for tests. No data set is needed: the faces are rendered on the first run.
+No data set is needed: the faces are rendered on the first run.
+
+configs/quickstart.py: a CNN with a GRU
+configs/quickstart.py:lstm: a CNN with an LSTM
+configs/quickstart.py:frame: the same CNN on single frames
+configs/quickstart.py:i3d: the CNN inflated to three taps in time, from random weights or, with
+    `--config.init.from_workdir` and `--config.init.inflate`, from a trained `:frame`
+configs/quickstart.py:tiny: a run of a few seconds, for tests
 """
 
 from ml_collections import ConfigDict
@@ -12,6 +16,7 @@ from va_jax.config import defaults
 
 
 def get_config(variant: str = "gru") -> ConfigDict:
+    """Return the config of a variant: gru, lstm, frame, i3d or tiny."""
     config = defaults()
     config.data.name = "synthetic_faces/quickstart"
     config.data.build_missing = True
@@ -63,6 +68,6 @@ def get_config(variant: str = "gru") -> ConfigDict:
         config.eval.hop = 16
         config.checkpoint.every_steps = 1
     elif variant != "gru":
-        legal = "gru, lstm, frame, i3d, tiny"
-        raise ValueError(f"configs/quickstart.py:{variant}: variants are {legal}")
+        legal = "gru, lstm, frame, i3d or tiny"
+        raise ValueError(f"configs/quickstart.py:{variant}: unknown variant; use {legal}")
     return config

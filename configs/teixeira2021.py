@@ -1,26 +1,30 @@
 """2D-CNN + LSTM and inflated 3D-CNN on SEWA: Teixeira, Granger and Koerich (2021).
 
 "Continuous Emotion Recognition with Spatiotemporal Convolutional Neural Networks", Applied Sciences
-11(24), 11738. `configs/teixeira2021.py:NETWORK,WORDS`, NETWORK vgg16, vgg16bn or resnet50, WORDS:
+11(24), 11738.
 
-frame, lstm, i3d_copied, i3d_centred: the 2-D network frame by frame, under an LSTM, inflated to
-    three taps in time; the last three start from a run of the first (see chains.md)
+Usage: `configs/teixeira2021.py:NETWORK,WORDS`. NETWORK is vgg16, vgg16bn or resnet50. WORDS are
+
+frame, lstm, i3d_copied, i3d_centred: the 2-D network on single frames, with an LSTM, or inflated
+    to three taps in time; the last three start from a run of the first (see chains.md)
 length=16|32|64, overlap=.2|.5|.8: frames of a window, and the share that the next one repeats
-fusion=mean|extremum: of what overlapping windows predict for a frame
-init=random|imagenet|vggface|rafdb: what the file of `--config.init.weights` was trained on; for
-    vggface VGG-Face's vgg16, or VGGFace2's resnet50, whose strides are Caffe's
-tiny: a run of seconds, for tests
+fusion=mean|extremum: how predictions of overlapping windows for a frame are combined
+init=random|imagenet|vggface|rafdb: the data on which the file of `--config.init.weights` was
+    trained; vggface is VGG-Face for vgg16, VGGFace2 for resnet50, which strides as in Caffe
+tiny: a run of a few seconds, for tests
 
-The abstract names the two ways to time and the inflation of a trained network; the code of the
-authors' lab has both inflations, three taps and pools of one frame, so that every frame gets a
-value. Its code for another task fine-tunes an inflated VGG on 16-frame clips, four a batch, at
-2.5e-6, a new head at 5e-4, with weight decay 1e-3, flips, turns of 20 degrees and changes of
-colour: the defaults here. Not known of the paper, hence ours: split, loss, optimiser, learning
-rates of frame and lstm, size of the LSTM, dropout, steps, crops, the padding in time by the edge
-frame (with which a copied network starts as the 2-D one where a face holds still), and which
-length, overlap and fusion belongs to which result.
+From the abstract: the two kinds of temporal networks, and the inflation of a trained network. From
+the code of the authors' lab: both inflations, three taps, and pools of one frame, so that every
+frame gets a value. Its code for another task fine-tunes an inflated VGG on clips of 16 frames, four
+per batch, at 2.5e-6, a new head at 5e-4, with weight decay 1e-3, flips, rotations of 20 degrees and
+changes of colour; these are the defaults here.
 
-Parameters and forward GFLOP a frame at 224 px, as `--mode=summary` counts them (without padding):
+Not known from the paper, so our choice: split, loss, optimiser, learning rates of frame and lstm,
+size of the LSTM, dropout, steps, crops, and the length, overlap and fusion of each result. Padding
+in time repeats the edge frame, also our choice: a copied network then starts out equal to the 2-D
+network wherever a face holds still.
+
+Parameters and forward GFLOP per frame at 224 px, as `--mode=summary` counts them (without padding):
 
            frame                lstm                 i3d_copied, i3d_centred
 vgg16      134,268,738  29.97   139,243,842  29.98   163,689,666  89.44
@@ -34,7 +38,7 @@ from configs import variants
 from va_jax.config import defaults
 
 TORCH = {"random": "auto", "imagenet": "torchvision", "rafdb": "torchvision"}
-FORMATS = {  # network -> what its weights were trained on -> format of their file
+FORMATS = {  # network -> data its weights were trained on -> format of their file
     "vgg16": TORCH | {"vggface": "auto"},
     "vgg16bn": TORCH,
     "resnet50": TORCH | {"vggface": "vggface2"},
@@ -44,6 +48,7 @@ ROWS = tuple(f"{network},{form}" for network in FORMATS for form in FORMS)
 
 
 def get_config(variant: str = ROWS[0]) -> ConfigDict:
+    """Return the config of a variant, NETWORK,WORDS."""
     formats = FORMATS.get(variant.partition(",")[0], {})
     words = variants.read(
         "configs/teixeira2021.py",
@@ -82,7 +87,9 @@ def get_config(variant: str = ROWS[0]) -> ConfigDict:
     config.eval.fusion = words.get("fusion", "mean")
     config.eval.every_steps = config.checkpoint.every_steps = 1000
     if form == "lstm":
-        config.init.leave_out = ("params/head_.*",)  # as wide as the 2-D network's features
+        config.init.leave_out = (
+            "params/head_.*",
+        )  # they fit the features of the 2-D network, not the state
     else:
         config.model.recurrent = "none"
     if form != "frame":

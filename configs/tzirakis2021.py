@@ -1,23 +1,27 @@
 """ResNet + LSTM, first on videos in the wild, then on RECOLA: Tzirakis et al. (2021).
 
 "Facial Emotion Recognition using Deep Residual Networks in Real-World Environments", arXiv
-2111.02717. `configs/tzirakis2021.py:NETWORK,WORDS`, NETWORK resnet50_lstm, resnet34_lstm or
-resnet18_lstm, WORDS:
+2111.02717.
 
-pretrain, recola: the first stage, on Aff-Wild2 in place of the paper's private videos
-    (any set of labelled videos will do: `--config.data.name`), or the second, which starts from a
-    run of the first (see chains.md)
-tiny: a run of seconds, for tests
+Usage: `configs/tzirakis2021.py:NETWORK,WORDS`. NETWORK is resnet50_lstm, resnet34_lstm or
+resnet18_lstm. WORDS are
 
-The abstract states the two stages, the LSTM and the CCC on RECOLA. The first author's code for such
-networks states RGB of 96 px in [0, 1], crops of 96 out of 110 px and changes of colour, the pooled
-2048 features, 2 x LSTM(256), windows of 150 frames, 1 - CCC over the whole batch, Adam at 1e-4, two
-windows a batch; the group's toolkit trains for 30 epochs, which is where the second stage's steps
-come from: of nine recordings of 7,500 frames. Here a crop has any side from 96/110 up. Not known,
-hence ours: what the weights start from, how much the colours change, the first stage's steps, and
-the state that is carried along a recording in evaluation. Networks other than ResNet-50 are ours.
+pretrain: the first stage, on Aff-Wild2 instead of the paper's private videos; any set of labelled
+    videos will do (`--config.data.name`)
+recola: the second stage, which starts from a run of the first (see chains.md)
+tiny: a run of a few seconds, for tests
 
-Parameters and forward GFLOP a frame at 96 px, as `--mode=summary` counts them (without padding):
+From the abstract: the two stages, the LSTM, and the CCC on RECOLA. From the first author's code for
+such networks: RGB of 96 px in [0, 1], crops of 96 out of 110 px, changes of colour, the pooled 2048
+features, 2 x LSTM(256), windows of 150 frames, 1 - CCC over the whole batch, Adam at 1e-4, two
+windows per batch. The group's toolkit trains for 30 epochs; the steps of the second stage are
+30 epochs of nine recordings of 7,500 frames.
+
+Difference from that code: a crop has any side from 96/110 up. Not known, so our choice: the initial
+weights, the amount of colour change, the steps of the first stage, the state carried along a
+recording in evaluation, and networks other than ResNet-50.
+
+Parameters and forward GFLOP per frame at 96 px, as `--mode=summary` counts them (without padding):
 
 resnet50_lstm  26,394,178  1.40
 resnet34_lstm  22,597,954  1.12
@@ -33,6 +37,7 @@ ROWS = ("resnet50_lstm", "resnet34_lstm", "resnet18_lstm")
 
 
 def get_config(variant: str = ROWS[0]) -> ConfigDict:
+    """Return the config of a variant, NETWORK,WORDS."""
     words = variants.read(
         "configs/tzirakis2021.py",
         variant,

@@ -1,4 +1,4 @@
-"""What the configs of the papers share: variants written as words, and the size that tests run."""
+"""Shared by the configs of the papers: variants written as words, and the small size for tests."""
 
 from collections.abc import Mapping
 
@@ -6,29 +6,38 @@ from ml_collections import ConfigDict
 
 
 def read(file: str, variant: str, legal: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """The choices that the words of `variant`, joined by commas, make.
+    """Read the words of a variant.
 
-    `legal` holds the words of each choice; the first choice is made by the first word, the others
-    in any order or not at all. Of a word `length=16` what stands behind the sign is kept. Raises
-    ValueError, one line, that names `file`, the word and the legal ones.
+    Args:
+        file: the config file, for an error.
+        variant: words, joined by commas.
+        legal: {choice: its words}; the first word makes the first choice, the others follow in any
+            order or not at all.
+
+    Returns:
+        {choice: word}; of a word `length=16`, only `16`.
+
+    Raises:
+        ValueError: a word is unknown or repeats a choice; one line that names `file`, the word and
+            the legal words.
     """
     chosen: dict[str, str] = {}
     for word in variant.split(","):
         open_to = legal if chosen else {first: legal[first] for first in list(legal)[:1]}
         choice = next((name for name, words in open_to.items() if word in words), None)
         if choice is None or choice in chosen:
-            what = "is unknown" if choice is None else f"is a second word for {choice}"
+            problem = "is unknown" if choice is None else f"is a second word for {choice}"
             known = "; ".join(" | ".join(words) for words in open_to.values())
-            raise ValueError(f"{file}:{variant}: {word!r} {what}; legal, one of each: {known}")
+            raise ValueError(f"{file}:{variant}: {word!r} {problem}; use one of each: {known}")
         chosen[choice] = word.partition("=")[2] or word
     return chosen
 
 
 def shrink(config: ConfigDict) -> ConfigDict:
-    """`config` with the same kinds of layers, so narrow and few that two steps take seconds.
+    """Return `config` with the same kinds of layers, so few and narrow that a run takes seconds.
 
-    It runs on `synthetic_faces/tiny`, built where it is absent, and saves and evaluates at every
-    step.
+    It runs two steps on `synthetic_faces/tiny`, which is built if missing, and saves and evaluates
+    at every step.
     """
     tiny = {
         "data.name": "synthetic_faces/tiny",
