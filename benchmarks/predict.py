@@ -40,7 +40,7 @@ from va_jax.models.build import build_model
 from va_jax.predict import preprocessing
 from va_jax.predict.inputs import Video
 from va_jax.predict.predictor import Predictor, Progress
-from va_jax.predict.results import CsvWriter, csv_rows
+from va_jax.predict.results import csv_rows, open_csv
 from va_jax.train import sharding
 from va_jax.train.state import initial_variables
 from va_jax.types import DIMS
@@ -153,8 +153,8 @@ def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[st
         watch = Stopwatch()
         result, _ = predictor.predict(Timed(path, watch), watch)
         watch.stage("rest")
-        with CsvWriter(path.with_suffix(".csv"), model.dims) as writer:
-            writer.add(csv_rows(result))
+        with open_csv(path.with_suffix(".csv"), model.dims) as write_rows:
+            write_rows(csv_rows(result))
         watch.stage("")
         return watch, len(result.time_s)
 

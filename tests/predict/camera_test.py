@@ -8,7 +8,7 @@ import pytest
 
 from tests.predict.predicting import METADATA, FakeModel, predictor
 from va_jax.predict import camera
-from va_jax.predict.results import CsvWriter
+from va_jax.predict.results import open_csv
 from va_jax.types import InputError
 
 
@@ -37,8 +37,10 @@ class FakeCapture:
 
 def run(capture, path: pathlib.Path, seconds=None) -> tuple[list[dict[str, str]], str | None]:
     model = FakeModel(METADATA | {"fps": 10.0, "stride": 2})
-    writer = CsvWriter(path, model.dims)
-    warning = camera.run(capture, "camera 0", predictor(model), writer, seconds, capture.clock)
+    with open_csv(path, model.dims) as write_rows:
+        warning = camera.run(
+            capture, "camera 0", predictor(model), write_rows, seconds, capture.clock
+        )
     with path.open() as file:
         return list(csv.DictReader(file)), warning
 
@@ -85,13 +87,6 @@ def test_a_slow_machine_gets_a_warning(tmp_path):
     assert "0.25 s apart" in warning
 
 
-def test_options_that_need_all_frames_are_refused():
-    with pytest.raises(InputError, match=r"out.mp4 from a camera"):
-        camera.check(pathlib.Path("out.mp4"), False)
-    with pytest.raises(InputError, match="--processed to a camera"):
-        camera.check(None, True)
-
-
 def test_a_camera_that_does_not_exist_is_refused():
-    with pytest.raises(InputError, match="camera 99 cannot be opened"), camera.opened(99):
+    with pytest.raises(InputError, match="camera 99 cannot be opened"), camera.open_camera(99):
         pass

@@ -19,7 +19,7 @@ from va_jax.evaluation.postprocess import PostProcessing, Step
 from va_jax.predict import inputs, run
 from va_jax.predict.outputs import Outputs
 from va_jax.predict.predictor import Predictor
-from va_jax.predict.results import CsvWriter
+from va_jax.predict.results import open_csv
 from va_jax.predict.run import Choices
 from va_jax.types import InputError
 
@@ -139,20 +139,6 @@ def test_a_folder_is_searched_at_any_depth_and_keeps_its_shape(command):
     assert written == ["b.csv", "deep/a.csv"]
 
 
-def test_a_folder_is_resumed_where_it_stopped(command, capsys):
-    folder("a.mp4", "b.mp4")
-    assert command("clips")
-    pathlib.Path("out/b.csv").unlink()
-    before = pathlib.Path("out/a.csv").stat().st_mtime_ns
-    capsys.readouterr()
-    assert command("clips")
-    printed = capsys.readouterr().err
-    assert "skipped: clips/a.mp4: out/a.csv is complete" in printed
-    assert "done: clips/b.mp4" in printed
-    assert pathlib.Path("out/a.csv").stat().st_mtime_ns == before
-    assert len(table("out/b.csv")) == 4
-
-
 def test_a_video_newer_than_its_rows_is_predicted_again(command, capsys):
     folder("a.mp4")
     assert command("clips")
@@ -176,7 +162,7 @@ def test_an_older_video_that_replaces_another_is_predicted_too(command, capsys):
     assert len(table("out/a.csv")) == 8
 
 
-def test_a_resumed_run_ends_as_an_uninterrupted_one(command, monkeypatch):
+def test_a_resumed_run_ends_as_an_uninterrupted_one(command, monkeypatch, capsys):
     folder("a.mp4", "b.mp4", "c.mp4")
     assert command("clips", out="whole")
     predict = Predictor.predict
@@ -193,26 +179,13 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(command, monkeypatch):
     before = pathlib.Path("out/a.csv").stat().st_mtime_ns
     monkeypatch.setattr(Predictor, "predict", predict)
     assert command("clips")
+    printed = capsys.readouterr().err
+    assert "skipped: clips/a.mp4: out/a.csv is complete" in printed
+    assert "done: clips/b.mp4" in printed
     assert pathlib.Path("out/a.csv").stat().st_mtime_ns == before
     for path in pathlib.Path("whole").iterdir():
         assert pathlib.Path("out", path.name).read_bytes() == path.read_bytes()
     assert len(os.listdir("out")) == 4
-
-
-def test_a_video_that_is_written_to_while_it_is_read_leaves_nothing(command, monkeypatch, capsys):
-    write_video(pathlib.Path("a.mp4"), FRAMES)
-    predict = Predictor.predict
-
-    def written_to(self, pictures, progress):
-        done = predict(self, pictures, progress)
-        with pictures.path.open("ab") as file:
-            file.write(b"more")
-        return done
-
-    monkeypatch.setattr(Predictor, "predict", written_to)
-    assert not command("a.mp4")
-    assert "a.mp4: changed while it was read" in capsys.readouterr().err
-    assert os.listdir("out") == []
 
 
 def test_a_closed_pipe_ends_the_command_with_one_error(command, monkeypatch, capsys):
@@ -249,8 +222,8 @@ def test_an_error_while_rows_are_written_leaves_nothing(tmp_path):
         yield ["1"]
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), CsvWriter(tmp_path / "a.csv", ()) as into:
-        into.add(rows())
+    with pytest.raises(KeyboardInterrupt), open_csv(tmp_path / "a.csv", ()) as into:
+        into(rows())
     assert os.listdir(tmp_path) == []
 
 
@@ -258,7 +231,7 @@ def test_rows_that_cannot_be_written_are_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(InputError, match=r"a.csv cannot be written: "),
-        CsvWriter(tmp_path / "file" / "a.csv", ()),
+        open_csv(tmp_path / "file" / "a.csv", ()),
     ):
         pass
 
@@ -267,14 +240,6 @@ def names(*sources) -> list[tuple[str, str]]:
     found, problems = inputs.find(sources)
     assert not problems
     return [(str(file.path), str(file.name)) for file in found]
-
-
-def test_patterns_are_sorted_and_take_images_too(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("b.mp4", "a.PNG", "c.txt"):
-        pathlib.Path(name).write_text("")
-    assert names("*", "b.mp4") == [("a.PNG", "a"), ("b.mp4", "b")]
-    assert [file.is_image for file in inputs.find(["*"])[0]] == [True, False]
 
 
 def test_files_that_differ_in_their_ending_alone_keep_it(tmp_path, monkeypatch):
@@ -298,7 +263,6 @@ def test_two_files_for_one_output_are_refused(tmp_path, monkeypatch):
     [
         ("none.mp4", "no such file"),
         ("empty", "contains no video"),
-        ("*.mkv", "matches no video"),
     ],
 )
 def test_a_source_that_gives_nothing_is_a_line(tmp_path, monkeypatch, source, line):
@@ -326,24 +290,19 @@ def test_options_for_one_source_or_a_camera_are_refused_elsewhere(command):
         command("clips", seconds=3.0)
     with pytest.raises(InputError, match="--processed: the model has no post-processing"):
         command("clips", processed=True)
+    for options in ({"plot": pathlib.Path("a.png")}, {"processed": True}):
+        with pytest.raises(InputError, match="camera 0: "):
+            command("0", **options)
     assert not pathlib.Path("out").exists()
 
 
-def chain(**lags_s) -> PostProcessing:
-    steps = {dim: (Step("lag", {"lag_s": x}, bool(x), 0.4, 0.5),) for dim, x in lags_s.items()}
-    return PostProcessing(steps, {})
-
-
-def test_the_lag_of_values_is_printed_as_the_post_processing_measured_it():
-    fitted = chain(valence=-0.9, arousal=0.2)
-    raw, processed = run.timing_note(fitted, False), run.timing_note(fitted, True)
-    assert "valence 0.90 s earlier than its labels, arousal 0.20 s later" in raw
-    assert "raw" in raw
-    assert "valence moved 0.90 s later" in processed
-    assert "a value of valence belongs to the face 0.90 s earlier" in processed
-    assert "arousal belongs" not in processed
-    assert "no lag" in run.timing_note(chain(valence=0.0), False)
-    assert run.timing_note(None, False) is None
+def test_a_note_names_the_steps_of_the_post_processing():
+    lag = Step("lag", {"lag_s": -0.9}, True, 0.4, 0.5)
+    fitted = PostProcessing({"valence": (lag,), "arousal": ()}, {})
+    assert "valence moved 0.90 s later" in run.processing_note(fitted, True)
+    assert "raw" in run.processing_note(fitted, False)
+    assert "--processed" in run.processing_note(fitted, False)
+    assert run.processing_note(None, False) is None
 
 
 COMMAND = [sys.executable, "-m", "va_jax", "predict"]

@@ -31,22 +31,22 @@ def filled(lengths=(70, 33), points=0) -> CropCache:
 
 
 def test_crops_of_tracks_that_came_in_turn_are_read_by_track_and_number():
-    with filled() as cache:
-        source = cache.source("clip", DIMS, 16, 25.0)
-        assert [track.frames for track in source.tracks] == [70, 33]
-        for track, numbers in ((0, [0, 31, 32, 69]), (1, [5, 32])):
-            expected = [crop(track, number) for number in numbers]
-            assert source.jpegs(track, np.array(numbers)) == expected
-            images = np.empty((len(numbers), 16, 16, 3), np.uint8)
-            labels = source.read(track, np.array(numbers), images)
-            decoded = [simplejpeg.decode_jpeg(each) for each in expected]
-            np.testing.assert_array_equal(images, decoded)
-            np.testing.assert_allclose(labels.time_s, np.array(numbers) / 25, rtol=1e-6)
+    cache = filled()
+    source = cache.source("clip", DIMS, 16, 25.0)
+    assert [track.frames for track in source.tracks] == [70, 33]
+    for track, numbers in ((0, [0, 31, 32, 69]), (1, [5, 32])):
+        expected = [crop(track, number) for number in numbers]
+        assert source.jpegs(track, np.array(numbers)) == expected
+        images = np.empty((len(numbers), 16, 16, 3), np.uint8)
+        labels = source.read(track, np.array(numbers), images)
+        decoded = [simplejpeg.decode_jpeg(each) for each in expected]
+        np.testing.assert_array_equal(images, decoded)
+        np.testing.assert_allclose(labels.time_s, np.array(numbers) / 25, rtol=1e-6)
 
 
 def test_every_frame_keeps_its_facts_and_has_no_label():
-    with filled(points=5) as cache:
-        labels = cache.source("clip", DIMS, 16, 25.0).labels(1)
+    cache = filled(points=5)
+    labels = cache.source("clip", DIMS, 16, 25.0).labels(1)
     assert labels.face.tolist() == [number % 3 > 0 for number in range(33)]
     assert labels.target.shape == (33, 2)
     assert np.isnan(labels.target).all()
@@ -55,19 +55,19 @@ def test_every_frame_keeps_its_facts_and_has_no_label():
 
 def test_only_requested_crops_are_read():
     read = []
-    with filled() as cache:
-        source = cache.source("clip", DIMS, 16, 25.0, lambda: read.append(1))
-        source.labels(0)
-        assert not read
-        source.jpegs(0, np.array([1, 40]))
+    cache = filled()
+    source = cache.source("clip", DIMS, 16, 25.0, lambda: read.append(1))
+    source.labels(0)
+    assert not read
+    source.jpegs(0, np.array([1, 40]))
     assert len(read) == 2
 
 
 def test_no_file_is_visible_at_any_time(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with filled() as cache:
-        cache.source("clip", DIMS, 16, 25.0)
-        assert os.listdir(tmp_path) == []
+    cache = filled()
+    cache.source("clip", DIMS, 16, 25.0)
+    assert os.listdir(tmp_path) == []
     assert os.listdir(tmp_path) == []
 
 

@@ -11,9 +11,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import ImageColor
 
-from va_jax.predict import overlay, text
-from va_jax.predict.overlay import COLOURS, Drawing, signed
+from va_jax.predict import overlay
+from va_jax.predict.overlay import COLOURS, Drawing
 from va_jax.predict.results import TrackResult, VideoResult
 from va_jax.types import DIMS, InputError
 from va_jax.video import write
@@ -21,6 +22,7 @@ from va_jax.video.read import read_frames
 from va_jax.video.write import open_writer
 
 RATE = 16000
+BLUE = ImageColor.getrgb(COLOURS[0])
 
 
 def sound(seconds: float, click_s: float) -> np.ndarray:
@@ -72,7 +74,9 @@ def write_clip(
     return [time_s for time_s, _ in read_frames(path)]
 
 
-def result(source, time_s, boxes=((10, 8, 30, 28),), dims=DIMS, shown=None) -> VideoResult:
+def result(
+    source, time_s, boxes=((10, 8, 30, 28),), dims=DIMS, shown=None, size=(64, 48)
+) -> VideoResult:
     """Tracks with constant boxes and values 0.5, -0.5, 0.5, ..."""
     frames = len(time_s)
     values = np.tile(np.resize([0.5, -0.5], len(dims)), (frames, 1)).astype(np.float32)
@@ -87,11 +91,11 @@ def result(source, time_s, boxes=((10, 8, 30, 28),), dims=DIMS, shown=None) -> V
         )
         for n, box in enumerate(boxes)
     ]
-    return VideoResult(source, np.array(time_s, np.float64), tracks, dims, 64, 48)
+    return VideoResult(source, np.array(time_s, np.float64), tracks, dims, *size)
 
 
-def overlaid(tmp_path, source, time_s, name="out.mp4") -> pathlib.Path:
-    overlay.write(tmp_path / name, result(source, time_s))
+def overlaid(tmp_path, source, time_s, name="out.mp4", size=(64, 48)) -> pathlib.Path:
+    overlay.write(tmp_path / name, result(source, time_s, size=size))
     return tmp_path / name
 
 
@@ -139,33 +143,14 @@ def test_every_frame_keeps_the_time_it_has_in_the_source(tmp_path, name, look):
 
 def test_a_turned_video_stands_upright_above_the_panel(tmp_path):
     times_s = write_clip(tmp_path / "in.mp4", [0, 40], size=(96, 48), rotation=90)
-    (_, image), *_ = read_frames(overlaid(tmp_path, tmp_path / "in.mp4", times_s))
+    (_, image), *_ = read_frames(overlaid(tmp_path, tmp_path / "in.mp4", times_s, size=(48, 96)))
     picture = image[: 96 * 5, : 48 * 5]  # 480 pixels are the least for the longer side
     assert np.median(np.abs(picture.astype(int) - 90)) < 4
     assert image[-1].mean() < 40
 
 
-@pytest.mark.parametrize(("rotation", "shape"), [(0, (300, 1000)), (90, (1000, 300))])
-def test_pixels_that_are_not_square_become_square(tmp_path, rotation, shape):
-    with av.open(str(tmp_path / "in.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 500, 300, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
-        if rotation:
-            stream.set_display_rotation(rotation)
-        image = np.full((300, 500, 3), 90, np.uint8)
-        for _ in range(2):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    (_, image), *_ = read_frames(overlaid(tmp_path, tmp_path / "in.mp4", [0, 0.04]))
-    picture = image[: shape[0], : shape[1]]
-    assert picture.shape[:2] == shape
-    assert np.median(np.abs(picture[-20:].astype(int) - 90)) < 4
-    assert image[shape[0] + 8 :].mean() < 60
-
-
 @pytest.mark.parametrize(
-    ("name", "codec"), [("in.mp4", "aac"), ("in.mkv", "mp3"), ("in.ts", "aac"), ("in.mkv", "flac")]
+    ("name", "codec"), [("in.mp4", "aac"), ("in.ts", "aac"), ("in.mkv", "flac")]
 )
 def test_sound_that_players_take_is_copied_packet_by_packet_and_in_step(tmp_path, name, codec):
     times_s = write_clip(tmp_path / name, range(100, 1200, 40), heard=codec, heard_from_s=0.05)
@@ -242,16 +227,7 @@ def test_a_source_that_breaks_off_gives_the_frames_before(tmp_path):
     assert 20 < len(times_s) < 50
     frames = list(read_frames(overlaid(tmp_path, tmp_path / "in.mkv", times_s)))
     np.testing.assert_allclose([time_s for time_s, _ in frames], times_s, atol=1e-9)
-    heard_until_s = packets(tmp_path / "out.mp4")[-1][0]
-    assert times_s[-1] - 0.4 < heard_until_s < times_s[-1] + 0.1
-
-
-@pytest.mark.parametrize("frames", [[0, 40, 80, 120], [0, 41, 80]])
-def test_a_source_that_changed_is_refused_and_nothing_remains(tmp_path, frames):
-    write_clip(tmp_path / "in.mp4", [0, 40, 80])
-    with pytest.raises(InputError, match=r"in\.mp4: changed since it was predicted"):
-        overlaid(tmp_path, tmp_path / "in.mp4", np.array(frames) / 1000)
-    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+    assert packets(tmp_path / "out.mp4")[-1][0] == pytest.approx(times_s[-1], abs=0.5)
 
 
 def test_a_failure_midway_keeps_the_old_file(tmp_path, monkeypatch):
@@ -267,24 +243,27 @@ def test_a_failure_midway_keeps_the_old_file(tmp_path, monkeypatch):
 def test_an_image_gives_an_image_without_a_panel(tmp_path):
     image = np.full((480, 640, 3), 90, np.uint8)
     cv2.imwrite(str(tmp_path / "in.png"), image)
-    predicted = result(tmp_path / "in.png", [0.0], boxes=[(100, 200, 300, 400)])
+    predicted = result(tmp_path / "in.png", [0.0], boxes=[(100, 200, 300, 400)], size=(640, 480))
     overlay.write(tmp_path / "out.png", predicted)
     seen = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_COLOR_RGB)
     assert seen.shape == image.shape
-    np.testing.assert_array_equal(seen[300, 100], COLOURS[0])
+    np.testing.assert_array_equal(seen[300, 100], BLUE)
 
 
 PICTURE = np.full((480, 640, 3), 255, np.uint8)
 
 
 def drawn(predicted: VideoResult, frame: int = 0) -> np.ndarray:
-    return Drawing(predicted, 640, 480).draw(PICTURE, frame)
+    """The frame of a result for a white picture, which is drawn on."""
+    large = dataclasses.replace(predicted, width=640, height=480)
+    return Drawing(large).draw(PICTURE, frame)
 
 
 def test_the_box_is_where_the_face_is_and_in_the_colour_of_its_track():
     boxes = [(100, 150, 200, 260), (400, 150, 520, 260)]
     image = drawn(result("", [0, 0.04], boxes))
-    for (x1, y1, x2, y2), colour in zip(boxes, COLOURS, strict=False):
+    for (x1, y1, x2, y2), name in zip(boxes, COLOURS, strict=False):
+        colour = ImageColor.getrgb(name)
         for x, y in ((x1, 200), (x2, 200), (150 + x1 - 100, y1), (x1 + 50, y2)):
             np.testing.assert_array_equal(image[y, x], colour)
         assert (image[y1 + 8 : y2 - 8, x1 + 8 : x2 - 8] == 255).all()
@@ -296,25 +275,15 @@ def test_nothing_is_drawn_on_the_picture_where_a_face_is_not_shown():
     assert not (drawn(predicted, 2)[:480] == PICTURE).all()
 
 
-def test_the_values_are_written_beside_the_face():
-    predicted = result("", [0, 0.04], [(100, 150, 200, 260)])
-    image = Drawing(predicted, 640, 480).draw(np.zeros_like(PICTURE), 0)[:480].max(-1)
-    for words in ("valence", "+0.50", "arousal", text.MINUS + "0.50"):
-        found = [
-            cv2.matchTemplate(
-                image.astype(np.float32), 255 * text.rendered(words, size), cv2.TM_CCOEFF_NORMED
-            ).max()
-            for size in range(11, 30)
-        ]
-        assert max(found) > 0.98, words
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0.5, "+0.50"), (-0.25, "−0.25"), (-0.001, "+0.00"), (1.0, "+1.00"), (np.nan, "?")],  # noqa: RUF001
-)
-def test_numbers_have_a_sign_and_two_digits(value, expected):
-    assert signed(value) == expected
+def test_the_label_shows_the_values_of_the_frame_above_the_face():
+    predicted = result("", [0, 0.04, 0.08], [(100, 150, 200, 260)])
+    predicted.tracks[0].values[2] = 0.25
+    first, second, other = (drawn(predicted, frame)[:480] for frame in range(3))
+    np.testing.assert_array_equal(first, second)
+    y, x = np.nonzero((other != first).any(-1))
+    assert 0 < len(x) < 3000
+    assert y.max() < 150
+    assert x.min() > 100
 
 
 def test_a_label_is_whole_wherever_the_box_is():
@@ -328,15 +297,6 @@ def test_a_label_is_whole_wherever_the_box_is():
     assert areas.pop() > 1000
 
 
-def test_labels_leave_faces_and_each_other_uncovered_where_there_is_room():
-    boxes = [(5, 2, 100, 120), (300, 150, 380, 250), (300, 270, 380, 380), (550, 390, 638, 478)]
-    image = drawn(result("", [0, 0.04], boxes))[:480]
-    for x1, y1, x2, y2 in boxes:
-        assert (image[y1 + 6 : y2 - 6, x1 + 6 : x2 - 6] == 255).all()
-    alone = [drawn(result("", [0, 0.04], [box]))[:480] for box in boxes]
-    assert (image == 0).all(-1).sum() > 0.5 * sum((each == 0).all(-1).sum() for each in alone)
-
-
 def coloured(image: np.ndarray, colour) -> np.ndarray:
     return (np.abs(image.astype(int) - colour) < 12).all(-1)
 
@@ -348,7 +308,7 @@ def test_traces_have_gaps_where_a_face_is_not_shown_and_reach_back_ten_seconds()
     predicted = result("", time_s, [(100, 150, 200, 260)], shown=shown)
     panel = drawn(predicted, 400)[480:]
     plane = panel.shape[1] - panel.shape[0]  # the plane is right of this
-    columns = np.flatnonzero(coloured(panel[:, :plane], COLOURS[0]).any(0))
+    columns = np.flatnonzero(coloured(panel[:, :plane], BLUE).any(0))
     (gap,) = np.flatnonzero(np.diff(columns) > 3)
     length = columns[-1] - columns[0]
     assert (columns[gap] - columns[0]) / length == pytest.approx(0.5, abs=0.02)
@@ -359,13 +319,13 @@ def test_the_point_lies_in_the_plane_at_its_values_and_is_gone_without_a_face():
     predicted = result("", [0, 0.04, 0.08], shown=[True, True, False])
     panel = drawn(predicted, 1)[480:]
     side = panel.shape[0]
-    y, x = np.nonzero(coloured(panel[:, -side:], COLOURS[0]))
+    y, x = np.nonzero(coloured(panel[:, -side:], BLUE))
     other = result("", [0, 0.04, 0.08])
     other.tracks[0].values[:] = -other.tracks[0].values
-    y_opposite, x_opposite = np.nonzero(coloured(drawn(other, 1)[480:][:, -side:], COLOURS[0]))
+    y_opposite, x_opposite = np.nonzero(coloured(drawn(other, 1)[480:][:, -side:], BLUE))
     assert x.mean() > x_opposite.mean() + 0.25 * side  # valence 0.5 is right of -0.5
     assert y.mean() > y_opposite.mean() + 0.25 * side  # arousal -0.5 is below 0.5
-    assert not coloured(drawn(predicted, 2)[480:][:, -side:], COLOURS[0]).any()
+    assert not coloured(drawn(predicted, 2)[480:][:, -side:], BLUE).any()
 
 
 def test_values_beyond_the_range_stay_within_the_panel():
@@ -378,8 +338,10 @@ def test_values_beyond_the_range_stay_within_the_panel():
 @pytest.mark.parametrize("size", [(16, 12), (160, 120), (181, 321), (90, 1200), (1000, 20)])
 @pytest.mark.parametrize("dims", [("arousal",), ("a", "b", "c", "d", "e", "f", "g"), DIMS])
 def test_any_size_and_any_dimensions_can_be_drawn(size, dims):
-    predicted = result("", [0, 0.04, 0.08], dims=dims, boxes=[(1, 1, 9, 9), (5, 2, 14, 11)])
-    drawing = Drawing(predicted, *size)
+    predicted = result(
+        "", [0, 0.04, 0.08], dims=dims, boxes=[(1, 1, 9, 9), (5, 2, 14, 11)], size=size
+    )
+    drawing = Drawing(predicted)
     image = drawing.draw(np.zeros((*size[::-1], 3), np.uint8), 2)
     assert image.shape == (*drawing.size[::-1], 3)
     assert not any(side % 2 for side in drawing.size)
@@ -389,17 +351,6 @@ def test_a_source_without_faces_is_written_too(tmp_path):
     times_s = write_clip(tmp_path / "in.mp4", [0, 40])
     overlay.write(tmp_path / "out.mp4", result(tmp_path / "in.mp4", times_s, boxes=()))
     assert len(list(read_frames(tmp_path / "out.mp4"))) == 2
-
-
-def test_a_late_frame_costs_as_few_points_as_an_early_one(monkeypatch):
-    """At 1000 frames/s the panel takes no more points than it has columns."""
-    time_s = np.arange(60_000) / 1000
-    drawing = Drawing(result("", time_s, [(100, 150, 200, 260)]), 640, 480)
-    points = []
-    lines = cv2.polylines
-    monkeypatch.setattr(cv2, "polylines", lambda *a: (points.append(len(a[1][0])), lines(*a)))
-    drawing.draw(PICTURE, 59_999)
-    assert max(points) <= 640
 
 
 @pytest.mark.slow
@@ -430,4 +381,4 @@ def test_a_note_is_written_below_the_picture_and_covers_nothing(times_s):
     added = image.shape[0] - without.shape[0]
     np.testing.assert_array_equal(image[:480], without[:480])
     np.testing.assert_array_equal(image[480 + added :], without[480:])
-    assert coloured(image[480 : 480 + added], overlay.WARNING).sum() > 50
+    assert coloured(image[480 : 480 + added], ImageColor.getrgb(overlay.WARNING)).sum() > 50

@@ -152,21 +152,6 @@ def test_a_file_that_breaks_off_is_predicted_up_to_there(tmp_path, monkeypatch):
     assert source.broken == "broken after 4 frames"
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path, monkeypatch):
-    from va_jax.predict import inputs
-
-    path, passes, whole = write_video(tmp_path / "a.mp4", STILL), [], inputs.read_frames
-
-    def shrinking(*given):
-        passes.append(1)
-        frames = list(whole(*given))
-        yield from frames[: 6 if len(passes) == 1 else 3]
-
-    monkeypatch.setattr(inputs, "read_frames", shrinking)
-    with pytest.raises(InputError, match=r"had 6 frames and now has 3"):
-        predict(path)
-
-
 def test_an_image_is_one_frame_and_one_detection_makes_a_face(tmp_path):
     image = np.zeros((96, 160, 3), np.uint8)
     image[20:68, 40:88] = 0, 0, 255  # red, as OpenCV writes it

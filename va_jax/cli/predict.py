@@ -4,9 +4,9 @@
     va_jax predict exported clips/ --out=predicted
     va_jax predict exported 0 --csv=-
 
-A SOURCE is a video, a folder of videos, an image, a pattern such as "clips/*.mp4", or the number of
-a camera. Every source gives a csv file with a row for each frame of each face. The exit code is 1
-if a source failed; the others are predicted.
+A SOURCE is a video, a folder of videos, an image, or the number of a camera. Every source gives a
+csv file with a row for each frame of each face. The exit code is 1 if a source failed; the others
+are predicted.
 """
 
 import argparse

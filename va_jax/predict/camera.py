@@ -1,10 +1,9 @@
 """Camera: predict live, one csv row for every frame as it is taken."""
 
 import contextlib
-import pathlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,39 +14,16 @@ from va_jax.export.stream import Stream
 from va_jax.predict.inputs import shrink
 from va_jax.predict.predictor import Predictor
 from va_jax.predict.preprocessing import spacing_warning
-from va_jax.predict.results import CsvWriter, box_cells, value_cells
+from va_jax.predict.results import WriteRows, box_cells, value_cells
 from va_jax.types import InputError
 
 EARLY = 0.25
 """A frame may come early by this share of the network's frame period (our choice)."""
 
 
-@runtime_checkable
-class Capture(Protocol):
-    """A `cv2.VideoCapture`, or an object that reads like one."""
-
-    def read(self) -> tuple[bool, Any]: ...
-
-
-def check(drawing: pathlib.Path | None, processed: bool) -> None:
-    """Raise an InputError for options that need all frames at once."""
-    if drawing is not None:
-        raise InputError(
-            f"Cannot draw {drawing} from a camera: its pictures are not kept. Record a video first."
-        )
-    if processed:
-        raise InputError(
-            "Cannot apply --processed to a camera: it needs later frames. Leave the flag out."
-        )
-
-
 @contextlib.contextmanager
-def opened(index: int) -> Iterator[cv2.VideoCapture]:
-    """Open the camera with this number.
-
-    Raises:
-        InputError: there is no such camera, or another program uses it.
-    """
+def open_camera(index: int) -> Iterator[cv2.VideoCapture]:
+    """Open the camera with this number; InputError if there is none or it is in use."""
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     capture = cv2.VideoCapture(index)
     try:
@@ -61,56 +37,58 @@ def opened(index: int) -> Iterator[cv2.VideoCapture]:
 
 
 def run(
-    capture: Capture,
+    capture: Any,
     name: str,
     predictor: Predictor,
-    csv: CsvWriter,
+    write_rows: WriteRows,
     seconds: float | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> str | None:
-    """Write rows until `seconds` are over, the camera ends, or Ctrl-C is pressed.
+    """Write a row per frame until `seconds` are over, the camera ends, or Ctrl-C is pressed.
+
+    The face is the largest one in each frame, without smoothing, because later frames are not
+    known. Without a face a recurrent network repeats its last values.
+
+    Args:
+        capture: a `cv2.VideoCapture`, or an object that reads like one.
+        name: of the source in the csv file.
+        predictor: the model, which must see only the past.
+        write_rows: appends rows to the csv file.
+        seconds: of the recording; None: no end.
+        clock: returns the time in seconds.
 
     Returns:
         A warning if frames came at another rate than the network was trained at, else None.
     """
-    times_s: list[float] = []
-    with csv as writer, contextlib.suppress(KeyboardInterrupt):
-        for time_s, cells in predict_live(capture, predictor, seconds, clock):
-            times_s.append(time_s)
-            writer.add([[name, *cells]])
-            writer.flush()
-    if len(times_s) < 2:
+    stream, period_s = predictor.model.stream(), 1 / predictor.model.metadata["fps"]
+    count, last_s = 0, 0.0
+    with contextlib.suppress(KeyboardInterrupt):
+        for time_s, image in _read_frames(capture, period_s, clock):
+            if seconds is not None and time_s > seconds:
+                break
+            cells = _predict_frame(np.ascontiguousarray(image[:, :, ::-1]), predictor, stream)
+            write_rows([[name, str(count), f"{time_s:.6f}", *cells]])
+            count, last_s = count + 1, time_s
+    if count < 2:
         return None
-    spacing_s = (times_s[-1] - times_s[0]) / (len(times_s) - 1)
-    warning = spacing_warning(1 / predictor.model.metadata["fps"], spacing_s)
+    warning = spacing_warning(period_s, last_s / (count - 1))
     return warning and f"{name}: {warning}"
 
 
-def predict_live(
-    capture: Capture, predictor: Predictor, seconds: float | None, clock: Callable[[], float]
-) -> Iterator[tuple[float, list[str]]]:
-    """Yield the time and the csv cells from `frame` on, at about the network's frame rate.
-
-    Frames that come faster are left out. The face is the largest one in each frame, without
-    smoothing, because later frames are not known. Without a face a recurrent network repeats its
-    last values.
-    """
-    model = predictor.model
-    stream, period_s = model.stream(), 1 / model.metadata["fps"]
-    begin_s, due_s, count = None, 0.0, 0
+def _read_frames(
+    capture: Any, period_s: float, clock: Callable[[], float]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (time_s, BGR image) about every `period_s`; frames that come faster are left out."""
+    begin_s, due_s = None, 0.0
     while True:
         success, image = capture.read()
-        now_s = clock()
-        begin_s = now_s if begin_s is None else begin_s
-        time_s = now_s - begin_s
-        if not success or (seconds is not None and time_s > seconds):
+        if not success:
             return
-        if time_s < due_s - EARLY * period_s:
-            continue
-        due_s = max(due_s, time_s - period_s) + period_s
-        cells = _predict_frame(np.ascontiguousarray(image[:, :, ::-1]), predictor, stream)
-        yield time_s, [str(count), f"{time_s:.6f}", *cells]
-        count += 1
+        begin_s = clock() if begin_s is None else begin_s
+        time_s = clock() - begin_s
+        if time_s >= due_s - EARLY * period_s:
+            due_s = max(due_s, time_s - period_s) + period_s
+            yield time_s, image
 
 
 def _predict_frame(image: np.ndarray, predictor: Predictor, stream: Stream) -> list[str]:

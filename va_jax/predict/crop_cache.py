@@ -1,5 +1,6 @@
 """Crop cache: the crops of a video's faces in a temporary file, read back as a data source."""
 
+import dataclasses
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -12,24 +13,17 @@ from va_jax.types import CLIP_FRAMES, InputError, Track
 
 
 class CropCache:
-    """Context manager that collects the crops of `tracks` tracks, frame by frame, in any order.
+    """Collects the crops of `tracks` tracks, frame by frame, in any order.
 
-    Memory holds some numbers per frame. The file has no name, so it disappears with the process;
-    it lies in the folder for temporary files (TMPDIR). `points` is the number of landmarks that
-    are kept for each frame.
+    Memory holds some numbers per frame. The file has no name, so it disappears with the cache; it
+    lies in the folder for temporary files (TMPDIR). `points` is the number of landmarks that are
+    kept for each frame.
     """
 
     def __init__(self, tracks: int, points: int = 0):
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
-        self._points = points
-        self._end = 0
+        self._points, self._end = points, 0
         self._tracks: list[list[_Crop]] = [[] for _ in range(tracks)]
-
-    def __enter__(self) -> "CropCache":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
     def add(
         self, track: int, jpeg: bytes, face: bool, time_s: float, landmarks: Any = None
@@ -42,18 +36,13 @@ class CropCache:
                 f"{tempfile.gettempdir()}: crops cannot be written there ({error.strerror}); set "
                 "TMPDIR to a folder with more room"
             ) from error
-        kept = landmarks if self._points else None
-        self._tracks[track].append(_Crop(self._end, len(jpeg), face, time_s, kept))
+        self._tracks[track].append(_Crop(self._end, len(jpeg), face, time_s, landmarks))
         self._end += len(jpeg)
 
     def source(
-        self,
-        name: str,
-        dims: tuple[str, ...],
-        size: int,
-        fps: float,
+        self, name: str, dims: tuple[str, ...], size: int, fps: float,
         on_read: Callable[[], Any] = lambda: None,
-    ) -> Source:
+    ) -> Source:  # fmt: skip
         """Return the tracks as a data source without labels.
 
         Args:
@@ -64,16 +53,12 @@ class CropCache:
             on_read: is called for every crop that is read.
         """
         self._file.flush()
-        tracks, first = [], 0
+        tracks, clips = [], []
         for number, crops in enumerate(self._tracks):
-            tracks.append(Track(f"{name}:{number}", name, name, "", fps, len(crops), first))
-            first += tracks[-1].records
-        firsts = [track.first_record for track in tracks]
+            tracks.append(Track(f"{name}:{number}", name, name, "", fps, len(crops), len(clips)))
+            clips += [crops[i : i + CLIP_FRAMES] for i in range(0, len(crops), CLIP_FRAMES)]
 
-        def record(number: int) -> dict[str, Any]:
-            track = int(np.searchsorted(firsts, number, side="right")) - 1
-            begin = (number - firsts[track]) * CLIP_FRAMES
-            crops = self._tracks[track][begin : begin + CLIP_FRAMES]
+        def record(crops: Sequence[_Crop]) -> dict[str, Any]:
             found = {
                 "frames": _Jpegs(self._file.fileno(), crops, on_read),
                 "target": np.full((len(crops), len(dims)), np.nan, np.float32),
@@ -85,7 +70,7 @@ class CropCache:
             return found
 
         def records(numbers: Sequence[int]) -> list[dict[str, Any]]:
-            return [record(number) for number in numbers]
+            return [record(clips[number]) for number in numbers]
 
         return Source(records, tracks, dims, size, self._points)
 
@@ -100,13 +85,15 @@ class _Crop(NamedTuple):
     landmarks: Any
 
 
+@dataclasses.dataclass(frozen=True)
 class _Jpegs:
     """The crops of a clip, each read when it is asked for: a pass over the labels reads none."""
 
-    def __init__(self, descriptor: int, crops: Sequence[_Crop], on_read: Callable[[], Any]):
-        self._descriptor, self._crops, self._on_read = descriptor, crops, on_read
+    descriptor: int
+    crops: Sequence[_Crop]
+    on_read: Callable[[], Any]
 
     def __getitem__(self, place: int | np.integer) -> bytes:
-        self._on_read()
-        crop = self._crops[int(place)]
-        return os.pread(self._descriptor, crop.size, crop.start)
+        self.on_read()
+        crop = self.crops[int(place)]
+        return os.pread(self.descriptor, crop.size, crop.start)

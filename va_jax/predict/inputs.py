@@ -1,7 +1,6 @@
 """Input files: find the videos and images that the command line names, and read their frames."""
 
 import dataclasses
-import glob
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -22,18 +21,14 @@ class InputFile:
 
     path: pathlib.Path
     name: pathlib.PurePath  # of its outputs, relative and without suffix
-    searched: bool  # found in a folder or by a pattern, not named on the command line
+    searched: bool  # found in a folder, not named on the command line
 
     @property
     def is_image(self) -> bool:
         return self.path.suffix.lower() in IMAGE_SUFFIXES
 
     def open(self) -> "Video | Image":
-        """Open the file to read its frames.
-
-        Raises:
-            InputError: the file is missing or cannot be decoded.
-        """
+        """Open the file to read its frames; InputError if it cannot be decoded."""
         return Image(self.path) if self.is_image else Video(self.path)
 
 
@@ -50,7 +45,6 @@ class Video:
         info = probe(path)
         self.path, self.frames = path, info.frames  # the count in the header, or None
         self.width, self.height = info.width, info.height
-        self.pixel_aspect = info.pixel_aspect  # width of a pixel over its height
         self.broken: str | None = None
 
     def __iter__(self) -> Iterator[tuple[float, UInt8[np.ndarray, "height width 3"]]]:
@@ -68,7 +62,7 @@ class Video:
 class Image:
     """An image file as a video of one frame, turned upright according to its EXIF data."""
 
-    confirm, broken, frames, pixel_aspect = 1, None, 1, 1.0
+    confirm, broken, frames = 1, None, 1
 
     def __init__(self, path: pathlib.Path):
         self.path = path
@@ -112,57 +106,40 @@ def find(sources: Sequence[str]) -> tuple[list[InputFile], list[str]]:
     """Return every file once, sorted within its source, and a message for each empty source.
 
     A folder is searched for videos at any depth; its outputs keep its structure. Hidden files and
-    folders are skipped.
+    folders are skipped. Files that differ only in their suffix keep it in the output's name.
 
     Raises:
         InputError: two files would have the same output.
     """
-    found, problems = [], []
+    found: dict[pathlib.Path, InputFile] = {}
+    problems = []
     for source in sources:
         path = pathlib.Path(source).expanduser()
         if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if _is_visible_video(each, path))
-            new = [InputFile(each, each.relative_to(path).with_suffix(""), True) for each in inside]
+            files = [InputFile(each, each.relative_to(path), True) for each in _videos(path)]
             suffixes = ", ".join(sorted(VIDEO_SUFFIXES))
             problem = f"{source}: contains no video; give a folder with {suffixes} files"
-        elif glob.has_magic(source) and not path.exists():
-            matches = sorted(map(pathlib.Path, glob.glob(str(path), recursive=True)))
-            matches = [each for each in matches if each.is_file()]
-            new = [
-                InputFile(each, pathlib.PurePath(each.stem), True)
-                for each in matches
-                if each.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
-            ]
-            problem = f"{source}: matches no video and no image; check the pattern"
         else:
-            new = [InputFile(path, pathlib.PurePath(path.stem), False)] if path.exists() else []
+            files = [InputFile(path, pathlib.PurePath(path.name), False)] if path.exists() else []
             problem = f"{source}: no such file; check the path"
-        problems += [] if new else [problem]
-        found += new
-    return _with_unique_names(found), problems
-
-
-def _is_visible_video(path: pathlib.Path, folder: pathlib.Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in VIDEO_SUFFIXES and not hidden and path.is_file()
-
-
-def _with_unique_names(found: Sequence[InputFile]) -> list[InputFile]:
-    """Keep each file once; files that differ only in their suffix keep it in the output's name."""
-    once = list({each.path.resolve(): each for each in reversed(found)}.values())[::-1]
-    names = [each.name for each in once]
-    result = [
-        dataclasses.replace(each, name=each.name.with_name(each.path.name))
-        if names.count(each.name) > 1
-        else each
-        for each in once
-    ]
-    taken: dict[pathlib.PurePath, InputFile] = {}
-    for each in result:
-        other = taken.setdefault(each.name, each)
-        if other is not each:
+        problems += [] if files else [problem]
+        for file in files:
+            found.setdefault(file.path.resolve(), file)
+    stems = [file.name.with_suffix("") for file in found.values()]
+    named: dict[pathlib.PurePath, InputFile] = {}
+    for file, stem in zip(found.values(), stems, strict=True):
+        name = stem if stems.count(stem) == 1 else file.name
+        if name in named:
             raise InputError(
-                f"{other.path} and {each.path} would both be written to {each.name}.csv; predict "
+                f"{named[name].path} and {file.path} would both be written to {name}.csv; predict "
                 "them one by one with another --out, or give --csv=FILE for both"
             )
-    return result
+        named[name] = dataclasses.replace(file, name=name)
+    return list(named.values()), problems
+
+
+def _videos(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in VIDEO_SUFFIXES and not hidden and path.is_file():
+            yield path

@@ -8,7 +8,6 @@ from typing import Any
 
 from va_jax.io import read_json, write_json
 from va_jax.predict.inputs import InputFile
-from va_jax.predict.results import side_file
 from va_jax.types import InputError
 from va_jax.video.write import FORMATS
 
@@ -41,6 +40,12 @@ class Outputs:
         """Return the path of a source's own csv file."""
         return self.out / file.name.with_name(f"{file.name.name}.csv")
 
+    def named_csvs(self, files: Sequence[InputFile]) -> list[pathlib.Path]:
+        """Return the csv files to write, except those of a folder, which is resumed."""
+        if self.csv is None:
+            return [self.csv_of(file) for file in files if not file.searched]
+        return [] if self.common_csv is None else [self.common_csv]
+
     def check(self, files: Sequence[InputFile]) -> None:
         """Check that all outputs for these files may be written.
 
@@ -53,11 +58,10 @@ class Outputs:
                 f"--overlay and --plot take one source, {len(files)} are given; predict them one "
                 "by one"
             )
-        common = [] if self.common_csv is None else [self.common_csv]
-        written = [path.resolve() for path in (*drawings, *common)]
-        for path in written:
-            if written.count(path) > 1 or path in {file.path.resolve() for file in files}:
-                raise InputError(f"{path} is also the source or another output; name another file")
+        written = [*drawings, *self.named_csvs(files)]
+        taken = [path.resolve() for path in (*written, *(file.path for file in files))]
+        if twice := [path for path in written if taken.count(path.resolve()) > 1]:
+            raise InputError(f"{twice[0]} is also the source or another output; name another file")
         for path in drawings:
             if not path.parent.is_dir():
                 raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
@@ -66,8 +70,7 @@ class Outputs:
             _check_suffix(self.overlay, f"the overlay of {files[0].path}", suffixes)
         if self.plot is not None:
             _check_suffix(self.plot, "the plot", (".png",))
-        own = [self.csv_of(file) for file in files if not file.searched and self.csv is None]
-        self.check_replaceable([*drawings, *common, *own])
+        self.check_replaceable(written)
 
     def check_replaceable(self, paths: Sequence[pathlib.Path]) -> None:
         """Raise an InputError if a file exists and may not be replaced."""
@@ -76,12 +79,6 @@ class Outputs:
                 raise InputError(f"{path} is not a regular file; name another file")
             if path.exists() and not self.overwrite:
                 raise InputError(f"{path} already exists; name another file or give --overwrite")
-
-    def check_side_files(self, files: Sequence[InputFile]) -> None:
-        """Raise an InputError if the side file of a csv file may not be replaced."""
-        common = [] if self.common_csv is None else [self.common_csv]
-        csv_files = common if self.csv is not None else [self.csv_of(file) for file in files]
-        self.check_replaceable([side_file(path) for path in csv_files])
 
     def is_complete(self, file: InputFile) -> bool:
         """Return whether a file of a folder has a csv that is newer than itself.
@@ -122,8 +119,6 @@ def claim_folder(out: pathlib.Path, facts: Mapping[str, Any], overwrite: bool) -
     path = out / FOLDER_FILE
     if path.exists() and not overwrite:
         before = read_json(path, "restore it or give --overwrite")
-        if not isinstance(before, dict):
-            raise InputError(f"{path}: not the settings of a prediction; give --overwrite")
         for key in FIXED:
             if before.get(key) != facts[key]:
                 raise InputError(

@@ -1,8 +1,9 @@
 """Predict one source: follow its faces, cut their crops, run the network over them."""
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -15,27 +16,21 @@ from va_jax.predict.crop_cache import CropCache
 from va_jax.predict.inputs import Image, Video
 from va_jax.predict.preprocessing import DETECT_EVERY, Preprocessing, stride_for
 from va_jax.predict.results import TrackResult, VideoResult
-from va_jax.types import InputError
+from va_jax.types import InputError, Trace
 from va_jax.video.facts import mean_fps
 
 TRACKS = ("largest", "all")
 """Predict the one subject of a video (see `faces.choose_subject`), or every face."""
 
-ASPECT_TOLERANCE = 0.1
-"""Warn if the log of the pixel aspect is further from 0 (our choice; PAL's 16:15 gives 0.065)."""
 
-
-class Progress:
-    """Context manager that shows a progress bar on standard error, restarted for every stage."""
+class Progress(contextlib.AbstractContextManager["Progress"]):
+    """A progress bar on standard error that starts again for every stage."""
 
     def __init__(self, name: str, shown: bool = True):
         self._name = name
         self._bar = tqdm(
             unit="frame", disable=not shown, leave=False, dynamic_ncols=True, file=sys.stderr
         )
-
-    def __enter__(self) -> "Progress":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
@@ -58,11 +53,6 @@ class FollowedFaces:
     tracks: list[FaceTrack]  # smoothed; where not shown, the last known placement is held
     spans: list[range]  # for every track the frames that are cropped and predicted
     scale: float  # from these pixels to those of the upright frame
-
-    @property
-    def fps(self) -> float | None:
-        """Mean frames per second; None for a single frame."""
-        return mean_fps(self.time_s)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,18 +77,21 @@ class Predictor:
         """
         progress.stage("faces", video.frames)
         found = self._follow(video, progress.advance)
-        stride, warning = stride_for(self.model.metadata, found.fps)
-        warnings = [] if warning is None else [warning]
-        if abs(np.log(video.pixel_aspect)) > ASPECT_TOLERANCE:
-            warnings.append(
-                f"its pixels are {video.pixel_aspect:.3g} times as wide as high and crops are not "
-                "corrected for that, which may make the values worse; convert it to square pixels"
-            )
-        tracks = self._predict_tracks(video, found, stride, progress) if found.tracks else []
+        fps = mean_fps(found.time_s)
+        stride, warning = stride_for(self.model.metadata, fps)
+        tracks = []
+        if found.tracks:
+            cache = self._cut_crops(video, found, progress)
+            progress.stage("network", sum(map(len, found.spans)))
+            source = cache.source(
+                str(video.path), self.model.dims, self.preprocessing.size,
+                fps or self.model.metadata["fps"], progress.advance,
+            )  # fmt: skip
+            tracks = self._results(found, self.model.traces(source, stride))
         result = VideoResult(
             video.path, found.time_s, tracks, self.model.dims, video.width, video.height, self.note
         )
-        return result, warnings
+        return result, [warning] if warning else []
 
     def _follow(self, video: Video | Image, on_frame: Callable[[], object]) -> FollowedFaces:
         """Follow the faces from the first frame to the last.
@@ -126,42 +119,13 @@ class Predictor:
         tracks = [faces.fill_gaps(faces.smooth(track)) for track in found]
         return FollowedFaces(np.array(times_s, np.float64), tracks, spans, video.width / widths[0])
 
-    def _predict_tracks(
-        self, video: Video | Image, found: FollowedFaces, stride: int, progress: Progress
-    ) -> list[TrackResult]:
-        model = self.model
-        with CropCache(len(found.tracks), self.preprocessing.points) as cache:
-            progress.stage("crops", len(found.time_s))
-            self._cut_crops(video, found, cache, progress)
-            progress.stage("network", sum(map(len, found.spans)))
-            fps = found.fps or model.metadata["fps"]
-            source = cache.source(
-                str(video.path), model.dims, self.preprocessing.size, fps, progress.advance
-            )
-            traces = model.traces(source, stride)
-        results = []
-        for number, (trace, track, span) in enumerate(
-            zip(traces, found.tracks, found.spans, strict=True)
-        ):
-            pred = trace.pred
-            if self.processed and model.post_processing is not None:
-                pred = model.post_processing.apply(pred, trace.time_s, model.dims)
-            values = np.full((len(found.time_s), len(model.dims)), np.nan, np.float32)
-            values[span.start : span.stop] = pred
-            boxes = np.where(track.shown[:, None], track.boxes, np.nan) * found.scale
-            results.append(
-                TrackResult(number, track.shown, boxes.astype(np.float32), track.scores, values)
-            )
-        return results
-
     def _cut_crops(
-        self, video: Video | Image, found: FollowedFaces, cache: CropCache, progress: Progress
-    ) -> None:
+        self, video: Video | Image, found: FollowedFaces, progress: Progress
+    ) -> CropCache:
         """Cut the crops of every track in a second pass over the source."""
-        count = 0
+        cache = CropCache(len(found.tracks), self.preprocessing.points)
+        progress.stage("crops", len(found.time_s))
         for frame, (time_s, image) in enumerate(video):
-            if frame == len(found.time_s):
-                break  # a file that broke off in the first pass has grown since
             for number, track in enumerate(found.tracks):
                 if frame not in found.spans[number]:
                     continue
@@ -173,10 +137,22 @@ class Predictor:
                 except InputError as error:
                     raise InputError(f"{video.path}: at {time_s:.3f} s: {error}") from error
                 cache.add(number, jpeg, shown, time_s, landmarks)
-            count = frame + 1
             progress.advance()
-        if count < len(found.time_s):
-            raise InputError(
-                f"{video.path}: the file had {len(found.time_s)} frames and now has {count}; do "
-                "not change it during the prediction"
+        return cache
+
+    def _results(self, found: FollowedFaces, traces: Sequence[Trace]) -> list[TrackResult]:
+        """Return the values of every track in every frame of the source."""
+        results = []
+        for trace, track, span in zip(traces, found.tracks, found.spans, strict=True):
+            pred = trace.pred
+            if self.processed and self.model.post_processing is not None:
+                pred = self.model.post_processing.apply(pred, trace.time_s, self.model.dims)
+            values = np.full((len(found.time_s), len(self.model.dims)), np.nan, np.float32)
+            values[span.start : span.stop] = pred
+            boxes = np.where(track.shown[:, None], track.boxes, np.nan) * found.scale
+            results.append(
+                TrackResult(
+                    len(results), track.shown, boxes.astype(np.float32), track.scores, values
+                )
             )
+        return results

@@ -42,9 +42,7 @@ class Preprocessing:
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> tuple[Preprocessing, list[str]]:
-    """Return the preprocessing closest to that of the model's training data, and warnings.
-
-    There is a warning if the crops cannot be cut as they were for training.
+    """Return the preprocessing closest to that of the training data, and warnings if it differs.
 
     Raises:
         InputError: the network takes landmarks that the detector does not find.
@@ -56,16 +54,17 @@ def from_metadata(metadata: Mapping[str, Any]) -> tuple[Preprocessing, list[str]
             f"detector finds {faces.DETECTED_POINTS}. Call the model from Python with your own "
             "landmarks, or train with --config.model.landmarks=none."
         )
-    upright = crop["alignment"].startswith("none")
+    source = crop["source"]
+    reproducible = source == "detect" or source.startswith("videos: detect")
+    upright = crop["alignment"].startswith("none") and not reproducible
     margin = float(crop["margin"]) if upright else None
     found = Preprocessing(crop["size"], crop["jpeg_quality"], margin, points)
-    source = crop["source"]
-    if source == "detect" or source.startswith("videos: detect"):
-        return dataclasses.replace(found, margin=None), []
+    if reproducible:
+        return found, []
     instead = (
-        f"the square around the detected box with margin {margin:g}"
-        if margin is not None
-        else "crops aligned by the detector's five landmarks"
+        "crops aligned by the detector's five landmarks"
+        if margin is None
+        else f"the square around the detected box with margin {margin:g}"
     )
     warning = (
         f"the faces of {metadata['data']['name']} were cut in another way (source {source!r}, "

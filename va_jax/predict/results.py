@@ -5,13 +5,16 @@ import csv
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from va_jax.io import replacing, write_json
 from va_jax.types import InputError
+
+WriteRows = Callable[[Iterable[Sequence[str]]], None]
+"""Appends rows to a csv file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +36,8 @@ class VideoResult:
     time_s: np.ndarray  # float64 [frames], from the start of the video, for every decoded frame
     tracks: list[TrackResult]  # by first appearance; empty if no face was found
     dims: tuple[str, ...]
-    width: int = 0  # of the upright frame in pixels, the unit of the boxes
-    height: int = 0
+    width: int  # of the upright frame in pixels, the unit of the boxes
+    height: int
     note: str = ""  # printed on the overlay and the plot
 
     def summary(self) -> str:
@@ -43,20 +46,15 @@ class VideoResult:
         return f"{frames} frame{'s' * (frames != 1)}, {faces} face{'s' * (faces != 1)}"
 
 
-def csv_header(dims: Sequence[str]) -> list[str]:
-    """Return the column names of the csv file."""
-    return ["source", "frame", "time_s", "track", "x", "y", "w", "h", "face_score", *dims, "valid"]
-
-
 def csv_rows(result: VideoResult) -> Iterator[list[str]]:
     """Yield the rows of a source: for every frame one row per face.
 
     Without any face there is one row per frame with empty cells. Where a face is not shown, its
     box and score are empty; outside its track its values are empty too.
     """
-    source, no_face = str(result.source), [""] * (6 + len(result.dims))
+    no_face = [""] * (6 + len(result.dims))
     for frame, time_s in enumerate(result.time_s.tolist()):
-        begin = [source, str(frame), f"{time_s:.6f}"]
+        begin = [str(result.source), str(frame), f"{time_s:.6f}"]
         if not result.tracks:
             yield [*begin, *no_face, "0"]
         for track in result.tracks:
@@ -64,6 +62,11 @@ def csv_rows(result: VideoResult) -> Iterator[list[str]]:
             box = box_cells(track.boxes[frame], float(track.scores[frame])) if shown else [""] * 5
             values = value_cells(track.values[frame])
             yield [*begin, str(track.number), *box, *values, str(int(shown))]
+
+
+def csv_header(dims: Sequence[str]) -> list[str]:
+    """Return the column names of the csv file."""
+    return ["source", "frame", "time_s", "track", "x", "y", "w", "h", "face_score", *dims, "valid"]
 
 
 def box_cells(box: np.ndarray, score: float) -> list[str]:
@@ -82,8 +85,11 @@ def side_file(path: pathlib.Path) -> pathlib.Path:
     return path.with_suffix(".json.json" if path.suffix == ".json" else ".json")
 
 
-class CsvWriter:
-    """Context manager that writes a csv file row by row, and its side file if it has one.
+@contextlib.contextmanager
+def open_csv(
+    path: pathlib.Path | None, dims: Sequence[str], facts: Mapping[str, Any] | None = None
+) -> Iterator[WriteRows]:
+    """Yield a function that appends rows to a csv file with a header.
 
     The files appear under their names when the block succeeds; an error inside leaves nothing.
 
@@ -95,54 +101,24 @@ class CsvWriter:
     Raises:
         InputError: a file cannot be written.
     """
-
-    def __init__(
-        self,
-        path: pathlib.Path | None,
-        dims: Sequence[str],
-        facts: Mapping[str, Any] | None = None,
-    ):
-        self._path, self._dims, self._facts = path, dims, facts
-        self._file, self._stack = sys.stdout, contextlib.ExitStack()
-
-    def __enter__(self) -> "CsvWriter":
+    try:
         with contextlib.ExitStack() as stack:
-            if self._path is not None:
-                with self._writing():
-                    self._path.parent.mkdir(parents=True, exist_ok=True)
-                    temporary = stack.enter_context(replacing(self._path))
-                    file = temporary.open("w", newline="", encoding="utf-8")
-                    self._file = stack.enter_context(file)
-            self.add([csv_header(self._dims)])
-            self._stack = stack.pop_all()
-        return self
+            file = sys.stdout
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = stack.enter_context(replacing(path))
+                file = stack.enter_context(temporary.open("w", newline="", encoding="utf-8"))
 
-    def add(self, rows: Iterable[Sequence[str]]) -> None:
-        """Append rows."""
-        with self._writing():
-            csv.writer(self._file, lineterminator="\n").writerows(rows)
+            def write_rows(rows: Iterable[Sequence[str]]) -> None:
+                csv.writer(file, lineterminator="\n").writerows(rows)
+                file.flush()
 
-    def flush(self) -> None:
-        """Hand all rows over to the reader of the file."""
-        with self._writing():
-            self._file.flush()
-
-    def __exit__(self, *exception: Any) -> None:
-        if exception[0] is not None:
-            self._stack.__exit__(*exception)  # removes what was written
-            return
-        with self._writing(), self._stack:
-            if self._path is None:
-                self._file.flush()
-            elif self._facts is not None:
-                write_json(side_file(self._path), self._facts)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            where = self._path or "standard output"
-            raise InputError(
-                f"{where} cannot be written: {error.strerror}; free the disk or name another file"
-            ) from error
+            write_rows([csv_header(dims)])
+            yield write_rows
+        if path is not None and facts is not None:
+            write_json(side_file(path), facts)
+    except OSError as error:
+        raise InputError(
+            f"{path or 'standard output'} cannot be written: {error.strerror}; free the disk or "
+            "name another file"
+        ) from error

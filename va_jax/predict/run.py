@@ -16,7 +16,7 @@ from va_jax.predict import camera, inputs, overlay, plot, preprocessing
 from va_jax.predict.inputs import InputFile
 from va_jax.predict.outputs import Outputs, claim_folder, make_folder
 from va_jax.predict.predictor import Predictor, Progress
-from va_jax.predict.results import CsvWriter, VideoResult, csv_rows
+from va_jax.predict.results import WriteRows, csv_rows, open_csv, side_file
 from va_jax.types import InputError
 
 SYNTHETIC_NOTE = "trained on drawings: values are not meaningful"
@@ -52,10 +52,12 @@ def predict(folder: str, sources: Sequence[str], outputs: Outputs, choices: Choi
         return False
     predictor, facts = load_predictor(folder, choices)
     side_facts = None
+    if outputs.csv is None:
+        make_folder(outputs.out)
     if outputs.csv is None and any(file.searched for file in files):
         claim_folder(outputs.out, facts, outputs.overwrite)
-    elif predictor.note and outputs.csv != "-":
-        outputs.check_side_files(files)
+    elif predictor.note:
+        outputs.check_replaceable([side_file(path) for path in outputs.named_csvs(files)])
         side_facts = facts
     left = []
     for file in files:
@@ -78,13 +80,12 @@ def predict_files(
     """
     dims = predictor.model.dims
     if outputs.csv is None:
-        make_folder(outputs.out)
         return all([
-            _predict_file(file, CsvWriter(outputs.csv_of(file), dims, facts), predictor, outputs)
+            _predict_file(file, open_csv(outputs.csv_of(file), dims, facts), predictor, outputs)
             for file in files
         ])  # fmt: skip
-    with CsvWriter(outputs.common_csv, dims, facts) as writer:
-        opened = contextlib.nullcontext(writer)
+    with open_csv(outputs.common_csv, dims, facts) as write_rows:
+        opened = contextlib.nullcontext(write_rows)
         return all([_predict_file(file, opened, predictor, outputs) for file in files])
 
 
@@ -105,18 +106,14 @@ def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, 
     synthetic = is_synthetic(metadata)
     for warning in [SYNTHETIC_WARNING] * synthetic + warnings:
         report("warning", warning)
-    note = timing_note(model.post_processing, choices.processed)
+    note = processing_note(model.post_processing, choices.processed)
     if note is not None:
         report("note", note)
+    detector = faces.Detector(min_face=preprocessing.MIN_FACE)
     predictor = Predictor(
-        model,
-        settings,
-        faces.Detector(min_face=preprocessing.MIN_FACE),
-        choices.track,
-        choices.every,
-        choices.processed,
+        model, settings, detector, choices.track, choices.every, choices.processed,
         SYNTHETIC_NOTE if synthetic else "",
-    )
+    )  # fmt: skip
     facts = {
         "model": str(pathlib.Path(folder).resolve()),
         "checkpoint_step": metadata["checkpoint_step"],
@@ -133,63 +130,48 @@ def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, 
     return predictor, facts
 
 
-def timing_note(chain: PostProcessing | None, processed: bool) -> str | None:
-    """Return a sentence about the lag between values and labels; None if none was measured.
-
-    Args:
-        chain: the model's post-processing.
-        processed: whether it is applied to the values.
+def processing_note(fitted: PostProcessing | None, processed: bool) -> str | None:
+    """Return a sentence about the post-processing of the values; None if none was fitted.
 
     Raises:
         InputError: values are to be processed, but no post-processing was fitted.
     """
-    if chain is None:
-        if processed:
-            raise InputError(
-                "Cannot apply --processed: the model has no post-processing. Fit it with "
-                "`va_jax evaluate RUN`, or leave the flag out."
-            )
+    if fitted is None and processed:
+        raise InputError(
+            "Cannot apply --processed: the model has no post-processing. Fit it with "
+            "`va_jax evaluate RUN`, or leave the flag out."
+        )
+    if fitted is None:
         return None
-    lags_s = {
-        dim: step.constants["lag_s"]
-        for dim, steps in chain.steps.items()
-        for step in steps
-        if step.kept and step.name == "lag" and step.constants["lag_s"]
-    }
+    steps = "; ".join(f"{dim} {words}" for dim, words in fitted.describe().items())
     if processed:
-        steps = "; ".join(f"{dim} {words}" for dim, words in chain.describe().items())
-        moved = [
-            f"; a value of {dim} belongs to the face {-lag_s:.2f} s earlier, as the labels did"
-            for dim, lag_s in lags_s.items()
-            if lag_s < 0
-        ]
-        return f"values are post-processed: {steps}{''.join(moved)}"
-    if not lags_s:
-        return "values are raw; no lag between predictions and labels was found on dev"
-    lags = ", ".join(
-        f"{dim} {abs(lag_s):.2f} s {'later' if lag_s > 0 else 'earlier'} than its labels"
-        for dim, lag_s in lags_s.items()
-    )
-    return f"values are raw; lags measured on dev: {lags}; --processed corrects them"
+        return f"values are post-processed: {steps}"
+    return f"values are raw; --processed applies the steps that were fitted on dev: {steps}"
 
 
 def _predict_camera(folder: str, index: int, outputs: Outputs, choices: Choices) -> None:
-    camera.check(outputs.overlay or outputs.plot, choices.processed)
-    path = outputs.common_csv
-    outputs.check_replaceable([] if path is None else [path])
-    with camera.opened(index) as capture:
+    if outputs.overlay or outputs.plot or choices.processed:
+        raise InputError(
+            f"camera {index}: --overlay, --plot and --processed need all frames at once; record a "
+            "video first"
+        )
+    csv_files = outputs.named_csvs([])
+    outputs.check_replaceable(csv_files)
+    with camera.open_camera(index) as capture:
         predictor, facts = load_predictor(folder, choices)
         if predictor.note:
-            outputs.check_side_files([])
-        writer = CsvWriter(path, predictor.model.dims, facts if predictor.note else None)
-        warning = camera.run(capture, f"camera {index}", predictor, writer, choices.seconds)
+            outputs.check_replaceable([side_file(path) for path in csv_files])
+        side_facts = facts if predictor.note else None
+        with open_csv(outputs.common_csv, predictor.model.dims, side_facts) as write_rows:
+            name = f"camera {index}"
+            warning = camera.run(capture, name, predictor, write_rows, choices.seconds)
     if warning is not None:
         report("warning", warning)
 
 
 def _predict_file(
     file: InputFile,
-    csv: contextlib.AbstractContextManager[CsvWriter],
+    csv: contextlib.AbstractContextManager[WriteRows],
     predictor: Predictor,
     outputs: Outputs,
 ) -> bool:
@@ -200,19 +182,20 @@ def _predict_file(
     """
     where = "standard output" if outputs.csv == "-" else outputs.common_csv or outputs.csv_of(file)
     try:
-        before = _state(file.path)
         video = file.open()
         with Progress(file.path.name, outputs.progress) as progress:
             result, warnings = predictor.predict(video, progress)
-        if _state(file.path) != before:
-            raise InputError(f"{file.path}: changed while it was read; predict it again")
     except InputError as error:
         report("error", str(error))
         return False
-    with csv as writer:
-        writer.add(csv_rows(result))
+    with csv as write_rows:
+        write_rows(csv_rows(result))
     with Progress(file.path.name, outputs.progress) as progress:
-        _draw(result, outputs, progress)
+        if outputs.overlay is not None:
+            progress.stage("overlay", len(result.time_s))
+            overlay.write(outputs.overlay, result, progress.advance)
+        if outputs.plot is not None:
+            plot.write(outputs.plot, result)
     for warning in warnings:
         report("warning", f"{file.path}: {warning}")
     if video.broken is not None:
@@ -226,20 +209,3 @@ def _predict_file(
     share = shown / (len(result.time_s) * len(result.tracks))
     report("done", f"{file.path}: {result.summary()}, shown in {share:.1%} of the rows -> {where}")
     return True
-
-
-def _draw(result: VideoResult, outputs: Outputs, progress: Progress) -> None:
-    if outputs.overlay is not None:
-        progress.stage("overlay", len(result.time_s))
-        overlay.write(outputs.overlay, result, progress.advance)
-    if outputs.plot is not None:
-        plot.write(outputs.plot, result)
-
-
-def _state(path: pathlib.Path) -> tuple[int, int] | None:
-    """Return numbers that change when the file is written to; None if there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
