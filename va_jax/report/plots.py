@@ -77,8 +77,7 @@ def draw_scatter(
 ) -> bytes:  # fmt: skip
     """Draw the density of predictions over labels, with the line of perfect agreement.
 
-    Args:
-        ccc: dimension -> pooled CCC, in the order of the columns.
+    `ccc` has the pooled CCC of each dimension, in the order of the columns.
     """
     figure, panels = _figure(len(ccc), 4.9)
     _draw_densities(
@@ -103,10 +102,7 @@ def draw_losses(
 ) -> bytes:
     """Draw the training loss and the dev CCC over the steps, and mark the scored checkpoint.
 
-    Args:
-        history: the lines of metrics.jsonl.
-        dims: names of the dimensions.
-        step: the step of the checkpoint; None leaves the mark out.
+    `history` has the lines of metrics.jsonl; without a `step` there is no mark.
     """
     figure, (left, right) = _figure(2, 3.6)
 

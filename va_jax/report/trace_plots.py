@@ -30,14 +30,10 @@ def draw_recording(
     band: str,
     processed: Float[np.ndarray, "frames dims"] | None,
 ) -> bytes:
-    """Return the PNG of a recording, with a panel for each dimension.
+    """Return the PNG of a recording, with a panel and a title for each dimension.
 
-    Args:
-        trace: the recording.
-        titles: of the panels.
-        rmse: half the width of the band around the labels, for each dimension.
-        band: name of the band in the legend.
-        processed: post-processed predictions, drawn too if there are any.
+    `rmse` is half the width of the band around each dimension's labels, `band` its name in the
+    legend. Post-processed predictions are drawn too if there are any.
     """
     figure, panels = _figure(TRACE_WIDTH, len(titles), 1)
     figure.text(0.04, 1 - 0.2 / figure.get_figheight(), _shorten(trace.track.track_id),

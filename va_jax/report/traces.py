@@ -24,11 +24,8 @@ def write_traces(
 
     Every frame has a row, scored or not. Columns: frame, time_s, the prediction of each dimension,
     its label as DIM_target (empty if there is none), its post-processed prediction as DIM_processed
-    (only with `processed`), face (1 if the frame shows the face) and valid (1 if it is labelled
-    too, so that it is scored).
-
-    Args:
-        processed: post-processed predictions, [frames, dims] for each trace.
+    (only with `processed`, [frames, dims] for each trace), face (1 if the frame shows the face) and
+    valid (1 if it is labelled too, so that it is scored).
     """
     header = ["frame", "time_s", *dims, *(f"{dim}_target" for dim in dims)]
     header += [f"{dim}_processed" for dim in dims] if processed is not None else []
