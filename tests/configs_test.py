@@ -18,13 +18,14 @@ from ml_collections import config_flags
 
 import configs
 from va_jax import config as configuration
+from va_jax import keys
 from va_jax.config import with_values
 from va_jax.evaluation.evaluate import evaluate
 from va_jax.models.build import build_model, parameter_count
 from va_jax.train import initialize, summary
-from va_jax.train.state import initial_variables
 from va_jax.train.logs import SPENT
 from va_jax.train.loop import train
+from va_jax.train.state import initial_variables
 from va_jax.types import DIMS
 from va_jax.weights import load
 from va_jax.weights.load import Weights
@@ -194,11 +195,12 @@ def test_the_costs_in_the_docstrings_are_those_of_the_summary(network):
 @pytest.mark.parametrize("row", COUNTS)
 def test_a_tiny_row_has_the_parts_of_its_row(row):
     whole, tiny = config_of(row), config_of(row, "tiny")
-    differing = {key for key in whole.model if whole.model[key] != tiny.model[key]}
+    before, after = configuration.to_tree(whole), configuration.to_tree(tiny)
+    differing = {key for key, value in before["model"].items() if value != after["model"][key]}
     assert differing <= SMALLER
     assert len(tiny.model.fc) == len(whole.model.fc)
     for section in ("augment", "init", "loss", "optim"):
-        assert tiny[section] == whole[section]
+        assert after[section] == before[section]
     assert tiny.eval.state == whole.eval.state
     for path, leaf in shapes(row, tiny=True).items():
         assert len(shapes(row)[path].shape) == len(leaf.shape)
@@ -246,20 +248,20 @@ def test_windows_overlap_by_the_share_that_the_variant_names(length, overlap, ho
     ],
 )
 def test_a_word_sets_its_key(row, key, value):
-    assert configuration._flat(config_of(row).to_dict())[key] == value
+    assert keys.flatten(configuration.to_tree(config_of(row)))[key] == value
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("teixeira2021:vgg19,frame", "'vgg19' is unknown; legal, one of each: vgg16 | vgg16bn |"),
-        ("teixeira2021:frame,vgg16", "'frame' is unknown; legal, one of each: vgg16 |"),
-        ("teixeira2021:vgg16,lenght=16", "'lenght=16' is unknown; legal, .* length=16 | length="),
+        ("teixeira2021:vgg19,frame", "'vgg19' is unknown; use one of each: vgg16 | vgg16bn |"),
+        ("teixeira2021:frame,vgg16", "'frame' is unknown; use one of each: vgg16 |"),
+        ("teixeira2021:vgg16,lenght=16", "'lenght=16' is unknown; use .* length=16 | length="),
         ("teixeira2021:vgg16,frame,lstm", "'lstm' is a second word for form"),
         ("teixeira2021:vgg16bn,init=vggface", "'init=vggface' is unknown"),
-        ("tzirakis2021:resnet50_lstm,vggface", "'vggface' is unknown; legal, .* pretrain | recola"),
+        ("tzirakis2021:resnet50_lstm,vggface", "'vggface' is unknown; use .* pretrain | recola"),
         ("kollias2017:vggface_cnn_4096,gru", "'gru' is unknown"),
-        ("kollias2017:", "'' is unknown; legal, one of each: vggface_cnn_4096 |"),
+        ("kollias2017:", "'' is unknown; use one of each: vggface_cnn_4096 |"),
     ],
 )
 def test_an_unknown_word_is_refused_with_the_file_and_the_legal_ones(row, message):
