@@ -127,12 +127,12 @@ def test_raw_videos_keep_every_frame_and_find_the_face(tmp_path, media):
     assert ((smile["landmarks"] > 0.1) & (smile["landmarks"] < 0.9)).all()
     assert (eyes[:, 1] < nose[:, 1]).all()
     assert (nose[:, 1] < mouth[:, 1]).all()
-    row, nobody = tracks["no_face"]
-    assert row["frames"] == len(nobody["frames"]) == 95
-    assert not nobody["face"].any()
-    assert np.isnan(nobody["target"]).all()
-    assert np.isnan(nobody["landmarks"]).all()
-    assert simplejpeg.decode_jpeg(nobody["frames"][0]).max() == 0
+    row, faceless = tracks["no_face"]
+    assert row["frames"] == len(faceless["frames"]) == 95
+    assert not faceless["face"].any()
+    assert np.isnan(faceless["target"]).all()
+    assert np.isnan(faceless["landmarks"]).all()
+    assert simplejpeg.decode_jpeg(faceless["frames"][0]).max() == 0
 
 
 @pytest.mark.slow

@@ -194,7 +194,7 @@ def join(traces: Sequence[Traces], raters: Sequence[Traces | None]) -> NumberedL
     values = np.concatenate([each.on(number) for each in traces]).T
     if all(each is None for each in raters):
         return NumberedLabels(number, values)
-    nobody = np.empty((0, len(number)))
+    no_raters = np.empty((0, len(number)))
     return NumberedLabels(
-        number, values, tuple(nobody if each is None else each.on(number) for each in raters)
+        number, values, tuple(no_raters if each is None else each.on(number) for each in raters)
     )
