@@ -27,7 +27,7 @@ def test_real_clips_have_their_known_frames_and_constant_rates(media):
 
 
 def test_the_mean_rate_counts_the_periods_between_frames():
-    assert mean_fps([0, 0.1, 0.2, 0.5]) == 6
+    assert mean_fps([0.0, 0.1, 0.2, 0.5]) == 6
     assert mean_fps(np.arange(72) / 30) == 30
     assert mean_fps(np.float32([0, 0.04])) == pytest.approx(25)
     assert mean_fps([1.0]) is None
