@@ -18,12 +18,14 @@ from va_jax.weights.match import (
     match_names,
     possible_formats,
 )
-from va_jax.weights.names import FORMATS
+from va_jax.weights.names import FORMATS, Format
 from va_jax.weights.read import read
 from va_jax.weights.rnn_names import RECURRENT
 
 FIRST_KERNELS = {"params/backbone/conv1/kernel", "params/backbone/conv1_1/kernel"}
 """The convolutions that see the image."""
+
+MEAN, STD = "batch_stats/input/mean", "batch_stats/input/std"
 
 CONFIGS = {
     "timm": ("config.json", "mean", "std"),
@@ -61,7 +63,7 @@ def load(path: pathlib.Path, format: str = "auto", leave_out: tuple[str, ...] = 
     arrays = read(path)
     if format == "auto":
         # timm shares the names of torchvision's ResNets
-        of_timm = "torchvision" in possible_formats(arrays) and _read_config(path, "timm")
+        of_timm = _read_config(path, "timm") and "timm" in possible_formats(arrays)
         format = "timm" if of_timm else find_format(arrays, str(path))
     weights = translate(arrays, format, str(path), leave_out)
     config = _read_config(path, format)
@@ -89,42 +91,36 @@ def translate(
     if format not in (*FORMATS, *RECURRENT):
         raise InputError(f"weights format {format!r} is unknown; legal: auto, {LEGAL}")
     left_out = _left_out(arrays, leave_out)
-    arrays = {name: array for name, array in arrays.items() if name not in left_out}
     pattern, convert = RECURRENT.get(format, RECURRENT["torch_rnn"])
-    recurrent = {name: array for name, array in arrays.items() if pattern.fullmatch(name)}
-    others = {name: array for name, array in arrays.items() if name not in recurrent}
-    if format in RECURRENT:
-        _refuse(others, format, where)
-        match = Match()
-    else:
-        match = _match_image_network(others, format, where)
-    values, origin = match.values, match.origin
-    if not values and not recurrent:
-        raise InputError(f"{where} holds no weights of a network for {format}; set init.format")
-    if recurrent:
-        layers, layers_origin = convert(recurrent, where)
-        values, origin = values | layers, origin | layers_origin
-    values = {path: np.ascontiguousarray(array, np.float32) for path, array in values.items()}
-    source = f"{where}, read as {format}"
-    weights = Weights(values, origin, left_out | match.left_out, source)
-    if not others:
-        return weights
-    image = FORMATS[format]
-    return dataclasses.replace(weights, size=image.size, backbones=image.backbones)
-
-
-def _match_image_network(arrays: dict[str, np.ndarray], format: str, where: str) -> Match:
-    """Match all arrays to our names, and make the network take RGB with its mean and deviation."""
-    match = match_names(arrays, FORMATS[format].tables)
-    _refuse(match.unknown, format, where)
+    kept = {name: array for name, array in arrays.items() if name not in left_out}
+    recurrent = {name: array for name, array in kept.items() if pattern.fullmatch(name)}
+    others = {name: array for name, array in kept.items() if name not in recurrent}
+    image = FORMATS.get(format)
+    match = match_names(others, image.tables) if image else Match(unknown=list(others))
+    if match.unknown:
+        raise InputError(
+            f"{where}: {len(match.unknown)} of its names are not of the format {format} "
+            f"({first_five(match.unknown)}); set init.format ({LEGAL}), or add names that are not "
+            "needed to init.leave_out"
+        )
     for name, expected in match.misshapen.items():
         raise InputError(
             f"{where}: '{name}' has shape {arrays[name].shape}, expected {expected}; the file "
             "holds another network than its names suggest"
         )
-    if match.values:
-        _suit_input(match.values, match.origin, format)
-    return match
+    values, origin = match.values, match.origin
+    if not values and not recurrent:
+        raise InputError(f"{where} holds no weights of a network for {format}; set init.format")
+    if values and image:
+        _suit_input(values, origin, image)
+    if recurrent:
+        layers, layers_origin = convert(recurrent, where)
+        values, origin = values | layers, origin | layers_origin
+    values = {path: np.ascontiguousarray(array, np.float32) for path, array in values.items()}
+    weights = Weights(values, origin, left_out | match.left_out, f"{where}, read as {format}")
+    if image and others:
+        weights = dataclasses.replace(weights, size=image.size, backbones=image.backbones)
+    return weights
 
 
 def _left_out(names: Iterable[str], leave_out: tuple[str, ...]) -> dict[str, str]:
@@ -141,28 +137,15 @@ def _left_out(names: Iterable[str], leave_out: tuple[str, ...]) -> dict[str, str
     return reasons
 
 
-def _refuse(unknown: Iterable[str], format: str, where: str) -> None:
-    names = list(unknown)
-    if names:
-        raise InputError(
-            f"{where}: {len(names)} of its names are not of the format {format} "
-            f"({first_five(names)}); set init.format ({LEGAL}), or add names that are not needed "
-            "to init.leave_out"
-        )
-
-
-def _suit_input(values: dict[str, np.ndarray], origin: dict[str, str], format: str) -> None:
+def _suit_input(values: dict[str, np.ndarray], origin: dict[str, str], source: Format) -> None:
     """Make the first layer take RGB, and add the mean and deviation of the input."""
-    source = FORMATS[format]
-    if source.bgr:
-        for path in values.keys() & FIRST_KERNELS:
-            values[path] = values[path][..., ::-1, :]
-            origin[path] += ", its input from BGR to RGB"
-    for name, numbers in (("mean", source.mean), ("std", source.std)):
-        path = f"batch_stats/input/{name}"
+    for path in values.keys() & FIRST_KERNELS if source.bgr else ():
+        values[path] = values[path][..., ::-1, :]
+        origin[path] += ", its input from BGR to RGB"
+    for path, numbers in ((MEAN, source.mean), (STD, source.std)):
         if path not in values:
             values[path] = np.asarray(numbers)
-            origin[path] = f"the format's input {name}"
+            origin[path] = f"the format's input {path.rpartition('/')[2]}"
 
 
 def _read_config(weights: pathlib.Path, format: str) -> dict[str, Any]:
@@ -184,11 +167,20 @@ def _with_stated_input(
     weights: Weights, path: pathlib.Path, format: str, config: dict[str, Any]
 ) -> Weights:
     """Return `weights` with the input mean, deviation and size of a config."""
-    name, *keys = CONFIGS[format]
+    name, mean_key, std_key = CONFIGS[format]
     values, origin = dict(weights.values), dict(weights.origin)
-    for key, ours in zip(keys, ("mean", "std"), strict=True):
-        place = f"batch_stats/input/{ours}"
-        values[place] = _three_numbers(path.with_name(name), key, config.get(key), ours == "std")
+    for key, place, lowest in ((mean_key, MEAN, -np.inf), (std_key, STD, 0)):
+        try:
+            values[place] = np.asarray(config.get(key), np.float32)
+        except (TypeError, ValueError):
+            values[place] = np.empty(0)
+        ok = np.isfinite(values[place]) & (values[place] > lowest)
+        if values[place].shape != (3,) or not ok.all():
+            legal = "three numbers above 0" if key == std_key else "three numbers"
+            raise InputError(
+                f"{path.with_name(name)}: {key}={config.get(key)!r} must be {legal}; correct or "
+                "remove the file"
+            )
         origin[place] = f"{name}: {key}"
     size = config.get("input_size", config.get("size"))
     if isinstance(size, list) and size:
@@ -197,15 +189,3 @@ def _with_stated_input(
         size = size.get("shortest_edge", size.get("height"))
     size = size if isinstance(size, int) and size else weights.size
     return dataclasses.replace(weights, values=values, origin=origin, size=size)
-
-
-def _three_numbers(path: pathlib.Path, key: str, numbers: Any, positive: bool) -> np.ndarray:
-    if (
-        isinstance(numbers, list)
-        and len(numbers) == 3
-        and all(isinstance(n, int | float) and abs(n) < np.inf for n in numbers)
-        and (not positive or min(numbers) > 0)
-    ):
-        return np.asarray(numbers, np.float32)
-    legal = "three numbers above 0" if positive else "three numbers"
-    raise InputError(f"{path}: {key}={numbers!r} must be {legal}; correct or remove the file")

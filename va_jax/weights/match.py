@@ -8,32 +8,23 @@ from collections.abc import Iterable
 import numpy as np
 
 from va_jax.types import InputError
-from va_jax.weights.names import FORMATS, Layout, Table
+from va_jax.weights.names import FORMATS, Table
 from va_jax.weights.rnn_names import RECURRENT
 
 LEGAL = ", ".join((*FORMATS, *RECURRENT))
 
-TELLTALES = {
-    "huggingface": r"encoder\.stages\.0\.layers\.0\.layer\.0\.convolution\.weight",
-    "kinetics": r"blocks\.1\.res_blocks\.0\.branch2\.conv_a\.weight",
-    "vggface2": r"layer1\.0\.conv4\.weight",
-    "timm": r"pre_logits\.fc1\.weight",
-    "torchvision": r"features\.0\.weight",
-    "torch_rnn": r"weight_ih_l0",
-    "keras_rnn": r"recurrent_kernel(?::0)?|cell/vars/1",
+CLASSIFIERS = {
+    (r"fc\.weight", 1000): "torchvision",
+    (r"fc\.weight", 8631): "vggface2",
+    (r"fc8\.weight", 2622): "vggface",
+    (r"fc8[_/]\w+", 2622): "vggface_caffe",
 }
-"""Names that only one format has, under any prefix; the first format that is found counts."""
-
-CLASSES = {1000: "torchvision", 8631: "vggface2"}
-"""Rows of the classifier, which tell ImageNet from VGGFace2 under torchvision's ResNet names."""
-
-VGGFACE_CLASSES = 2622
-"""Rows of VGG-Face's classifier."""
+"""Name of a classifier and its number of classes -> its format, where several share all names."""
 
 
 @dataclasses.dataclass
 class Match:
-    """Arrays under our paths, and what became of every name in the file."""
+    """Arrays under our paths, and the fate of every name in the file."""
 
     values: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # our path -> array
     origin: dict[str, str] = dataclasses.field(default_factory=dict)  # our path -> name
@@ -52,29 +43,27 @@ def match_names(arrays: dict[str, np.ndarray], tables: tuple[Table, ...]) -> Mat
 
     Of several equally good tables, the first counts.
     """
-    prefixed = ((table, prefix) for table in tables for prefix in _prefixes(arrays, table))
     best = Match(unknown=list(arrays))
-    for number, (table, prefix) in enumerate(prefixed):
-        found = _match(arrays, prefix, table)
-        if not number or found.misfits < best.misfits:
-            best = found
-        if not found.misfits:
-            break
+    for table in tables:
+        first = re.compile(rf"(.*[./]){table.rows[0][0].pattern}")
+        found = (match[1] for match in map(first.fullmatch, arrays) if match)
+        for prefix in ("", *dict.fromkeys(found)):
+            match = _match(arrays, prefix, table)
+            if match.misfits < best.misfits:
+                best = match
+            if not match.misfits:
+                return match
     return best
-
-
-def _prefixes(arrays: Iterable[str], table: Table) -> list[str]:
-    """Return "" and every text before a name of the table's first row."""
-    first = re.compile(rf"(.*[./]){table.rows[0][0]}")
-    return ["", *dict.fromkeys(match[1] for match in map(first.fullmatch, arrays) if match)]
 
 
 def _match(arrays: dict[str, np.ndarray], prefix: str, table: Table) -> Match:
     found = Match()
     for name, array in arrays.items():
         short = name.removeprefix(prefix) if name.startswith(prefix) else ""
-        reasons = [reason for pattern, reason in table.left_out if re.fullmatch(pattern, short)]
-        path, layout = _row(short, table)
+        reasons = [why for pattern, why in table.left_out.items() if re.fullmatch(pattern, short)]
+        rows = ((pattern.fullmatch(short), path, layout) for pattern, path, layout in table.rows)
+        match, path, layout = next((row for row in rows if row[0]), (None, "", None))
+        path = match.expand(path) if match else ""
         if reasons:
             found.left_out[name] = reasons[0]
         elif layout is None or path in found.origin:
@@ -88,12 +77,13 @@ def _match(arrays: dict[str, np.ndarray], prefix: str, table: Table) -> Match:
     return found
 
 
-def _row(name: str, table: Table) -> tuple[str, Layout | None]:
-    """Return our path and the layout for a name; ("", None) where the table has no such name."""
-    for pattern, path, layout in table.rows:
-        if match := re.fullmatch(pattern, name):
-            return match.expand(path), layout
-    return "", None
+def possible_formats(arrays: dict[str, np.ndarray]) -> list[str]:
+    """Return the formats in which the fewest arrays have no place; [] if no array has one."""
+    misfits = {name: match_names(arrays, each.tables).misfits for name, each in FORMATS.items()}
+    for name, (pattern, _) in RECURRENT.items():
+        misfits[name] = sum(not pattern.fullmatch(key) for key in arrays)
+    fewest = min(misfits.values())
+    return [name for name, n in misfits.items() if n == fewest] if fewest < len(arrays) else []
 
 
 def find_format(arrays: dict[str, np.ndarray], where: str) -> str:
@@ -105,6 +95,14 @@ def find_format(arrays: dict[str, np.ndarray], where: str) -> str:
         InputError: no format has such names, or several have that expect different input.
     """
     found, names = possible_formats(arrays), first_five(arrays)
+    if len(found) > 1:
+        by_classes = {
+            format
+            for (pattern, classes), format in CLASSIFIERS.items()
+            for name, array in arrays.items()
+            if re.fullmatch(rf"(.*[./])?{pattern}", name) and classes in array.shape
+        }
+        found = [format for format in found if format in by_classes] or found
     if len(found) == 1:
         return found[0]
     if not found:
@@ -113,29 +111,6 @@ def find_format(arrays: dict[str, np.ndarray], where: str) -> str:
         f"{where}: by names and shapes ({names}) it could be {' or '.join(found)}, whose networks "
         "expect different input; set init.format to one of them"
     )
-
-
-def possible_formats(arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """Return the formats that the arrays may have; () where none is known."""
-
-    def named(pattern: str) -> list[np.ndarray]:
-        name = re.compile(rf"(?:.*[./])?(?:{pattern})")
-        return [array for key, array in arrays.items() if name.fullmatch(key)]
-
-    found = [format for format, pattern in TELLTALES.items() if named(pattern)]
-    if found and found[0] in FORMATS:
-        return (found[0],)
-    if blocks := named(r"layer1\.0\.conv1\.weight"):
-        if blocks[0].ndim == 5:
-            return ("kinetics",)
-        rows = {array.shape[0] for array in named(r"fc\.weight")}
-        by_classes = tuple(CLASSES[n] for n in rows if n in CLASSES)
-        return by_classes or ("torchvision", "timm", "vggface2")
-    if named(r"conv1_1.*"):
-        rgb = "vggface" if named(r"conv1_1\.weight|averageImage") else "vggface_caffe"
-        of_vggface = all(VGGFACE_CLASSES in array.shape for array in named(r"fc8.*"))
-        return (rgb,) if of_vggface else ("vggface", "vggface_caffe")
-    return tuple(found[:1])
 
 
 def first_five(names: Iterable[str]) -> str:

@@ -6,7 +6,8 @@ for its groups, and the function that converts the array. `va_jax.models` names 
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -28,16 +29,19 @@ Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 STAGES = (2, 2, 3, 3, 3)
 """Convolutions of VGG-16 before each pool."""
 
+PARTS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("downsample_conv", "downsample_bn"))
+"""Convolutions and batch norms of a ResNet's block; small ResNets have no third."""
+
 POOLED = 7
 """Side of VGG's last map, which its first fully connected layer sees flattened."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The rows of one network."""
+    """The rows of one network, compiled."""
 
-    rows: tuple[Row, ...]
-    left_out: tuple[tuple[str, str], ...]  # name there, reason
+    rows: tuple[tuple[re.Pattern[str], str, Layout], ...]
+    left_out: Mapping[str, str]  # regular expression for names there -> reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,36 +66,64 @@ def norm(name: str, path: str) -> tuple[Row, ...]:
     )
 
 
+def kernel(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
+    """Return the row of a layer without a bias."""
+    return ((rf"{name}\.weight", f"params/{path}/kernel", layout),)
+
+
 def affine(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
     """Return the rows of a layer with kernel and bias."""
-    return (
-        (rf"{name}\.weight", f"params/{path}/kernel", layout),
-        (rf"{name}\.bias", f"params/{path}/bias", vector),
-    )
+    return (*kernel(name, path, layout), (rf"{name}\.bias", f"params/{path}/bias", vector))
 
 
-def table(rows: tuple[Row, ...], classifier: str) -> Table:
-    """Return a table that leaves out the classifier and the counters of batch norms."""
-    return Table(
-        rows,
-        (
-            (r".*\.num_batches_tracked", "not a parameter"),
-            (classifier, "classifier of the source's own task"),
-        ),
-    )
+def resnet(
+    stem: tuple[str, str],
+    blocks: Mapping[str, str],
+    parts: Sequence[tuple[str, str]],
+    layout: Layout = conv,
+) -> tuple[Row, ...]:
+    """Return the rows of a ResNet.
+
+    Args:
+        stem: names of the first convolution and its batch norm.
+        blocks: start of the names of a block there -> with us.
+        parts: names within a block of each convolution and its batch norm, in the order of `PARTS`.
+        layout: of the kernels.
+    """
+    rows = kernel(stem[0], "backbone/conv1", layout) + norm(stem[1], "backbone/bn1")
+    for block, ours in blocks.items():
+        for (conv_name, norm_name), (our_conv, our_norm) in zip(parts, PARTS, strict=True):
+            rows += kernel(block + conv_name, f"backbone/{ours}/{our_conv}", layout)
+            rows += norm(block + norm_name, f"backbone/{ours}/{our_norm}")
+    return rows
 
 
-def resnet(layout: Layout) -> tuple[Row, ...]:
+def torchvision_resnet(layout: Layout) -> tuple[Row, ...]:
     """Return the rows of torchvision's ResNet (pytorch/vision, models/resnet.py)."""
-    block, ours = r"layer([1-4])\.(\d+)\.", r"backbone/layer\1_\2/"
-    return (
-        (r"conv1\.weight", "params/backbone/conv1/kernel", layout),
-        *norm("bn1", "backbone/bn1"),
-        (rf"{block}conv([1-3])\.weight", rf"params/{ours}conv\3/kernel", layout),
-        *norm(rf"{block}bn([1-3])", rf"{ours}bn\3"),
-        (rf"{block}downsample\.0\.weight", f"params/{ours}downsample_conv/kernel", layout),
-        *norm(rf"{block}downsample\.1", f"{ours}downsample_bn"),
-    )
+    parts = [*((f"conv{n}", f"bn{n}") for n in (1, 2, 3)), (r"downsample\.0", r"downsample\.1")]
+    return resnet(("conv1", "bn1"), {r"layer([1-4])\.(\d+)\.": r"layer\1_\2"}, parts, layout)
+
+
+def huggingface_resnet() -> tuple[Row, ...]:
+    """Return the rows of transformers' ResNetModel (models/resnet/modeling_resnet.py)."""
+    root = r"(?:resnet\.)?"
+    places = (rf"{root}embedder\.embedder", *(rf"layer\.{n}" for n in range(3)), "shortcut")
+    stem, *parts = [(rf"{place}\.convolution", rf"{place}\.normalization") for place in places]
+    blocks = {
+        rf"{root}encoder\.stages\.{n}\.layers\.(\d+)\.": rf"layer{n + 1}_\1" for n in range(4)
+    }
+    return resnet(stem, blocks, parts)
+
+
+def pytorchvideo_resnet(stages: Sequence[int]) -> tuple[Row, ...]:
+    """Return the rows of PyTorchVideo's ResNet (models/resnet.py), whose blocks have `stages`."""
+    blocks = {
+        rf"blocks\.{index}\.res_blocks\.(\d+)\.": rf"layer{stage}_\1"
+        for stage, index in enumerate(stages, 1)
+    }
+    parts = [(rf"branch2\.conv_{c}", rf"branch2\.norm_{c}") for c in "abc"]
+    parts.append(("branch1_conv", "branch1_norm"))
+    return resnet((r"blocks\.0\.conv", r"blocks\.0\.norm"), blocks, parts, conv_over_time)
 
 
 def vgg(batch_norm: bool) -> tuple[Row, ...]:
@@ -116,44 +148,6 @@ def fully_connected(first: str, second: str) -> tuple[Row, ...]:
     return affine(first, "fc/layer_0", flat) + affine(second, "fc/layer_1", dense)
 
 
-def huggingface_resnet() -> tuple[Row, ...]:
-    """Return the rows of transformers' ResNetModel (models/resnet/modeling_resnet.py)."""
-    stem = r"(?:resnet\.)?embedder\.embedder\."
-    rows = (
-        (rf"{stem}convolution\.weight", "params/backbone/conv1/kernel", conv),
-        *norm(rf"{stem}normalization", "backbone/bn1"),
-    )
-    for stage in range(4):
-        block = rf"(?:resnet\.)?encoder\.stages\.{stage}\.layers\.(\d+)\."
-        ours = rf"backbone/layer{stage + 1}_\1/"
-        places = {rf"layer\.{n}": (f"conv{n + 1}", f"bn{n + 1}") for n in range(3)}
-        for place, names in (places | {"shortcut": ("downsample_conv", "downsample_bn")}).items():
-            name = f"{block}{place}"
-            rows += ((rf"{name}\.convolution\.weight", f"params/{ours}{names[0]}/kernel", conv),)
-            rows += norm(rf"{name}\.normalization", f"{ours}{names[1]}")
-    return rows
-
-
-def pytorchvideo_resnet(stages: tuple[int, ...]) -> tuple[Row, ...]:
-    """Return the rows of PyTorchVideo's ResNet (models/resnet.py, models/stem.py).
-
-    Args:
-        stages: the indices of the four stages in `blocks`.
-    """
-    rows = (
-        (r"blocks\.0\.conv\.weight", "params/backbone/conv1/kernel", conv_over_time),
-        *norm(r"blocks\.0\.norm", "backbone/bn1"),
-    )
-    for stage, index in enumerate(stages, 1):
-        block = rf"blocks\.{index}\.res_blocks\.(\d+)\."
-        ours = rf"backbone/layer{stage}_\1/"
-        places = {rf"branch2\.conv_{c}": f"conv{n}" for n, c in enumerate("abc", 1)}
-        for place, name in (places | {"branch1_conv": "downsample_conv"}).items():
-            rows += ((rf"{block}{place}\.weight", f"params/{ours}{name}/kernel", conv_over_time),)
-            rows += norm(block + place.replace("conv", "norm"), ours + name.replace("conv", "bn"))
-    return rows
-
-
 def vggface(convolution: Layout, fully: Callable[..., np.ndarray]) -> tuple[Row, ...]:
     """Return the rows of VGG-Face under its authors' names (Parkhi, Vedaldi, Zisserman, 2015).
 
@@ -172,84 +166,72 @@ def vggface(convolution: Layout, fully: Callable[..., np.ndarray]) -> tuple[Row,
     return rows
 
 
-def _of_255(red: float, green: float, blue: float) -> Colour:
-    return red / 255, green / 255, blue / 255
+def table(rows: tuple[Row, ...], classifier: str) -> Table:
+    """Return a table that leaves out the classifier and the counters of batch norms."""
+    return Table(
+        tuple((re.compile(name), path, layout) for name, path, layout in rows),
+        {
+            r".*\.num_batches_tracked": "not a parameter",
+            classifier: "classifier of the source's own task",
+        },
+    )
 
-
-RESNET = r"resnet(?:18|34|50)?"
-"""The ResNets with the stride on the 3x3; VGGFace2's has the same shapes, but another stride."""
 
 IMAGENET: tuple[Colour, Colour] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and deviation of the input; the same for the three below."""
 
 KINETICS: tuple[Colour, Colour] = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
-UNSCALED = _of_255(1.0, 1.0, 1.0)
-VGGFACE = _of_255(129.186279296875, 104.76238250732422, 93.59396362304688), UNSCALED
-VGGFACE2 = _of_255(131.0912, 103.8827, 91.4953), UNSCALED
+UNSCALED: Colour = (1 / 255, 1 / 255, 1 / 255)
+VGGFACE: tuple[Colour, Colour] = (
+    (129.186279296875 / 255, 104.76238250732422 / 255, 93.59396362304688 / 255),
+    UNSCALED,
+)
+VGGFACE2: tuple[Colour, Colour] = (131.0912 / 255, 103.8827 / 255, 91.4953 / 255), UNSCALED
 
+RESNET = r"resnet(?:18|34|50)?"
+"""The ResNets with the stride on the 3x3; VGGFace2's has the same shapes, but another stride."""
+
+RESNET_ROWS = torchvision_resnet(conv)
+TORCHVISION_FC = fully_connected(r"classifier\.0", r"classifier\.3")
+TIMM_FC = fully_connected(r"pre_logits\.fc1", r"pre_logits\.fc2")
 SQUEEZE_EXCITE = (
     *affine(r"layer([1-4])\.(\d+)\.conv4", r"backbone/layer\1_\2/se_down", pointwise),
     *affine(r"layer([1-4])\.(\d+)\.conv5", r"backbone/layer\1_\2/se_up", pointwise),
 )
-
-TORCHVISION_FC = fully_connected(r"classifier\.0", r"classifier\.3")
-TIMM_FC = fully_connected(r"pre_logits\.fc1", r"pre_logits\.fc2")
-VGGFACE_OIHW, VGGFACE_HWIO = vggface(conv, dense), vggface(conv_in_place, dense_in_place)
 AVERAGE_IMAGE = (("averageImage", "batch_stats/input/mean", mean_colour),)
-
 FC, FC8 = r"fc\.(?:weight|bias)", r"fc8[._/]\w+"
+VGGFACE_OIHW = table(vggface(conv, dense), FC8)
+VGGFACE_HWIO = table(vggface(conv_in_place, dense_in_place) + AVERAGE_IMAGE, FC8)
+
+TORCHVISION = (
+    table(RESNET_ROWS, FC),
+    *(
+        table(vgg(batch_norm) + TORCHVISION_FC, r"classifier\.6\.\w+")
+        for batch_norm in (False, True)
+    ),
+)
+TIMM = (  # huggingface/pytorch-image-models: its vgg.py ends in convolutions
+    table(RESNET_ROWS, FC),
+    *(table(vgg(batch_norm) + TIMM_FC, rf"head\.{FC}") for batch_norm in (False, True)),
+)
+HUGGINGFACE = (table(huggingface_resnet(), r"classifier\.1\.\w+"),)
+# cydonia999/VGGFace2-pytorch, models/senet.py, datasets/vgg_face2.py
+SENET = (table(RESNET_ROWS + SQUEEZE_EXCITE, FC),)
+# Tushar-N/pytorch-resnet3d, models/resnet.py, from facebookresearch/video-nonlocal-net (mean
+# 114.75, deviation 57.375, RGB); of PyTorchVideo's, i3d_r50 has a pool at blocks.2
+OVER_TIME = (
+    table(torchvision_resnet(conv_over_time), FC),
+    table(pytorchvideo_resnet((1, 3, 4, 5)), r"blocks\.6\.proj\.\w+"),
+    table(pytorchvideo_resnet((1, 2, 3, 4)), r"blocks\.5\.proj\.\w+"),
+)
 
 FORMATS = {
-    "torchvision": Format(
-        (
-            table(resnet(conv), FC),
-            table(vgg(False) + TORCHVISION_FC, r"classifier\.6\.\w+"),
-            table(vgg(True) + TORCHVISION_FC, r"classifier\.6\.\w+"),
-        ),
-        *IMAGENET,
-        backbones=rf"{RESNET}|vgg.*",
-    ),
-    # huggingface/pytorch-image-models: resnet.py is as in torchvision, vgg.py ends in convolutions
-    "timm": Format(
-        (
-            table(resnet(conv), FC),
-            table(vgg(False) + TIMM_FC, rf"head\.{FC}"),
-            table(vgg(True) + TIMM_FC, rf"head\.{FC}"),
-        ),
-        *IMAGENET,
-        backbones=rf"{RESNET}|vgg.*",
-    ),
-    "huggingface": Format(
-        (table(huggingface_resnet(), r"classifier\.1\.\w+"),), *IMAGENET, backbones=RESNET
-    ),
-    # cydonia999/VGGFace2-pytorch, models/senet.py, datasets/vgg_face2.py
-    "vggface2": Format(
-        (table(resnet(conv) + SQUEEZE_EXCITE, FC),),
-        *VGGFACE2,
-        backbones="resnet50_vggface2|seresnet50",
-        bgr=True,
-    ),
-    "vggface": Format(
-        (table(VGGFACE_OIHW, FC8), table(VGGFACE_HWIO + AVERAGE_IMAGE, FC8)),
-        *VGGFACE,
-        backbones="vgg.*",
-    ),
-    "vggface_caffe": Format(
-        (table(VGGFACE_OIHW, FC8), table(VGGFACE_HWIO, FC8)),
-        *VGGFACE,
-        backbones="vgg.*",
-        bgr=True,
-    ),
-    # Tushar-N/pytorch-resnet3d, models/resnet.py, from facebookresearch/video-nonlocal-net (mean
-    # 114.75, deviation 57.375, RGB); of PyTorchVideo's, i3d_r50 has a pool at blocks.2
-    "kinetics": Format(
-        (
-            table(resnet(conv_over_time), FC),
-            table(pytorchvideo_resnet((1, 3, 4, 5)), r"blocks\.6\.proj\.\w+"),
-            table(pytorchvideo_resnet((1, 2, 3, 4)), r"blocks\.5\.proj\.\w+"),
-        ),
-        *KINETICS,
-        backbones=RESNET,
-    ),
+    "torchvision": Format(TORCHVISION, *IMAGENET, rf"{RESNET}|vgg.*"),
+    "timm": Format(TIMM, *IMAGENET, rf"{RESNET}|vgg.*"),
+    "huggingface": Format(HUGGINGFACE, *IMAGENET, RESNET),
+    "vggface2": Format(SENET, *VGGFACE2, "resnet50_vggface2|seresnet50", bgr=True),
+    "vggface": Format((VGGFACE_OIHW, VGGFACE_HWIO), *VGGFACE, "vgg.*"),
+    "vggface_caffe": Format((VGGFACE_OIHW, VGGFACE_HWIO), *VGGFACE, "vgg.*", bgr=True),
+    "kinetics": Format(OVER_TIME, *KINETICS, RESNET),
 }
 """Value of init.format -> its tables and input; `rnn_names` has the recurrent networks."""

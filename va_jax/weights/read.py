@@ -18,21 +18,11 @@ from va_jax.weights.safe_pickle import ArrayStandIn, ContentError, Dict, printab
 LEGAL = ".safetensors, .npz, torch .pth, pickled numpy arrays, MatConvNet .mat, Keras .weights.h5"
 
 SAFETENSORS = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "I64": np.int64,
-    "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U64": np.uint64,
-    "U32": np.uint32,
-    "U16": np.uint16,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
+    **{"F64": "f8", "F32": "f4", "F16": "f2", "BF16": ml_dtypes.bfloat16, "BOOL": "?"},
+    **{"I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1"},
+    **{"U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1"},
 }
-"""The numpy interface of the safetensors package lacks bfloat16."""
+"""Types in a file -> numpy types; the safetensors package itself lacks bfloat16 for numpy."""
 
 MAX_HEADER_BYTES = 100_000_000
 """The longest JSON header that the safetensors format allows."""
@@ -46,24 +36,13 @@ MAX_DEPTH = 16
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 """Keys under which a checkpoint holds the weights, beside its epoch and its optimizer."""
 
-FOREIGN = (  # first bytes of other files, and what such a file is
-    (b"\x93NUMPY", "a single numpy array"),
+FOREIGN = (  # first bytes of other files, and the kind of file
     (b"MATLAB 7.3", "a MATLAB 7.3 file; in MATLAB, save it with '-v7'"),
     (b"PK", "a zip archive of other files; from a .keras model, unpack model.weights.h5"),
-    (b"\x1f\x8b", "a gzip archive"),
     (b"<", "a web page, perhaps from a failed download"),
     (b"version https://git-lfs", "a pointer of git-lfs; run `git lfs pull`"),
+    (b"", "not a weight file of a known type"),
 )
-
-FOREIGN_SUFFIXES = {
-    ".onnx": "an ONNX model",
-    ".index": "a TensorFlow checkpoint",
-    ".data": "a TensorFlow checkpoint",
-    ".pb": "a TensorFlow graph",
-    ".tflite": "a TensorFlow Lite model",
-    ".tar": "a tar archive",
-    ".caffemodel": "a Caffe model",
-}
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -119,10 +98,7 @@ def _foreign(path: pathlib.Path, head: bytes) -> InputError:
     """Return the error for a file that is not of a legal type."""
     if not head:
         return InputError(f"{path} is empty; download it again")
-    kind = FOREIGN_SUFFIXES.get(path.suffix.split("-")[0], "not a weight file of a known type")
-    if head[257:262] == b"ustar":
-        kind = "a tar archive"
-    kind = next((foreign for start, foreign in FOREIGN if head.startswith(start)), kind)
+    kind = next(kind for start, kind in FOREIGN if head.startswith(start))
     return InputError(f"{path} seems to be {kind}; legal are {LEGAL}")
 
 
