@@ -19,13 +19,12 @@ def file(name, values, frame=None, time_s=None, excluded=()):
     values = np.asarray(values, np.float64)[:, None]
     rows = np.arange(len(values))
     frame, time_s = (None if x is None else np.asarray(x, np.float64) for x in (frame, time_s))
-    return TraceFile(
-        pathlib.Path(name), frame, time_s, values, np.isin(rows, excluded), rows, rows[:0]
-    )
+    path, columns = pathlib.Path(name), ("valence",)
+    return TraceFile(path, columns, frame, time_s, values, np.isin(rows, excluded), rows)
 
 
 def joined(predictions, labels, tally=None):
-    return pair("P1", "", predictions, labels, ("valence",), tally or Tally())
+    return pair(predictions, labels, tally or Tally())
 
 
 def timed(predictions, labels):

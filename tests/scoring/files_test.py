@@ -24,7 +24,6 @@ def check_plain(file):
     np.testing.assert_array_equal(file.frame, rows[:, 0])
     np.testing.assert_array_equal(file.time_s, rows[:, 1])
     np.testing.assert_array_equal(file.values, rows[:, 2:])
-    assert len(file.unusable_lines) == 0
 
 
 @pytest.mark.parametrize(
@@ -75,15 +74,6 @@ def test_a_row_with_too_few_cells_has_nan_for_the_missing_ones(tmp_path):
     np.testing.assert_array_equal(file.values[1], [0.5, np.nan])
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [("1,0.04", "x,0.04"), ("1,0.04", "1.5,0.04"), ("0.04", "")]
-)
-def test_a_row_without_a_usable_frame_or_time_is_dropped_and_its_line_listed(tmp_path, old, new):
-    file = files.read_trace_file(write(tmp_path, PLAIN.replace(old, new)), DIMS)
-    assert file.frame.tolist() == [0, 2]
-    assert file.unusable_lines.tolist() == [3]
-
-
 def test_the_line_of_a_row_counts_empty_lines(tmp_path):
     file = files.read_trace_file(write(tmp_path, "\n" + PLAIN.replace("\n1,", "\n\n \n1,")), DIMS)
     assert file.line.tolist() == [3, 6, 7]
@@ -108,14 +98,17 @@ def test_marks_are_read_only_on_request(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: no column 'frame' or 'time_s'"),
+        ("", "the file is empty"),
         ("\nvalence,arousal\n0.1,0.2\n", "line 2: no column 'frame' or 'time_s'"),
         ("frame,valence,arousal\n", "without rows"),
         ("frame,valence\n0,0.1\n", "line 1: no column 'arousal' among 'frame', 'valence'"),
         ("frame,valence,arousal,arousal\n0,1,1,1\n", "line 1: more than one column 'arousal'"),
         ("frame,valence,arousal\n3,0,0\n4,0,0\n3,0,0\n", "line 4: frame 3 "),
-        ("time,valence,arousal\n0.1,0,0\n0.2,0,0\n0.2,0,0\n", "line 4: time 0.2 s "),
-        ("time,valence,arousal\n0.1,0,0\n0,0,0\n", "line 3: time 0 s .* 0.1 s"),
+        ("time,valence,arousal\n0.1,0,0\n0.2,0,0\n0.2,0,0\n", "line 4: time 0.2 "),
+        ("time,valence,arousal\n0.1,0,0\n0,0,0\n", "line 3: time 0 .* 0.1;"),
+        (PLAIN.replace("1,0.04", "x,0.04"), "line 3: 'frame' is not a whole number"),
+        (PLAIN.replace("1,0.04", "1.5,0.04"), "line 3: 'frame' is not a whole number"),
+        (PLAIN.replace("0.04", ""), "line 3: 'time_s' is not a number"),
         (b"frame,valence,arousal\n0,\xff,1\n", "not UTF-8 .*byte 24"),
     ],
 )

@@ -1,8 +1,8 @@
 """Align the predictions of a recording with its labels, and count the rows that do not match."""
 
 import dataclasses
-import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -32,18 +32,11 @@ class Tally:
         self.counts: dict[str, int] = dict.fromkeys(FAULTS, 0)
         self.first: dict[str, str] = {}  # in order of occurrence
 
-    def add(self, fault: str, count: int, first: Callable[[], str]) -> None:
-        """Count a fault; `first` returns its first place and is called only if that is needed."""
-        if count and not self.counts[fault]:
-            self.first[fault] = first()
-        self.counts[fault] += count
-
-    def add_files(
-        self, fault: str, files: Mapping[str, pathlib.Path], others: Mapping[str, pathlib.Path]
-    ) -> None:
-        """Count the recordings in `files` that are not in `others`."""
-        unmatched = [path for name, path in files.items() if name not in others]
-        self.add(fault, len(unmatched), lambda: str(unmatched[0]))
+    def add(self, fault: str, places: Sequence[Any], describe: Callable[[Any], str] = str) -> None:
+        """Count the places of a fault; `describe` puts the first one into words."""
+        if len(places) and fault not in self.first:
+            self.first[fault] = describe(places[0])
+        self.counts[fault] += len(places)
 
     def summary(self) -> str:
         """Return the faults that occurred with their counts, in one line."""
@@ -54,7 +47,6 @@ class Tally:
 class Pair:
     """The predictions and labels of one recording, and which of their rows belong together."""
 
-    name: str
     group: str
     predictions: TraceFile  # its valid rows
     labels: TraceFile  # all its rows; NaN where not valid
@@ -80,60 +72,46 @@ class Pair:
             lag_s: seconds by which the predictions are moved earlier, on their own rows, before
                 they are put on the label rows.
         """
-        values = self.predictions.values.astype(np.float32)
+        values = self.predictions.values
         if lag_s and len(values):
             values = shift(values, _seconds_from_start(self.predictions), lag_s)
-        pred = np.full(self.labels.values.shape, np.nan, np.float32)
+        pred = np.full(self.labels.values.shape, np.nan)
         pred[self.label_row] = values[self.prediction_row]
-        face = np.zeros(len(pred), bool)
-        face[self.label_row] = ~self.labels.excluded[self.label_row]
-        target = self.labels.values.astype(np.float32)
-        return self._trace(self.labels, pred, target, face)
+        return self._trace(self.labels, pred, self.labels.values, self.label_row)
 
     def on_predictions(self) -> Trace:
         """Return a trace of the prediction rows; the rows that `on_labels` scores have a target."""
-        target = np.full(self.predictions.values.shape, np.nan, np.float32)
+        target = np.full(self.predictions.values.shape, np.nan)
         target[self.prediction_row] = self.labels.values[self.label_row]
-        face = np.zeros(len(target), bool)
-        face[self.prediction_row] = ~self.labels.excluded[self.label_row]
-        pred = self.predictions.values.astype(np.float32)
-        return self._trace(self.predictions, pred, target, face)
+        return self._trace(self.predictions, self.predictions.values, target, self.prediction_row)
 
     def _trace(
-        self, rows: TraceFile, pred: np.ndarray, target: np.ndarray, face: np.ndarray
+        self, file: TraceFile, pred: np.ndarray, target: np.ndarray, paired: np.ndarray
     ) -> Trace:
-        time_s = _seconds_from_start(rows)
+        face = np.zeros(len(pred), bool)
+        face[paired] = ~self.labels.excluded[self.label_row]
+        time_s = _seconds_from_start(file)
         step_s = mean_period_s(time_s) if len(time_s) else 0.0
-        fps = 1 / step_s if step_s else 1.0
-        track = Track(self.name, self.name, self.name, self.group, fps, len(pred), 0)
-        return Trace(track, pred, target, face, time_s)
+        name = self.labels.path.stem
+        track = Track(name, name, name, self.group, 1 / step_s if step_s else 1.0, len(pred), 0)
+        return Trace(track, pred.astype(np.float32), target.astype(np.float32), face, time_s)
 
 
-def pair(
-    name: str,
-    group: str,
-    predictions: TraceFile,
-    labels: TraceFile,
-    dims: Sequence[str],
-    tally: Tally,
-) -> Pair:
+def pair(predictions: TraceFile, labels: TraceFile, tally: Tally, group: str = "") -> Pair:
     """Match the rows of a recording, by frame if both sides have frames, else by time.
 
     A label row is invalid as a whole if one of its values is not a number in `LABEL_RANGE`, a
     prediction row if one of its values is not a number. No other row takes its place.
 
     Args:
-        name: the recording.
-        group: its group, "" for none.
-        predictions: values in the order of `dims`.
-        labels: values in the order of `dims`.
-        dims: names of the dimensions, for messages.
+        predictions: values in the order of the dimensions.
+        labels: values in the same order.
         tally: receives each row that does not match or is invalid, once.
+        group: of the recording, "" for none.
 
     Raises:
         InputError: the two sides have neither frames nor times in common.
     """
-    by_frame = predictions.frame is not None and labels.frame is not None
     if predictions.frame is not None and labels.frame is not None:
         _, prediction_row, label_row = np.intersect1d(
             predictions.frame, labels.frame, assume_unique=True, return_indices=True
@@ -145,27 +123,27 @@ def pair(
             f"{predictions.path} and {labels.path} have neither frames nor times in common; "
             "give --fps to derive times from frames"
         )
-    wrong_label = ~((labels.values >= LABEL_RANGE[0]) & (labels.values <= LABEL_RANGE[1]))
+    wrong_label: np.ndarray = ~(
+        (labels.values >= LABEL_RANGE[0]) & (labels.values <= LABEL_RANGE[1])
+    )
     wrong_prediction = np.isnan(predictions.values)
     bad_label, bad_prediction = np.any(wrong_label, -1), np.any(wrong_prediction, -1)
-    _count_invalid(tally, "invalid_labels", labels, wrong_label & ~labels.excluded[:, None], dims)
-    _count_invalid(tally, "invalid_predictions", predictions, wrong_prediction, dims)
-    alone = ~_flags(len(bad_label), label_row) & ~bad_label & ~labels.excluded
-    _count_unmatched(tally, "labels_without_prediction", labels, alone)
-    alone = ~_flags(len(bad_prediction), prediction_row) & ~bad_prediction
-    _count_unmatched(tally, "predictions_without_label", predictions, alone)
-    if by_frame:
-        predictions, labels = (
-            _with_times_of(predictions, labels),
-            _with_times_of(labels, predictions),
-        )
-    good = ~bad_prediction[prediction_row]
+    counted = ~labels.excluded
+    _count_invalid(tally, "invalid_labels", labels, wrong_label & counted[:, None])
+    _count_invalid(tally, "invalid_predictions", predictions, wrong_prediction)
+    usable = np.flatnonzero(~bad_label & counted)
+    _count_alone(tally, "labels_without_prediction", labels, np.setdiff1d(usable, label_row))
     kept = np.flatnonzero(~bad_prediction)
+    alone = np.setdiff1d(kept, prediction_row)
+    _count_alone(tally, "predictions_without_label", predictions, alone)
+    good = ~bad_prediction[prediction_row]
     return Pair(
-        name,
         group,
-        predictions.select(kept),
-        dataclasses.replace(labels, values=np.where(bad_label[:, None], np.nan, labels.values)),
+        _with_times_of(predictions, labels).select(kept),
+        dataclasses.replace(
+            _with_times_of(labels, predictions),
+            values=np.where(bad_label[:, None], np.nan, labels.values),
+        ),
         np.searchsorted(kept, prediction_row[good]),
         label_row[good],
     )
@@ -179,15 +157,13 @@ def _match_nearest(
     The prediction must lie within half a label step (for a single label, half a prediction step).
     If several labels share their nearest prediction, the nearest of them takes it.
     """
-    if not len(predictions) or not len(labels):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    steps = next((np.diff(times) for times in (labels, predictions) if len(times) > 1), np.zeros(1))
-    reach = np.median(steps) * (0.5 + SLACK) + 1e-9
-    right = np.clip(np.searchsorted(predictions, labels), 1, max(len(predictions) - 1, 1))
-    left, right = right - 1, np.minimum(right, len(predictions) - 1)
-    nearer = np.abs(labels - predictions[left]) <= np.abs(predictions[right] - labels)
-    row = np.where(nearer, left, right)
-    distance = np.abs(predictions[row] - labels)
+    steps = np.diff(labels if len(labels) > 1 else predictions)
+    reach = (np.median(steps) if len(steps) else 0) * (0.5 + SLACK) + 1e-9
+    neighbours = np.searchsorted(predictions, labels) + np.array([[-1], [0]])
+    neighbours = np.clip(neighbours, 0, len(predictions) - 1)
+    distances = np.abs(predictions[neighbours] - labels)
+    row = np.where(distances[0] <= distances[1], *neighbours)
+    distance = distances.min(0)
     label_row = np.flatnonzero(distance <= reach)
     label_row = label_row[np.lexsort((distance[label_row], row[label_row]))]
     prediction_row, first = np.unique(row[label_row], return_index=True)
@@ -195,39 +171,25 @@ def _match_nearest(
 
 
 def _count_invalid(
-    tally: Tally,
-    fault: str,
-    file: TraceFile,
-    wrong: Bool[np.ndarray, "rows dims"],
-    dims: Sequence[str],
+    tally: Tally, fault: str, file: TraceFile, wrong: Bool[np.ndarray, "rows dims"]
 ) -> None:
-    """Count the rows with a `wrong` value, and the rows without a usable frame or time."""
-    rows = np.flatnonzero(wrong.any(-1))
-
-    def first() -> str:
-        row = int(rows[np.argmin(file.line[rows])]) if len(rows) else -1
-        unusable = file.unusable_lines
-        if row < 0 or (len(unusable) and unusable[0] < file.line[row]):
-            return f"{file.path}: line {unusable[0]}: its frame, time or mark is not a number"
-        dim = int(np.argmax(wrong[row]))
-        value = file.values[row, dim]
+    def describe(row: int) -> str:
+        column = int(np.argmax(wrong[row]))
+        value = file.values[row, column]
         problem = "is not a number" if np.isnan(value) else f"{value:g} is outside [-1, 1]"
-        return f"{file.where(row)}: {dims[dim]} {problem}"
+        return f"{file.where(row)}: {file.columns[column]} {problem}"
 
-    tally.add(fault, len(rows) + len(file.unusable_lines), first)
+    tally.add(fault, np.flatnonzero(wrong.any(-1)).tolist(), describe)
 
 
-def _count_unmatched(
-    tally: Tally, fault: str, file: TraceFile, unmatched: Bool[np.ndarray, " rows"]
-) -> None:
-    def first() -> str:
-        row = int(np.argmax(unmatched))
+def _count_alone(tally: Tally, fault: str, file: TraceFile, rows: Int[np.ndarray, " _"]) -> None:
+    def describe(row: int) -> str:
         if file.frame is not None:
             return f"{file.where(row)}: frame {file.frame[row]:.0f}"
         assert file.time_s is not None  # rows have frames or times
         return f"{file.where(row)}: time {file.time_s[row]:g} s"
 
-    tally.add(fault, int(unmatched.sum()), first)
+    tally.add(fault, rows.tolist(), describe)
 
 
 def _with_times_of(file: TraceFile, other: TraceFile) -> TraceFile:
@@ -235,9 +197,7 @@ def _with_times_of(file: TraceFile, other: TraceFile) -> TraceFile:
 
     They are linear between frames, and continue at the mean rate beyond the first and the last.
     """
-    if file.frame is None or file.time_s is not None:
-        return file
-    if other.frame is None or other.time_s is None or not len(other.frame):
+    if file.frame is None or file.time_s is not None or other.frame is None or other.time_s is None:
         return file
     frame, time_s = other.frame, other.time_s
     beyond = file.frame - np.clip(file.frame, frame[0], frame[-1])
@@ -250,9 +210,3 @@ def _seconds_from_start(file: TraceFile) -> Float[np.ndarray, " rows"]:
     if file.time_s is None:
         return np.arange(len(file.values), dtype=np.float32)
     return (file.time_s - file.time_s[:1]).astype(np.float32)
-
-
-def _flags(length: int, rows: Int[np.ndarray, " flagged"]) -> Bool[np.ndarray, " length"]:
-    flags = np.zeros(length, bool)
-    flags[rows] = True
-    return flags

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from va_jax.evaluation import bootstrap
@@ -80,7 +80,7 @@ def compare(
         first: one or more runs of the first system, as `pairing.find_runs` reads them.
         second: the same for the second system.
         labels: folder of label files, or a workdir; without it the traces hold the labels.
-        options: how to compare; the defaults if not given.
+        options: how to compare.
 
     Raises:
         InputError: nothing can be compared, or with `strict` something is left out.
@@ -90,16 +90,8 @@ def compare(
     truth = None if labels is None else find_runs(str(labels), options.split)[0]
     paired = pair_runs(a, b, truth, options.dims, options.processed, options.fps)
     if options.strict:
-        _refuse_losses("A", a)
-        _refuse_losses("B", b)
-    rows = differences(
-        a.moments(),
-        b.moments(),
-        options.formula,
-        options.metrics,
-        options.resamples,
-        options.seed,
-    )
+        _refuse_losses({"A": a, "B": b})
+    rows = differences(a.moments, b.moments, options.formula, options.resamples, options.seed)
     names = [*paired.dims, MEAN] if len(paired.dims) > 1 else paired.dims
     scores = {
         metric: {
@@ -154,13 +146,19 @@ def _describe(side: Side) -> dict[str, Any]:
     }
 
 
-def _refuse_losses(name: str, side: Side) -> None:
-    remedy = "correct the files, or leave --strict out"
-    for unit, count in (("recordings", side.recordings), ("frames", side.frames)):
-        if count:
-            raise InputError(
-                f"--strict: {count} {unit} of {name} are left out, first {side.first}; {remedy}"
-            )
-    for fault, first in side.tally.first.items():
-        count = side.tally.counts[fault]
-        raise InputError(f"--strict: {name}: {FAULTS[fault]}: {count}, first {first}; {remedy}")
+def _refuse_losses(sides: Mapping[str, Side]) -> None:
+    for name, side in sides.items():
+        losses = [
+            ("recordings left out", side.recordings, side.first),
+            ("frames left out", side.frames, side.first),
+            *(
+                (FAULTS[key], side.tally.counts[key], first)
+                for key, first in side.tally.first.items()
+            ),
+        ]
+        for fault, count, first in losses:
+            if count:
+                raise InputError(
+                    f"--strict: {name}: {fault}: {count}, first {first}; correct the files, or "
+                    "leave --strict out"
+                )

@@ -1,17 +1,15 @@
 """The differences between the scores of two systems, with paired bootstrap intervals and p."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from va_jax.evaluation import bootstrap
-from va_jax.evaluation.jackknife import contributions, errors_from
-from va_jax.evaluation.metrics import METRICS, ROUNDING, Moments, aggregate
-
-Values = dict[str, dict[str, np.ndarray]]
-"""Aggregation -> metric -> values [..., dims]."""
+from va_jax.evaluation.jackknife import Values, contributions, errors_from
+from va_jax.evaluation.metrics import ROUNDING, Moments, aggregate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,20 +34,10 @@ class Difference:
         return "A" if self.difference > 0 else "B"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Bootstrap:
-    """Differences of resampled recordings."""
-
-    resampled: Values  # [resamples, dims]
-    errors: Values  # standard errors of these
-    error: Values  # standard error of the difference itself, [1, dims]
-
-
 def differences(
     first: Sequence[Moments],
     second: Sequence[Moments],
     formula: str = "population",
-    metrics: Sequence[str] = METRICS,
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> dict[str, dict[str, list[Difference]]]:
@@ -62,47 +50,62 @@ def differences(
         first: moments [recordings, dims] of every run of the first side.
         second: moments of the same recordings for every run of the second side.
         formula: of the CCC, one of `metrics.FORMULAS`.
-        metrics: metrics to return.
         resamples: number of bootstrap resamples.
         seed: of the bootstrap.
     """
-    drawn = None
-    if (recordings := len(first[0].count)) >= bootstrap.FEWEST:
-        weights = bootstrap.resamples(recordings, resamples, seed)
-        drawn = _resample(first, second, formula, metrics, weights)
-    of_first, of_second = (
-        [_with_mean(aggregate(run, None, formula)) for run in side] for side in (first, second)
-    )
+
+    def score(run: Moments) -> Values:
+        return _map(_with_mean, aggregate(run, None, formula))
+
+    def subtract(values_of: Callable[[Moments], Values]) -> Values:
+        return _map(np.subtract, *(_mean_of_runs(side, values_of) for side in (first, second)))
+
+    def slopes(drawn: np.ndarray) -> Values:
+        return _map(_with_mean, subtract(lambda run: contributions(run, drawn)))
+
+    a, b = (_map(lambda *runs: np.stack(runs), *map(score, side)) for side in (first, second))
+    recordings = len(first[0].count)
+    if recordings < bootstrap.FEWEST:
+        return _map(_compare_runs, a, b)
+    drawn = bootstrap.resamples(recordings, resamples, seed)
+    resampled = _map(_with_mean, subtract(lambda run: aggregate(run, drawn, formula)))
+    errors, error = errors_from(slopes, drawn), errors_from(slopes, np.ones((1, recordings)))
     return {
         name: {
             metric: _compare_runs(
-                name,
-                metric,
-                np.stack([run[name][metric] for run in of_first]),
-                np.stack([run[name][metric] for run in of_second]),
-                drawn,
+                a[name][metric],
+                b[name][metric],
+                (error[name][metric][0], resampled[name][metric], errors[name][metric]),
+                float(np.ptp(bootstrap.RANGES[metric])),
             )
-            for metric in metrics
+            for metric in row
         }
-        for name in of_first[0]
+        for name, row in a.items()
     }
 
 
 def _compare_runs(
-    name: str, metric: str, a: np.ndarray, b: np.ndarray, drawn: _Bootstrap | None
+    a: np.ndarray,
+    b: np.ndarray,
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+    widest: float = math.inf,
 ) -> list[Difference]:
-    """Return the difference in every dimension between scores [runs, dims] of two sides."""
+    """Return the difference in every dimension between scores [runs, dims] of two sides.
+
+    Args:
+        a: the scores of the first side.
+        b: the scores of the second side.
+        drawn: standard error of the difference [dims], differences of the resamples
+            [resamples, dims], and their standard errors; None for no intervals.
+        widest: the largest difference that two values of the score can have.
+    """
     value = _rounded(a.mean(0) - b.mean(0))
     intervals, p = [None] * len(value), [None] * len(value)
     if drawn is not None:
-        parts = (
-            _rounded(drawn.error[name][metric][0]),
-            value + _rounded(drawn.resampled[name][metric] - value),
-            _rounded(drawn.errors[name][metric]),
-        )
+        error, resampled, errors = drawn
+        parts = _rounded(error), value + _rounded(resampled - value), _rounded(errors)
         ends = np.stack(bootstrap.symmetric_interval(value, *parts), -1)
-        lowest, highest = bootstrap.RANGES[metric]
-        ends = np.clip(ends, lowest - highest, highest - lowest).tolist()
+        ends = np.clip(ends, -widest, widest).tolist()
         intervals = [[end if math.isfinite(end) else None for end in pair] for pair in ends]
         p = bootstrap.p_value(value, *parts).tolist()
     return [
@@ -114,74 +117,31 @@ def _compare_runs(
             p[i],
             a[:, i].tolist(),
             b[:, i].tolist(),
-            _standard_deviation(a[:, i]),
-            _standard_deviation(b[:, i]),
+            *(float(runs[:, i].std(ddof=1)) if len(runs) > 1 else None for runs in (a, b)),
         )
         for i in range(len(value))
     ]
 
 
-def _resample(
-    first: Sequence[Moments],
-    second: Sequence[Moments],
-    formula: str,
-    metrics: Sequence[str],
-    weights: np.ndarray,
-) -> _Bootstrap:
-    """Return the differences for `weights` [resamples, recordings]."""
-
-    def slopes(weights: np.ndarray) -> Values:
-        return _subtract(first, second, lambda run: contributions(run, weights), metrics)
-
-    return _Bootstrap(
-        _subtract(first, second, lambda run: aggregate(run, weights, formula), metrics),
-        errors_from(slopes, weights),
-        errors_from(slopes, np.ones((1, weights.shape[1]))),
-    )
+def _mean_of_runs(runs: Sequence[Moments], values_of: Callable[[Moments], Values]) -> Values:
+    """Return the mean of `values_of` each run, of which few are in memory at a time."""
+    shares = (_map(lambda value: value / len(runs), values_of(run)) for run in runs)
+    return functools.reduce(functools.partial(_map, np.add), shares)
 
 
-def _subtract(
-    first: Sequence[Moments],
-    second: Sequence[Moments],
-    values_of: Callable[[Moments], Values],
-    metrics: Sequence[str],
-) -> Values:
-    """Return `values_of` the first side minus the second, each a mean over runs.
-
-    Only the values of one run are in memory at a time.
-    """
-    means: list[Values] = []
-    for runs in (first, second):
-        total: Values = {}
-        for run in runs:
-            for name, row in values_of(run).items():
-                sums = total.setdefault(name, {})
-                for metric in metrics:
-                    sums[metric] = sums.get(metric, 0) + row[metric] / len(runs)
-        means.append(total)
-    return _with_mean(
-        {
-            name: {metric: value - means[1][name][metric] for metric, value in row.items()}
-            for name, row in means[0].items()
-        }
-    )
-
-
-def _with_mean(values: Values) -> Values:
-    """Append the mean over dimensions as one more dimension."""
+def _map(function: Callable, *values: Values) -> dict:
+    """Apply a function to the values of every aggregation and metric."""
     return {
-        name: {
-            metric: np.concatenate([value, value.mean(-1, keepdims=True)], -1)
-            for metric, value in row.items()
-        }
-        for name, row in values.items()
+        name: {metric: function(*(each[name][metric] for each in values)) for metric in row}
+        for name, row in values[0].items()
     }
+
+
+def _with_mean(value: np.ndarray) -> np.ndarray:
+    """Append the mean over dimensions as one more dimension."""
+    return np.concatenate([value, value.mean(-1, keepdims=True)], -1)
 
 
 def _rounded(difference: np.ndarray) -> np.ndarray:
     """Replace differences that only the order of summation causes by 0."""
     return np.where(np.abs(difference) < ROUNDING, 0.0, difference)
-
-
-def _standard_deviation(values: np.ndarray) -> float | None:
-    return float(values.std(ddof=1)) if len(values) > 1 else None

@@ -21,11 +21,14 @@ TARGET, PROCESSED = "_target", "_processed"
 TOLERANCE = 1e-5
 """Largest difference between two labels of one frame: traces round them to 1e-6."""
 
+Files = Mapping[str, pathlib.Path]  # by recording
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
     """The rows of a recording that count in one run."""
 
+    path: pathlib.Path
     key: Int[np.ndarray, " rows"]  # rising: the frame, or the row of the label file
     pred: Float[np.ndarray, "rows dims"]
     target: Float[np.ndarray, "rows dims"]
@@ -33,15 +36,7 @@ class Rows:
     def at(self, keys: Int[np.ndarray, " kept"]) -> "Rows":
         """Return the rows with the given keys, all of which must be there."""
         chosen = np.searchsorted(self.key, keys)
-        return Rows(keys, self.pred[chosen], self.target[chosen])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Run:
-    """One trained network of a system."""
-
-    files: dict[str, pathlib.Path]  # by recording
-    moments: list[Moments] = dataclasses.field(default_factory=list)  # one per recording
+        return Rows(self.path, keys, self.pred[chosen], self.target[chosen])
 
 
 class Side:
@@ -51,14 +46,11 @@ class Side:
         """Find the runs that the argument `given` names, as `find_runs` does."""
         self.given = given
         self.folders = find_runs(given, split)
-        self.runs = [Run(files.find_recordings(folder)) for folder in self.folders]
+        self.runs: list[Files] = [files.find_recordings(folder) for folder in self.folders]
+        self.moments: list[Moments] = []  # [recordings, dims] of every run, from `pair_runs`
         self.tally = Tally()  # rows and files that do not match the labels
         self.recordings, self.frames = 0, 0  # left out because another run lacks them
         self.first = ""  # the first of these
-
-    def moments(self) -> list[Moments]:
-        """Return the moments of every run, each [recordings, dims]."""
-        return [Moments.stack(run.moments) for run in self.runs]
 
     def leave_out(self, first: str, recordings: int = 0, frames: int = 0) -> None:
         self.first = self.first or first
@@ -85,18 +77,13 @@ def find_runs(given: str, split: str) -> list[pathlib.Path]:
     Args:
         given: workdirs, folders or globs, separated by commas.
         split: split whose traces are taken from a workdir.
-
-    Raises:
-        InputError: a part names nothing, or a folder is named twice.
     """
     places: list[pathlib.Path] = []
-    for part in filter(None, (part.strip() for part in given.split(","))):
+    for part in map(str.strip, given.split(",")):
         found = sorted(glob.glob(part)) if glob.has_magic(part) else [part]
-        if not found:
-            raise InputError(f"{part}: matches nothing; name workdirs or folders of predictions")
+        if not any(found):
+            raise InputError(f"{part or repr(given)}: matches nothing; name workdirs or folders")
         places += [pathlib.Path(each).expanduser() for each in found]
-    if not places:
-        raise InputError(f"{given!r}: not a folder; name workdirs or folders of predictions")
     resolved = [place.resolve() for place in places]
     for i, place in enumerate(resolved):
         if place in resolved[:i]:
@@ -127,10 +114,10 @@ def pair_runs(
         InputError: all runs have nothing in common, or labels disagree.
     """
     sides = first, second
-    runs = [run for side in sides for run in side.runs]
+    runs = [*first.runs, *second.runs]
     label_files = {} if labels is None else files.find_recordings(labels)
-    names = _common_names(runs, label_files)
-    run_files = [run.files[names[0]] for run in runs]
+    names = _common_names([*runs, label_files] if label_files else runs)
+    run_files = [run[names[0]] for run in runs]
     dims, targets = _choose_dims(dims, run_files, label_files.get(names[0]))
     have = [dim for dim in dims if all(_has(path, f"{dim}{PROCESSED}") for path in run_files)]
     if processed and not have:
@@ -141,37 +128,42 @@ def pair_runs(
     columns = [f"{dim}{PROCESSED}" if processed and dim in have else dim for dim in dims]
     for side in sides:
         _count_missing(side, names, label_files)
-    recordings, frames = 0, 0
+    moments: list[list[Moments]] = [[] for _ in runs]
+    frames = 0
     for name in names:
         truth = None
         if label_files:
             truth = files.read_trace_file(label_files[name], targets, fps, has_marks=True)
-        rows = {
-            run: _read_rows(run.files[name], columns, targets, truth, fps, side.tally)
+        rows = [
+            [_read_rows(run[name], columns, targets, truth, fps, side.tally) for run in side.runs]
             for side in sides
-            for run in side.runs
-        }
-        common = functools.reduce(np.intersect1d, [each.key for each in rows.values()])
-        _count_uncommon(name, sides, rows, common, "frame" if truth is None else "label row")
+        ]
+        common = functools.reduce(np.intersect1d, [each.key for side in rows for each in side])
+        unit = "frame" if truth is None else "label row"
+        for side, of_side in zip(sides, rows, strict=True):
+            keys = np.unique(np.concatenate([each.key for each in of_side]))
+            extra = np.setdiff1d(keys, common)
+            if len(extra):
+                side.leave_out(f"{name}: {unit} {extra[0]}", frames=len(extra))
+        frames += len(common)
         if len(common):
-            recordings, frames = recordings + 1, frames + len(common)
-            target = rows[runs[0]].at(common).target
-            for run, each in rows.items():
-                on_common = each.at(common)
-                if not np.allclose(target, on_common.target, rtol=0, atol=TOLERANCE):
-                    _refuse_labels(name, dims, common, (runs[0], target), (run, on_common.target))
-                run.moments.append(Moments.of(on_common.pred, target, np.ones(len(common), bool)))
-    if not recordings:
+            on_common = [each.at(common) for side in rows for each in side]
+            target = on_common[0].target
+            for each, of_run in zip(on_common, moments, strict=True):
+                _check_labels(on_common[0], each, dims)
+                of_run.append(Moments.of(each.pred, target, np.ones(len(common), bool)))
+    if not frames:
         raise InputError(
             f"no frame of the {len(names)} recordings counts in every run; check the files of "
             f"{names[0]!r}"
         )
-    return Paired(*sides, dims, have if processed else [], bool(have), recordings, frames)
+    stacked = [Moments.stack(of_run) for of_run in moments]
+    first.moments, second.moments = stacked[: len(first.runs)], stacked[len(first.runs) :]
+    return Paired(*sides, dims, have if processed else [], bool(have), len(moments[0]), frames)
 
 
-def _common_names(runs: Sequence[Run], label_files: Mapping[str, pathlib.Path]) -> list[str]:
-    """Return the recordings that every run and the labels, if there are any, have."""
-    folders = [run.files for run in runs] + ([label_files] if label_files else [])
+def _common_names(folders: Sequence[Files]) -> list[str]:
+    """Return the recordings that are in all folders."""
     names = sorted(set.intersection(*map(set, folders)))
     if not names:
         paths = ", ".join(str(next(iter(folder.values()))) for folder in folders)
@@ -182,15 +174,14 @@ def _common_names(runs: Sequence[Run], label_files: Mapping[str, pathlib.Path]) 
     return names
 
 
-def _count_missing(
-    side: Side, names: Sequence[str], label_files: Mapping[str, pathlib.Path]
-) -> None:
+def _count_missing(side: Side, names: Sequence[str], label_files: Files) -> None:
     """Count recordings of a side that are not compared, and labels that a run of it lacks."""
-    of_runs = [run.files for run in side.runs]
-    for name in sorted(set().union(*of_runs) - set(names)):
+    for name in sorted(set().union(*side.runs) - set(names)):
         side.leave_out(name, recordings=1)
-    complete = {name: p for name, p in of_runs[0].items() if all(name in run for run in of_runs)}
-    side.tally.add_files("labels_without_file", label_files, complete)
+    lacking = [
+        path for name, path in label_files.items() if not all(name in run for run in side.runs)
+    ]
+    side.tally.add("labels_without_file", lacking)
 
 
 def _choose_dims(
@@ -198,36 +189,27 @@ def _choose_dims(
 ) -> tuple[list[str], list[str]]:
     """Return the dimensions to compare, and the columns of their labels."""
     label_files = run_files if label_file is None else [label_file]
-    known = [_label_columns(path) for path in label_files]
-    for path, labelled in zip(label_files, known, strict=True):
-        if label_file is None and not any(name.endswith(TARGET) for name in labelled.values()):
+    known: list[dict[str, str]] = []  # dimension -> label column, in every file
+    for path in label_files:
+        header = files.read_header(path)
+        targets = {name.removesuffix(TARGET): name for name in header if name.endswith(TARGET)}
+        if label_file is None and not targets:
             raise InputError(
                 f"{path}: no column of labels, such as {DIMS[0]}{TARGET}; give a folder of labels "
                 "as the third argument"
             )
+        known.append(targets or {dim: dim for dim in DIMS if dim in header})
     if given is not None:
-        dims = [dim for dim in dict.fromkeys(dim.strip() for dim in given) if dim]
-        if not dims:
-            raise InputError(f"--dims={','.join(given)}: no dimension; name one or more columns")
-        return dims, [known[0].get(dim.casefold(), dim) for dim in dims]
-    dims = [
-        dim
-        for dim in known[0]
-        if all(dim in labelled for labelled in known) and all(_has(path, dim) for path in run_files)
-    ]
+        dims = list(dict.fromkeys(given))
+    else:
+        dims = [dim for dim in known[0] if all(dim in labelled for labelled in known)]
+        dims = [dim for dim in dims if all(_has(path, dim) for path in run_files)]
     if not dims:
         raise InputError(
             f"{run_files[0]} and {label_files[-1]}: no dimension is labelled and predicted in "
             "every run; name the columns to compare with --dims"
         )
-    return dims, [known[0][dim] for dim in dims]
-
-
-def _label_columns(path: pathlib.Path) -> dict[str, str]:
-    """Return the label column of each dimension: DIM_target, or DIM if no column ends so."""
-    header = files.read_header(path)
-    targets = {name.removesuffix(TARGET): name for name in header if name.endswith(TARGET)}
-    return targets or {dim: dim for dim in DIMS if dim in header}
+    return dims, [known[0].get(dim.casefold(), dim) for dim in dims]
 
 
 def _has(path: pathlib.Path, column: str) -> bool:
@@ -247,43 +229,24 @@ def _read_rows(
         both = files.read_trace_file(path, [*columns, *targets], fps, has_marks=True)
         if both.frame is None:
             raise InputError(f"{path}: no column 'frame'; add it, or give a folder of labels")
-        predictions, truth = (
-            dataclasses.replace(both, values=values)
-            for values in np.split(both.values, [len(columns)], axis=1)
-        )
+        at = len(columns)
+        predictions = dataclasses.replace(both, values=both.values[:, :at])
+        truth = dataclasses.replace(both, columns=both.columns[at:], values=both.values[:, at:])
         key = both.frame.astype(np.int64)
     else:
         predictions = files.read_trace_file(path, columns, fps)
         key = np.arange(len(truth.values))
-    trace = pair(path.stem, "", predictions, truth, columns, tally).on_labels(0.0)
-    return Rows(key[trace.mask], trace.pred[trace.mask], trace.target[trace.mask])
+    trace = pair(predictions, truth, tally).on_labels(0.0)
+    return Rows(path, key[trace.mask], trace.pred[trace.mask], trace.target[trace.mask])
 
 
-def _count_uncommon(
-    name: str,
-    sides: Sequence[Side],
-    rows: Mapping[Run, Rows],
-    common: Int[np.ndarray, " common"],
-    unit: str,
-) -> None:
-    """Count the rows of each side that are not in `common`."""
-    for side in sides:
-        keys = np.unique(np.concatenate([rows[run].key for run in side.runs]))
-        extra = np.setdiff1d(keys, common, assume_unique=True)
-        if len(extra):
-            side.leave_out(f"{name}: {unit} {extra[0]}", frames=len(extra))
-
-
-def _refuse_labels(
-    name: str,
-    dims: Sequence[str],
-    frames: Int[np.ndarray, " rows"],
-    *labelled: tuple[Run, Float[np.ndarray, "rows dims"]],
-) -> None:
-    (first, one), (second, other) = labelled
-    row, dim = np.argwhere(np.abs(one - other) > TOLERANCE)[0]
-    raise InputError(
-        f"{name}: frame {frames[row]}: {dims[dim]} is labelled {one[row, dim]:g} in "
-        f"{first.files[name]} but {other[row, dim]:g} in {second.files[name]}; evaluate both on "
-        "the same data, or give a folder of labels"
-    )
+def _check_labels(first: Rows, other: Rows, dims: Sequence[str]) -> None:
+    """Refuse two runs of a recording that have different labels."""
+    differ = np.argwhere(np.abs(first.target - other.target) > TOLERANCE)
+    if len(differ):
+        row, dim = differ[0]
+        raise InputError(
+            f"{first.path.stem}: frame {first.key[row]}: {dims[dim]} is labelled "
+            f"{first.target[row, dim]:g} in {first.path} but {other.target[row, dim]:g} in "
+            f"{other.path}; evaluate both on the same data, or give a folder of labels"
+        )

@@ -1,5 +1,6 @@
 """Score folders of predictions against folders of labels with the metrics table."""
 
+import collections
 import dataclasses
 import json
 import math
@@ -13,7 +14,7 @@ from va_jax.io import Table
 from va_jax.report import tables
 from va_jax.scoring import files
 from va_jax.scoring.align import FAULTS, Pair, Tally, pair
-from va_jax.types import DIMS, InputError, Trace
+from va_jax.types import DIMS, InputError
 
 ABOUT = "about"
 """Key of the JSON output that holds everything except the scores of the dimensions."""
@@ -73,81 +74,104 @@ def score(
 ) -> ScoreResult:
     """Score the folder `predictions` on the rows of the folder `labels`.
 
-    Args:
-        predictions: folder of RECORDING.csv files.
-        labels: folder of files with the same names.
-        options: how to score; the defaults if not given.
+    Both folders hold RECORDING.csv files with the same names.
 
     Raises:
         InputError: there is nothing to score, or with `strict` something does not match.
     """
     options = options or ScoreOptions()
-    of_predictions, of_labels = files.find_recordings(predictions), files.find_recordings(labels)
-    names = sorted(of_predictions.keys() & of_labels.keys())
-    if not names:
-        raise InputError(
-            f"{predictions} and {labels} have no recording in common: the first ones are "
-            f"{min(of_predictions)!r} and {min(of_labels)!r}; name both files after the recording"
-        )
-    dims = _choose_dims(options, of_predictions[names[0]], of_labels[names[0]])
-    groups = _read_groups(options.groups, names)
+    sides = files.find_recordings(predictions), files.find_recordings(labels)
     tally = Tally()
-    tally.add_files("labels_without_file", of_labels, of_predictions)
-    tally.add_files("predictions_without_file", of_predictions, of_labels)
-    joined = _Joined()
-    for name in names:
-        label_columns = [f"{dim}{options.label_suffix}" for dim in dims]
-        sides = (
-            files.read_trace_file(of_predictions[name], dims, options.fps),
-            files.read_trace_file(of_labels[name], label_columns, options.fps, has_marks=True),
-        )
-        joined.add(pair(name, groups[name], *sides, dims, tally), options)
+    dims, pairs = _read_pairs(*sides, options, tally)
     if options.strict and tally.first:
         fault, first = next(iter(tally.first.items()))
         raise InputError(
             f"--strict: {first} ({FAULTS[fault]}); in total: {tally.summary()}; "
             "correct the files, or leave --strict out"
         )
-    if not any(trace.mask.any() for trace in joined.traces):
+    timeless = next((each for each in pairs if not each.has_times), None)
+    if timeless and (options.lag_s or options.max_lag_s):
+        raise InputError(
+            f"{timeless.predictions.path} and {timeless.labels.path} have frames without times, "
+            "but a lag needs times; give --fps"
+        )
+    traces = [each.on_labels(options.lag_s) for each in pairs]
+    marked = sum(int(each.labels.excluded.sum()) for each in pairs)
+    if not any(trace.mask.any() for trace in traces):
         raise InputError(
             f"{predictions}: no prediction for a valid label of {labels} ({tally.summary()}, "
-            f"label rows marked invalid: {joined.excluded}); check the files"
+            f"label rows marked invalid: {marked}); check the files"
         )
     table = score_table.metrics_table(
-        joined.traces, dims, None, options.formula, options.resamples, options.seed
+        traces, dims, None, options.formula, options.resamples, options.seed
     )
-    if not joined.has_times:  # the baseline holds a label for a number of seconds
+    if timeless:  # the baseline holds a label for a number of seconds
         del table["baselines"]["label_held_oracle"]
-    sweep = {
-        dim: lags.sweep(joined.sweep_traces, i, options.max_lag_s)
-        for i, dim in enumerate(dims)
-        if options.max_lag_s
-    }
+    sweep = {}
+    if options.max_lag_s:
+        on_predictions = [each.on_predictions() for each in pairs if len(each.label_row)]
+        for i, dim in enumerate(dims):
+            sweep[dim] = lags.sweep(on_predictions, i, options.max_lag_s)
+    joined_by = collections.Counter(each.joined_by for each in pairs)
     return ScoreResult(
         predictions,
         labels,
         options,
         dims,
-        {"predictions": len(of_predictions), "labels": len(of_labels)},
-        joined.by,
-        tally.counts | {"marked_invalid": joined.excluded},
+        dict(zip(("predictions", "labels"), map(len, sides), strict=True)),
+        {key: joined_by[key] for key in ("frame", "time")},
+        tally.counts | {"marked_invalid": marked},
         tally.first,
         sweep,
         table,
     )
 
 
+def _read_pairs(
+    of_predictions: Mapping[str, pathlib.Path],
+    of_labels: Mapping[str, pathlib.Path],
+    options: ScoreOptions,
+    tally: Tally,
+) -> tuple[list[str], list[Pair]]:
+    """Return the dimensions to score, and the recordings that both sides have."""
+    names = sorted(of_predictions.keys() & of_labels.keys())
+    if not names:
+        first = [next(iter(paths.values())) for paths in (of_predictions, of_labels)]
+        raise InputError(
+            f"{first[0].parent} and {first[1].parent} have no recording in common: the first ones "
+            f"are {first[0].stem!r} and {first[1].stem!r}; name both files after the recording"
+        )
+    for fault, paths, others in (
+        ("labels_without_file", of_labels, of_predictions),
+        ("predictions_without_file", of_predictions, of_labels),
+    ):
+        tally.add(fault, [path for name, path in paths.items() if name not in others])
+    groups = (
+        dict.fromkeys(names, "") if options.groups is None else files.read_groups(options.groups)
+    )
+    dims = _choose_dims(options, of_predictions[names[0]], of_labels[names[0]])
+    label_columns = [f"{dim}{options.label_suffix}" for dim in dims]
+    pairs = []
+    for name in names:
+        if name not in groups:
+            raise InputError(f"{options.groups}: no row for recording {name!r}; add its group")
+        predictions = files.read_trace_file(of_predictions[name], dims, options.fps)
+        labels = files.read_trace_file(of_labels[name], label_columns, options.fps, has_marks=True)
+        pairs.append(pair(predictions, labels, tally, groups[name]))
+    return dims, pairs
+
+
 def text(result: ScoreResult) -> str:
     """Return the metrics table as text, followed by remarks about the data and the lag sweep."""
     parts = ["\n".join(_remarks(result)), *_sweep_tables(result)]
-    return tables.text(_title(result), result.table) + "\n" + "\n\n".join(parts) + "\n"
+    return "\n".join([tables.text(_title(result), result.table), "\n\n".join(parts), ""])
 
 
 def markdown(result: ScoreResult) -> str:
     """Return the same as Markdown."""
     parts = ["\n".join(f"- {remark}" for remark in _remarks(result))]
     parts += [f"```\n{table}\n```" for table in _sweep_tables(result)]
-    return tables.markdown(_title(result), result.table) + "\n" + "\n\n".join(parts) + "\n"
+    return "\n".join([tables.markdown(_title(result), result.table), "\n\n".join(parts), ""])
 
 
 def to_json(result: ScoreResult) -> str:
@@ -170,42 +194,16 @@ def to_json(result: ScoreResult) -> str:
     return json.dumps({**result.table["scores"], ABOUT: about}, indent=1, allow_nan=False) + "\n"
 
 
-class _Joined:
-    """Traces of all recordings, and how they were joined."""
-
-    def __init__(self) -> None:
-        self.traces: list[Trace] = []  # on the label rows
-        self.sweep_traces: list[Trace] = []  # on the prediction rows, not moved by a lag
-        self.by = {"frame": 0, "time": 0}
-        self.excluded = 0  # label rows marked invalid
-        self.has_times = True  # of every recording
-
-    def add(self, recording: Pair, options: ScoreOptions) -> None:
-        if (options.lag_s or options.max_lag_s) and not recording.has_times:
-            raise InputError(
-                f"{recording.predictions.path} and {recording.labels.path} have frames without "
-                "times, but a lag needs times; give --fps"
-            )
-        self.by[recording.joined_by] += 1
-        self.has_times &= recording.has_times
-        self.excluded += int(recording.labels.excluded.sum())
-        if len(recording.labels.values):
-            self.traces.append(recording.on_labels(options.lag_s))
-        if options.max_lag_s and len(recording.label_row):
-            self.sweep_traces.append(recording.on_predictions())
-
-
 def _choose_dims(
     options: ScoreOptions, predictions: pathlib.Path, labels: pathlib.Path
 ) -> list[str]:
     """Return the dimensions asked for, or those of `DIMS` that both files have."""
     if options.dims is not None:
-        dims = [name for name in dict.fromkeys(dim.strip() for dim in options.dims) if name]
-        if not dims or ABOUT in dims:
+        if not options.dims or ABOUT in options.dims:
             raise InputError(
                 f"--dims={','.join(options.dims)}: name one or more columns, and not {ABOUT!r}"
             )
-        return dims
+        return list(dict.fromkeys(options.dims))
     predicted, labelled = files.read_header(predictions), files.read_header(labels)
     suffix = options.label_suffix
     dims = [dim for dim in DIMS if dim in predicted and f"{dim}{suffix}".casefold() in labelled]
@@ -216,16 +214,6 @@ def _choose_dims(
             "columns to score with --dims"
         )
     return dims
-
-
-def _read_groups(path: pathlib.Path | None, names: Sequence[str]) -> Mapping[str, str]:
-    if path is None:
-        return dict.fromkeys(names, "")
-    groups = files.read_groups(path)
-    for name in names:
-        if name not in groups:
-            raise InputError(f"{path}: no row for recording {name!r}; add its group")
-    return groups
 
 
 def _title(result: ScoreResult) -> str:
