@@ -30,9 +30,7 @@ class Image(NamedTuple):
 class SubmissionOptions:
     """How a submission is written."""
 
-    template: pathlib.Path | None = (
-        None  # csv that lists the images; None: all frames of all traces
-    )
+    template: pathlib.Path | None = None  # csv that lists the images; None: all frames
     fill: str = "hold"  # one of `FILL_RULES`, for frames without a face
     allow_missing: bool = False  # also fill images of the template without a prediction
     processed: bool | None = None  # None: post-processed predictions where there are any
@@ -42,12 +40,7 @@ class SubmissionOptions:
 def write_submission(
     folder: pathlib.Path, out: pathlib.Path, options: SubmissionOptions | None = None
 ) -> str:
-    """Write the submission of the traces in a folder.
-
-    Args:
-        folder: the traces of a split, TRACK.csv files.
-        out: file to write.
-        options: how to write it; the defaults if not given.
+    """Write the submission of the traces in a folder, TRACK.csv files, to `out`.
 
     Returns:
         A summary: a line for each count, and warnings.
@@ -56,7 +49,8 @@ def write_submission(
         InputError: images without a prediction, bad traces or template, or `out` cannot be written.
     """
     options = options or SubmissionOptions()
-    _check_out(out, folder, options)
+    if out.is_dir() or (out.exists() and not options.overwrite):
+        raise InputError(f"--out={out}: exists; name another file, or add --overwrite")
     traces, columns = read_predictions(folder, DIMS, options.processed)
     template = options.template
     images = _list_frames(traces) if template is None else _read_template(template)
@@ -67,7 +61,7 @@ def write_submission(
             f"{folder} (the first of {len(missing)} such rows of {len(images)}); evaluate the "
             "split with these images, or fill them with --allow_missing"
         )
-    frames: dict[str, int] = {}
+    frames: dict[str, int] = {}  # of every track
     for image in images:
         frames[image.track] = max(image.frame + 1, frames.get(image.track, 0))
     filled = {name: _fill(traces.get(name), count, options.fill) for name, count in frames.items()}
@@ -83,20 +77,15 @@ def write_submission(
         f"rows without a face: {faceless}, {FILL_RULES[options.fill]}",
         f"rows without a prediction: {len(missing)}",
         f"values clipped to [-1, 1]: {int(outside.sum())}",
-        *_warnings(traces, frames, options.fill),
     ]
+    zero = [name for name, values in filled.items() if not values.any()]
+    for text, names in (
+        ("tracks that are not in the template", sorted(traces.keys() - frames.keys())),
+        ("warning: all rows are 0 (no face or no trace)", zero),
+    ):
+        if names:
+            lines.append(f"{text}: {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}")
     return "\n".join([*lines, str(out)])
-
-
-def _check_out(out: pathlib.Path, folder: pathlib.Path, options: SubmissionOptions) -> None:
-    if out.is_dir():
-        raise InputError(f"--out={out}: a folder; name a file, such as {out}/predictions.txt")
-    if out.exists() and not options.overwrite:
-        raise InputError(f"--out={out}: exists; name another file, or add --overwrite")
-    if out.resolve().parent == folder.resolve():
-        raise InputError(f"--out={out}: in the folder of the traces; choose another folder")
-    if options.template is not None and out.resolve() == options.template.resolve():
-        raise InputError(f"--out={out}: the template itself; name another file")
 
 
 def _read_template(path: pathlib.Path) -> list[Image]:
@@ -151,38 +140,13 @@ def _fill(trace: Predictions | None, frames: int, rule: str) -> np.ndarray:
 
 
 def _write_rows(out: pathlib.Path, images: Sequence[Image], values: np.ndarray) -> None:
-    for image in images:
-        if not re.fullmatch(r'[^,"\n\r]+', image.location):
-            raise InputError(
-                f"{image.track}.csv: a track name with a comma, quote or line break cannot be "
-                "submitted; rename the track"
-            )
     clipped = np.round(np.clip(values, *LABEL_RANGE), 6) + 0.0  # + 0.0 turns -0 into 0
     rows = [
-        ",".join([image.location, *(f"{value:.6f}" for value in row)])
+        [image.location, *(f"{value:.6f}" for value in row)]
         for image, row in zip(images, clipped.tolist(), strict=True)
     ]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        io.write_text(out, "\n".join([",".join(HEADER), *rows]) + "\n")
+        io.write_csv(out, HEADER, rows)
     except OSError as error:
         raise InputError(f"--out={out}: {error.strerror}; choose another place") from error
-
-
-def _warnings(traces: Mapping[str, Predictions], frames: Mapping[str, int], rule: str) -> list[str]:
-    """Return a line about tracks that are not in the template, and about tracks that are all 0."""
-    lines = []
-    unused = sorted(traces.keys() - frames.keys())
-    if unused:
-        lines.append(f"tracks that are not in the template: {_enumerate(unused)}")
-    unseen = [name for name in frames if name in traces and not traces[name].face.any()]
-    if unseen and rule in ("hold", "nearest", "interpolate"):
-        lines.append(f"warning: all rows are 0, because no frame has a face: {_enumerate(unseen)}")
-    absent = [name for name in frames if name not in traces]
-    if absent:
-        lines.append(f"warning: all rows are 0, because there is no trace: {_enumerate(absent)}")
-    return lines
-
-
-def _enumerate(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -45,18 +45,17 @@ def read_predictions(
     Raises:
         InputError: a file is not such a trace, or two files have different columns.
     """
-    found: dict[str, Predictions] = {}
+    paths = files.find_recordings(folder)
     columns: list[str] = []
-    for name, path in files.find_recordings(folder).items():
+    for path in paths.values():
         chosen = _choose_columns(path, dims, processed)
-        if found and chosen != columns:
+        if columns and chosen != columns:
             raise InputError(
-                f"{path}: predictions {', '.join(chosen)}, but {next(iter(found))}.csv has "
+                f"{path}: predictions {', '.join(chosen)}, but {next(iter(paths))}.csv has "
                 f"{', '.join(columns)}; evaluate again"
             )
         columns = chosen
-        found[name] = _read_trace(path, columns)
-    return found, columns
+    return {name: _read_trace(path, columns) for name, path in paths.items()}, columns
 
 
 def fill(predictions: Predictions, rule: str) -> Float[np.ndarray, "frames dims"]:
@@ -92,42 +91,35 @@ def fill(predictions: Predictions, rule: str) -> Float[np.ndarray, "frames dims"
 
 def _choose_columns(path: pathlib.Path, dims: Sequence[str], processed: bool | None) -> list[str]:
     header = files.read_header(path)
-    for name in ("frame", "time_s", "face"):
-        if name not in header:
-            raise InputError(f"{path}: line 1: no column {name!r}; evaluate again")
+    predicted = [name for name in header if f"{name}_target" in header]
     for dim in dims:
-        if dim not in header or f"{dim}_target" not in header:
-            known = [name for name in header if f"{name}_target" in header]
+        if dim not in predicted:
             raise InputError(
-                f"{path}: line 1: predictions of {', '.join(known) or 'nothing'}, not {dim!r}; "
+                f"{path}: predictions of {', '.join(predicted) or 'nothing'}, not {dim!r}; "
                 "evaluate a network that predicts it"
             )
     if processed is False:
         return list(dims)
     columns = [f"{dim}_processed" if f"{dim}_processed" in header else dim for dim in dims]
     if processed and columns == list(dims):
-        raise InputError(f"{path}: line 1: no column {dims[0]}_processed; leave --processed out")
+        raise InputError(f"{path}: no column {dims[0]}_processed; leave --processed out")
     return columns
 
 
 def _read_trace(path: pathlib.Path, columns: Sequence[str]) -> Predictions:
-    names = [*columns, "face"]
-    rows = files.read_trace_file(path, names)
-    if len(rows.unusable_lines):
+    rows = files.read_trace_file(path, ["frame", *columns, "face"])
+    values, face = rows.values[:, 1:-1], rows.values[:, -1]
+    wrong = np.column_stack(
+        [
+            rows.values[:, 0] != np.arange(len(values)),
+            ~np.isfinite(values),
+            ~np.isin(face, (0, 1)),
+        ]
+    )
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0].tolist()
+        expected = {0: f"{row}", len(columns) + 1: "0 or 1"}.get(column, "a finite number")
         raise InputError(
-            f"{path}: line {rows.unusable_lines[0]}: frame or time is not a number; evaluate again"
+            f"{rows.where(row)}: {rows.columns[column]} is not {expected}; evaluate again"
         )
-    assert rows.frame is not None  # `_choose_columns` requires the column
-    gaps = np.flatnonzero(rows.frame != np.arange(len(rows.frame)))
-    if len(gaps):
-        row = int(gaps[0])
-        raise InputError(
-            f"{rows.where(row)}: frame {rows.frame[row]:g} where {row} is expected; evaluate again"
-        )
-    values, face = rows.values[:, :-1], rows.values[:, -1]
-    bad = np.argwhere(~np.column_stack([np.isfinite(values), np.isin(face, (0, 1))]))
-    if len(bad):
-        row, column = bad[0].tolist()
-        problem = "neither 0 nor 1" if names[column] == "face" else "not a finite number"
-        raise InputError(f"{rows.where(row)}: {names[column]} is {problem}; evaluate again")
     return Predictions(values, face == 1)
