@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from va_jax.scoring.align import Tally, pair
@@ -36,6 +36,7 @@ def timed(predictions, labels):
     return dict(zip(found.label_row.tolist(), found.prediction_row.tolist(), strict=True))
 
 
+@settings(max_examples=50)
 @given(FRAMES, FRAMES, st.sets(st.integers(-3, 40)), st.sets(st.integers(-3, 40)))
 def test_frames_are_joined_as_by_a_dictionary(predicted, labelled, unreadable, out_of_range):
     predictions = {n: np.nan if n in unreadable else n / 100 for n in sorted(predicted)}
@@ -63,6 +64,7 @@ def test_frames_are_joined_as_by_a_dictionary(predicted, labelled, unreadable, o
     }
 
 
+@settings(max_examples=50)
 @given(TICKS, TICKS)
 def test_times_are_joined_to_the_nearest_within_half_a_step_and_never_twice(predicted, labelled):
     predictions, labels = (np.array(sorted(x)) / 100 for x in (predicted, labelled))

@@ -1,8 +1,6 @@
 """Two systems compared on the same frames: differences, their intervals and refusals."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -70,7 +68,7 @@ def simulated(rng, count, frames=60, gain=(0.75, 0.6)):
 
 
 def main(argv):
-    assert command(["compare", *map(str, argv)]) == 0
+    assert command(["compare", "--resamples=100", *map(str, argv)]) == 0
 
 
 def refusal(capsys, *argv):
@@ -399,11 +397,8 @@ def test_markdown_shows_one_metric_and_dimension_on_request(runs, capsys):
     assert "| arousal, pooled |" in printed
     assert "valence" not in printed
     assert "pooled arousal CCC" in printed.splitlines()[-1]
-
-
-def test_one_dimension_is_the_headline_by_itself(runs):
-    result = compare(runs["good"], runs["bad"], dims=["valence"])
-    assert result["scores"]["ccc"]["valence"]["pooled"].items() <= result["headline"].items()
+    result = compare(runs["good"], runs["bad"], dims=["arousal"])
+    assert result["scores"]["ccc"]["arousal"]["pooled"].items() <= result["headline"].items()
 
 
 @pytest.mark.parametrize(
@@ -464,8 +459,3 @@ def test_runs_that_cannot_be_compared_are_refused_in_one_line(runs, tmp_path, ca
         ([good, blind], "no frame of the 7 recordings"),
     ):
         assert message in refusal(capsys, *argv), argv
-
-
-def test_the_command_imports_no_jax():
-    code = "import sys, va_jax.cli.command, va_jax.cli.compare; sys.exit('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

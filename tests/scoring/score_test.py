@@ -33,7 +33,7 @@ def scored(capsys, *flags):
 
 
 def printed(capsys, *flags):
-    assert main(["score", *map(str, flags)]) == 0
+    assert main(["score", "--resamples=50", *map(str, flags)]) == 0
     return capsys.readouterr().out
 
 
@@ -373,8 +373,10 @@ def test_the_command_prints_one_json_object_or_one_line(clean):
     assert line.startswith(f"error: {clean[0]}/c.csv: a header without rows")
 
 
-def test_the_scorer_imports_no_heavy_library():
-    program = "import sys, va_jax.cli.command, va_jax.cli.score; print(*sys.modules)"
+def test_score_and_compare_import_no_heavy_library():
+    program = (
+        "import sys, va_jax.cli.command, va_jax.cli.score, va_jax.cli.compare; print(*sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -167,6 +167,7 @@ def test_fully_connected_layers_see_the_map_flattened_as_in_their_source(case):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_torch_agrees_on_convolution_flattening_and_linear_layer():
     torch = pytest.importorskip("torch")
     functional, arrays = torch.nn.functional, published.torchvision_vgg()

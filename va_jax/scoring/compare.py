@@ -5,7 +5,6 @@ import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from va_jax.evaluation import bootstrap
 from va_jax.evaluation.metrics import METRICS
@@ -81,9 +80,6 @@ def compare(
         second: the same for the second system.
         labels: folder of label files, or a workdir; without it the traces hold the labels.
         options: how to compare.
-
-    Raises:
-        InputError: nothing can be compared, or with `strict` something is left out.
     """
     options = options or CompareOptions()
     a, b = Side(first, options.split), Side(second, options.split)
@@ -107,9 +103,20 @@ def compare(
 def to_json(comparison: Comparison) -> str:
     """Return the comparison as a JSON object."""
     paired, options = comparison.paired, comparison.options
+    sides = {
+        name: {
+            "given": side.given,
+            "runs": [str(folder) for folder in side.folders],
+            "recordings_left_out": side.recordings,
+            "frames_left_out": side.frames,
+            "first_left_out": side.first,
+            "counts": side.tally.counts,
+            "first": side.tally.first,
+        }
+        for name, side in (("a", paired.a), ("b", paired.b))
+    }
     result = {
-        "a": _describe(paired.a),
-        "b": _describe(paired.b),
+        **sides,
         "labels": None if comparison.labels is None else str(comparison.labels),
         "dims": paired.dims,
         "processed": paired.processed,
@@ -132,18 +139,6 @@ def to_json(comparison: Comparison) -> str:
         "scores": comparison.scores,
     }
     return json.dumps(result, indent=1, allow_nan=False, default=dataclasses.asdict) + "\n"
-
-
-def _describe(side: Side) -> dict[str, Any]:
-    return {
-        "given": side.given,
-        "runs": [str(folder) for folder in side.folders],
-        "recordings_left_out": side.recordings,
-        "frames_left_out": side.frames,
-        "first_left_out": side.first,
-        "counts": side.tally.counts,
-        "first": side.tally.first,
-    }
 
 
 def _refuse_losses(sides: Mapping[str, Side]) -> None:

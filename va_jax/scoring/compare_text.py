@@ -6,7 +6,6 @@ from va_jax.report.tables import format_interval, format_score
 from va_jax.scoring.align import FAULTS
 from va_jax.scoring.compare import METHOD, Comparison
 from va_jax.scoring.difference import Difference
-from va_jax.scoring.pairing import Paired
 
 HEADER = ("A", "B", "A - B", "95 % interval", "p")
 LOWER_IS_BETTER = ("rmse", "mse")
@@ -29,7 +28,6 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _describe_data(comparison: Comparison) -> list[str]:
-    """Return lines that say what is compared and what is left out."""
     paired = comparison.paired
     sides = {"A": paired.a, "B": paired.b}
     lines = []
@@ -50,16 +48,14 @@ def _describe_data(comparison: Comparison) -> list[str]:
             )
         for fault, first in side.tally.first.items():
             lines.append(f"{name}: {FAULTS[fault]}: {side.tally.counts[fault]:,}, first {first}")
-    return [*lines, _describe_predictions(paired)]
-
-
-def _describe_predictions(paired: Paired) -> str:
+    raw = [dim for dim in paired.dims if dim not in paired.processed]
     if not paired.processed:
         hint = "; --processed compares the post-processed ones" if paired.has_processed else ""
-        return f"raw predictions{hint}"
-    raw = [dim for dim in paired.dims if dim not in paired.processed]
-    line = f"post-processed predictions of {', '.join(paired.processed)}"
-    return f"{line}; raw predictions of {', '.join(raw)} (not in every run)" if raw else line
+        lines.append(f"raw predictions{hint}")
+    else:
+        rest = f"; raw predictions of {', '.join(raw)} (not in every run)" if raw else ""
+        lines.append(f"post-processed predictions of {', '.join(paired.processed)}{rest}")
+    return lines
 
 
 def _tables(comparison: Comparison) -> list[Table]:
@@ -114,13 +110,11 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 def _conclusion(comparison: Comparison) -> str:
-    """Return a sentence that says which side has the higher headline score, and by how much."""
+    """Name the side with the higher headline score, and the difference."""
     row, dims = comparison.headline, comparison.paired.dims
+    score = f"pooled CCC, mean of {' and '.join(dims)}"
     if len(dims) == 1:
         score = f"pooled {dims[0]} CCC"
-    else:
-        averaged = " and ".join(dims) if len(dims) == 2 else "all dimensions"
-        score = f"pooled CCC, mean of {averaged}"
     difference = f"A - B is {row.difference:+.3f}"
     if row.interval is None:
         return (

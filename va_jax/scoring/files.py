@@ -1,6 +1,5 @@
 """Read the predictions or labels of recordings from csv files with one row per frame."""
 
-import csv
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -15,6 +14,9 @@ from va_jax.types import InputError
 FRAME = "frame"
 TIME_NAMES = ("time_s", "time", "time in seconds", "timestamp", "frametime")
 VALID = "valid"
+
+CHUNK_ROWS = 64
+"""Rows that are parsed cell by cell if one of them is faulty."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +119,8 @@ def read_trace_file(
             )
     if not text.rows:
         raise InputError(f"{path}: a header without rows; write one row per frame")
-    numbers = _parse(text, [text.names.index(name) for name in wanted])
+    places = [text.names.index(name) for name in wanted]
+    numbers = _parse([line for _, line in text.rows], text.delimiter, places)
     line = np.array([n for n, _ in text.rows])
     by_key = dict(zip(keys, numbers[:, len(columns) :].T, strict=True))
     for name, cells in by_key.items():
@@ -159,18 +162,19 @@ def _read(path: pathlib.Path) -> _Text:
     return _Text(names, line, delimiter, rows)
 
 
-def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows cols"]:
+def _parse(lines: list[str], delimiter: str, columns: list[int]) -> np.ndarray:
     """Return the numbers in `columns` as float64; NaN for a missing cell or not a finite number."""
-    lines = [line for _, line in text.rows]
-    if text.delimiter != ",":
+    if delimiter != ",":
         lines = [line.replace(",", ".") for line in lines]
     try:  # numpy is fast, but gives up at the first faulty cell
-        table = np.loadtxt(lines, delimiter=text.delimiter, usecols=columns, comments=None, ndmin=2)
+        table = np.loadtxt(lines, delimiter=delimiter, usecols=columns, comments=None, ndmin=2)
     except ValueError:
-        rows = csv.reader(lines, delimiter=text.delimiter, skipinitialspace=True)
-        cells = [
-            [row[at].strip(" \t'\"") if at < len(row) else "" for at in columns] for row in rows
-        ]
+        if len(lines) > CHUNK_ROWS:
+            starts = range(0, len(lines), CHUNK_ROWS)
+            chunks = (lines[start : start + CHUNK_ROWS] for start in starts)
+            return np.concatenate([_parse(chunk, delimiter, columns) for chunk in chunks])
+        rows = [split_cells(line, delimiter) for line in lines]
+        cells = [[row[at] if at < len(row) else "" for at in columns] for row in rows]
         table = np.array([[number(cell) for cell in row] for row in cells], np.float64)
     table[~np.isfinite(table)] = np.nan
     return table

@@ -74,9 +74,7 @@ class Paired:
 def find_runs(given: str, split: str) -> list[pathlib.Path]:
     """Return the folders of csv files, one per run, that a comma-separated argument names.
 
-    Args:
-        given: workdirs, folders or globs, separated by commas.
-        split: split whose traces are taken from a workdir.
+    It names workdirs, whose traces of `split` are taken, folders, or globs.
     """
     places: list[pathlib.Path] = []
     for part in map(str.strip, given.split(",")):
@@ -109,9 +107,6 @@ def pair_runs(
         dims: dimensions to compare; without it, all that the labels and every run have.
         processed: whether to read DIM_processed for every dimension of which all runs have it.
         fps: frames per second of files with frames only.
-
-    Raises:
-        InputError: all runs have nothing in common, or labels disagree.
     """
     sides = first, second
     runs = [*first.runs, *second.runs]
@@ -163,7 +158,6 @@ def pair_runs(
 
 
 def _common_names(folders: Sequence[Files]) -> list[str]:
-    """Return the recordings that are in all folders."""
     names = sorted(set.intersection(*map(set, folders)))
     if not names:
         paths = ", ".join(str(next(iter(folder.values()))) for folder in folders)

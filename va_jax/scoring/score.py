@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from va_jax.evaluation import bootstrap, lags, score_table
@@ -75,9 +75,6 @@ def score(
     """Score the folder `predictions` on the rows of the folder `labels`.
 
     Both folders hold RECORDING.csv files with the same names.
-
-    Raises:
-        InputError: there is nothing to score, or with `strict` something does not match.
     """
     options = options or ScoreOptions()
     sides = files.find_recordings(predictions), files.find_recordings(labels)
@@ -221,7 +218,6 @@ def _title(result: ScoreResult) -> str:
 
 
 def _remarks(result: ScoreResult) -> list[str]:
-    """Return lines about the data that the scores rest on."""
     boot = result.table["bootstrap"]
     joined = [f"{count} by {key}" for key, count in result.joined_by.items() if count]
     lines = [
@@ -245,14 +241,13 @@ def _describe_shift(lag_s: float) -> str:
 
 
 def _ccc_without(curve: LagCurve) -> float:
-    """Return the CCC of predictions that are not moved: the middle of the curve."""
-    return curve.ccc[len(curve.ccc) // 2]
+    return curve.ccc[len(curve.ccc) // 2]  # of predictions that are not moved
 
 
-def _sweep_tables(result: ScoreResult) -> Iterator[str]:
+def _sweep_tables(result: ScoreResult) -> list[str]:
     """Return the lag sweep as text of fixed width, if there is one."""
     if not result.lag_sweep:
-        return
+        return []
     lines = ["pooled CCC (population) after the predictions are moved earlier by a lag:"]
     for dim, curve in result.lag_sweep.items():
         thinned = curve.thinned(CURVE_POINTS)
@@ -264,4 +259,4 @@ def _sweep_tables(result: ScoreResult) -> Iterator[str]:
         ]
     lines.append("A lag chosen on the data on which it is scored is optimistic: choose it on dev,")
     lines.append("then pass it as --lag_s.")
-    yield "\n".join(lines)
+    return ["\n".join(lines)]

@@ -44,9 +44,6 @@ def write_submission(
 
     Returns:
         A summary: a line for each count, and warnings.
-
-    Raises:
-        InputError: images without a prediction, bad traces or template, or `out` cannot be written.
     """
     options = options or SubmissionOptions()
     if out.is_dir() or (out.exists() and not options.overwrite):
@@ -89,11 +86,7 @@ def write_submission(
 
 
 def _read_template(path: pathlib.Path) -> list[Image]:
-    """Return the images in the first column of a csv file with or without a header.
-
-    Raises:
-        InputError: a row does not name an image, or an image occurs twice.
-    """
+    """Return the images in the first column of a csv file with or without a header."""
     lines = [(line, text.split(",")[0].strip()) for line, text in io.read_lines(path)]
     if lines[0][1].lower() == HEADER[0]:
         lines = lines[1:]

@@ -34,16 +34,13 @@ def read_predictions(
     """Read all traces in a folder, as `report.traces.write_traces` writes them.
 
     Args:
-        folder: holds TRACK.csv files.
+        folder: holds TRACK.csv files, which must have the same columns.
         dims: dimensions to read, in lower case.
         processed: True reads post-processed predictions and requires them, False reads the raw
             predictions; None reads those of DIM_processed where there are any.
 
     Returns:
         The predictions by track, sorted by name, and the names of the columns read.
-
-    Raises:
-        InputError: a file is not such a trace, or two files have different columns.
     """
     paths = files.find_recordings(folder)
     columns: list[str] = []

@@ -47,18 +47,10 @@ class Weights:
 
 
 def load(path: pathlib.Path, format: str = "auto", leave_out: tuple[str, ...] = ()) -> Weights:
-    """Load a weight file.
+    """Read and `translate` a weight file, whose format "auto" finds by names and shapes.
 
     The mean and deviation of the input come from timm's config.json or transformers'
     preprocessor_config.json where one lies beside the file, otherwise from the format.
-
-    Args:
-        path: a file of any type that `read` accepts.
-        format: the name of a format, or "auto" to find it by names and shapes.
-        leave_out: see `translate`.
-
-    Raises:
-        InputError: the file cannot be read, or as in `translate`.
     """
     arrays = read(path)
     if format == "auto":
@@ -80,7 +72,7 @@ def translate(
 
     Args:
         arrays: name -> array.
-        format: the name of a format.
+        format: a key of `FORMATS` or `RECURRENT`.
         where: the file, for messages.
         leave_out: regular expressions that match, as a whole, names to leave out.
 
@@ -124,7 +116,6 @@ def translate(
 
 
 def _left_out(names: Iterable[str], leave_out: tuple[str, ...]) -> dict[str, str]:
-    """Return the names that match one of the patterns, each with the reason."""
     reasons: dict[str, str] = {}
     for pattern in leave_out:
         try:

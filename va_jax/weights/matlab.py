@@ -35,9 +35,6 @@ def matconvnet_arrays(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
     The names are "LAYER.weight" (HWIO), "LAYER.bias" and "averageImage". A layer's arrays are in
     its cell array `weights`, in older nets in `filters` and `biases`; batch normalization adds
     "LAYER.moments".
-
-    Raises:
-        ContentError: the file is damaged, or does not hold such a net.
     """
     import scipy.io  # takes 0.4 s, and no other file type needs it
 
@@ -61,7 +58,7 @@ def matconvnet_arrays(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """Return the fields of a single MATLAB struct; {} for any other value."""
+    """Return the fields of a single struct; {} for any other value."""
     if isinstance(value, np.ndarray) and value.dtype.names and value.size == 1:
         return dict(zip(value.dtype.names, value.item(), strict=True))
     return {}

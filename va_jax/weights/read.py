@@ -124,10 +124,7 @@ def _checked(pairs: Iterable[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _named_arrays(tree: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the arrays of nested dicts, of a checkpoint only the weights, with joined keys.
-
-    Values that are not arrays (numbers, text, None, lists) are left out.
-    """
+    """Yield the arrays of nested dicts, of a checkpoint only the weights, with joined keys."""
     if not isinstance(tree, Dict):
         raise ContentError("it is not a dict of arrays by name")
     weights = (tree[key] for key in WRAPPERS if isinstance(tree.get(key), Dict))

@@ -34,9 +34,6 @@ def from_torch(arrays: Arrays, where: str) -> tuple[Arrays, Origin]:
 
     Returns:
         Our arrays by path, and the names each came from.
-
-    Raises:
-        InputError: an array is missing, has an impossible shape, or belongs to a second stack.
     """
     layers: dict[str, Parts] = {}
     for name in arrays:
@@ -62,7 +59,7 @@ def from_keras(arrays: Arrays, where: str) -> tuple[Arrays, Origin]:
     The LSTM has one bias, the GRU with reset_after=True two, [2, 3 x units]. A GRU with
     reset_after=False has the reset gate before the recurrent product, which ours cannot have.
     Layers follow the natural order of their names; a `backward_` layer is the reverse half of its
-    `forward_` layer. Arguments, result and errors are those of `from_torch`.
+    `forward_` layer. Arguments and result are those of `from_torch`.
     """
     named: dict[tuple[str, bool], Parts] = {}
     for name in arrays:

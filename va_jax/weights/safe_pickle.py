@@ -9,7 +9,7 @@ allocates 4 GB for a ten-byte pickle that stores into a large memo index.
 import io
 import math
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,7 @@ NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8
 MAX_DIMENSIONS = 32
 """The most dimensions of an array that all versions of numpy can hold."""
 
-Constructors = Mapping[tuple[str, str], Any]
+Constructors = dict[tuple[str, str], Any]
 """(module, name) in a pickle -> the function, class or value that takes its place."""
 
 
@@ -33,10 +33,10 @@ def load(
     constructors: Constructors | None = None,
     persistent_load: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Read the next pickle of `file`.
+    """Read the next pickle of `file`, up to its end.
 
     Args:
-        file: the bytes of the pickle; read up to the end of the pickle.
+        file: the bytes.
         constructors: what stands for each name in the pickle; by default `CONSTRUCTORS`.
         persistent_load: turns a persistent id into an object; without it, any id is refused.
 
@@ -47,10 +47,8 @@ def load(
     Raises:
         ContentError: the pickle names anything else, or is damaged.
     """
-    if constructors is None:
-        constructors = CONSTRUCTORS
     try:
-        return Unpickler(file, constructors, persistent_load).load()
+        return Unpickler(file, constructors or CONSTRUCTORS, persistent_load).load()
     except ContentError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
@@ -58,11 +56,7 @@ def load(
 
 
 def checked_shape(values: Any) -> tuple[int, ...]:
-    """Return a shape, strides or axes from a file as a tuple of a few integers from 0 on.
-
-    Raises:
-        ContentError: there are too many values, or one is not such an integer.
-    """
+    """Return a shape, strides or axes from a file; refuse all but a few integers from 0 on."""
     values = tuple(values)
     if len(values) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 2**62 for n in values):
         raise ContentError("one of its arrays has an impossible shape")
@@ -86,7 +80,6 @@ class ArrayStandIn(StandIn):
     """Base of our classes that hold one array."""
 
     def array(self) -> np.ndarray:
-        """Return the array."""
         raise NotImplementedError
 
 
@@ -120,26 +113,25 @@ class Dtype(StandIn):
         self.dtype = np.dtype(code)
 
     def set_state(self, state: Any) -> None:
-        """Take over the byte order."""
         if state[1] not in ("<", ">", "|"):
             raise ContentError("one of its arrays has no byte order")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class Array(ArrayStandIn):
-    """Takes the place of numpy.ndarray, which is made empty and then given its content."""
+    """Takes the place of numpy.ndarray, which may be made empty and then given its content."""
 
-    _array: np.ndarray | None = None
+    def __init__(self, content: np.ndarray | None = None):
+        self._content = content
 
     def set_state(self, state: Any) -> None:
-        """Take over shape, type, order and bytes."""
         _, shape, dtype, fortran, content = state
-        self._array = _view(dtype, shape, content, "F" if fortran else "C")
+        self._content = _view(dtype, shape, content, "F" if fortran else "C")
 
     def array(self) -> np.ndarray:
-        if self._array is None:
+        if self._content is None:
             raise ContentError("one of its arrays has no content")
-        return self._array
+        return self._content
 
 
 def _view(dtype: Any, shape: Any, content: Any, order: Any) -> np.ndarray:
@@ -164,11 +156,8 @@ def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, axes: Any = N
 
     Order "K" means C order of permuted axes; `axes` puts them back.
     """
-    made = Array()
-    made._array = _view(dtype, shape, content, "C" if order == "K" else order)
-    if axes is not None:
-        made._array = made._array.transpose(checked_shape(axes))
-    return made
+    array = _view(dtype, shape, content, "C" if order == "K" else order)
+    return Array(array if axes is None else array.transpose(checked_shape(axes)))
 
 
 def _scalar(dtype: Any, content: Any) -> bool | int | float:
@@ -188,20 +177,21 @@ def _empty_bytes() -> bytes:
     return b""
 
 
-_NUMPY = {"_reconstruct": _reconstruct, "scalar": _scalar}
-
 CONSTRUCTORS: Constructors = {
     ("collections", "OrderedDict"): Dict,
     ("_codecs", "encode"): _encode,
     ("__builtin__", "bytes"): _empty_bytes,
     ("numpy", "dtype"): Dtype,
     ("numpy", "ndarray"): None,  # an argument only
-    **{("numpy.core.multiarray", name): function for name, function in _NUMPY.items()},
-    **{("numpy._core.multiarray", name): function for name, function in _NUMPY.items()},  # numpy 2
-    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
-    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
 }
 """Every name that a pickle of numpy arrays needs."""
+
+for _core in ("numpy.core", "numpy._core"):  # numpy 1, numpy 2
+    CONSTRUCTORS |= {
+        (f"{_core}.multiarray", "_reconstruct"): _reconstruct,
+        (f"{_core}.multiarray", "scalar"): _scalar,
+        (f"{_core}.numeric", "_frombuffer"): _from_buffer,
+    }
 
 _PYTHON = pickle._Unpickler.dispatch
 
@@ -218,13 +208,11 @@ class Unpickler(pickle._Unpickler):
         self._constructors, self._persistent_load = constructors, persistent_load
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the constructor for a name; refuse a name that has none."""
         if (module, name) not in self._constructors:
             raise ContentError(f"it names {printable(f'{module}.{name}')}, which no weights need")
         return self._constructors[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return the object of a persistent id."""
         if self._persistent_load is None:
             raise ContentError("it points to an object outside the pickle")
         return self._persistent_load(pid)
@@ -241,17 +229,14 @@ class Unpickler(pickle._Unpickler):
         self.stack[-1].set_state(state)
 
     def load_empty_dict(self) -> None:
-        """Push an empty `Dict`."""
         self.append(Dict())
 
     def load_dict(self) -> None:
-        """Push a `Dict` of the keys and values above the mark."""
         items = self.pop_mark()
         self.append(Dict(zip(items[::2], items[1::2], strict=True)))
 
     def load_set(self) -> None:
-        """Refuse a set, whose elements would be hashed like keys."""
-        raise ContentError("it holds a set, which no weights need")
+        raise ContentError("it holds a set, which no weights need")  # it would hash its elements
 
     dispatch: ClassVar[dict[int, Any]] = {
         **_PYTHON,

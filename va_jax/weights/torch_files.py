@@ -16,30 +16,25 @@ MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file written by torch before 1.6."""
 
 DTYPES = {
-    "FloatStorage": np.dtype(np.float32),
-    "DoubleStorage": np.dtype(np.float64),
-    "HalfStorage": np.dtype(np.float16),
+    "FloatStorage": np.dtype("f4"),
+    "DoubleStorage": np.dtype("f8"),
+    "HalfStorage": np.dtype("f2"),
     "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
-    "LongStorage": np.dtype(np.int64),
-    "IntStorage": np.dtype(np.int32),
-    "ShortStorage": np.dtype(np.int16),
-    "CharStorage": np.dtype(np.int8),
-    "ByteStorage": np.dtype(np.uint8),
-    "BoolStorage": np.dtype(np.bool_),
+    "LongStorage": np.dtype("i8"),
+    "IntStorage": np.dtype("i4"),
+    "ShortStorage": np.dtype("i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
 }
 
 
 def read_zip(archive: zipfile.ZipFile) -> Any:
-    """Return the object in a file of torch 1.6 or newer: `*/data.pkl` and `*/data/KEY`.
-
-    Raises:
-        ContentError: the pickle or a storage is refused.
-    """
-    members = set(archive.namelist())
-    folder = min(name for name in members if name.endswith("/data.pkl"))[: -len("data.pkl")]
-    order = "little"
-    if f"{folder}byteorder" in members:
-        order = archive.read(f"{folder}byteorder").decode()
+    """Return the object in a file of torch 1.6 or newer: `*/data.pkl` and `*/data/KEY`."""
+    members = archive.namelist()
+    folder = min(name for name in members if name.endswith("/data.pkl")).removesuffix("data.pkl")
+    byteorder = f"{folder}byteorder"
+    order = archive.read(byteorder).decode() if byteorder in members else "little"
     storages = _Storages()
     file = io.BytesIO(archive.read(f"{folder}data.pkl"))
     tree = safe_pickle.load(file, CONSTRUCTORS, storages.find)
@@ -54,9 +49,6 @@ def read_pickle(content: bytes) -> Any:
 
     The latter is a sequence of pickles: magic number, version, machine, object, keys of the
     storages. The storages follow, each after its length.
-
-    Raises:
-        ContentError: a pickle or a storage is refused.
     """
     file = io.BytesIO(content)
     tree = safe_pickle.load(file, CONSTRUCTORS)
@@ -136,7 +128,6 @@ class Tensor(ArrayStandIn):
 
 
 def _parameter(tensor: Any, *_: Any) -> Any:
-    """Take the place of the function that makes a parameter from a tensor."""
     return tensor
 
 
