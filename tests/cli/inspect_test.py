@@ -96,8 +96,8 @@ def plant_in_crops(root, labels, images):
     return {
         ("unreadable", "cropped_aligned/absent: does not exist", "left out"),
         ("unreadable", "empty.txt: the file is empty", "left out"),
-        ("unreadable", "blank.txt: line 2: is blank", "left out"),
-        ("unreadable", f"range.txt: line {FRAMES + 2}: 1.5 is neither", "left out"),
+        ("unreadable", "blank.txt: line 2", "left out"),
+        ("unreadable", f"range.txt: line {FRAMES + 2}: valence 1.5", "left out"),
         ("damaged image", "damaged/00007.jpg: not a readable JPEG", "left out"),
         ("unequal counts", "short.txt: 105 rows for the 120 frames", "15 frames without a row"),
         ("few faces", "cropped_aligned/few: 20 of 120 frames show a face", "masked"),
