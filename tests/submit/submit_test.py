@@ -251,6 +251,17 @@ def test_an_existing_file_is_replaced_only_on_request(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out.txt"]
 
 
+def test_the_template_and_a_name_that_breaks_a_row_are_refused(tmp_path):
+    folder, template = one_track(tmp_path / "in", name="a"), tmp_path / "list.csv"
+    write_text(template, "a/00001.jpg\n")
+    with pytest.raises(InputError, match=r"list\.csv: this is the template"):
+        submit(folder, template, template=template, overwrite=True)
+    assert template.read_text() == "a/00001.jpg\n"
+    one_track(folder, name="a,b")
+    with pytest.raises(InputError, match=r"'a,b'.*comma"):
+        submit(folder, tmp_path / "out.txt")
+
+
 def test_an_out_that_cannot_be_written_is_refused(tmp_path):
     folder = one_track(tmp_path / "in")
     write_text(tmp_path / "notes.txt", "")

@@ -48,8 +48,10 @@ def write_submission(
     options = options or SubmissionOptions()
     if out.is_dir() or (out.exists() and not options.overwrite):
         raise InputError(f"--out={out}: exists; name another file, or add --overwrite")
-    traces, columns = read_predictions(folder, DIMS, options.processed)
     template = options.template
+    if template is not None and out.resolve() == template.resolve():
+        raise InputError(f"--out={out}: this is the template; name another file")
+    traces, columns = read_predictions(folder, DIMS, options.processed)
     images = _list_frames(traces) if template is None else _read_template(template)
     missing = [image for image in images if not _has(traces, image)]
     if missing and not options.allow_missing:
@@ -112,6 +114,13 @@ def _read_template(path: pathlib.Path) -> list[Image]:
 
 
 def _list_frames(traces: Mapping[str, Predictions]) -> list[Image]:
+    """Return all frames as images; a name that a submission cannot contain is refused."""
+    for track in traces:
+        if set(track) & set(',"\n\r'):
+            raise InputError(
+                f"track {track!r}: its name has a comma, a quote or a line break, which the "
+                "challenge's format does not allow; rename the file"
+            )
     return [
         Image(f"{track}/{frame + 1:05d}.jpg", track, frame)
         for track, trace in traces.items()
