@@ -205,7 +205,7 @@ def test_a_lost_process_ends_the_other_in_time_with_a_line(tmp_path, tiny_data):
     start = time.monotonic()
     assert job.wait() == [1, -signal.SIGKILL]
     assert time.monotonic() - start < 90
-    assert "another process of the job is lost" in job.output()
+    assert "another process in the job was lost" in job.output()
 
 
 @pytest.mark.slow

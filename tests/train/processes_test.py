@@ -22,12 +22,12 @@ def _no_job(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("", 1, 2), "--process=1 of --processes=2, but no --coordinator"),
-        (("host:1", None, 2), "--process=None: give a number, or set JAX_PROCESS_ID"),
-        (("host:1", 0, None), "--processes=None: give a number"),
+        (("", 1, 2), "--process=1 and --processes=2 need --coordinator"),
+        (("host:1", None, 2), "--process=None: expected a number.*JAX_PROCESS_ID"),
+        (("host:1", 0, None), "--processes=None: expected a number"),
         (("host:1", 2, 2), "--process=2: set a number from 0 to 1"),
-        (("host", 0, 2), "'host': give HOST:PORT"),
-        (("host:port", 0, 2), "'host:port': give HOST:PORT"),
+        (("host", 0, 2), "'host': expected the HOST:PORT"),
+        (("host:port", 0, 2), "'host:port': expected the HOST:PORT"),
     ],
 )
 def test_half_a_job_is_refused(given, message):
