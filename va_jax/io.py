@@ -1,4 +1,4 @@
-"""Files in and out: atomic writes, text, csv and JSON with one-line errors, printed tables."""
+"""File input and output: atomic writes, text, csv and JSON with one-line errors, and tables."""
 
 import contextlib
 import csv
@@ -20,21 +20,21 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield a temporary path beside `path`; when the block succeeds, it takes the place of `path`.
+    """Yield a temporary path next to `path`, and move it to `path` if the block succeeds.
 
-    The block writes a file or a folder under the temporary path. A reader sees the old content or
-    the new, never a part. If the block fails, nothing at `path` changes and the temporary is
-    removed. Several processes may write the same path.
+    The block writes a file or a folder to the temporary path. Readers see either the old or the
+    new content, never a partial one. If the block fails, `path` stays unchanged and the temporary
+    file or folder is removed. Several processes may write to the same path.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    _remove(temporary)  # left by a killed process with the same number
+    _remove(temporary)  # left behind by a killed process with the same id
     if path.exists():
         _remove(old)
     try:
         yield temporary
         if path.is_dir() and not path.is_symlink():
-            path.rename(old)  # os.replace does not replace a folder that is not empty
+            path.rename(old)  # os.replace cannot replace a folder that is not empty
         os.replace(temporary, path)
     finally:
         if old.is_dir() and not path.exists():
@@ -76,7 +76,7 @@ def write_csv(path: pathlib.Path, header: Sequence[str], rows: Sequence[Sequence
 
 
 def read_text(path: pathlib.Path) -> str:
-    r"""Return the text of a UTF-8 file without byte-order mark, its lines ended by `\n`.
+    r"""Return the text of a UTF-8 file without its byte-order mark and with `\n` line endings.
 
     Raises:
         InputError: the file cannot be opened or is not UTF-8 text.
@@ -90,15 +90,15 @@ def read_text(path: pathlib.Path) -> str:
             f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8"
         ) from error
     if "\0" in text:
-        raise InputError(f"{path}: not text (it contains zero bytes); save it as UTF-8 text")
+        raise InputError(f"{path}: not a text file (contains zero bytes); save it as UTF-8 text")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def read_lines(path: pathlib.Path) -> list[tuple[int, str]]:
-    """Return (line number from 1, text) of every line of a text file that is not blank.
+    """Return (line number, text) for every non-blank line in a text file, counting from 1.
 
     Raises:
-        InputError: the file cannot be opened, is not UTF-8 text, or has no such line.
+        InputError: the file cannot be opened, is not UTF-8 text, or has only blank lines.
     """
     lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
     if not lines:
@@ -110,7 +110,7 @@ def read_json(path: pathlib.Path, remedy: str = "restore the file") -> Any:
     """Return the value in a JSON file.
 
     Raises:
-        InputError: the file cannot be opened or is not JSON; the message ends with `remedy`.
+        InputError: the file cannot be opened or is not valid JSON; the message ends with `remedy`.
     """
     text = read_text(path)
     try:
@@ -119,15 +119,15 @@ def read_json(path: pathlib.Path, remedy: str = "restore the file") -> Any:
         raise InputError(
             f"{path}: line {error.lineno}: not valid JSON ({error.msg}); {remedy}"
         ) from error
-    except (ValueError, RecursionError) as error:  # a number too long, lists nested too deeply
-        raise InputError(f"{path}: cannot read this JSON ({error}); {remedy}") from error
+    except (ValueError, RecursionError) as error:  # a number is too long or nesting is too deep
+        raise InputError(f"{path}: cannot read this JSON file ({error}); {remedy}") from error
 
 
 def number(cell: str) -> float | None:
-    """Return the finite number in a cell, with a decimal point or comma; None if there is none.
+    """Return the finite number in a cell, or None if the cell does not contain one.
 
-    A file whose delimiter is the comma cannot have decimal commas: such a row has one cell too
-    many, which `read_csv` refuses.
+    The decimal separator may be a point or a comma. Comma-delimited files cannot use decimal
+    commas: the row would have an extra cell, which `read_csv` rejects.
     """
     if not _NUMBER.fullmatch(cell):
         return None
@@ -136,10 +136,11 @@ def number(cell: str) -> float | None:
 
 
 def require_number(path: pathlib.Path, line: int, name: str, cell: str) -> float:
-    """Return the finite number in a cell, see `number`.
+    """Return the finite number in a cell, as `number` does, but never None.
 
     Raises:
-        InputError: there is none; names the file, the line, the column `name` and the cell.
+        InputError: the cell does not contain a number. The message names the file, the line, the
+            column `name` and the cell.
     """
     value = number(cell)
     if value is None:
@@ -148,16 +149,16 @@ def require_number(path: pathlib.Path, line: int, name: str, cell: str) -> float
 
 
 def split_cells(line: str, delimiter: str) -> list[str]:
-    """Split one line of a csv file into cells without quotes and surrounding blanks."""
+    """Split a line of a csv file into cells, without quotes or surrounding blanks."""
     cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
     return [cell.strip(" \t'\"") for cell in cells]
 
 
 def sniff_delimiter(line: str, names: Sequence[str] = ()) -> str:
-    """Return the delimiter of a csv file, found in its first line: semicolon, tab or comma.
+    """Detect the delimiter of a csv file (semicolon, tab or comma) from its first line.
 
-    A delimiter that separates one of `names` (lower case) from its neighbours comes first, then the
-    first of the three that splits the line at all; a line with one cell has commas.
+    A delimiter that isolates one of the lower-case column `names` takes precedence. Otherwise, the
+    first of the three that splits the line is chosen, or the comma if none does.
     """
     split = {d: [cell.casefold() for cell in split_cells(line, d)] for d in DELIMITERS}
     found = [d for d, cells in split.items() if set(names) & set(cells)]
@@ -167,23 +168,23 @@ def sniff_delimiter(line: str, names: Sequence[str] = ()) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class CsvFile:
-    """A csv file in memory: every row has as many cells as the first line."""
+    """The content of a csv file; every row has the same number of cells as the first line."""
 
     path: pathlib.Path
-    header: list[str]  # cells of the first line, whether they are names or values
-    rows: list[tuple[int, list[str]]]  # (line number from 1, cells) of the lines below it
+    header: list[str]  # cells in the first line, which may be names or values
+    rows: list[tuple[int, list[str]]]  # (line number, cells) for every other line
     header_line: int  # line number of the first line that is not blank
 
     def columns(self, *names: str) -> list[int]:
-        """Return the places of the columns called `names`, in any case.
+        """Return the indices of the columns called `names`, ignoring case.
 
         Raises:
-            InputError: a name is missing or stands twice in the header.
+            InputError: the header does not contain a name, or contains it more than once.
         """
         known = [name.casefold() for name in self.header]
         for name in names:
             if known.count(name.casefold()) != 1:
-                problem = "two columns" if name.casefold() in known else "no column"
+                problem = "more than one column" if name.casefold() in known else "no column"
                 raise InputError(
                     f"{self.path}: line {self.header_line}: {problem} named {name!r} among "
                     f"{', '.join(self.header)}; correct the header"
@@ -192,11 +193,11 @@ class CsvFile:
 
 
 def read_csv(path: pathlib.Path) -> CsvFile:
-    """Read a csv file in any usual dialect: `;`, tab or `,`, quotes, byte-order mark, line ends.
+    """Read a csv file in any common dialect: any delimiter, quoting, encoding mark or line ending.
 
     Raises:
-        InputError: the file is not text, is empty, or a row has more or fewer cells than the first
-            line.
+        InputError: the file is not text or is empty, or a row does not have the same number of
+            cells as the first line.
     """
     (first, line), *others = read_lines(path)
     delimiter = sniff_delimiter(line)
@@ -213,14 +214,14 @@ def read_csv(path: pathlib.Path) -> CsvFile:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A small table of text: the first column labels the rows, the others are aligned right."""
+    """A small text table whose first column labels the rows; other columns are right-aligned."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    right: bool = True  # False: all columns are words, aligned left
+    right: bool = True  # False for columns of words, which are left-aligned
 
     def text(self) -> str:
-        """Return lines of fixed width, without a line end after the last."""
+        """Return the table as aligned plain text, without a trailing newline."""
         columns = list(zip(self.header, *self.rows, strict=True))
         widths = [max(map(len, column)) for column in columns]
         lines = []
@@ -233,13 +234,13 @@ class Table:
         return "\n".join(lines)
 
     def markdown(self) -> str:
-        """Return a Markdown table, without a line end after the last row."""
+        """Return the table in Markdown, without a trailing newline."""
         rule = "---:" if self.right else "---"
         lines = [self.header, ["---", *[rule] * (len(self.header) - 1)], *self.rows]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
     def html(self) -> str:
-        """Return a plain HTML table; every cell is escaped."""
+        """Return the table in plain HTML, with every cell escaped."""
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.header)
         body = "".join(
             f'<tr><th scope="row">{html.escape(label)}</th>'

@@ -1,4 +1,4 @@
-"""Typed configuration sections: how a key is declared, checked, changed and documented."""
+"""Typed configuration sections: declare, check, change and document their keys."""
 
 import dataclasses
 import difflib
@@ -13,22 +13,22 @@ Section = TypeVar("Section")
 
 INTRODUCTION = """# Configuration keys
 
-This page is written by `python -m va_jax.config > docs/config.md`. Set a key in a config file or on
-the command line, as `--config.KEY=VALUE` or, with the command `va_jax`, as `--KEY=VALUE`."""
+This page is generated with `python -m va_jax.config > docs/config.md`. Set a key in a config file
+or on the command line: `--config.KEY=VALUE`, or `--KEY=VALUE` with the `va_jax` command."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Legal values of a key, or of each entry of a tuple."""
+    """Legal values for a key, or for each entry of a tuple."""
 
-    low: float | int | None = None  # both ends legal
+    low: float | int | None = None  # `low` and `high` themselves are legal
     high: float | int | None = None
-    above: float | int | None = None  # ends not legal
+    above: float | int | None = None  # `above` and `below` themselves are not legal
     below: float | int | None = None
     legal: tuple[str, ...] = ()
 
     def allow(self, value: Any) -> bool:
-        """Return whether `value` is legal; NaN is not."""
+        """Return whether `value` is legal; NaN never is."""
         if self.legal:
             return value in self.legal
         return (
@@ -47,23 +47,23 @@ class Limits:
 
 
 def key(default: Any, help: str, *, unit: str = "", **limits: Any) -> Any:
-    """Declare a key by its default, its help and, as `Limits`, its legal values."""
+    """Declare a key with its default, its help text and the `Limits` on its value."""
     metadata = {"help": help, "unit": unit, "limits": Limits(**limits)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def choice(default: str, legal: tuple[str, ...], help: str) -> Any:
-    """Declare a key that takes one of the `legal` words."""
+    """Declare a key whose value is one of the `legal` words."""
     return key(default, help, legal=legal)
 
 
 def at_least(default: int, low: int, help: str, unit: str = "") -> Any:
-    """Declare a key for a whole number from `low` on."""
+    """Declare a key whose value is a whole number of at least `low`."""
     return key(default, help, unit=unit, low=low)
 
 
 def fail(name: str, value: Any, remedy: str) -> NoReturn:
-    """Raise the InputError for an illegal value of a key."""
+    """Raise an InputError for a key with an illegal value."""
     raise InputError(f"{name}={value!r}: {remedy}")
 
 
@@ -79,12 +79,12 @@ def default_tree(section: type) -> dict[str, Any]:
 
 
 def parse(section: type[Section], tree: Mapping[str, Any], prefix: str = "") -> Section:
-    """Return the section that `tree` describes; missing keys have their defaults.
+    """Return the section that `tree` describes, with defaults for missing keys.
 
     Args:
-        section: dataclass whose fields are declared by `key`.
+        section: dataclass whose fields are declared with `key`.
         tree: nested mappings, such as parsed JSON.
-        prefix: name of the section with a dot, for messages.
+        prefix: name of the section followed by a dot, for messages.
 
     Raises:
         InputError: a key is unknown, or its value has the wrong type or is not legal.
@@ -103,7 +103,7 @@ def parse(section: type[Section], tree: Mapping[str, Any], prefix: str = "") -> 
         value = tree[field.name]
         if dataclasses.is_dataclass(kind):
             if not isinstance(value, Mapping):
-                fail(name, value, "write a section with keys")
+                fail(name, value, "expected a section that contains keys")
             values[field.name] = parse(typing.cast(Any, kind), value, f"{name}.")
         else:
             values[field.name] = _checked(name, value, kind, field.metadata["limits"])
@@ -111,7 +111,7 @@ def parse(section: type[Section], tree: Mapping[str, Any], prefix: str = "") -> 
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dicts as one dict with dotted names."""
+    """Flatten nested dicts into one dict with dotted names."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
@@ -122,7 +122,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dict with dotted names as nested dicts."""
+    """Turn a dict with dotted names into nested dicts."""
     tree: dict[str, Any] = {}
     for name, value in flat.items():
         *sections, last = name.split(".")
@@ -134,9 +134,9 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sections(section: type, prefix: str = "") -> Iterator[tuple[str, str, list[list[str]]]]:
-    """Yield (name, docstring, rows) of a section and of all sections in it.
+    """Yield (name, docstring, rows) for a section and every section inside it.
 
-    A row has the key, its default, its legal values with their unit, and its meaning.
+    Each row contains a key, its default, its legal values with their unit, and its meaning.
     """
     types = typing.get_type_hints(section)
     rows, inner = [], []
@@ -154,7 +154,7 @@ def sections(section: type, prefix: str = "") -> Iterator[tuple[str, str, list[l
 
 
 def page(section: type) -> str:
-    """Return docs/config.md: a heading, a docstring and a table of keys for every section."""
+    """Return docs/config.md, with a heading, a docstring and a table of keys for every section."""
     parts = [INTRODUCTION]
     for name, doc, rows in sections(section):
         cells = [[f"`{key}`", f"`{default}`", *rest] for key, default, *rest in rows]
@@ -164,29 +164,29 @@ def page(section: type) -> str:
 
 
 def text(section: type) -> str:
-    """Return a line for every key with its default and its meaning, for `--help`."""
+    """Return the text of `--help`: one line for every key, with its default and its meaning."""
     rows = [row for _, _, rows in sections(section) for row in rows]
     return "\n".join(f"  {key} = {default}: {meaning}" for key, default, _, meaning in rows)
 
 
 def _checked(name: str, value: Any, kind: Any, limits: Limits) -> Any:
-    """Return `value` in the declared type, or raise an InputError."""
+    """Convert `value` to its declared type, or raise an InputError."""
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, (tuple, list)):
-            fail(name, value, f"write {_word(kind)}")
+            fail(name, value, f"expected {_word(kind)}")
         item = typing.get_args(kind)[0]
         return tuple(_checked(name, each, item, limits) for each in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:
-        fail(name, value, f"write {_word(kind)}")
+        fail(name, value, f"expected {_word(kind)}")
     if not limits.allow(value):
         fail(name, value, f"choose from {limits}" if limits.legal else f"set a value {limits}")
     return value
 
 
 def _word(kind: Any) -> str:
-    """Return the type of a value in words."""
+    """Describe a type in words."""
     if typing.get_origin(kind) is tuple:
         return f"a tuple of {_word(typing.get_args(kind)[0]).removeprefix('a ')} entries"
     return {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}[kind]
