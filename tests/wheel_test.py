@@ -68,7 +68,7 @@ def test_the_installed_package_tests_itself_and_trains_away_from_the_clone(wheel
     found = subprocess.run(where, cwd=here, env=environment, capture_output=True, text=True,
                            check=True).stdout  # fmt: skip
     assert found.startswith(str(installed))
-    assert "gives the published numbers" in va_jax("selftest")
+    assert "reproduces the published numbers" in va_jax("selftest")
     va_jax("train", "--config=quickstart.py:tiny", "--workdir=run", "--log.progress=False")
     assert (here / "run" / "report.html").is_file()
     assert "scored" in va_jax("evaluate", "run", "--eval.state=window", "--out=windows")

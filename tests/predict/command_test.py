@@ -79,7 +79,7 @@ def test_without_a_face_cells_are_empty_and_the_source_counts_as_failed(command,
     assert not command("a.mp4")
     lines = pathlib.Path("out/a.csv").read_text().splitlines()
     assert lines[1:] == [f"a.mp4,{n},{n * 0.04:.6f},,,,,,,,,0" for n in range(3)]
-    assert "error: a.mp4: no face found; out/a.csv holds 3 frames" in capsys.readouterr().err
+    assert "error: a.mp4: no face found; out/a.csv contains 3 frames" in capsys.readouterr().err
 
 
 def test_a_source_that_fails_is_one_line_and_the_others_are_predicted(command, capsys):
@@ -102,7 +102,7 @@ def test_a_truncated_video_has_rows_up_to_the_break_and_counts_as_failed(command
     assert not command("a.mkv")
     rows = table("out/a.csv")
     assert 20 < len(rows) < 110
-    assert f"out/a.csv holds the {len(rows)} frames before" in capsys.readouterr().err
+    assert f"out/a.csv contains the {len(rows)} frames before" in capsys.readouterr().err
 
 
 def test_an_existing_csv_is_replaced_only_with_overwrite(command):
@@ -324,7 +324,7 @@ def test_real_clips_have_a_row_for_every_frame_and_their_faces(tmp_path, tiny_ru
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1  # for one has no face
     assert [x for x in done.stderr.splitlines() if x.startswith("error:")] == [
-        f"error: {media}/no_face.mp4: no face found; {tmp_path}/no_face.csv holds 95 frames, "
+        f"error: {media}/no_face.mp4: no face found; {tmp_path}/no_face.csv contains 95 frames, "
         "0 faces"
     ]
     for name, frames, shown in (

@@ -33,7 +33,7 @@ def test_this_installation_gives_the_published_numbers():
         [sys.executable, "-m", "va_jax", "selftest"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "this installation gives the published numbers"
+    assert done.stdout.splitlines()[-1] == "this installation reproduces the published numbers"
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
-"""Bootstrap over recordings: intervals of scores, and p of a difference between two systems.
+"""Bootstrap over recordings: intervals of scores, and p-values for the difference of two systems.
 
-Frames of a recording depend on each other, so whole recordings are drawn. A resample is a weighted
-sum of the moments of the recordings and reads no frame. Intervals are those of the bootstrap-t
-(Efron, 1981): with some tens of recordings, percentile intervals are too narrow.
+Frames within a recording are not independent, so whole recordings are drawn. A resample is computed
+as a weighted sum of the recordings' moments, without reading any frames. The intervals use the
+bootstrap-t (Efron, 1981), because percentile intervals are too narrow for a few dozen recordings.
 """
 
 import numpy as np
@@ -11,18 +11,18 @@ from jaxtyping import Float
 RESAMPLES = 1000
 LEVEL = 0.95
 FEWEST = 5
-"""With fewer recordings there is no interval."""
+"""Minimum number of recordings for an interval."""
 
 METHOD = "bootstrap-t over recordings"
 
 RANGES = {"ccc": (-1, 1), "pcc": (-1, 1), "rmse": (0, np.inf), "mse": (0, np.inf), "sagr": (0, 1)}
-"""Metric -> the lowest and the highest value it can take."""
+"""Lowest and highest possible value of each metric."""
 
 
 def resamples(
     recordings: int, count: int = RESAMPLES, seed: int = 0
 ) -> Float[np.ndarray, "count recordings"]:
-    """Return how often each recording is drawn in `count` draws with replacement."""
+    """Draw resamples with replacement, and return how often each recording occurs in each."""
     rng = np.random.default_rng([seed, recordings])
     share = np.full(recordings, 1 / recordings)
     return rng.multinomial(recordings, share, size=count).astype(np.float64)
@@ -35,15 +35,15 @@ def interval(
     errors: Float[np.ndarray, "count *dims"],
     level: float = LEVEL,
 ) -> tuple[Float[np.ndarray, "*dims"], Float[np.ndarray, "*dims"]]:
-    """Return the lower and the upper end of the interval of a score.
+    """Return the lower and upper ends of the interval for a score.
 
     An end can be infinite if many resamples have a standard error of 0.
 
     Args:
         value: the score.
         error: its standard error.
-        resampled: the score of every resample.
-        errors: the standard error of every resample.
+        resampled: the score in each resample.
+        errors: the standard error in each resample.
         level: coverage of the interval.
     """
     studentised = _studentise(resampled - value, errors)
@@ -63,12 +63,12 @@ def symmetric_interval(
     errors: Float[np.ndarray, "count *dims"],
     level: float = LEVEL,
 ) -> tuple[Float[np.ndarray, "*dims"], Float[np.ndarray, "*dims"]]:
-    """Return the ends of the interval of a paired difference that agrees with `p_value`.
+    """Return the ends of an interval for a paired difference that is consistent with `p_value`.
 
-    It contains every value from which the difference has a p above 1 - `level`. Differences of two
-    systems have heavy tails rather than skewed ones; for these a symmetric interval reaches its
-    nominal coverage, while that of `interval` is too narrow (Hall, 1988). The arguments are those
-    of `interval`.
+    It contains every value that a test at the level 1 - `level` does not reject. The differences
+    between two systems are heavy-tailed rather than skewed, so a symmetric interval reaches its
+    nominal coverage, while the one from `interval` is too narrow (Hall, 1988). The arguments are
+    the same as for `interval`.
     """
     distance = np.sort(np.abs(_studentise(resampled - difference, errors)), axis=0)
     rank = min(int(np.ceil(round(level * (1 + len(distance)), 6))), len(distance))
@@ -82,11 +82,11 @@ def p_value(
     resampled: Float[np.ndarray, "count *dims"],
     errors: Float[np.ndarray, "count *dims"],
 ) -> Float[np.ndarray, "*dims"]:
-    """Return the two-sided p of a paired difference of zero, at least 1 / (count + 1).
+    """Return the two-sided p-value for a paired difference, at least 1 / (count + 1).
 
-    It is the share of resamples that lie at least as many standard errors from `difference` as
-    `difference` lies from zero; 1 if the two sides are equal. The arguments are those of
-    `interval`.
+    It is the share of resamples that are at least as many standard errors away from `difference` as
+    `difference` is from zero; it is 1 if the two systems score the same. The arguments are the same
+    as for `interval`.
     """
     observed = np.abs(_studentise(difference, error))
     distance = np.abs(_studentise(resampled - difference, errors))
@@ -94,7 +94,7 @@ def p_value(
 
 
 def _studentise(difference: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return a difference in standard errors; 0 or infinite if the error is 0."""
+    """Return a difference in units of its standard error; 0 or infinite if the error is 0."""
     known = error > 0
     infinite = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
     return np.where(known, difference / np.where(known, error, 1), infinite)

@@ -1,4 +1,4 @@
-"""Score every run on every data set: how well a network works on data it was not trained on."""
+"""Score every run on every data set, to see how well networks work on data they have not seen."""
 
 import dataclasses
 import pathlib
@@ -18,17 +18,17 @@ from va_jax.train import workdir as run_config
 from va_jax.types import InputError, Trace
 
 COMPARED = (*provenance.FROM_ANOTHER, "fps")
-"""Facts of two data sets that are compared if a run is scored on another set than its own."""
+"""Facts to compare when a run is scored on a data set that it was not trained on."""
 
 
 class Cell(NamedTuple):
-    """A run, and a split of a data set to score it on."""
+    """A run and the split of a data set to score it on."""
 
     workdir: pathlib.Path
-    config: Config  # that of the run, except for the section data
-    dims: tuple[str, ...]  # of the network
-    shared: tuple[str, ...]  # those that the data set has as well
-    size: int  # side of the network's input, pixels
+    config: Config  # config of the run, with a different data section
+    dims: tuple[str, ...]  # dimensions that the network predicts
+    shared: tuple[str, ...]  # dimensions that the data set also has
+    size: int  # side of the network's input in pixels
     split: str
     own: bool  # the run was trained on this data set
     warnings: list[str]
@@ -37,16 +37,16 @@ class Cell(NamedTuple):
 def plan(
     workdirs: Sequence[pathlib.Path], data: Sequence[str], data_dir: str, split: str
 ) -> list[Cell]:
-    """Return a cell for every run and every data set, in this order.
+    """Return a cell for every combination of a run and a data set, ordered by run.
 
     Args:
-        workdirs: folders of runs.
-        data: built sets, each NAME or NAME:SPLIT.
-        data_dir: folder of the built sets; "" for that of each run.
-        split: for sets that name none.
+        workdirs: folders of the runs.
+        data: built data sets, each given as NAME or NAME:SPLIT.
+        data_dir: folder of the built data sets; "" for the one that each run used.
+        split: split to use for data sets given without one.
 
     Raises:
-        InputError: a run or a set does not exist, or they do not fit.
+        InputError: a run or a data set does not exist, or they are incompatible.
     """
     cells = []
     for workdir in workdirs:
@@ -54,7 +54,7 @@ def plan(
         trained_on = provenance.read(workdir)
         if trained_on is None:
             raise InputError(
-                f"{workdir / provenance.NAME}: not found, so the training data of the run are not "
+                f"{workdir / provenance.NAME}: not found, so the training data of the run is not "
                 "known; resume the run once with its own --config"
             )
         sharding.check_batch(f"{workdir}: eval.batch_size", config.eval.batch_size)
@@ -79,8 +79,8 @@ def _make_cell(
     shared = tuple(dim for dim in dims if dim in metadata["dims"])
     if not shared:
         raise InputError(
-            f"data.name={name!r} has {', '.join(metadata['dims'])}, but the run in {workdir} "
-            f"predicts {', '.join(dims)}; leave one of them out"
+            f"data.name={name!r} has labels for {', '.join(metadata['dims'])}, but the run in "
+            f"{workdir} predicts {', '.join(dims)}; leave out the run or the data set"
         )
     open_split(config, split)
     own = name == trained_on["name"]
@@ -91,10 +91,10 @@ def _make_cell(
 
 
 def score_cells(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, Any]]:
-    """Yield `run`, `data`, `split`, `own`, `warnings` and the table `metrics` of every cell.
+    """Yield `run`, `data`, `split`, `own`, `warnings` and the table `metrics` for every cell.
 
     Args:
-        cells: cells of a run follow each other.
+        cells: cells to score; the cells of each run are consecutive.
         processed: apply the post-processing that each run fitted on its own dev split.
 
     Raises:
@@ -134,7 +134,7 @@ def _read_post_processing(workdir: pathlib.Path, step: int) -> PostProcessing:
 
 
 def _select_shared(trace: Trace, cell: Cell, set_dims: Sequence[str]) -> Trace:
-    """Return the dimensions that network and data set share, in the same order on both sides."""
+    """Reduce predictions and labels to the dimensions shared by the network and the data set."""
     return dataclasses.replace(
         trace,
         pred=trace.pred[:, [cell.dims.index(dim) for dim in cell.shared]],
@@ -143,18 +143,18 @@ def _select_shared(trace: Trace, cell: Cell, set_dims: Sequence[str]) -> Trace:
 
 
 def text(results: Sequence[Mapping[str, Any]], aggregation: str = "pooled") -> str:
-    """Return a table for each dimension, as text: a row for every run, a column for every set.
+    """Return a text table for each dimension, with a row per run and a column per data set.
 
     Args:
-        results: from `score_cells`.
-        aggregation: of the CCC, which is shown with its interval.
+        results: values from `score_cells`.
+        aggregation: aggregation of the CCC, which is shown with its interval.
     """
     parts = [f"{title}\n{grid.text()}" for title, grid in _tables(results, aggregation)]
     return "\n\n".join([*parts, *_remarks(results)]) + "\n"
 
 
 def markdown(results: Sequence[Mapping[str, Any]], aggregation: str = "pooled") -> str:
-    """Return the same as Markdown."""
+    """Return the same tables as Markdown."""
     parts = []
     for title, grid in _tables(results, aggregation):
         titled = dataclasses.replace(grid, header=[title, *grid.header[1:]])
@@ -163,7 +163,7 @@ def markdown(results: Sequence[Mapping[str, Any]], aggregation: str = "pooled") 
 
 
 def _tables(results: Sequence[Mapping[str, Any]], aggregation: str) -> Iterator[tuple[str, Table]]:
-    """Yield title and table of every dimension."""
+    """Yield the title and the table for every dimension."""
     runs = list(dict.fromkeys(each["run"] for each in results))
     sets = list(dict.fromkeys((each["data"], each["split"]) for each in results))
     by_place = {(each["run"], each["data"], each["split"]): each for each in results}

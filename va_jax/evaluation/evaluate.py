@@ -1,4 +1,4 @@
-"""Score the best checkpoint of a run: predict dev and test, post-process, score, report."""
+"""Evaluate the best checkpoint of a run on dev and test: predict, post-process, score, report."""
 
 import dataclasses
 import datetime
@@ -27,7 +27,7 @@ from va_jax.types import Trace
 
 
 class Trained(NamedTuple):
-    """The network of a run with the parameters of its best checkpoint, ready to predict."""
+    """The network of a run, with the parameters from its best checkpoint."""
 
     predictor: SplitPredictor
     variables: Any
@@ -40,7 +40,7 @@ class Opened:
 
     config: Config
     workdir: pathlib.Path
-    metadata: Mapping[str, Any]  # of the data set
+    metadata: Mapping[str, Any]  # metadata of the data set
     sources: Mapping[str, Source]  # by split
     trained: Trained
 
@@ -51,21 +51,21 @@ def evaluate(
     out: pathlib.Path | None = None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Score the best checkpoint in `workdir` (by dev CCC) on the dev and the test split.
+    """Score the checkpoint in `workdir` with the best dev CCC on the dev and test splits.
 
-    Writes metrics.json, metrics.txt, metrics.md, traces/SPLIT/TRACK.csv, report.html and its plots,
-    and prints the text. Post-processing is fitted on dev and stored with the checkpoint, unless
-    `out` is given. A split without labels is predicted and not scored.
+    This writes metrics.json, metrics.txt, metrics.md, traces/SPLIT/TRACK.csv, and report.html with
+    its plots, and prints the text. Post-processing is fitted on dev and, unless `out` is given,
+    stored with the checkpoint. For a split without labels, predictions are written but not scored.
 
     Args:
-        config: config of the run; `eval` and `post` may differ from those of training.
+        config: config of the run; `eval` and `post` may differ from those used for training.
         workdir: folder of the run.
         out: folder for the files; `workdir` by default.
-        on_batch: called for every batch of frames that is predicted.
+        on_batch: called for every batch of frames.
 
     Raises:
-        InputError: the network does not fit the data set. Smaller differences from the training
-            data are reported as warnings.
+        InputError: the network is incompatible with the data set. Smaller differences from the
+            training data are reported as warnings.
     """
     run = open_run(config, workdir)
     traces = predict(run, on_batch)
@@ -81,10 +81,10 @@ def evaluate(
 
 
 def open_run(config: Config, workdir: pathlib.Path) -> Opened:
-    """Open the dev and test splits and restore the network; warn if the data differ from training.
+    """Open the dev and test splits and restore the network; warn if the data has changed.
 
     Raises:
-        InputError: the batch size does not fit the devices, or the network does not fit the data.
+        InputError: the batch size does not suit the devices, or the network does not fit the data.
     """
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     metadata = sources.metadata(config.data.dir, config.data.name)
@@ -99,13 +99,13 @@ def open_run(config: Config, workdir: pathlib.Path) -> Opened:
 
 
 def open_split(config: Config, split: str) -> Source:
-    """Open a split of the run's data set, with the landmarks that its network needs."""
+    """Open a split of the run's data set, including any landmarks that the network needs."""
     data, points = config.data, landmark_points(config.model)
     return sources.open_split(data.dir, data.name, split, points, data.max_bad_records)
 
 
 def restore(config: Config, workdir: pathlib.Path, dims: tuple[str, ...], size: int) -> Trained:
-    """Return the network with the best checkpoint in `workdir`, for input of `size` pixels."""
+    """Restore the network from the best checkpoint in `workdir`, for images of `size` pixels."""
     model, mesh = build_model(config.model, dims), sharding.make_mesh()
     target = abstract_variables(model, size, sharding.replicated(mesh))
     variables, step = checkpoints.restore_best(workdir, target)
@@ -124,13 +124,13 @@ def predict(run: Opened, on_batch: Callable[[], None]) -> dict[str, list[Trace]]
 def score(
     run: Opened, traces: Sequence[Trace], split: str, post_processing: PostProcessing
 ) -> Split:
-    """Return the metrics table of a split, with its known ceilings, and that after post-processing.
+    """Score a split before and after post-processing, and add its ceilings if they are known.
 
     Args:
-        run: the run.
+        run: the run to score.
         traces: raw predictions for the split.
-        split: its name.
-        post_processing: fitted on dev; if no step was kept, there are no processed scores.
+        split: name of the split.
+        post_processing: steps fitted on dev; if none was kept, there are no processed scores.
     """
     metadata, dims, dev = run.metadata, run.metadata["dims"], run.config.data.dev
     table = score_table.metrics_table(traces, dims, metadata["train_mean"])
@@ -155,7 +155,7 @@ def dev_ccc(
     source: Source,
     on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Return the pooled CCC of every dimension on `source`; 0 if nothing is labelled."""
+    """Return the pooled CCC for every dimension on `source`; 0 if there are no labels."""
     traces = predict_split(config, predictor, variables, source, on_batch)
     scored = score_table.scores(traces, [trace.pred for trace in traces], source.dims)
     return {dim: scored[dim]["pooled"]["ccc"] if scored[dim] else 0.0 for dim in source.dims}
@@ -164,7 +164,7 @@ def dev_ccc(
 def write(
     run: Opened, folder: pathlib.Path, post_processing: PostProcessing, splits: Mapping[str, Split]
 ) -> None:
-    """Write traces, metrics and report to `folder`."""
+    """Write the traces, the metrics and the report to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
         write_traces(folder / "traces" / name, split.traces, run.metadata["dims"], split.processed)
@@ -186,7 +186,7 @@ def write(
         "data set": data.name,
         "splits": run.metadata["split_hash"],
         "checkpoint": f"step {step:,}, the best by dev CCC",
-        "CCC": "population moments; pooled over all frames that count unless stated otherwise",
+        "CCC": "population moments; pooled over all scored frames unless stated otherwise",
         "evaluated": datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         "with": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
@@ -206,7 +206,7 @@ def write(
 def _text(
     run: Opened, splits: Mapping[str, Split], render: Callable[[str, Mapping[str, Any]], str]
 ) -> str:
-    """Return the metrics tables of all splits; `render` returns the text of one."""
+    """Return the metrics tables of all splits as text; `render` formats a single table."""
     heading = f"{run.config.data.name}, checkpoint of step {run.trained.step} (best dev CCC)\n"
     return "\n".join([heading, *(render(name, s.metrics_table) for name, s in splits.items())])
 

@@ -1,4 +1,4 @@
-"""Stitch predictions of windows to traces, smooth traces, and shift them in time."""
+"""Stitch window predictions together into traces, smooth traces, and shift them in time."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,8 +9,9 @@ from scipy import ndimage
 from va_jax.config import FUSIONS
 
 EVEN = 0.1
-"""Frames are evenly spaced if none is farther than this share of a period from its place; our
-choice. Times rounded by files and float32 pass, and a lag then shifts all frames alike."""
+"""Largest distance of a frame from an even grid, as a share of the frame period, for the frames to
+be treated as evenly spaced; our choice. It allows for times rounded by csv files and float32. A lag
+then shifts all frames by the same number of places."""
 
 
 def stitch(
@@ -19,20 +20,20 @@ def stitch(
     frames: int,
     fusion: str = "mean",
 ) -> Float[np.ndarray, "frames dims"]:
-    """Return the trace of a track from predictions for pieces of it, which may overlap.
+    """Combine predictions for pieces of a track, which may overlap, into a trace.
 
     Args:
-        pieces: predictions.
-        positions: ascending frame numbers that each piece predicts; numbers of `frames` and above
-            are padding and are dropped.
+        pieces: predictions for each piece.
+        positions: frame numbers of each piece, ascending; numbers of at least `frames` are padding
+            and are dropped.
         frames: length of the track.
-        fusion: how several values for one frame are combined. `mean`, `median`, and `extremum`, the
-            value of largest magnitude (teixeira2021), depend on the values; `last`, from the piece
-            with the most frames before this one, and `centre`, from the piece whose middle is
-            nearest, on the places. Of equals the piece that starts first wins.
+        fusion: how to combine several values for the same frame. `mean` and `median` average them.
+            `extremum` takes the value with the largest magnitude (teixeira2021), `last` the value
+            from the piece with the most frames before this one, and `centre` the value from the
+            piece whose middle is nearest. In case of a tie, the piece that starts first wins.
 
     Raises:
-        ValueError: no piece predicts some frame.
+        ValueError: a frame is not covered by any piece.
     """
     if fusion not in FUSIONS:
         raise ValueError(f"fusion={fusion!r} is not one of {FUSIONS}")
@@ -49,7 +50,7 @@ def stitch(
     layer = np.arange(len(numbers)) - np.repeat(np.cumsum(covered) - covered, covered)
 
     def layers(x: np.ndarray, missing: float) -> np.ndarray:
-        """Return the first, second, ... value for every frame, [most values, frames, ...]."""
+        """Return the first, second, ... values of every frame, [max values, frames, ...]."""
         filled = np.full((covered.max(), frames, *x.shape[1:]), missing, x.dtype)
         filled[layer, numbers[by_frame]] = x[by_frame]
         return filled
@@ -74,10 +75,10 @@ def stitch(
 def median_filter(
     pred: Float[np.ndarray, "frames *dims"], time_s: Float[np.ndarray, " frames"], window_s: float
 ) -> Float[np.ndarray, "frames *dims"]:
-    """Return the running median of each dimension, centred.
+    """Return the centred running median of each dimension.
 
-    The window has an odd number of frames, counted at the frame rate of the track: those within
-    half of `window_s` before and after. The first and the last value are held past the ends.
+    The window includes the frames within half of `window_s` before and after each frame, so their
+    number is odd. The first and last values are repeated beyond the ends.
     """
     period_s = mean_period_s(time_s)
     half = round(window_s / 2 / period_s) if period_s else 0
@@ -91,10 +92,10 @@ def median_filter(
 def shift(
     pred: Float[np.ndarray, "frames *dims"], time_s: Float[np.ndarray, " frames"], lag_s: float
 ) -> Float[np.ndarray, "frames *dims"]:
-    """Return the trace moved earlier by `lag_s`, later if it is negative.
+    """Return the trace moved earlier by `lag_s`, or later if it is negative.
 
-    The value at t is that of the frame nearest to t + `lag_s`. The first and the last value are
-    held past the ends.
+    The value at time t is taken from the frame nearest to t + `lag_s`. The first and last values
+    are repeated beyond the ends.
     """
     return pred[next(shifted_frames(time_s, [lag_s]))]
 
@@ -102,10 +103,10 @@ def shift(
 def shifted_frames(
     time_s: Float[np.ndarray, " frames"], lags_s: Sequence[float] | Float[np.ndarray, " lags"]
 ) -> Iterator[Int[np.ndarray, " frames"]]:
-    """Yield for each lag the number of the frame nearest to the time of every frame + lag.
+    """Yield, for each lag, the number of the frame that is nearest to each frame's time + lag.
 
-    Numbers are clipped to the track. Evenly spaced frames, see `EVEN`, are all shifted by the same
-    number of frames.
+    Numbers are clipped to the track. Evenly spaced frames (see `EVEN`) are all shifted by the same
+    number of places.
     """
     times, period_s = time_s.astype(np.float64), mean_period_s(time_s)
     numbers = np.arange(len(times))
@@ -122,5 +123,5 @@ def shifted_frames(
 
 
 def mean_period_s(time_s: Float[np.ndarray, " frames"]) -> float:
-    """Return the mean time from a frame to the next one; 0 if there is one frame."""
+    """Return the mean time between consecutive frames; 0 if there is only one frame."""
     return (float(time_s[-1]) - float(time_s[0])) / max(len(time_s) - 1, 1)

@@ -1,7 +1,8 @@
 """Fit post-processing on the dev split, to be applied unchanged to other splits.
 
-The steps are those of AVEC 2016's baseline (Valstar et al., 2016): filter, centre, scale, shift in
-time, each kept only if it raises the CCC on dev. The search is greedy, one dimension at a time.
+The steps are those of the AVEC 2016 baseline (Valstar et al., 2016): filter, centre, scale, and
+shift in time. Each is kept only if it raises the CCC on dev. The search is greedy and treats each
+dimension separately.
 """
 
 import dataclasses
@@ -17,23 +18,23 @@ from va_jax.evaluation.postprocess import PostProcessing, Step
 from va_jax.types import Trace
 
 ROUNDING = 1e-6
-"""A rise of the CCC must be larger than this, and so must the standard deviation of predictions
+"""Smallest gain in CCC for which a step is kept, and smallest standard deviation of predictions
 that are scaled; our choice."""
 
 CURVE_POINTS = 200
-"""Most points of a stored lag curve."""
+"""Maximum number of points in a stored lag curve."""
 
 LONGEST = 0.25
-"""Longest filter and lag to try, as a share of the median recording; our choice. With longer ones a
-trace would consist mostly of its held ends."""
+"""Longest filter and lag to try, as a share of the median recording length; our choice. With longer
+ones, a trace would consist mostly of its repeated end values."""
 
 
 def fit(traces: Sequence[Trace], dims: Sequence[str], settings: Post) -> PostProcessing:
-    """Fit post-processing to predictions of the dev split.
+    """Fit post-processing to predictions for the dev split.
 
-    Each step is fitted to the output of the steps before it, on the frames that count, with all
-    recordings as one signal, and is kept if the pooled CCC of its dimension rises.
-    If no frame counts, there are no steps.
+    Each step is fitted to the output of the previous steps on the scored frames, with all
+    recordings treated as one signal. It is kept if it raises the pooled CCC of its dimension. If
+    no frame is scored, there are no steps.
     """
     if not any(trace.mask.any() for trace in traces):
         return PostProcessing({dim: () for dim in dims}, {})
@@ -51,7 +52,7 @@ def fit(traces: Sequence[Trace], dims: Sequence[str], settings: Post) -> PostPro
 
 
 def _fit_steps(traces: list[Trace], settings: Post, longest_s: float) -> tuple[Step, ...]:
-    """Return the fitted steps for traces of one dimension."""
+    """Fit the steps to traces of one dimension."""
     steps, before = [], _ccc(traces)
     for name in settings.steps:
         tried = []
@@ -89,7 +90,7 @@ def _candidates(
 
 
 def _apply(step: Step, traces: Sequence[Trace]) -> list[Trace]:
-    """Return traces of one dimension after a step."""
+    """Apply a step to traces of one dimension."""
     return [
         dataclasses.replace(trace, pred=step.apply(trace.pred[:, 0], trace.time_s)[:, None])
         for trace in traces

@@ -1,7 +1,8 @@
-"""The contribution of each recording to a score, and from it the standard error of every score.
+"""The contribution of each recording to a score, and the standard errors that follow from it.
 
-A score is a function of how often each recording is drawn. Its derivative by the weight of a
-recording is that recording's contribution (infinitesimal jackknife: Jaeckel, 1972; Efron, 1982).
+A score is a function of how often each recording is drawn. Its derivative with respect to a
+recording's weight is that recording's contribution (infinitesimal jackknife: Jaeckel, 1972; Efron,
+1982).
 """
 
 from collections.abc import Callable
@@ -12,14 +13,14 @@ from jaxtyping import Float
 from va_jax.evaluation.metrics import Moments, all_metrics, ratio
 
 Values = dict[str, dict[str, np.ndarray]]
-"""Aggregation -> metric -> values."""
+"""Values by aggregation and metric."""
 
 TOGETHER = 200_000
-"""Recordings x resamples whose contributions are in memory at once."""
+"""Maximum number of contributions (recordings x resamples) in memory at once."""
 
 
 def standard_errors(moments: Moments, weights: Float[np.ndarray, "resamples recordings"]) -> Values:
-    """Return the standard error [resamples, dims] of every score that `aggregate` returns."""
+    """Return the standard errors [resamples, dims] of all scores from `aggregate`."""
     return errors_from(lambda drawn: contributions(moments, drawn), weights)
 
 
@@ -27,13 +28,13 @@ def errors_from(
     contributions_of: Callable[[np.ndarray], Values],
     weights: Float[np.ndarray, "resamples recordings"],
 ) -> Values:
-    """Return the standard errors [resamples, dims] of any scores from their contributions.
+    """Return the standard errors [resamples, dims] of any scores, given their contributions.
 
-    The contributions to a sum of scores are the sums of the contributions.
+    The contributions to a sum of scores are the sums of their contributions.
 
     Args:
-        contributions_of: returns for weights [some, recordings] contributions in the shape of
-            `contributions`; it is called for a few resamples at a time.
+        contributions_of: function from weights [some resamples, recordings] to contributions shaped
+            like those from `contributions`; it is called for a few resamples at a time.
         weights: how often each recording is drawn.
     """
     rows = max(1, TOGETHER // weights.shape[1])
@@ -56,9 +57,9 @@ def errors_from(
 
 
 def contributions(moments: Moments, weights: Float[np.ndarray, "resamples recordings"]) -> Values:
-    """Return the derivatives of scores by each recording's weight [resamples, recordings, dims].
+    """Return the derivatives of scores with respect to each recording's weight.
 
-    The CCC is that of the population formula.
+    Their shape is [resamples, recordings, dims]. The CCC uses the population formula.
     """
     count, single = moments.count, all_metrics(moments)
     frames = (weights @ count)[:, None]

@@ -1,4 +1,4 @@
-"""The pooled CCC as a function of the lag between predictions and labels."""
+"""Pooled CCC as a function of the lag between predictions and labels."""
 
 import dataclasses
 import math
@@ -14,18 +14,18 @@ from va_jax.types import Trace
 
 @dataclasses.dataclass(frozen=True)
 class LagCurve:
-    """Pooled CCC of predictions after each of several lags is removed.
+    """Pooled CCC of predictions after removing each of several lags.
 
-    With a positive lag, predictions come after the labels, and removing it moves them earlier.
+    A positive lag means that predictions come after the labels; removing it moves them earlier.
     """
 
     lags_s: tuple[float, ...]
     ccc: tuple[float, ...]
-    best_lag_s: float  # of equals the one nearest zero
+    best_lag_s: float  # in case of a tie, the one nearest zero
     best_ccc: float
 
     def thinned(self, points: int) -> "LagCurve":
-        """Return at most `points` of the curve, evenly spaced and including its middle."""
+        """Return at most `points` points on the curve, evenly spaced and including its middle."""
         middle = len(self.lags_s) // 2
         every = 2 * middle // max(points - 1, 1) + 1
         kept = slice(middle % every, None, every)
@@ -35,7 +35,7 @@ class LagCurve:
 def sweep(traces: Sequence[Trace], dim_index: int, max_lag_s: float) -> LagCurve:
     """Return the lag curve of a dimension from -`max_lag_s` to `max_lag_s`, in steps of one frame.
 
-    If recordings differ in frame rate, the step is a frame of the recording with the median rate.
+    If the frame rates of the recordings differ, the step is the median frame period.
     """
     periods = [period_s for trace in traces if (period_s := mean_period_s(trace.time_s)) > 0]
     period_s = round(float(np.median(periods)), 6) if periods else math.inf  # from float32 times
@@ -50,15 +50,15 @@ def sweep(traces: Sequence[Trace], dim_index: int, max_lag_s: float) -> LagCurve
 def lag_curve(
     traces: Sequence[Trace], dim_index: int, lags_s: Sequence[float]
 ) -> Float[np.ndarray, " lags"]:
-    """Return the pooled CCC of a dimension after each lag is removed from its predictions.
+    """Return the pooled CCC of a dimension after removing each lag from its predictions.
 
-    All recordings are shifted by the same lag, with their frames that do not count. The CCC is 0
-    everywhere if no frame counts.
+    All recordings are shifted by the same lag, including their unscored frames. The CCC is 0 for
+    all lags if no frame is scored.
     """
     counted = [trace for trace in traces if trace.mask.any()]
     if not counted:
         return np.zeros(len(lags_s))
-    start = counted[0].mask.argmax()  # differences from one value lose no digits in sums
+    start = counted[0].mask.argmax()  # subtract a typical value so that sums stay precise
     origin = [float(x[start, dim_index]) for x in (counted[0].pred, counted[0].target)]
     total, squares, products = np.zeros((3, len(lags_s)))
     labels = []

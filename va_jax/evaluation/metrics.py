@@ -1,7 +1,7 @@
 """CCC, PCC, RMSE, MSE and SAGR from mergeable moments, in float64 on the host.
 
-Predictions leave the device in any case, to be written as traces. So the moments are computed on
-the host, per recording and in float64, and depend neither on the batches nor on the device.
+Predictions have to leave the device anyway, because traces are written to files. So the moments are
+computed per recording on the host, and do not depend on the batches or the device.
 """
 
 import dataclasses
@@ -13,29 +13,29 @@ from jaxtyping import Bool, Float
 METRICS = ("ccc", "pcc", "rmse", "mse", "sagr")
 
 FORMULAS = ("population", "avec")
-"""Formulas of the CCC: all moments over N; or, as in AVEC's scripts, variances over N - 1 and the
-covariance over N. They differ by 1e-5 at 40,000 frames and by up to 0.01 at 100."""
+"""Formulas for the CCC. `population` divides all moments by N; `avec`, like the AVEC scripts, uses
+N - 1 for variances and N for the covariance. The results differ by 1e-5 for 40,000 frames and by up
+to 0.01 for 100."""
 
 ROUNDING = 1e-12
-"""A sum of squares counts as 0 if it is below this share of the terms that it is the difference of:
-then it is rounding error."""
+"""Share below which the difference of two sums of squares is set to 0, as a rounding error."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
     """Joint second moments of predictions and targets per dimension, mergeable in any order.
 
-    Every field is float64 [..., dims]; a leading axis, if there is one, runs over recordings.
+    Every field is float64 [..., dims]; if there is a leading axis, it runs over recordings.
     """
 
-    count: np.ndarray  # frames that count
+    count: np.ndarray  # number of scored frames
     mean_pred: np.ndarray
     mean_target: np.ndarray
     m2_pred: np.ndarray  # sum of squared deviations from the mean
     m2_target: np.ndarray
     co: np.ndarray  # sum of products of deviations
     squared_error: np.ndarray  # sum of (prediction - target)^2
-    agree: np.ndarray  # frames whose signs agree; zero agrees with zero
+    agree: np.ndarray  # number of frames whose signs agree; zero agrees with zero
 
     @classmethod
     def of(
@@ -44,7 +44,7 @@ class Moments:
         target: Float[np.ndarray, "frames dims"],
         mask: Bool[np.ndarray, " frames"],
     ) -> "Moments":
-        """Return the moments of one trace over the frames in `mask`; all 0 if there are none."""
+        """Return the moments of a trace over the frames in `mask`; all 0 if there are none."""
         pred, target = pred[mask].astype(np.float64), target[mask].astype(np.float64)
         if len(pred) == 0:
             return cls(*np.zeros((len(dataclasses.fields(cls)), pred.shape[-1])))
@@ -63,22 +63,22 @@ class Moments:
 
     @classmethod
     def stack(cls, parts: Sequence["Moments"]) -> "Moments":
-        """Return the moments [recordings, dims] of several recordings, one row each."""
+        """Stack the moments of several recordings into [recordings, dims]."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(*(np.stack([getattr(part, name) for part in parts]) for name in names))
 
     def select(self, recordings: Bool[np.ndarray, " recordings"]) -> "Moments":
-        """Return the rows of the recordings where `recordings` is True."""
+        """Return the rows for which `recordings` is True."""
         names = [field.name for field in dataclasses.fields(self)]
         return Moments(*(getattr(self, name)[recordings] for name in names))
 
     def merged(
         self, weights: Float[np.ndarray, "*resamples recordings"] | None = None
     ) -> "Moments":
-        """Return the moments of all recordings taken as one signal (Chan et al., 1983).
+        """Return the moments of all recordings combined into one signal (Chan et al., 1983).
 
         Args:
-            weights: how often each recording is drawn; once each if None.
+            weights: how often each recording is drawn; None: once each.
 
         Returns:
             Moments [*resamples, dims].
@@ -108,7 +108,7 @@ class Moments:
         )
 
     def ccc(self, formula: str = "population") -> np.ndarray:
-        """Return Lin's concordance (1989) by one of `FORMULAS`; 0 if both signals are constant."""
+        """Return Lin's CCC (1989) with one of `FORMULAS`; 0 if both signals are constant."""
         if formula not in FORMULAS:
             raise ValueError(f"formula={formula!r} is not one of {FORMULAS}")
         count = self.count if formula == "population" else np.maximum(self.count - 1, 0)
@@ -117,7 +117,7 @@ class Moments:
         return ratio(2 * covariance, self.m2_pred + self.m2_target + gap)
 
     def undefined(self) -> np.ndarray:
-        """Return True where prediction and label are the same constant, so that the CCC is 0/0."""
+        """Return whether prediction and label are the same constant, so that the CCC is 0/0."""
         same = (self.m2_pred == 0) & (self.m2_target == 0) & (self.mean_pred == self.mean_target)
         return same & (self.count > 0)
 
@@ -126,20 +126,20 @@ class Moments:
         return ratio(self.co, np.sqrt(self.m2_pred) * np.sqrt(self.m2_target))
 
     def mse(self) -> np.ndarray:
-        """Return the mean squared error; 0 if no frame counts."""
+        """Return the mean squared error; 0 if no frame is scored."""
         return ratio(self.squared_error, self.count)
 
     def rmse(self) -> np.ndarray:
-        """Return the root of the mean squared error, in label units."""
+        """Return the root mean squared error in label units."""
         return np.sqrt(self.mse())
 
     def sagr(self) -> np.ndarray:
-        """Return the sign agreement: the share of frames whose signs agree (Nicolaou, 2011)."""
+        """Return the sign agreement, the share of frames whose signs agree (Nicolaou, 2011)."""
         return ratio(self.agree, self.count)
 
 
 def all_metrics(moments: Moments, formula: str = "population") -> dict[str, np.ndarray]:
-    """Return the values of all `METRICS`, each in the shape of the moments."""
+    """Return the values of all `METRICS`, each with the shape of the moments."""
     values = {metric: getattr(moments, metric)() for metric in METRICS}
     return values | {"ccc": moments.ccc(formula)}
 
@@ -149,15 +149,15 @@ def aggregate(
     weights: Float[np.ndarray, "*resamples recordings"] | None = None,
     formula: str = "population",
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Return aggregation -> metric -> values [*resamples, dims] of several recordings.
+    """Aggregate scores over recordings, as values [*resamples, dims] by aggregation and metric.
 
-    `pooled` takes all frames as one signal. `mean_of_recordings` is the mean of the scores of the
-    single recordings; `length_weighted` weights them by their numbers of frames.
+    `pooled` treats all frames as one signal. `mean_of_recordings` averages the scores of individual
+    recordings; `length_weighted` weights them by their number of frames.
 
     Args:
-        moments: [recordings, dims]; every recording has a frame that counts.
-        weights: how often each recording is drawn; once each if None.
-        formula: of the CCC, one of `FORMULAS`.
+        moments: moments [recordings, dims]; every recording has at least one scored frame.
+        weights: how often each recording is drawn; None: once each.
+        formula: formula for the CCC, one of `FORMULAS`.
     """
     drawn = np.ones(len(moments.count)) if weights is None else weights
     single = all_metrics(moments, formula)
@@ -174,7 +174,7 @@ def aggregate(
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Return the ratio; 0 where the denominator is not above 0."""
+    """Return the ratio, or 0 if the denominator is not positive."""
     defined = denominator > 0
     return np.where(defined, numerator / np.where(defined, denominator, 1), 0.0)
 
@@ -182,8 +182,8 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 def _centre(values: np.ndarray, weights: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean over axis 0 and the deviations from it.
 
-    Deviations of equal values are exactly 0. Sums start from the value of the largest weight, so a
-    large offset costs no digits.
+    If all values are equal, the deviations are exactly 0. The value with the largest weight is
+    subtracted before summing, so that a large offset does not cost precision.
     """
     weights = np.broadcast_to(weights, values.shape)
     origin = np.take_along_axis(values, weights.argmax(0)[None], axis=0)

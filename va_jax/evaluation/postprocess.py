@@ -13,7 +13,7 @@ from va_jax.evaluation.lags import LagCurve
 from va_jax.types import InputError
 
 NAME = "postprocess.json"
-"""The file of fitted post-processing, in the folder of its checkpoint and in exports."""
+"""Name of the file with fitted post-processing, in a checkpoint's folder and in exports."""
 
 STEPS = {
     "median": ("window_s",),
@@ -21,8 +21,8 @@ STEPS = {
     "scale": ("factor", "about"),
     "lag": ("lag_s",),
 }
-"""Constants of every step: the median over window_s, x + bias, about + factor (x - about),
-x(t + lag_s)."""
+"""Constants of each step. The steps compute the median over window_s, x + bias,
+about + factor (x - about), and x(t + lag_s)."""
 
 REMEDY = "restore the file, or fit it again with `va_jax evaluate RUN`"
 KINDS = {bool: "true or false", dict: "an object", float: "a number", list: "a list", str: "text"}
@@ -30,18 +30,18 @@ KINDS = {bool: "true or false", dict: "an object", float: "a number", list: "a l
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A fitted step of one dimension, kept or not."""
+    """A fitted step for one dimension, whether or not it was kept."""
 
     name: str
     constants: Mapping[str, float]
     kept: bool
     ccc_before: float  # pooled, on dev
-    ccc_after: float  # with this step, whether it is kept or not
+    ccc_after: float  # with this step, even if it was not kept
 
     def apply(
         self, column: Float[np.ndarray, " frames"], time_s: Float[np.ndarray, " frames"]
     ) -> Float[np.ndarray, " frames"]:
-        """Return the predictions of one dimension of a track after this step."""
+        """Apply this step to a track's predictions in one dimension."""
         constants = self.constants
         if self.name == "median":
             return median_filter(column, time_s, constants["window_s"])
@@ -53,7 +53,7 @@ class Step:
         return shift(column, time_s, constants["lag_s"])
 
     def describe(self) -> str:
-        """Return the step in words, with its constants."""
+        """Describe the step and its constants in words."""
         constants = self.constants
         if self.name == "median":
             return f"median over {constants['window_s']:g} s"
@@ -68,9 +68,9 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class PostProcessing:
-    """The fitted steps of every dimension, in order, and the lag curves of the raw dev predictions.
+    """Fitted steps for every dimension, in order, and lag curves of the raw dev predictions.
 
-    It is true if a step was kept; otherwise `apply` changes nothing.
+    Its truth value is whether any step was kept; if none was, `apply` changes nothing.
     """
 
     steps: Mapping[str, tuple[Step, ...]]
@@ -85,14 +85,14 @@ class PostProcessing:
         time_s: Float[np.ndarray, " frames"],
         dims: Sequence[str],
     ) -> Float[np.ndarray, "frames dims"]:
-        """Return the predictions of a whole track after all steps that were kept.
+        """Apply all steps that were kept to the predictions for a whole track.
 
-        Values are not clipped to the range of labels.
+        Values are not clipped to the range of the labels.
 
         Args:
             pred: raw predictions.
-            time_s: times of the frames.
-            dims: names of the columns.
+            time_s: times of the frames in seconds.
+            dims: names of the dimensions in the columns.
 
         Raises:
             InputError: nothing was fitted for one of the dimensions.
@@ -111,7 +111,7 @@ class PostProcessing:
         return np.stack(columns, -1)
 
     def describe(self) -> dict[str, str]:
-        """Return a line for every dimension: the steps that were kept and the dev CCC they gain."""
+        """Return a line for every dimension: the steps that were kept and the change in dev CCC."""
         lines = {}
         for dim, steps in self.steps.items():
             kept = [step for step in steps if step.kept]
@@ -123,7 +123,7 @@ class PostProcessing:
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """Return `steps` and `lag_curve` of every dimension as plain dicts, lists and numbers."""
+        """Return `steps` and `lag_curve` for every dimension as plain dicts, lists and numbers."""
         tree = {}
         for dim, steps in self.steps.items():
             tree[dim] = {"steps": [dataclasses.asdict(step) for step in steps]}
@@ -136,11 +136,11 @@ class PostProcessing:
 
     @classmethod
     def from_json(cls, tree: Any, source: str) -> "PostProcessing":
-        """Return the post-processing that `to_json` wrote.
+        """Rebuild post-processing from the output of `to_json`.
 
         Args:
             tree: parsed JSON.
-            source: name of its file, and key in it if there is one, for messages.
+            source: name of the file, and the key within it if there is one, for messages.
 
         Raises:
             InputError: the tree is damaged; the message names the key.
@@ -190,7 +190,7 @@ def _get(tree: Any, key: str, kind: type, place: str) -> Any:
 
 
 def _checked(value: Any, kind: type, place: str) -> Any:
-    """Return `value` if it is of a kind in `KINDS`; numbers are finite and become floats."""
+    """Return `value` if it has the type `kind`; numbers must be finite and become floats."""
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):

@@ -1,4 +1,4 @@
-"""Predict every frame of every track of a split."""
+"""Run the network on every frame of every track in a split."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,17 +25,17 @@ def predict_split(
     source: Source,
     on_batch: Callable[[], None] = lambda: None,
 ) -> list[Trace]:
-    """Return a trace for every track of `source`, in its order, in every process.
+    """Return a trace for every track in `source`, in the same order and on every process.
 
-    Values depend neither on the batch size nor on the number of devices. Memory holds a few batches
-    of frames and the traces.
+    Values depend neither on the batch size nor on the number of devices. Only a few batches of
+    frames and the traces are kept in memory.
 
     Args:
         config: `eval`, `window.stride`, `data.size` and `data.threads` are used.
-        predictor: from `make_predictor` with the same `eval`.
+        predictor: predictor that `make_predictor` created with the same `eval`.
         variables: parameters and statistics of its network, on every device.
-        source: split to predict.
-        on_batch: called for every batch, equally often in every process.
+        source: split whose tracks the network is run on.
+        on_batch: called for every batch, equally often on every process.
     """
     stride, process, processes = config.window.stride, jax.process_index(), jax.process_count()
     plan = predictor.plan(source.tracks, config.eval.batch_size, stride)
@@ -71,7 +71,7 @@ def predict_split(
 
 
 class _Pieces:
-    """Predictions of windows, collected by track."""
+    """Window predictions, collected by track."""
 
     def __init__(self, tracks: int, length: int, stride: int):
         self._values: list[list[np.ndarray]] = [[] for _ in range(tracks)]
@@ -79,7 +79,7 @@ class _Pieces:
         self._length, self._stride = length, stride
 
     def add(self, predicted: Sequence[Window], pred: Array) -> None:
-        """Wait for the predictions of a step and keep those of real windows."""
+        """Wait for the predictions of a step and keep those for real windows."""
         for window, values in zip(predicted, np.asarray(pred), strict=True):
             if window != PADDING:
                 numbers = windows.frame_numbers(window, self._length, self._stride)
@@ -87,5 +87,5 @@ class _Pieces:
                 self._positions[window.track].append(numbers)
 
     def join(self, track: int, frames: int, fusion: str) -> np.ndarray:
-        """Return the predictions [frames, dims] of a track."""
+        """Return the predictions [frames, dims] for a track."""
         return stitch(self._values[track], self._positions[track], frames, fusion)

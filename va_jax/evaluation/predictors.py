@@ -1,4 +1,4 @@
-"""Three ways to predict the tracks of a split, with as few runs of the CNN as possible."""
+"""Three ways to run a network on the tracks in a split, with as few CNN passes as possible."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,12 +19,12 @@ from va_jax.types import Track
 
 
 class SplitPredictor:
-    """A network that predicts a split batch by batch, in the steps of a plan.
+    """A network that processes a split batch by batch, following a plan.
 
-    `start` returns the state before the first step. `step` takes the frames of a step and that
-    state and returns predictions and the next state. `flush` does the same for a step that reads no
-    frames. Both are compiled once for all splits. Inputs and states are divided over the devices;
-    every device has all predictions.
+    `start` returns the state before the first step. `step` takes the frames of a step and the
+    current state, and returns predictions and the next state. `flush` does the same for a step that
+    reads no frames. Both are compiled once for all splits. Inputs and states are divided among the
+    devices; every device has a copy of all predictions.
     """
 
     read_length: int  # frames that each row of a step reads
@@ -37,11 +37,11 @@ class SplitPredictor:
         self.flush = jax.jit(self._flush, out_shardings=layout)
 
     def plan(self, tracks: Sequence[Track], batch_size: int, stride: int) -> list[Step]:
-        """Return the steps, with `batch_size` rows each, that predict every frame of the tracks."""
+        """Return steps of `batch_size` rows each that together cover every frame of the tracks."""
         raise NotImplementedError
 
     def start(self, variables: Any, inputs: Any) -> Any:
-        """Return the state before the first step, for inputs of these shapes."""
+        """Return the state before the first step for inputs with these shapes."""
         return ()
 
     def _step(self, variables: Any, inputs: Any, starts: Array, state: Any) -> tuple[Array, Any]:
@@ -53,14 +53,14 @@ class SplitPredictor:
 
 
 class WholeTracks(SplitPredictor):
-    """Every frame once, in chunks; the recurrent state is carried along the track.
+    """Processes every frame once, in chunks, carrying the recurrent state along the track.
 
     If the backbone sees neighbouring frames, chunks overlap by its reach on either side and only
-    their inner frames are used, so that they give the result of one pass over the whole track. With
-    edge padding, a frame without a face is replaced by the last one with a face, which can lie
-    further back: chunks then begin twice the reach earlier, and the result is the same as long as
+    their inner frames are used, so the result equals that of a single pass over the whole track.
+    With edge padding, a frame without a face is replaced by the last one with a face, which may be
+    further back. Chunks then begin twice the reach earlier, and the result is the same as long as
     fewer than half of these frames lack a face. The length of a chunk is rounded up to a multiple
-    of the network's stride in time.
+    of the network's temporal stride.
     """
 
     def __init__(self, model: Regressor, mesh: Mesh, length: int):
@@ -92,10 +92,10 @@ class WholeTracks(SplitPredictor):
 
 
 class SeparateWindows(SplitPredictor):
-    """Every window by itself, through the whole network.
+    """Runs the whole network on each window separately.
 
-    A backbone that sees neighbouring frames needs this: its output for a frame depends on the
-    distance to the ends of the window, so two windows share nothing.
+    This is necessary for a backbone that sees neighbouring frames: its output for a frame depends
+    on the distance to the ends of the window, so windows cannot share features.
     """
 
     def __init__(self, model: Regressor, mesh: Mesh, length: int, hop: int):
@@ -112,10 +112,11 @@ class SeparateWindows(SplitPredictor):
 
 
 class CachedWindows(SplitPredictor):
-    """Every window from features that are computed once per frame and kept while windows need them.
+    """Runs the backbone once per frame, and the rest of the network on each window.
 
-    For a backbone that sees one frame at a time. The rest of the network runs on every window. The
-    state is the kept features of each row, [rows, kept frames, ...], and which of them have a face.
+    This requires a backbone that sees one frame at a time. Features are kept for as long as any
+    window needs them. The state consists of the features kept for each row, [rows, kept frames,
+    ...], and whether each of those frames has a face.
     """
 
     def __init__(self, model: Regressor, mesh: Mesh, length: int, hop: int):
@@ -143,14 +144,14 @@ class CachedWindows(SplitPredictor):
         return self._predict(variables, no_frames, jnp.ones(len(state[1]), bool), state)
 
     def _predict(self, variables: Any, new: Any, starts: Array, kept: Any) -> tuple[Array, Any]:
-        """Predict the windows over kept and new features; return the features to keep as well."""
+        """Predict the windows covered by kept and new features; also return features to keep."""
         joined = jax.tree.map(lambda x, y: jnp.concatenate([x, y], 1), kept, new)
         places = np.arange(0, self.read_length, self._hop)
         length = self.predicted_length
         features, face = jax.tree.map(
             lambda x: jnp.stack([x[:, place : place + length] for place in places], 1), joined
         )
-        # A window of a subtrack that has ended sees nothing of the next one.
+        # A window in a subtrack that has ended must not see any frames of the next one.
         next_one = (places < self._kept)[:, None] & (
             places[:, None] + np.arange(length) >= self._kept
         )
@@ -161,7 +162,7 @@ class CachedWindows(SplitPredictor):
 
 
 def make_predictor(model: Regressor, mesh: Mesh, settings: Eval) -> SplitPredictor:
-    """Return the predictor that `state`, `length` and `hop` of the section `eval` ask for."""
+    """Return the predictor for the `state`, `length` and `hop` in the `eval` section."""
     if settings.state == "carry":
         return WholeTracks(model, mesh, settings.length)
     sees_neighbours = inflate.reach(model.backbone.times()) > 0
@@ -170,5 +171,5 @@ def make_predictor(model: Regressor, mesh: Mesh, settings: Eval) -> SplitPredict
 
 
 def _features(model: Regressor, variables: Any, inputs: Any) -> tuple[Any, Array]:
-    """Return the features of a batch and which of its frames have a face."""
+    """Return the features of a batch, and whether each of its frames has a face."""
     return model.apply(variables, **inputs, method="features"), inputs["face"]

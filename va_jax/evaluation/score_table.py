@@ -1,4 +1,4 @@
-"""The metrics table: every metric under every aggregation, with its interval, beside baselines."""
+"""The metrics table: every metric and aggregation with its interval, next to baselines."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from va_jax.evaluation.metrics import Moments, aggregate, all_metrics
 from va_jax.types import Trace
 
 HOLD_S = 10.0
-"""Seconds for which the baseline "label held" repeats a label; our choice."""
+"""Seconds for which the baseline `label_held_oracle` repeats a label; our choice."""
 
 
 def metrics_table(
@@ -22,22 +22,23 @@ def metrics_table(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return all scores of a split, and how they were computed, as plain numbers.
+    """Compute all scores of a split and return them as plain numbers.
 
-    Only frames that show a face and are labelled count. Baselines that use the labels they are
+    Only frames that show a face and have a label are scored. Baselines that use the labels they are
     scored on are called oracles.
 
     Args:
         traces: predictions and labels.
-        dims: names of their columns.
-        train_mean: mean of the training labels by dimension; without it the baseline `train_mean`
-            is left out, and `label_held_oracle` starts from 0.
+        dims: names of the dimensions in their columns.
+        train_mean: mean of the training labels by dimension; without it, the baseline `train_mean`
+            is left out and `label_held_oracle` starts from 0.
         formula, resamples, seed: see `scores`.
 
     Returns:
-        `tracks`, `frames`, `frames_that_count`, `formula` and `bootstrap` describe the scores;
-        `scores` has intervals, and each entry of `baselines` has the same form without them (see
-        `scores`); `recordings` maps track id -> dimension -> metric and `n`.
+        A description of the scores (`tracks`, `frames`, `frames_that_count`, `formula` and
+        `bootstrap`); `scores` with intervals; `baselines`, with the same structure but without
+        intervals (see `scores`); and `recordings`, with the metrics and `n` by track id and
+        dimension.
     """
     first = np.array([(train_mean or {}).get(dim, 0.0) for dim in dims], np.float32)
     baselines = {
@@ -78,24 +79,26 @@ def scores(
     resamples: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return the scores of predictions: dimension -> aggregation -> metric.
+    """Score predictions and return the metrics by dimension and aggregation.
 
-    The aggregations are `pooled` (all frames as one signal: the headline), `mean_of_recordings`,
-    `length_weighted`, and, if the split has several groups, `group:NAME` (pooled within it).
+    The aggregations are `pooled` (all frames as one signal, used for the headline),
+    `mean_of_recordings`, `length_weighted` and, if the split has several groups, `group:NAME`
+    (pooled within the group).
 
     Args:
-        traces: labels, and which frames count; recordings without a frame that counts are left out.
-        preds: predictions [frames, dims] to score, one per trace.
-        dims: names of their columns.
-        formula: of the CCC, one of `metrics.FORMULAS`.
+        traces: labels and masks of valid frames; recordings without valid frames are left out.
+        preds: predictions [frames, dims] to score, one array per trace.
+        dims: names of the dimensions in the columns.
+        formula: formula for the CCC, one of `metrics.FORMULAS`.
         resamples: number of bootstrap resamples; 0 for no intervals.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
-        Besides the metrics, each aggregation has `n` (frames), `recordings`, `undefined` (signals
-        whose CCC is 0/0 and counts as 0) and, with `resamples`, `interval`: metric -> [low, high].
-        It is None if there are too few recordings, an unknown end is None. If no frame counts, the
-        mapping of every dimension is empty.
+        Besides the metrics, each aggregation has `n` (number of frames), `recordings`, `undefined`
+        (number of signals whose CCC is 0/0 and is set to 0) and, with `resamples`, `interval`,
+        which contains [low, high] for each metric. The interval is None if there are too few
+        recordings, and an unknown end is None. If no frame is valid, every dimension maps to an
+        empty dict.
     """
     counted = [(trace, pred) for trace, pred in zip(traces, preds, strict=True) if trace.mask.any()]
     if not counted:
@@ -116,7 +119,7 @@ def scores(
 def _rows(
     moments: Moments, formula: str, resamples: int, seed: int
 ) -> dict[str, dict[str, list[Any]]]:
-    """Return aggregation -> metric, `n`, `recordings` .. -> a value for every dimension."""
+    """Return metrics and counts by aggregation, as lists with a value for every dimension."""
     recordings, dims = moments.count.shape
     whole, single = moments.merged().undefined().astype(int), moments.undefined().sum(0)
     rows: dict[str, dict[str, list[Any]]] = {}
@@ -133,7 +136,7 @@ def _rows(
 
 
 def _intervals(moments: Moments, formula: str, resamples: int, seed: int) -> dict[str, list[Any]]:
-    """Return aggregation -> for every dimension metric -> [low, high], or None."""
+    """Return intervals by aggregation: for every dimension, [low, high] by metric, or None."""
     recordings, dims = moments.count.shape
     values = aggregate(moments, formula=formula)
     if recordings < bootstrap.FEWEST:
@@ -167,7 +170,7 @@ def _score_recording(
 
 
 def _hold_labels(trace: Trace, first: np.ndarray) -> np.ndarray:
-    """Return the last label before each block of `HOLD_S`, through the block; `first` at first."""
+    """Repeat the last label before each block of `HOLD_S`; start with `first`."""
     blocks = np.floor((trace.time_s - trace.time_s[0]) / HOLD_S)
     held = np.broadcast_to(first, trace.pred.shape).copy()
     labelled = np.flatnonzero(np.isfinite(trace.target).all(-1))

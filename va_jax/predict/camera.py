@@ -1,4 +1,4 @@
-"""Camera: predict live, one csv row for every frame as it is taken."""
+"""Camera: live predictions, with a csv row for every frame as it arrives."""
 
 import contextlib
 import time
@@ -18,12 +18,12 @@ from va_jax.predict.results import WriteRows, box_cells, value_cells
 from va_jax.types import InputError
 
 EARLY = 0.25
-"""A frame may come early by this share of the network's frame period (our choice)."""
+"""A frame may arrive early by up to this share of the network's frame period (our choice)."""
 
 
 @contextlib.contextmanager
 def open_camera(index: int) -> Iterator[cv2.VideoCapture]:
-    """Open the camera with this number; InputError if there is none or it is in use."""
+    """Open the camera with this number; InputError if it does not exist or is in use."""
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     capture = cv2.VideoCapture(index)
     try:
@@ -44,21 +44,21 @@ def run(
     seconds: float | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> str | None:
-    """Write a row per frame until `seconds` are over, the camera ends, or Ctrl-C is pressed.
+    """Write a row per frame until `seconds` have passed, the camera stops, or Ctrl-C is pressed.
 
-    The face is the largest one in each frame, without smoothing, because later frames are not
-    known. Without a face a recurrent network repeats its last values.
+    The largest face in each frame is used, without smoothing, because later frames are not known
+    yet. If there is no face, a recurrent network repeats its last values.
 
     Args:
-        capture: a `cv2.VideoCapture`, or an object that reads like one.
-        name: of the source in the csv file.
-        predictor: the model, which must see only the past.
-        write_rows: appends rows to the csv file.
-        seconds: of the recording; None: no end.
-        clock: returns the time in seconds.
+        capture: a `cv2.VideoCapture`, or an object with the same `read` method.
+        name: name of the source in the csv file.
+        predictor: predictor whose model depends only on past frames.
+        write_rows: function that appends rows to the csv file.
+        seconds: length of the recording; None: no limit.
+        clock: function that returns the time in seconds.
 
     Returns:
-        A warning if frames came at another rate than the network was trained at, else None.
+        A warning if the frame rate differs from the one in training, else None.
     """
     stream, period_s = predictor.model.stream(), 1 / predictor.model.metadata["fps"]
     count, last_s = 0, 0.0
@@ -78,7 +78,7 @@ def run(
 def _read_frames(
     capture: Any, period_s: float, clock: Callable[[], float]
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (time_s, BGR image) about every `period_s`; frames that come faster are left out."""
+    """Yield (time_s, BGR image) about every `period_s`, skipping any frames in between."""
     begin_s, due_s = None, 0.0
     while True:
         success, image = capture.read()
@@ -92,7 +92,7 @@ def _read_frames(
 
 
 def _predict_frame(image: np.ndarray, predictor: Predictor, stream: Stream) -> list[str]:
-    """Return the csv cells from `track` on for one RGB frame."""
+    """Return the csv cells for an RGB frame, starting with the `track` column."""
     preprocessing = predictor.preprocessing
     small = shrink(image)
     found = predictor.detector(small)

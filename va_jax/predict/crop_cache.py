@@ -1,4 +1,4 @@
-"""Crop cache: the crops of a video's faces in a temporary file, read back as a data source."""
+"""Crop cache: face crops from a video in a temporary file, which can be read as a data source."""
 
 import dataclasses
 import os
@@ -13,11 +13,11 @@ from va_jax.types import CLIP_FRAMES, InputError, Track
 
 
 class CropCache:
-    """Collects the crops of `tracks` tracks, frame by frame, in any order.
+    """Collects the crops of `tracks` tracks, which may be interleaved.
 
-    Memory holds some numbers per frame. The file has no name, so it disappears with the cache; it
-    lies in the folder for temporary files (TMPDIR). `points` is the number of landmarks that are
-    kept for each frame.
+    Only a few numbers per frame are kept in memory. The file is in the folder for temporary files
+    (TMPDIR); it has no name, so it disappears together with the cache. `points` is the number of
+    landmarks kept for each frame.
     """
 
     def __init__(self, tracks: int, points: int = 0):
@@ -34,7 +34,7 @@ class CropCache:
         except OSError as error:
             raise InputError(
                 f"{tempfile.gettempdir()}: crops cannot be written there ({error.strerror}); set "
-                "TMPDIR to a folder with more room"
+                "TMPDIR to a folder with more free space"
             ) from error
         self._tracks[track].append(_Crop(self._end, len(jpeg), face, time_s, landmarks))
         self._end += len(jpeg)
@@ -46,11 +46,11 @@ class CropCache:
         """Return the tracks as a data source without labels.
 
         Args:
-            name: of the video.
+            name: name of the video.
             dims: names of the dimensions that the network predicts.
             size: side of the crops in pixels.
-            fps: mean frames per second.
-            on_read: is called for every crop that is read.
+            fps: mean frame rate of the video.
+            on_read: called for every crop that is read.
         """
         self._file.flush()
         tracks, clips = [], []
@@ -76,7 +76,7 @@ class CropCache:
 
 
 class _Crop(NamedTuple):
-    """Where a crop lies in the file, and the facts of its frame."""
+    """Position of a crop in the file, and information about its frame."""
 
     start: int
     size: int
@@ -87,7 +87,7 @@ class _Crop(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Jpegs:
-    """The crops of a clip, each read when it is asked for: a pass over the labels reads none."""
+    """The crops of a clip, read on demand, so that a pass over the labels reads none."""
 
     descriptor: int
     crops: Sequence[_Crop]

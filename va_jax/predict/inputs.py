@@ -1,4 +1,4 @@
-"""Input files: find the videos and images that the command line names, and read their frames."""
+"""Input files: find the videos and images given on the command line, and read their frames."""
 
 import dataclasses
 import pathlib
@@ -17,29 +17,29 @@ IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 @dataclasses.dataclass(frozen=True)
 class InputFile:
-    """One file to predict."""
+    """A video or image to run the model on."""
 
     path: pathlib.Path
-    name: pathlib.PurePath  # of its outputs, relative and without suffix
-    searched: bool  # found in a folder, not named on the command line
+    name: pathlib.PurePath  # relative path of its outputs, without a suffix
+    searched: bool  # found in a folder, not given on the command line
 
     @property
     def is_image(self) -> bool:
         return self.path.suffix.lower() in IMAGE_SUFFIXES
 
     def open(self) -> "Video | Image":
-        """Open the file to read its frames; InputError if it cannot be decoded."""
+        """Open the file for reading its frames; InputError if it cannot be decoded."""
         return Image(self.path) if self.is_image else Video(self.path)
 
 
 class Video:
-    """The frames of a video as (time_s, RGB image), up to the point where the file breaks off.
+    """Frames of a video as (time_s, RGB image), up to the point where decoding fails.
 
-    `width` and `height` are those of the upright frame in pixels; larger frames than `MAX_SIDE`
-    are shrunk. After a pass, `broken` describes the point where decoding failed, if it did.
+    `width` and `height` are the size of the upright frame in pixels; frames larger than `MAX_SIDE`
+    are shrunk. If decoding fails during a pass, `broken` describes where.
     """
 
-    confirm = 3  # consecutive detections that make a face
+    confirm = 3  # number of consecutive detections required for a face
 
     def __init__(self, path: pathlib.Path):
         info = probe(path)
@@ -60,7 +60,7 @@ class Video:
 
 
 class Image:
-    """An image file as a video of one frame, turned upright according to its EXIF data."""
+    """An image file as a one-frame video, rotated upright according to its EXIF data."""
 
     confirm, broken, frames = 1, None, 1
 
@@ -73,7 +73,7 @@ class Image:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
         if image is None:
-            raise InputError(f"{path}: not a readable image; replace it or leave it out")
+            raise InputError(f"{path}: not a readable image; replace or remove it")
         self.height, self.width = image.shape[:2]
         self._image = shrink(image)
 
@@ -82,7 +82,7 @@ class Image:
 
 
 def shrink(image: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Shrink an image so that its longer side is at most `MAX_SIDE` pixels."""
+    """Shrink an image so that its longer side has at most `MAX_SIDE` pixels."""
     scale = MAX_SIDE / max(image.shape[:2])
     if scale >= 1:
         return image
@@ -91,25 +91,28 @@ def shrink(image: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "h w
 
 
 def camera_index(sources: Sequence[str]) -> int | None:
-    """Return the number of the camera if the only source is one, else None.
+    """Return the camera number if the only source is a camera, else None.
 
     Raises:
-        InputError: a camera is given together with other sources.
+        InputError: a camera is combined with other sources.
     """
     cameras = [each for each in sources if each.isdecimal() and not pathlib.Path(each).exists()]
     if cameras and len(sources) > 1:
-        raise InputError(f"camera {cameras[0]} is given with other sources; give it alone")
+        raise InputError(
+            f"camera {cameras[0]} cannot be combined with other sources; pass it alone"
+        )
     return int(cameras[0]) if cameras else None
 
 
 def find(sources: Sequence[str]) -> tuple[list[InputFile], list[str]]:
-    """Return every file once, sorted within its source, and a message for each empty source.
+    """Return each file once, sorted within its source, and a message for every empty source.
 
-    A folder is searched for videos at any depth; its outputs keep its structure. Hidden files and
-    folders are skipped. Files that differ only in their suffix keep it in the output's name.
+    Folders are searched for videos recursively, and the outputs keep the folder structure. Hidden
+    files and folders are skipped. If files differ only in their suffix, the names of their outputs
+    include it.
 
     Raises:
-        InputError: two files would have the same output.
+        InputError: two files would be written to the same output.
     """
     found: dict[pathlib.Path, InputFile] = {}
     problems = []
@@ -118,7 +121,7 @@ def find(sources: Sequence[str]) -> tuple[list[InputFile], list[str]]:
         if path.is_dir():
             files = [InputFile(each, each.relative_to(path), True) for each in _videos(path)]
             suffixes = ", ".join(sorted(VIDEO_SUFFIXES))
-            problem = f"{source}: contains no video; give a folder with {suffixes} files"
+            problem = f"{source}: contains no videos; expected a folder with {suffixes} files"
         else:
             files = [InputFile(path, pathlib.PurePath(path.name), False)] if path.exists() else []
             problem = f"{source}: no such file; check the path"
@@ -131,8 +134,8 @@ def find(sources: Sequence[str]) -> tuple[list[InputFile], list[str]]:
         name = stem if stems.count(stem) == 1 else file.name
         if name in named:
             raise InputError(
-                f"{named[name].path} and {file.path} would both be written to {name}.csv; predict "
-                "them one by one with another --out, or give --csv=FILE for both"
+                f"{named[name].path} and {file.path} would both be written to {name}.csv; process "
+                "them separately with a different --out, or set --csv=FILE for both"
             )
         named[name] = dataclasses.replace(file, name=name)
     return list(named.values()), problems

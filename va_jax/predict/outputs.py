@@ -1,4 +1,4 @@
-"""Output files: where results go, which files may be replaced, how a folder is resumed."""
+"""Output files: where results go, which files may be replaced, and how a folder is resumed."""
 
 import dataclasses
 import pathlib
@@ -12,20 +12,20 @@ from va_jax.types import InputError
 from va_jax.video.write import FORMATS
 
 FOLDER_FILE = "predict.json"
-"""The side file of all csv files in a folder of results."""
+"""Name of the side file that describes all csv files in a folder of results."""
 
 FIXED = ("model", "checkpoint_step", "track", "every", "processed")
-"""Entries of the side file that must be the same for all csv files in a folder."""
+"""Entries in the side file that must be the same for all csv files in a folder."""
 
 OVERLAY_IMAGES = (".png", ".jpg", ".jpeg")
 
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """Where the results go: a csv file for each source in `out`, or all rows in one `csv`."""
+    """Where results are written: a csv file per source in `out`, or all rows in one `csv`."""
 
     out: pathlib.Path
-    csv: str | None = None  # a file; "-" is standard output
+    csv: str | None = None  # path to a file, or "-" for standard output
     overlay: pathlib.Path | None = None
     plot: pathlib.Path | None = None
     overwrite: bool = False
@@ -33,38 +33,42 @@ class Outputs:
 
     @property
     def common_csv(self) -> pathlib.Path | None:
-        """The csv file that all sources share, if they share one that is a file."""
+        """Path to the csv file shared by all sources; None if there is none."""
         return None if self.csv in (None, "-") else pathlib.Path(self.csv)
 
     def csv_of(self, file: InputFile) -> pathlib.Path:
-        """Return the path of a source's own csv file."""
+        """Return the path to a source's own csv file."""
         return self.out / file.name.with_name(f"{file.name.name}.csv")
 
     def named_csvs(self, files: Sequence[InputFile]) -> list[pathlib.Path]:
-        """Return the csv files to write, except those of a folder, which is resumed."""
+        """Return the csv files to write, except those for a folder, which can be resumed."""
         if self.csv is None:
             return [self.csv_of(file) for file in files if not file.searched]
         return [] if self.common_csv is None else [self.common_csv]
 
     def check(self, files: Sequence[InputFile]) -> None:
-        """Check that all outputs for these files may be written.
+        """Check that all outputs for these files can be written.
 
         Raises:
-            InputError: a file would be overwritten, or an output cannot be made.
+            InputError: a file would be overwritten, or an output cannot be created.
         """
         drawings = [path for path in (self.overlay, self.plot) if path is not None]
         if drawings and len(files) > 1:
             raise InputError(
-                f"--overlay and --plot take one source, {len(files)} are given; predict them one "
-                "by one"
+                f"--overlay and --plot require a single source, but there are {len(files)}; "
+                "process them one at a time"
             )
         written = [*drawings, *self.named_csvs(files)]
         taken = [path.resolve() for path in (*written, *(file.path for file in files))]
         if twice := [path for path in written if taken.count(path.resolve()) > 1]:
-            raise InputError(f"{twice[0]} is also the source or another output; name another file")
+            raise InputError(
+                f"{twice[0]} is also the source or another output; choose a different file"
+            )
         for path in drawings:
             if not path.parent.is_dir():
-                raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
+                raise InputError(
+                    f"{path}: the folder {path.parent} does not exist; create it first"
+                )
         if self.overlay is not None and files:
             suffixes = OVERLAY_IMAGES if files[0].is_image else tuple(FORMATS)
             _check_suffix(self.overlay, f"the overlay of {files[0].path}", suffixes)
@@ -73,17 +77,19 @@ class Outputs:
         self.check_replaceable(written)
 
     def check_replaceable(self, paths: Sequence[pathlib.Path]) -> None:
-        """Raise an InputError if a file exists and may not be replaced."""
+        """Raise InputError if a file exists and must not be replaced."""
         for path in paths:
             if path.exists() and not path.is_file():
-                raise InputError(f"{path} is not a regular file; name another file")
+                raise InputError(f"{path} is not a regular file; choose a different file")
             if path.exists() and not self.overwrite:
-                raise InputError(f"{path} already exists; name another file or give --overwrite")
+                raise InputError(
+                    f"{path} already exists; choose a different file or pass --overwrite"
+                )
 
     def is_complete(self, file: InputFile) -> bool:
-        """Return whether a file of a folder has a csv that is newer than itself.
+        """Return whether a file found in a folder has a csv file newer than itself.
 
-        An old file that was moved to this place counts as new: its status has changed.
+        An old file that was moved into the folder counts as new, because its status has changed.
         """
         path = self.csv_of(file)
         if self.csv is not None or self.overwrite or not file.searched or not path.exists():
@@ -100,30 +106,30 @@ def _check_suffix(path: pathlib.Path, what: str, suffixes: Sequence[str]) -> Non
 
 
 def make_folder(folder: pathlib.Path) -> None:
-    """Make the folder of the results and check that it can be written to."""
+    """Create the folder for the results and check that it is writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written: {error.strerror}; name another folder with --out"
+            f"{folder} cannot be written: {error.strerror}; choose a different folder with --out"
         ) from error
 
 
 def claim_folder(out: pathlib.Path, facts: Mapping[str, Any], overwrite: bool) -> None:
-    """Write the side file of a folder, whose csv files must all be made with the same settings.
+    """Write the side file of a folder, after checking that its results use the same settings.
 
     Raises:
-        InputError: the folder holds results with other settings and `overwrite` is False.
+        InputError: the folder contains results with different settings and `overwrite` is False.
     """
     path = out / FOLDER_FILE
     if path.exists() and not overwrite:
-        before = read_json(path, "restore it or give --overwrite")
+        before = read_json(path, "restore it or pass --overwrite")
         for key in FIXED:
             if before.get(key) != facts[key]:
                 raise InputError(
-                    f"{path}: this folder was predicted with {key}={before.get(key)!r}, now it is "
-                    f"{facts[key]!r}; choose another --out or give --overwrite"
+                    f"{path}: the results in this folder have {key}={before.get(key)!r}, but now "
+                    f"it is {facts[key]!r}; choose a different --out or pass --overwrite"
                 )
     make_folder(out)
     write_json(path, facts)

@@ -1,4 +1,4 @@
-"""Overlay: the source again, with boxes, values and traces drawn on it."""
+"""Overlay: a copy of the source with boxes, values and traces drawn on it."""
 
 import math
 import pathlib
@@ -18,7 +18,7 @@ from va_jax.video.read import read_frames
 from va_jax.video.write import open_writer
 
 COLOURS = ("#56c4ff", "#ff9e42", "#78dc82", "#ff76b2", "#f6da50", "#b296ff")
-"""Of the tracks in their order, repeated after the last; all stand out on dark."""
+"""Colours of the tracks, in order and repeating; all stand out against a dark background."""
 
 WARNING = "#ffbe46"
 MIN_SIDE = 480  # an image whose longer side is smaller is enlarged so that text can be read
@@ -27,22 +27,22 @@ MIN_SIDE = 480  # an image whose longer side is smaller is enlarged so that text
 def write(
     path: pathlib.Path, result: VideoResult, on_frame: Callable[[], object] = lambda: None
 ) -> None:
-    """Write the overlay of a result to `path`, atomically.
+    """Write the overlay for a result to `path`, atomically.
 
-    It contains every frame of the result, with the time stamps and the sound of the source. The
-    source is decoded again, so memory does not grow with its length.
+    It contains every frame in the result, with the timestamps and audio of the source. The source
+    is decoded again, so memory use does not depend on its length.
 
     Args:
-        path: a video file, or an image file if the source is an image.
-        result: the predictions for a file.
-        on_frame: is called after every frame.
+        path: path to a video file, or to an image file if the source is an image.
+        result: predictions for the source.
+        on_frame: called after every frame.
 
     Raises:
         InputError: the source cannot be read, or `path` cannot be written.
     """
     source, drawing = pathlib.Path(result.source), Drawing(result)
     if source.suffix.lower() in IMAGE_SUFFIXES:
-        image = cv2.imread(str(source), cv2.IMREAD_COLOR_RGB)  # turned upright by its EXIF data
+        image = cv2.imread(str(source), cv2.IMREAD_COLOR_RGB)  # rotated upright by its EXIF data
         if image is None:
             raise InputError(f"{source}: not a readable image; replace the file")
         drawn = drawing.draw(image, 0)[..., ::-1]
@@ -57,11 +57,10 @@ def write(
 
 
 class Drawing:
-    """Draws any frame of a result; `size` is the (width, height) of its drawings, both even.
+    """Draws any frame in a result; `size` is the (width, height) of the drawings, both even.
 
-    Below the image, which is enlarged if it is small, are the result's note, if there is one, and
-    the trace panel, unless there is a single frame. A track is not drawn where its face is not
-    shown.
+    A small image is enlarged. Below it are the result's note, if there is one, and the trace panel,
+    unless there is only a single frame. A track is drawn only in frames that show its face.
     """
 
     def __init__(self, result: VideoResult):
@@ -87,7 +86,7 @@ class Drawing:
     def draw(
         self, image: UInt8[np.ndarray, "height width 3"], frame: int
     ) -> UInt8[np.ndarray, "tall wide 3"]:
-        """Return the RGB frame of that number with everything drawn on it."""
+        """Return the RGB image of frame number `frame` with everything drawn on it."""
         picture = Image.fromarray(image).resize(self._image_size, Image.Resampling.BICUBIC)
         draw = ImageDraw.Draw(picture)
         for track, colour in zip(self._result.tracks, self._colours, strict=True):
@@ -102,7 +101,7 @@ class Drawing:
     def _draw_face(
         self, draw: ImageDraw.ImageDraw, track: TrackResult, frame: int, colour: str
     ) -> None:
-        """Draw the box of a face and its values above, below, right or left of it."""
+        """Draw a box around a face, and its values above, below, to the right or to the left."""
         x1, y1, x2, y2 = (track.boxes[frame] * self._factor).tolist()
         thick = max(2, self._unit // 8)
         draw.rectangle((x1, y1, x2, y2), outline=colour, width=thick)

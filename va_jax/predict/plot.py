@@ -1,4 +1,4 @@
-"""Plot: one picture of all predictions for a source, over time and in the valence-arousal plane."""
+"""Plot: all predictions for a source in one figure, over time and in the valence-arousal plane."""
 
 import pathlib
 
@@ -10,20 +10,20 @@ from va_jax.predict.results import VideoResult
 from va_jax.report import plots, trace_plots
 from va_jax.types import DIMS, LABEL_RANGE
 
-MOST_TRACKS = 24  # faces in a picture: those that are shown longest
+MOST_TRACKS = 24  # maximum number of faces in a figure; those shown longest are drawn
 WARNING = "#b3441e"
 
 
 def write(path: pathlib.Path, result: VideoResult) -> None:
-    """Write a PNG atomically: for every face one panel per dimension beside its plane."""
+    """Write a PNG atomically, with a panel per dimension next to the plane for every face."""
     write_bytes(path, plots.render_png(figure(result)))
 
 
 def figure(result: VideoResult) -> Figure:
-    """Return the figure of a result.
+    """Return the figure for a result.
 
-    Frames in which a face is not shown are grey and have no values. Without valence or arousal
-    there is no plane.
+    Frames in which a face is not visible are grey and have no values. The plane is drawn only if
+    both valence and arousal are predicted.
     """
     longest = sorted(result.tracks, key=lambda track: -int(track.shown.sum()))[:MOST_TRACKS]
     tracks = sorted(longest, key=lambda track: track.number)
@@ -32,7 +32,7 @@ def figure(result: VideoResult) -> Figure:
     out = Figure(figsize=(plots.TRACE_WIDTH, height), dpi=100, layout="constrained")
     summary = f"{pathlib.Path(result.source).name}: {result.summary()}"
     if len(tracks) < len(result.tracks):
-        summary += f", the {len(tracks)} that are shown longest are drawn"
+        summary += f"; only the {len(tracks)} shown longest are drawn"
     title, colour = (f"{summary}\n{result.note}", WARNING) if result.note else (summary, "0.15")
     out.suptitle(title, x=0.01, ha="left", size=10, color=colour, parse_math=False)
     if not tracks:

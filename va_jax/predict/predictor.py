@@ -1,4 +1,4 @@
-"""Predict one source: follow its faces, cut their crops, run the network over them."""
+"""Process a single source: follow its faces, cut out their crops, and run the network on them."""
 
 import contextlib
 import dataclasses
@@ -20,11 +20,11 @@ from va_jax.types import InputError, Trace
 from va_jax.video.facts import mean_fps
 
 TRACKS = ("largest", "all")
-"""Predict the one subject of a video (see `faces.choose_subject`), or every face."""
+"""Which faces to use: the subject of the video (see `faces.choose_subject`), or all of them."""
 
 
 class Progress(contextlib.AbstractContextManager["Progress"]):
-    """A progress bar on standard error that starts again for every stage."""
+    """A progress bar on standard error that restarts for every stage."""
 
     def __init__(self, name: str, shown: bool = True):
         self._name = name
@@ -36,7 +36,7 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
         self._bar.close()
 
     def stage(self, name: str, frames: int | None) -> None:
-        """Begin a stage of `frames` frames; None if the number is not known."""
+        """Begin a stage with `frames` frames; None if their number is not known."""
         self._bar.set_description(f"{self._name}: {name}", refresh=False)
         self._bar.reset(frames)
 
@@ -47,33 +47,34 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
 
 @dataclasses.dataclass(frozen=True)
 class FollowedFaces:
-    """The faces found in the first pass, in pixels of the (maybe shrunk) frames."""
+    """The faces found in the first pass, in pixels of the (possibly shrunk) frames."""
 
     time_s: Float64[np.ndarray, "frames"]
-    tracks: list[FaceTrack]  # smoothed; where not shown, the last known placement is held
-    spans: list[range]  # for every track the frames that are cropped and predicted
+    tracks: list[FaceTrack]  # smoothed; the last known position is kept while a face is not shown
+    spans: list[range]  # for every track, the frames that the network is run on
     scale: float  # from these pixels to those of the upright frame
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """A model and the settings for predicting sources with it."""
+    """A model, and the settings for running it on sources."""
 
     model: Model
     preprocessing: Preprocessing
     detector: Callable[[np.ndarray], Detections]
     track: str = "largest"  # one of TRACKS
     every: int = DETECT_EVERY
-    processed: bool = False  # whether values go through the fitted post-processing
+    processed: bool = False  # whether to apply the fitted post-processing
     note: str = ""  # printed on overlays and plots
 
     def predict(self, video: Video | Image, progress: Progress) -> tuple[VideoResult, list[str]]:
-        """Return the predictions for a source, up to where it breaks off, and warnings.
+        """Return the predictions for all frames that can be decoded, and any warnings.
 
-        The source is decoded twice. Memory holds a few frames and some numbers per frame.
+        The source is decoded twice. Only a few frames, and a few numbers per frame, are kept in
+        memory.
 
         Raises:
-            InputError: nothing can be read, or a face cannot be cropped.
+            InputError: no frame can be read, or a face cannot be cropped.
         """
         progress.stage("faces", video.frames)
         found = self._follow(video, progress.advance)
@@ -96,8 +97,8 @@ class Predictor:
     def _follow(self, video: Video | Image, on_frame: Callable[[], object]) -> FollowedFaces:
         """Follow the faces from the first frame to the last.
 
-        The one subject of a video is predicted in every frame, as in a data set; with all faces,
-        each is predicted from its first shown frame to its last.
+        For the subject of a video, the span is the whole video, as in a data set. If all faces are
+        followed, each span runs from the first to the last frame that shows the face.
         """
         times_s, widths = [], []
 
@@ -122,7 +123,7 @@ class Predictor:
     def _cut_crops(
         self, video: Video | Image, found: FollowedFaces, progress: Progress
     ) -> CropCache:
-        """Cut the crops of every track in a second pass over the source."""
+        """Cut out the crops of every track in a second pass over the source."""
         cache = CropCache(len(found.tracks), self.preprocessing.points)
         progress.stage("crops", len(found.time_s))
         for frame, (time_s, image) in enumerate(video):
@@ -141,7 +142,7 @@ class Predictor:
         return cache
 
     def _results(self, found: FollowedFaces, traces: Sequence[Trace]) -> list[TrackResult]:
-        """Return the values of every track in every frame of the source."""
+        """Return the values for every track in every frame of the source."""
         results = []
         for trace, track, span in zip(traces, found.tracks, found.spans, strict=True):
             pred = trace.pred

@@ -1,4 +1,4 @@
-"""Preprocessing: crops and frame spacing as in the data that a model was trained on."""
+"""Preprocessing: match the crops and frame spacing of the data that a model was trained on."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,23 +11,23 @@ from va_jax import faces
 from va_jax.types import InputError
 from va_jax.video import jpeg
 
-# The defaults of the data set builders for videos.
-DETECT_EVERY = 1  # frames from one face detection to the next
-MIN_FACE = 40  # smallest face, pixels of the frame that is searched
-MAX_SIDE = 1280  # larger frames are shrunk to this before detection, pixels
+# Defaults of the data set builders for videos.
+DETECT_EVERY = 1  # number of frames between face detections
+MIN_FACE = 40  # smallest face that is detected, in pixels
+MAX_SIDE = 1280  # larger frames are shrunk to this size before detection, in pixels
 
 SPACING_TOLERANCE = 0.1
-"""Warn if frames are spaced differently than in training by more than this share (our choice)."""
+"""Largest relative difference from the frame spacing in training without a warning; our choice."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How the crop of a face is cut and stored."""
+    """How face crops are cut out and stored."""
 
-    size: int  # side of the crop, pixels
+    size: int  # side of the crop in pixels
     jpeg_quality: int  # 1 to 100
-    margin: float | None  # around the box, as a share of its longer side; None: align by landmarks
-    points: int  # landmarks that the network takes, 0 or 5
+    margin: float | None  # around the box, relative to its longer side; None: align by landmarks
+    points: int  # number of landmarks that the network takes, 0 or 5
 
     def crop(
         self,
@@ -36,21 +36,21 @@ class Preprocessing:
         landmarks: Float32[np.ndarray, "5 2"],
         shown: bool,
     ) -> tuple[bytes, Float32[np.ndarray, "5 2"]]:
-        """Return the JPEG bytes of a face's crop and the landmarks in it, see `faces.crop_face`."""
+        """Return the JPEG bytes of a face crop and its landmarks (see `faces.crop_face`)."""
         crop, points = faces.crop_face(image, box, landmarks, shown, self.size, self.margin)
         return jpeg.encode(crop, self.jpeg_quality), points
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> tuple[Preprocessing, list[str]]:
-    """Return the preprocessing closest to that of the training data, and warnings if it differs.
+    """Return preprocessing as close as possible to that of the training data, and any warnings.
 
     Raises:
-        InputError: the network takes landmarks that the detector does not find.
+        InputError: the network takes landmarks that the detector cannot find.
     """
     crop, points = metadata["crop"], metadata["input"]["landmarks"]["points"]
     if points not in (0, faces.DETECTED_POINTS):
         raise InputError(
-            f"Cannot predict from a video: the network takes {points} landmarks per frame, the "
+            f"Cannot run on a video: the network takes {points} landmarks per frame, but the "
             f"detector finds {faces.DETECTED_POINTS}. Call the model from Python with your own "
             "landmarks, or train with --config.model.landmarks=none."
         )
@@ -64,22 +64,22 @@ def from_metadata(metadata: Mapping[str, Any]) -> tuple[Preprocessing, list[str]
     instead = (
         "crops aligned by the detector's five landmarks"
         if margin is None
-        else f"the square around the detected box with margin {margin:g}"
+        else f"a square around the detected box with a margin of {margin:g}"
     )
     warning = (
-        f"the faces of {metadata['data']['name']} were cut in another way (source {source!r}, "
-        f"alignment {crop['alignment']!r}); this command uses {instead}, which may make the values "
-        "worse"
+        f"the faces in {metadata['data']['name']} were cropped differently (source {source!r}, "
+        f"alignment {crop['alignment']!r}); this command uses {instead}, so the values may be less "
+        "accurate"
     )
     return found, [warning]
 
 
 def stride_for(metadata: Mapping[str, Any], fps: float | None) -> tuple[int, str | None]:
-    """Return the stride in frames closest to the spacing in training, and a warning or None.
+    """Return the stride that best matches the frame spacing in training, and a warning or None.
 
     Args:
-        metadata: the model's metadata; its `fps` and `stride` give the spacing in training.
-        fps: mean frames per second of the video; None for a single frame.
+        metadata: the model's metadata; `fps` and `stride` determine the spacing in training.
+        fps: mean frame rate of the video; None for a single frame.
     """
     if fps is None:
         return 1, None
@@ -97,6 +97,6 @@ def spacing_warning(trained_s: float, spacing_s: float) -> str | None:
     if abs(spacing_s - trained_s) <= SPACING_TOLERANCE * trained_s:
         return None
     return (
-        f"the network was trained on frames {trained_s:.3g} s apart, here they are "
-        f"{spacing_s:.3g} s apart, which may make the values worse"
+        f"the network was trained on frames {trained_s:.3g} s apart, but here they are "
+        f"{spacing_s:.3g} s apart, so the values may be less accurate"
     )

@@ -1,4 +1,4 @@
-"""Results: the predictions for one source, and the csv file that holds them."""
+"""Results: the predictions for a source, and the csv file they are written to."""
 
 import contextlib
 import csv
@@ -14,43 +14,43 @@ from va_jax.io import replacing, write_json
 from va_jax.types import InputError
 
 WriteRows = Callable[[Iterable[Sequence[str]]], None]
-"""Appends rows to a csv file."""
+"""Function that appends rows to a csv file."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackResult:
-    """One face through all frames of a source."""
+    """A face across all frames of a source."""
 
-    number: int  # 0, 1, ... by first appearance
-    shown: np.ndarray  # bool [frames]; False where the face is not visible
-    boxes: np.ndarray  # float32 [frames, 4]: x1, y1, x2, y2, upright pixels; NaN where not shown
-    scores: np.ndarray  # float32 [frames], of the detector, 0 to 1; 0 where not shown
+    number: int  # 0, 1, ... in order of first appearance
+    shown: np.ndarray  # bool [frames]; whether the face is visible
+    boxes: np.ndarray  # float32 [frames, 4]: x1, y1, x2, y2, upright pixels; NaN if not shown
+    scores: np.ndarray  # float32 [frames]: detection scores from 0 to 1; 0 if not shown
     values: np.ndarray  # float32 [frames, dims]; NaN before and after the track
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoResult:
-    """The predictions for a video or an image (one frame)."""
+    """Predictions for a video or an image (one frame)."""
 
     source: pathlib.Path | str
-    time_s: np.ndarray  # float64 [frames], from the start of the video, for every decoded frame
-    tracks: list[TrackResult]  # by first appearance; empty if no face was found
+    time_s: np.ndarray  # float64 [frames]: time of every decoded frame since the start
+    tracks: list[TrackResult]  # in order of first appearance; empty if no face was found
     dims: tuple[str, ...]
-    width: int  # of the upright frame in pixels, the unit of the boxes
+    width: int  # width of the upright frame, in the same pixels as the boxes
     height: int
     note: str = ""  # printed on the overlay and the plot
 
     def summary(self) -> str:
-        """Return the counts of frames and faces in words."""
+        """Return the number of frames and faces in words."""
         frames, faces = len(self.time_s), len(self.tracks)
         return f"{frames} frame{'s' * (frames != 1)}, {faces} face{'s' * (faces != 1)}"
 
 
 def csv_rows(result: VideoResult) -> Iterator[list[str]]:
-    """Yield the rows of a source: for every frame one row per face.
+    """Yield the rows for a source, with a row per face for every frame.
 
-    Without any face there is one row per frame with empty cells. Where a face is not shown, its
-    box and score are empty; outside its track its values are empty too.
+    If no face was found, there is one row per frame, with empty cells. While a face is not shown,
+    its box and score are empty; outside its track, its values are empty too.
     """
     no_face = [""] * (6 + len(result.dims))
     for frame, time_s in enumerate(result.time_s.tolist()):
@@ -65,23 +65,23 @@ def csv_rows(result: VideoResult) -> Iterator[list[str]]:
 
 
 def csv_header(dims: Sequence[str]) -> list[str]:
-    """Return the column names of the csv file."""
+    """Return the column names for the csv file."""
     return ["source", "frame", "time_s", "track", "x", "y", "w", "h", "face_score", *dims, "valid"]
 
 
 def box_cells(box: np.ndarray, score: float) -> list[str]:
-    """Return the cells x, y, w, h and face_score of a box x1, y1, x2, y2."""
+    """Return the cells x, y, w, h and face_score for a box x1, y1, x2, y2."""
     x1, y1, x2, y2 = box.tolist()
     return [*(f"{each:.2f}" for each in (x1, y1, x2 - x1, y2 - y1)), f"{score:.4f}"]
 
 
 def value_cells(values: np.ndarray) -> list[str]:
-    """Return the cells of one frame's predictions; NaN becomes an empty cell."""
+    """Return the cells for the predictions for one frame; NaN becomes an empty cell."""
     return ["" if np.isnan(value) else f"{value:.6f}" for value in values.tolist()]
 
 
 def side_file(path: pathlib.Path) -> pathlib.Path:
-    """Return the path of the JSON file that describes a csv file: NAME.json for NAME.csv."""
+    """Return the path to the JSON file that describes a csv file: NAME.json for NAME.csv."""
     return path.with_suffix(".json.json" if path.suffix == ".json" else ".json")
 
 
@@ -91,12 +91,13 @@ def open_csv(
 ) -> Iterator[WriteRows]:
     """Yield a function that appends rows to a csv file with a header.
 
-    The files appear under their names when the block succeeds; an error inside leaves nothing.
+    The files appear under their final names when the block succeeds; if it fails, nothing is left
+    behind.
 
     Args:
-        path: the csv file; None is standard output, which has no side file.
+        path: path to the csv file; None for standard output, which has no side file.
         dims: names of the predicted dimensions.
-        facts: content of the side file; None: no side file.
+        facts: content of the side file; None for no side file.
 
     Raises:
         InputError: a file cannot be written.
@@ -119,6 +120,6 @@ def open_csv(
             write_json(side_file(path), facts)
     except OSError as error:
         raise InputError(
-            f"{path or 'standard output'} cannot be written: {error.strerror}; free the disk or "
-            "name another file"
+            f"{path or 'standard output'} cannot be written: {error.strerror}; free up disk space "
+            "or choose a different file"
         ) from error

@@ -1,4 +1,4 @@
-"""Predict source after source and write the results; one that fails does not stop the others."""
+"""Run a model on each source and write the results; a failed source does not stop the others."""
 
 import contextlib
 import dataclasses
@@ -24,26 +24,26 @@ SYNTHETIC_NOTE = "trained on drawings: values are not meaningful"
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """How a source is predicted."""
+    """Options for processing a source."""
 
     track: str = "largest"  # one of predictor.TRACKS
-    every: int = preprocessing.DETECT_EVERY  # frames from one face detection to the next
+    every: int = preprocessing.DETECT_EVERY  # number of frames between face detections
     processed: bool = False  # whether to apply the fitted post-processing
-    seconds: float | None = None  # a camera stops after this time
+    seconds: float | None = None  # time after which a camera stops
 
 
 def predict(folder: str, sources: Sequence[str], outputs: Outputs, choices: Choices) -> bool:
-    """Predict all sources with the model in `folder`; return whether all of them succeeded.
+    """Run the model in `folder` on all sources; return whether all of them succeeded.
 
     Raises:
-        InputError: nothing can be predicted at all; no file has been written.
+        InputError: the arguments or the model cannot be used, or an output cannot be written.
     """
     index = inputs.camera_index(sources)
     if index is not None:
         _predict_camera(folder, index, outputs, choices)
         return True
     if choices.seconds is not None:
-        raise InputError(f"--seconds={choices.seconds:g} applies to a camera only; leave it out")
+        raise InputError(f"--seconds={choices.seconds:g} applies only to a camera; leave it out")
     files, problems = inputs.find(sources)
     for problem in problems:
         report("error", problem)
@@ -74,9 +74,9 @@ def predict_files(
     outputs: Outputs,
     facts: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Predict files and write their results; return whether all succeeded.
+    """Run the predictor on files and write the results; return whether all files succeeded.
 
-    Every csv file gets a side file with `facts`, if they are given.
+    If `facts` are given, they are written to a side file for every csv file.
     """
     dims = predictor.model.dims
     if outputs.csv is None:
@@ -90,15 +90,15 @@ def predict_files(
 
 
 def report(kind: str, text: str) -> None:
-    """Print a line on standard error: standard output may be the csv."""
+    """Print a line to standard error, since the csv may go to standard output."""
     print(f"{kind}: {text}", file=sys.stderr)
 
 
 def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, Any]]:
-    """Load the model in `folder` and print what a user should know about its values.
+    """Load the model in `folder`, and print warnings and notes about its values.
 
     Returns:
-        The predictor, and the facts about it that side files hold.
+        The predictor, and facts about it for the side files.
     """
     model = load(folder)
     metadata = model.metadata
@@ -131,10 +131,10 @@ def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, 
 
 
 def processing_note(fitted: PostProcessing | None, processed: bool) -> str | None:
-    """Return a sentence about the post-processing of the values; None if none was fitted.
+    """Return a note on the post-processing of the values; None if none was fitted.
 
     Raises:
-        InputError: values are to be processed, but no post-processing was fitted.
+        InputError: `processed` is set, but no post-processing was fitted.
     """
     if fitted is None and processed:
         raise InputError(
@@ -146,14 +146,14 @@ def processing_note(fitted: PostProcessing | None, processed: bool) -> str | Non
     steps = "; ".join(f"{dim} {words}" for dim, words in fitted.describe().items())
     if processed:
         return f"values are post-processed: {steps}"
-    return f"values are raw; --processed applies the steps that were fitted on dev: {steps}"
+    return f"values are raw; --processed applies the steps fitted on dev: {steps}"
 
 
 def _predict_camera(folder: str, index: int, outputs: Outputs, choices: Choices) -> None:
     if outputs.overlay or outputs.plot or choices.processed:
         raise InputError(
-            f"camera {index}: --overlay, --plot and --processed need all frames at once; record a "
-            "video first"
+            f"camera {index}: --overlay, --plot and --processed require all frames at once; record "
+            "a video first"
         )
     csv_files = outputs.named_csvs([])
     outputs.check_replaceable(csv_files)
@@ -175,10 +175,10 @@ def _predict_file(
     predictor: Predictor,
     outputs: Outputs,
 ) -> bool:
-    """Predict one file and write its results; return whether it succeeded.
+    """Run the predictor on a file and write its results; return whether it succeeded.
 
     Raises:
-        InputError: results cannot be written, which is not the fault of the source.
+        InputError: the results cannot be written; problems with the source are only reported.
     """
     where = "standard output" if outputs.csv == "-" else outputs.common_csv or outputs.csv_of(file)
     try:
@@ -200,10 +200,10 @@ def _predict_file(
         report("warning", f"{file.path}: {warning}")
     if video.broken is not None:
         frames = len(result.time_s)
-        report("error", f"{video.broken}; {where} holds the {frames} frames before that")
+        report("error", f"{video.broken}; {where} contains the {frames} frames before that")
         return False
     if not result.tracks:
-        report("error", f"{file.path}: no face found; {where} holds {result.summary()}")
+        report("error", f"{file.path}: no face found; {where} contains {result.summary()}")
         return False
     shown = sum(int(track.shown.sum()) for track in result.tracks)
     share = shown / (len(result.time_s) * len(result.tracks))

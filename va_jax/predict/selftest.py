@@ -1,9 +1,9 @@
-"""The self-test: does this installation give the published numbers?
+"""Self-test: check that this installation reproduces the published numbers.
 
-The package ships a small network, a drawn clip and the numbers for them: `expected.csv` is the
-output of `va_jax predict`, `values.csv` holds the network's values for crops at the boxes in it.
-The second file allows tight limits: a hundredth of a pixel in a box changes a value more than all
-rounding in the network does.
+The package includes a small network, a drawn clip and the numbers for them: `expected.csv` is the
+output of `va_jax predict`, and `values.csv` contains the network's values for crops at the boxes in
+that output. The second file allows tight limits, because moving a box by a hundredth of a pixel
+changes a value more than rounding in the network does.
 """
 
 import importlib.metadata
@@ -34,30 +34,30 @@ COLUMN_LIMITS = {
 }  # fmt: skip
 VALUE_LIMIT = 0.15
 CROP_LIMIT = 1e-4
-"""Largest allowed differences: in `expected.csv`, in its values, in `values.csv` (our choice).
+"""Largest allowed differences in `expected.csv`, its values, and `values.csv` (our choice).
 
-Another version of JAX on the same machine moved boxes by 0.02 pixels and so values by 0.03, but the
-values of given crops by 6e-7.
+A different version of JAX on the same machine moved boxes by 0.02 pixels and thus values by 0.03,
+but changed the values for given crops by only 6e-7.
 """
 
 Row = Mapping[str, str]
 
 
 class Column(NamedTuple):
-    """How a column of a table differs from the published one."""
+    """Difference between a column in a table and the published one."""
 
     name: str
-    difference: float  # the largest
+    difference: float  # largest difference
     limit: float
-    frame: str | None  # the first frame above the limit
-    problem: str  # the two values there
+    frame: str | None  # first frame above the limit
+    problem: str  # the two values in that frame
 
 
 def main() -> int:
-    """Print how this installation compares; return 0 if it gives the published numbers, else 1."""
+    """Print the comparison; return 0 if the published numbers are reproduced, else 1."""
     versions = (f"{name} {importlib.metadata.version(name)}" for name in ("va_jax", "jax", "numpy"))
     print(*versions, jax.devices()[0].device_kind, sep=", ")
-    with jax.default_matmul_precision("highest"):  # a GPU would multiply with fewer bits
+    with jax.default_matmul_precision("highest"):  # a GPU would use a lower precision
         columns = list(compare(PUBLISHED))
     for each in columns:
         print(f"{each.name:<24}{each.difference:>10.1e}, limit {each.limit:g}")
@@ -65,14 +65,14 @@ def main() -> int:
     for each in wrong:
         print(f"error: {each.name}: frame {each.frame}: {each.problem}", file=sys.stderr)
     if wrong:
-        print("error: this installation does NOT give the published numbers", file=sys.stderr)
+        print("error: this installation does NOT reproduce the published numbers", file=sys.stderr)
         return 1
-    print("this installation gives the published numbers")
+    print("this installation reproduces the published numbers")
     return 0
 
 
 def compare(folder: pathlib.Path) -> Iterator[Column]:
-    """Yield how each column of this installation's numbers differs from that in `folder`."""
+    """Yield the difference of each column from the published numbers in `folder`."""
     expected, expected_values = read_rows(folder / "expected.csv"), read_rows(folder / VALUES)
     model, clip = load(folder / "model"), folder / "clip.mp4"
     crops, _ = preprocessing.from_metadata(model.metadata)
@@ -89,7 +89,7 @@ def compare(folder: pathlib.Path) -> Iterator[Column]:
 
 
 def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
-    """Return the rows of a published csv file; InputError if the package lacks it."""
+    """Return the rows in a published csv file; InputError if the package does not include it."""
     table = read_csv(path)
     return [dict(zip(table.header, cells, strict=True)) for _, cells in table.rows]
 
@@ -97,7 +97,7 @@ def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
 def compare_column(
     name: str, expected: Sequence[Row], found: Sequence[Row], limit: float
 ) -> Column:
-    """Compare a column of two tables; a row or cell that only one has differs infinitely."""
+    """Compare a column in two tables; a cell missing from one counts as infinitely different."""
     largest, frame, problem = 0.0, None, ""
     for number in range(max(len(expected), len(found))):
         published, here = (
@@ -116,7 +116,7 @@ def compare_column(
 def values_at_boxes(
     model: Model, crops: preprocessing.Preprocessing, clip: pathlib.Path, boxes: Sequence[Row]
 ) -> list[dict[str, str]]:
-    """Return rows with the network's values for crops of the clip at the boxes x, y, w, h."""
+    """Return rows with the network's values for crops of the clip at the given boxes."""
     images, landmarks = read_frames(clip, preprocessing.MAX_SIDE), np.full((5, 2), np.nan, "f4")
     frames = np.zeros((len(boxes), model.size, model.size, 3), np.uint8)
     face = np.array([row["valid"] == "1" for row in boxes])

@@ -1,4 +1,4 @@
-"""Trace panel under an overlay video: the last seconds of every value, and the emotion plane."""
+"""Trace panel under an overlay video: recent values of every dimension, and the emotion plane."""
 
 from collections.abc import Sequence
 
@@ -9,27 +9,27 @@ from va_jax.predict.results import VideoResult
 from va_jax.report.trace_plots import runs
 from va_jax.types import DIMS, LABEL_RANGE
 
-TRACE_S = 10.0  # length of the traces
+TRACE_S = 10.0  # length of the traces in seconds
 
 GROUND, FIELD, AXIS, PALE, WHITE = "#121418", "#1d2026", "#54595f", "#868c96", "#ffffff"
 
 
 def panel_height(dims: Sequence[str], unit: int) -> int:
-    """Return the height of the panel in pixels; `unit` is the size of the text."""
+    """Return the height of the panel in pixels for text of size `unit`."""
     return (4 * len(dims) + 2) * unit
 
 
 class TracePanel:
-    """Draws the panel for any frame; the parts that all frames share are drawn once.
+    """Draws the panel for any frame; parts common to all frames are drawn only once.
 
-    Without valence or arousal there is no plane.
+    The plane is drawn only if both valence and arousal are predicted.
 
     Args:
-        result: the predictions.
-        colours: one for each track.
-        ground: the drawing that all frames begin with; it receives the empty panel.
-        corner: (right, top) of the panel, pixels.
-        unit: size of the text, pixels.
+        result: predictions for the source.
+        colours: a colour for each track.
+        ground: background of all frames; the empty panel is drawn on it.
+        corner: (right, top) of the panel in pixels.
+        unit: size of the text in pixels.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class TracePanel:
         ground.text((self._left, self._bottom), f"-{TRACE_S:g} s", PALE, self._font, "lb")
 
     def draw(self, draw: ImageDraw.ImageDraw, frame: int) -> None:
-        """Draw the traces that end at a frame, and the values of that frame in the plane."""
+        """Draw the traces up to a frame, and the values for that frame in the plane."""
         now_s = self._result.time_s[frame]
         first = int(np.searchsorted(self._result.time_s, now_s - TRACE_S))
         age = (now_s - self._result.time_s[first : frame + 1]) / TRACE_S

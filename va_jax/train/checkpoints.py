@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the newest few and the best by dev CCC. Only this file imports Orbax."""
+"""Checkpoints of a run: the newest few, and the best by dev CCC. Only this file imports Orbax."""
 
 import json
 import pathlib
@@ -17,20 +17,21 @@ from va_jax.train.state import TrainState
 from va_jax.types import InputError
 
 BEST = "dev_ccc"
-"""Name of the score saved with an evaluated checkpoint: pooled CCC, mean over the dimensions."""
+"""Name of the score saved with an evaluated checkpoint: pooled CCC averaged over the dimensions."""
 
 
 class _Manager(ocp.CheckpointManager):
-    """Ignores preemption: it would ask JAX with its own step numbers and disturb `Stopping`."""
+    """Ignores preemption: Orbax would poll JAX with its own step numbers and disturb `Stopping`."""
 
     def reached_preemption(self, step: int) -> bool:
         return False
 
 
 class Checkpoints:
-    """Saves in the background, and restores; use it as a context manager to finish the last save.
+    """Saves checkpoints in the background, and restores them.
 
-    A save is complete or absent: files that a killed process was writing are ignored.
+    Use it as a context manager, so that the last save is finished. A checkpoint is either complete
+    or absent: files that a killed process was still writing are ignored.
     """
 
     def __init__(self, workdir: pathlib.Path, newest: int = 1):
@@ -62,9 +63,9 @@ class Checkpoints:
         self._manager.close()
 
     def save(self, state: TrainState, config: Config, dev_ccc: Mapping[str, float] | None) -> None:
-        """Start saving `state`; with `dev_ccc` by dimension it can become the best checkpoint.
+        """Start saving `state`; it can become the best checkpoint if `dev_ccc` is given.
 
-        The number of batches drawn, which is the step, and the config are saved with it.
+        The config and the number of batches drawn, which equals the step, are saved with it.
         """
         step = int(state.step)
         self._manager.save(
@@ -79,23 +80,23 @@ class Checkpoints:
         )
 
     def is_scored(self, step: int) -> bool:
-        """Return whether the checkpoint of `step` was saved with its dev CCC."""
+        """Return whether the checkpoint at `step` was saved with its dev CCC."""
         return self._manager.metrics(step) is not None
 
     def score(self, state: TrainState, config: Config, dev_ccc: Mapping[str, float]) -> None:
-        """Save the state of a checkpoint without scores again, with its scores."""
+        """Replace the unscored checkpoint of `state` with one that includes its scores."""
         self._manager.delete(int(state.step))
         self.save(state, config, dev_ccc)
         self.wait()
 
     @staticmethod
     def any_in(workdir: pathlib.Path) -> bool:
-        """Return whether `workdir` has a complete checkpoint; create nothing."""
+        """Return whether `workdir` contains a complete checkpoint, without creating any files."""
         folder = workdir / "checkpoints"
         return folder.is_dir() and bool(ocp.utils.checkpoint_steps(folder))
 
     def wait(self) -> None:
-        """Wait until the running save is complete."""
+        """Wait until the current save is complete."""
         self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
@@ -103,13 +104,13 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """Return the step with the highest dev CCC, the newest of equals; None without scores."""
+        """Return the step with the highest dev CCC, the newest if tied; None without scores."""
         scored = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
         scores = [(metrics[BEST], step) for step, metrics in scored.items() if metrics]
         return max(scores)[1] if scores else None
 
     def restore(self, step: int, target: TrainState) -> tuple[TrainState, int]:
-        """Return the state of `step` in the layout of the abstract `target`, and its next batch."""
+        """Return the state at `step`, laid out like the abstract `target`, and its next batch."""
         restored: Any = self._manager.restore(
             step,
             args=ocp.args.Composite(
@@ -123,12 +124,12 @@ class Checkpoints:
 
 
 def write_beside(workdir: pathlib.Path, step: int, name: str, value: Any) -> None:
-    """Store a small JSON file in the folder of a checkpoint; it is deleted with the checkpoint."""
+    """Store a small JSON file in a checkpoint's folder; it is deleted with the checkpoint."""
     write_json(_folder(workdir, step) / name, value)
 
 
 def read_beside(workdir: pathlib.Path, step: int, name: str) -> Any | None:
-    """Return the value that `write_beside` stored; None if there is no such file."""
+    """Return the value that `write_beside` stored; None if the file does not exist."""
     path = _folder(workdir, step) / name
     return read_json(path, "evaluate the run again") if path.exists() else None
 
@@ -144,11 +145,11 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
 
     Args:
         workdir: folder of the run.
-        target: abstract tree of both, with the layout to restore them in.
+        target: abstract tree of both, with their layout on the devices.
 
     Raises:
-        InputError: no checkpoint is scored, or the checkpoint holds another network; the message
-            names the first five arrays that differ.
+        InputError: no checkpoint is scored, or the checkpoint contains a different network; the
+            message names the first five arrays that differ.
     """
     with Checkpoints(workdir) as saved:
         step, stored = _best(saved, workdir)
@@ -161,7 +162,7 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
         ]
         if differing:
             raise InputError(
-                f"{workdir} holds another network: {', '.join(differing[:5])}; "
+                f"{workdir} contains a different network: {', '.join(differing[:5])}; "
                 "set model.* as in its config.json"
             )
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
@@ -169,7 +170,7 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
 
 
 def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
-    """Return the same as `restore_best` for any network, as numpy arrays."""
+    """Do the same as `restore_best` for any network, with numpy arrays."""
     with Checkpoints(workdir) as saved:
         step, stored = _best(saved, workdir)
         target = {key: stored[key] for key in ("params", "batch_stats")}
@@ -181,7 +182,7 @@ def _best(saved: Checkpoints, workdir: pathlib.Path) -> tuple[int, Any]:
     """Return the step of the best checkpoint and the metadata of its arrays."""
     step = saved.best_step()
     if step is None:
-        raise InputError(f"{workdir}: no evaluated checkpoint; train there first")
+        raise InputError(f"{workdir}: no evaluated checkpoint; train a network there first")
     metadata: Any = saved._manager.item_metadata(step)
     return step, metadata.state
 

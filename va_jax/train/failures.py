@@ -1,4 +1,4 @@
-"""Faults outside the program (full disk, memory, lost process) as one line for the user."""
+"""One-line messages for faults outside the program: a full disk, low memory, a lost process."""
 
 import errno
 import os
@@ -13,33 +13,33 @@ SMALLER = (
 
 
 def message(error: BaseException) -> str | None:
-    """Return the line for a full disk, too little memory or a lost process; otherwise None."""
+    """Return a one-line message for a full disk, low memory or a lost process; otherwise None."""
     for cause in _causes(error):
-        # TensorStore reports errors of the operating system in the text of a ValueError.
+        # TensorStore reports operating-system errors in the text of a ValueError.
         code = re.search(r"\bos_error_code='(\d+)'", str(cause))
         if isinstance(cause, ValueError) and code:
             cause = OSError(int(code[1]), os.strerror(int(code[1])))
         if isinstance(cause, OSError) and cause.errno in errno.errorcode:
             place = f" ({cause.filename})" if cause.filename else ""
             return (
-                f"{cause.strerror}{place}; once that is fixed, the same command continues from the "
+                f"{cause.strerror}{place}; after you fix this, the same command continues from the "
                 "last checkpoint"
             )
         if isinstance(cause, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(cause):
             return f"not enough memory on the device: {_first_line(cause)}; {SMALLER}"
         if isinstance(cause, MemoryError):
-            return f"not enough memory: {_first_line(cause)}; {SMALLER}, or data.threads"
+            return f"not enough memory: {_first_line(cause)}; {SMALLER}, or lower data.threads"
     if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
         return (
-            f"process {jax.process_index()} of {jax.process_count()}: another process of the job "
-            f"is lost or has failed: {_first_line(error)}; start all of them again; they continue "
+            f"process {jax.process_index()} of {jax.process_count()}: another process in the job "
+            f"was lost or failed: {_first_line(error)}; start all of them again; they continue "
             "from the last checkpoint"
         )
     return None
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
-    """Return the error and its causes, the deepest first."""
+    """Return the error and its causes, starting with the root cause."""
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
@@ -49,5 +49,5 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 def _first_line(error: BaseException) -> str:
     line = (str(error).strip().splitlines() or ["no details"])[0]
-    line = re.sub(r"(\w[^:]*: )\1+", r"\1", line)  # repeated for each process that waited
+    line = re.sub(r"(\w[^:]*: )\1+", r"\1", line)  # JAX repeats it for each waiting process
     return line if len(line) <= 300 else f"{line[:297]}..."

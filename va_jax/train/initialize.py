@@ -1,4 +1,4 @@
-"""The initial variables of a run: random, or from another run, an export or a weight file."""
+"""Initial variables of a run: random, or taken from another run, an export or a weight file."""
 
 import collections
 import pathlib
@@ -25,27 +25,27 @@ EXPORTED = "model.safetensors"
 
 
 class Row(NamedTuple):
-    """How one array of the model, or of the source, was used."""
+    """How one array in the model or in the source was used."""
 
-    path: str  # in the model; for an array that is left out, in the source
+    path: str  # in the model; for an array that was left out, in the source
     status: str  # loaded, inflated, initialised, left out
     source: str  # its name in the source, or the reason for leaving it out
 
 
 class Start(NamedTuple):
-    """Initialised variables, and an account of every array."""
+    """Initialised variables, and a report on every array."""
 
     variables: dict[str, Any]
     source: str  # file or folder, and the kind of source
-    size: int  # side of the images that the weights were trained on, pixels; 0: unknown
+    size: int  # side of the images that the weights were trained on, in pixels; 0: unknown
     rows: list[Row]
 
 
 def start(config: Config, variables: Any) -> Start | None:
-    """Fill `variables` from the source in the config's section `init`; None if it names none.
+    """Fill `variables` from the source in the config's `init` section; None if none is set.
 
     Raises:
-        InputError: the source cannot be read, belongs to another network, or does not fit.
+        InputError: the source cannot be read, belongs to a different network, or does not fit.
     """
     given = read(config.init)
     if given is None:
@@ -55,10 +55,10 @@ def start(config: Config, variables: Any) -> Start | None:
 
 
 def read(init: Init) -> Weights | None:
-    """Read the arrays of the source that `init` names; None if it names none.
+    """Read the arrays from the source that `init` specifies; None if it specifies none.
 
     Raises:
-        InputError: it names several sources, or one that cannot be read.
+        InputError: several sources are set, or the source cannot be read.
     """
     named = [key for key in SOURCES if getattr(init, key)]
     if not named:
@@ -78,29 +78,29 @@ def read(init: Init) -> Weights | None:
 
 
 def _as_weights(values: Mapping[str, np.ndarray], source: str, config: Config) -> Weights:
-    """Return arrays under our own paths, made by a run of `config`, as weights."""
+    """Return arrays from a run with `config`, stored under this project's paths, as weights."""
     origin = {name: name for name in values}
     return Weights(dict(values), origin, {}, source, 0, re.escape(config.model.backbone))
 
 
 def check_backbone(given: Weights, backbone: str) -> None:
-    """Raise an InputError if the arrays belong to another backbone, even if they would fit."""
+    """Raise InputError if the arrays belong to a different backbone, even if they would fit."""
     if not re.fullmatch(given.backbones, backbone):
         legal = [name for name in BACKBONES if re.fullmatch(given.backbones, name)]
         raise InputError(
-            f"{given.source}: the weights do not belong to model.backbone={backbone!r}; set it to "
+            f"{given.source}: the weights are not for model.backbone={backbone!r}; set it to "
             f"{' or '.join(legal)}"
         )
 
 
 def fill(variables: Any, given: Weights, init: Init) -> Start:
-    """Replace `variables` by the given arrays, inflating 2-D kernels where the model has 3-D ones.
+    """Replace `variables` with the given arrays, inflating 2-D kernels to 3-D where needed.
 
     `init.rename` is applied to the given paths first. Given arrays that match `init.leave_out` are
     not used; variables that match `init.fresh` may stay random.
 
     Raises:
-        InputError: the other arrays do not fit one to one; the message names the first five.
+        InputError: the remaining arrays do not match one to one; the message names the first five.
     """
     own: dict[str, Any] = flatten_dict(variables, sep="/")
     named = _renamed(given, init.rename)
@@ -130,8 +130,8 @@ def fill(variables: Any, given: Weights, init: Init) -> Start:
     if problems:
         raise InputError(
             f"{given.source}: {len(problems)} arrays do not fit: {', '.join(problems[:5])}; set "
-            "model.* as in the source, init.rename, init.leave_out (arrays of the source not to "
-            "use) or init.fresh (parameters that may stay random)"
+            "model.* as in the source, init.rename, init.leave_out (arrays in the source to "
+            "ignore) or init.fresh (parameters that may stay random)"
         )
     rows += [Row(name, "left out", reason) for name, reason in given.left_out.items()]
     complete = unflatten_dict(own | filled, sep="/")
@@ -141,7 +141,7 @@ def fill(variables: Any, given: Weights, init: Init) -> Start:
 def _fitted(
     value: np.ndarray, shape: tuple[int, ...], method: str
 ) -> tuple[np.ndarray | None, str]:
-    """Return an array in the required shape and how it got it; None if it does not fit."""
+    """Return an array in the required shape and its status; None if it does not fit."""
     if value.shape == shape:
         return value, "loaded"
     if value.ndim == 4 and len(shape) == 5 and value.shape == shape[1:]:
@@ -150,7 +150,7 @@ def _fitted(
 
 
 def _renamed(given: Weights, pairs: tuple[str, ...]) -> dict[str, str]:
-    """Return new path -> given path after applying the pairs "OLD -> NEW" in order."""
+    """Return a mapping of new to given paths after applying the pairs "OLD -> NEW" in order."""
     rules = []
     for pair in pairs:
         old, arrow, new = (part.strip() for part in pair.partition("->"))
@@ -178,7 +178,7 @@ def _any_match(patterns: tuple[str, ...], path: str) -> bool:
 
 
 def table(start: Start, size: int) -> str:
-    """Return the account as text, a line per layer and status; frames have `size` pixels."""
+    """Return the report as text, with a line per layer and status, for frames of `size` pixels."""
     lines = [f"initial weights from {start.source}"]
     if start.size and start.size != size:
         lines.append(f"trained on images of {start.size} px; this run uses {size} px")
@@ -197,7 +197,7 @@ def table(start: Start, size: int) -> str:
 
 
 def write(path: pathlib.Path, start: Start) -> None:
-    """Write the account as JSON, one entry per array."""
+    """Write the report as JSON, with one entry per array."""
     account = {
         "source": start.source,
         "size": start.size,

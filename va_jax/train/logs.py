@@ -15,13 +15,13 @@ from va_jax.config import Log
 from va_jax.io import write_text
 
 SPENT = ("compile", "input", "eval", "checkpoint")
-"""Uses of time besides the steps; `checkpoint` is the time that training waits for a save."""
+"""Activities that take time besides the steps; `checkpoint` is time spent waiting for a save."""
 
 
 class Logs:
-    """Writes on process 0 only (`active`); use as a context manager.
+    """Writer of the logs, active on process 0 only; use it as a context manager.
 
-    Every line of metrics.jsonl is {"step", "kind": "train", "dev" or "time", values...}.
+    Every line of metrics.jsonl contains "step", "kind" ("train", "dev" or "time") and values.
     """
 
     def __init__(self, workdir: pathlib.Path, start: int, steps: int, settings: Log, active: bool):
@@ -52,7 +52,7 @@ class Logs:
 
     @contextlib.contextmanager
     def spending(self, kind: str) -> Iterator[None]:
-        """Count the time in the block as spent on one of `SPENT`."""
+        """Count the time spent in the block towards `kind`, one of `SPENT`."""
         before = time.monotonic()
         try:
             yield
@@ -66,7 +66,7 @@ class Logs:
     def train(
         self, step: int, frames_per_step: int, means: dict[str, float], learning_rate: float
     ) -> None:
-        """Log training values and the speed since the last line."""
+        """Log the training values, and the speed since the last line."""
         elapsed = max(time.monotonic() - self._since, 1e-9)
         speed = means.pop("steps") * frames_per_step / elapsed
         wait = (self._spent_s["input"] - self._waited_s) / elapsed
@@ -78,7 +78,7 @@ class Logs:
         self._restart_clock()
 
     def dev(self, step: int, ccc: dict[str, float]) -> None:
-        """Log dev CCC by dimension; the time of the evaluation does not lower the speed."""
+        """Log the dev CCC of each dimension; evaluation time does not count towards the speed."""
         self._write(step, "dev", {f"ccc_{dim}": value for dim, value in ccc.items()})
         if self._file:
             scores = ", ".join(f"{dim} {value:.3f}" for dim, value in ccc.items())
@@ -86,7 +86,7 @@ class Logs:
         self._restart_clock()
 
     def time(self, step: int) -> None:
-        """Log how the seconds since the last such line were spent."""
+        """Log how the time since the last "time" line was spent."""
         now = time.monotonic()
         whole_s, self._reported = now - self._reported, now
         spent = dict(self._spent_s)
@@ -111,15 +111,15 @@ class Logs:
 
 
 def history(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl; an empty list if there is no such file."""
+    """Return the lines of metrics.jsonl; an empty list if the file does not exist."""
     path = workdir / "metrics.jsonl"
     return _lines(path.read_text()) if path.exists() else []
 
 
 def goodput(workdir: pathlib.Path) -> str:
-    """Return in words how a run spent its time, over all its starts; "" if nothing is known.
+    """Describe how a run spent its time, summed over all its restarts; "" if nothing is known.
 
-    Start-up, and work that a killed process did after its last checkpoint, are not included.
+    Start-up time and work that was lost with a killed process are not included.
     """
     spent = collections.Counter[str]()
     for line in history(workdir):
@@ -132,7 +132,7 @@ def goodput(workdir: pathlib.Path) -> str:
 
 
 def rewind(path: pathlib.Path, step: int) -> None:
-    """Drop the lines of steps after `step`, since a resumed run writes them again."""
+    """Drop the lines for steps after `step`, since a resumed run writes them again."""
     if not path.exists():
         return
     # A run that starts from step 0 scores its initial weights again.

@@ -1,4 +1,4 @@
-"""The training loop: draw a batch, take a step, and at intervals log, score on dev and save."""
+"""The training loop: draw a batch, take a step, and regularly log, score on dev, and save."""
 
 import contextlib
 import pathlib
@@ -20,14 +20,15 @@ from va_jax.types import InputError
 
 
 def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -> None:
-    """Train from the newest checkpoint in `workdir`, or from the start, to `train.steps`.
+    """Train up to `train.steps`, starting from the newest checkpoint in `workdir` if there is one.
 
-    A run that is killed and started again ends with the same parameters as one that was not: the
-    state, the order of the data and every random draw follow from the seed and the step.
+    A run that is killed and restarted ends with the same parameters as an uninterrupted one: the
+    state, the order of the data and every random draw depend only on the seed and the step.
 
     Raises:
         InputError: the config, the data or the workdir cannot be used, or training diverged.
-        Stopped: `stop` asked for it; the current step is saved, and the same call resumes the run.
+        Stopped: `stop` received a request; the current step is saved, and the same call resumes
+            the run.
     """
     stop = stop or Stopping()
     run, state, start = set_up(config, workdir, stop.check)
@@ -58,7 +59,7 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
 def take_steps(
     run: Run, state: TrainState, done: int, logs: Logs
 ) -> Iterator[tuple[int, TrainState, Tally]]:
-    """Yield (number, state, tally) after every step; the next step donates the state."""
+    """Yield (number, state, tally) after every step; the next step overwrites the state."""
     config, last = run.config, run.config.train.steps
     batches = run.data.batches(done, config.data.threads)
     profile = profiling.Profile(run.workdir / "profile", done, last, config.log.profile_steps)
@@ -85,7 +86,7 @@ def take_steps(
 
 
 def log_means(run: Run, number: int, tally: Tally, logs: Logs) -> None:
-    """Log the means over the steps since the last line, if training is still sound."""
+    """Log the means over the steps since the last line, after checking that they are finite."""
     check_finite(tally, run.data)
     check_compiled_once(run.step)
     means = tally.means() | ({"bad_records": len(run.source.bad)} if run.source.bad else {})
@@ -96,7 +97,7 @@ def log_means(run: Run, number: int, tally: Tally, logs: Logs) -> None:
 def at_checkpoint(
     run: Run, number: int, state: TrainState, saved: Checkpoints, logs: Logs, stop: Stopping
 ) -> None:
-    """Score the state on dev if it is due, and save it; raise Stopped if asked to stop."""
+    """Save the state, after scoring it on dev if that is due; raise Stopped if asked to stop."""
     config, scores = run.config, None
     if is_scored_step(config, number):
         with contextlib.suppress(Stopped), logs.spending("eval"):
@@ -109,11 +110,11 @@ def at_checkpoint(
             saved.wait()
     logs.time(number)
     if stop.asked():
-        raise Stopped(f"stopped on request at step {number} of {config.train.steps}, saved")
+        raise Stopped(f"stopped on request and saved at step {number} of {config.train.steps}")
 
 
 def is_scored_step(config: Config, number: int) -> bool:
-    """Return whether the checkpoint of that step is scored on dev."""
+    """Return whether the checkpoint at that step is scored on dev."""
     return number == config.train.steps or (number > 0 and number % config.eval.every_steps == 0)
 
 
@@ -123,7 +124,7 @@ def is_checkpoint_step(config: Config, number: int) -> bool:
 
 
 def resume(saved: Checkpoints, state: TrainState, run: Run) -> tuple[TrainState, int]:
-    """Return the newest saved state and its step, or `state` and 0 for a new run."""
+    """Return the newest saved state and its step; for a new run, `state` and 0."""
     newest = saved.latest_step()
     if newest is None:
         return state, 0
@@ -131,17 +132,17 @@ def resume(saved: Checkpoints, state: TrainState, run: Run) -> tuple[TrainState,
 
 
 def check_compiled_once(step: Any) -> None:
-    """Raise a RuntimeError if a step was compiled again because its input changed."""
+    """Raise RuntimeError if the step was compiled again because its input changed."""
     if step._cache_size() > 1:
         raise RuntimeError(f"the step was compiled {step._cache_size()} times; its input changed")
 
 
 def check_finite(tally: Tally, data: TrainingData) -> None:
-    """Raise an InputError that names the first step that was not finite, and its tracks."""
+    """Raise InputError, naming the step and its tracks, if the loss or gradient is not finite."""
     bad = int(jax.block_until_ready(tally).bad_step)
     if bad >= 0:
         raise InputError(
-            f"step {bad + 1}: the loss or the gradient is not finite. Its batch holds the tracks "
-            f"{', '.join(data.track_ids(bad))}: check them, lower optim.learning_rate, or set "
-            "optim.clip_norm. The last checkpoint is from before that step"
+            f"step {bad + 1}: the loss or the gradient is not finite. Its batch contains the "
+            f"tracks {', '.join(data.track_ids(bad))}: check them, lower optim.learning_rate, or "
+            "set optim.clip_norm. The last checkpoint is from before that step"
         )

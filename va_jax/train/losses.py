@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float
 from va_jax.config import Loss
 
 EPSILON = 1e-8
-"""Keeps the CCC of two constant signals at 0. Our choice: 1e-6 would erase traces of sd 1e-3."""
+"""Keeps the CCC of two constant signals at 0. Our choice: 1e-6 would swamp signals of SD 1e-3."""
 
 
 def ccc_loss(
@@ -14,11 +14,11 @@ def ccc_loss(
     target: Float[Array, "batch time dims"],
     mask: Bool[Array, "batch time"],
 ) -> Float[Array, " dims"]:
-    """Return 1 - CCC per dimension over all frames of the batch, with population moments.
+    """Return 1 - CCC per dimension over all frames in the batch, with population moments.
 
     This is the loss of tzirakis2021 and kollias2017. Frames outside `mask` are replaced before any
-    arithmetic, so their content, NaN included, changes neither the loss nor the gradient. The loss
-    is 1 and its gradient zero if labels and predictions are both constant or no frame is valid.
+    arithmetic, so their values, even NaN, affect neither the loss nor the gradient. The loss is 1
+    and its gradient 0 if labels and predictions are both constant or no frame is valid.
     """
     pred, target, count = _masked(pred, target, mask)
     mean_pred, mean_target = pred.sum((0, 1)) / count, target.sum((0, 1)) / count
@@ -53,7 +53,7 @@ def weighted_loss(
 
 
 def _masked(pred: Array, target: Array, mask: Array) -> tuple[Array, Array, Array]:
-    """Return float32 signals that are 0 outside the mask, and the valid frames, at least 1."""
+    """Return float32 signals, 0 outside the mask, and the number of valid frames, at least 1."""
     where = mask[..., None]
     pred = jnp.where(where, pred.astype(jnp.float32), 0)
     target = jnp.where(where, target.astype(jnp.float32), 0)

@@ -1,4 +1,4 @@
-"""The optimiser of a run: schedule, clipping, weight decay, and a learning rate per part."""
+"""Optimiser of a run: schedule, clipping, weight decay, and a learning rate for each part."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from va_jax.config import Optim, to_tree
 
 
 def make_schedule(config: Optim, steps: int) -> optax.Schedule:
-    """Return the learning rate by step: linear warm-up, then constant or cosine to 0 at `steps`."""
+    """Return the schedule: linear warm-up, then constant or cosine decay to 0 at `steps`."""
     peak, warmup = config.learning_rate, config.warmup_steps
     after = (
         optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
@@ -22,9 +22,9 @@ def make_schedule(config: Optim, steps: int) -> optax.Schedule:
 def make_tx(config: Optim, steps: int) -> optax.GradientTransformation:
     """Return the optimiser for the parameter tree of a `Regressor`.
 
-    Clipping uses the gradient norm of the parts that train. A part whose rate is 0 gets no update
-    and has no optimiser state. Weight decay applies to kernels only, not to biases or batch-norm
-    scales; the papers do not say, so this is our choice.
+    Clipping uses the gradient norm of the parts that are trained. A part whose rate is 0 is not
+    updated and has no optimiser state. Weight decay applies only to kernels, not to biases or
+    batch-norm scales; the papers do not specify this, so it is our choice.
     """
     decay = optax.add_decayed_weights(config.weight_decay, mask=is_kernel)
     direction = {
@@ -54,7 +54,7 @@ def make_tx(config: Optim, steps: int) -> optax.GradientTransformation:
 
 
 def part_of(params: Any) -> Any:
-    """Return the part of every parameter: backbone, fc, recurrent or heads."""
+    """Return the part each parameter belongs to: backbone, fc, recurrent or heads."""
 
     def part(path: tuple[Any, ...], _: Any) -> str:
         first: str = path[0].key.split("_")[0]
@@ -64,5 +64,5 @@ def part_of(params: Any) -> Any:
 
 
 def is_kernel(params: Any) -> Any:
-    """Return for every parameter whether it is a kernel; biases, scales and peepholes are not."""
+    """Return whether each parameter is a kernel, as opposed to a bias, scale or peephole."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key.endswith("kernel"), params)

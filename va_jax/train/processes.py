@@ -1,4 +1,4 @@
-"""The processes of a job: join them, list their devices, check that all run the same."""
+"""Processes of a job: join them, list their devices, and check that they all run the same code."""
 
 import collections
 import hashlib
@@ -21,41 +21,42 @@ from va_jax.config import Config, to_tree
 from va_jax.types import InputError
 
 LOST_S = 60
-"""Seconds of silence after which a process counts as lost and the others end; our choice."""
+"""Seconds without a heartbeat after which a process is considered lost and the others end; our
+choice."""
 
 END_S = 3600
-"""Seconds that the others wait at the end for process 0, which scores and draws; our choice."""
+"""Seconds that the others wait at the end while process 0 scores and draws plots; our choice."""
 
-REACH = "check that all of them run and reach that address"
+REACH = "check that all of them are running and can reach that address"
 
 OWN = ("data.dir", "data.threads", "log.progress")
-"""Keys that may differ between processes: where their copy of the data is, how it is read."""
+"""Keys that may differ between processes, such as where their copy of the data is."""
 
 
 def start(coordinator: str, process: int | None, processes: int | None, join_s: int = 300) -> None:
-    """Join the processes of a job; call it before any other use of JAX.
+    """Join the processes of a job; call this before any other use of JAX.
 
     Args:
         coordinator: "" for a single process (unless JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID and
             JAX_NUM_PROCESSES are in the environment), "auto" for TPU pods, SLURM, Open MPI and
-            others that JAX recognises, or the "host:port" of process 0.
-        process: number of this process, from 0.
+            other clusters that JAX recognises, or the "host:port" of process 0.
+        process: number of this process, starting at 0.
         processes: number of processes.
         join_s: seconds to wait for the others.
 
     Raises:
-        InputError: the flags do not fit together, or the processes did not join.
+        InputError: the flags contradict each other, or the processes did not join.
     """
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS", "")
     if not coordinator:
         if process is not None or processes is not None:
             raise InputError(
-                f"--process={process} of --processes={processes}, but no --coordinator; give the "
-                "HOST:PORT of process 0, or leave both out"
+                f"--process={process} and --processes={processes} need --coordinator; set it to "
+                "the HOST:PORT of process 0, or leave both out"
             )
         return
     limits: dict[str, Any] = {
-        "initialization_timeout": 2 * join_s,  # JAX aborts then; `_end_late` comes first
+        "initialization_timeout": 2 * join_s,  # JAX would abort; `_end_late` runs before that
         "heartbeat_timeout_seconds": LOST_S,
         "shutdown_timeout_seconds": END_S,
     }
@@ -68,7 +69,9 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
             )
         host, _, port = coordinator.rpartition(":")
         if not host or not port.isdecimal():
-            raise InputError(f"--coordinator={coordinator!r}: give HOST:PORT of process 0, or auto")
+            raise InputError(
+                f"--coordinator={coordinator!r}: expected the HOST:PORT of process 0, or auto"
+            )
         limits |= {
             "coordinator_address": coordinator,
             "process_id": process,
@@ -86,7 +89,7 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
 
 
 def device_line() -> str:
-    """Return one line about this process and its devices."""
+    """Return a line that describes this process and its devices."""
     kinds = collections.Counter(device.device_kind for device in jax.local_devices())
     devices = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
     return (
@@ -107,9 +110,9 @@ def keep_compiled(folder: pathlib.Path) -> None:
 
 
 def agree(config: Config, more: Mapping[str, Any]) -> None:
-    """Raise an InputError on all processes if one has another config, code or `more`.
+    """Raise InputError on all processes if the config, the code or `more` differs on any of them.
 
-    The message names the first five differences from process 0.
+    The message lists the first five differences from process 0.
     """
     if jax.process_count() == 1:
         return
@@ -122,7 +125,7 @@ def agree(config: Config, more: Mapping[str, Any]) -> None:
     if found:
         rest = f" and {len(found) - 5} more" if len(found) > 5 else ""
         raise InputError(
-            f"the processes of the job differ: {'; '.join(found[:5])}{rest}; start all of them "
+            f"the processes in the job differ: {'; '.join(found[:5])}{rest}; start all of them "
             "with the same flags, code and data"
         )
 
@@ -137,7 +140,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 
 def facts(config: Config) -> dict[str, Any]:
-    """Return the keys that all processes must share, library versions and a digest of the code."""
+    """Return the shared config keys, the library versions, and a digest of the code."""
     flat = json.loads(json.dumps(keys.flatten(to_tree(config))))
     digest = hashlib.sha256()
     for path in sorted(pathlib.Path(__file__).parents[1].rglob("*.py")):
@@ -148,7 +151,7 @@ def facts(config: Config) -> dict[str, Any]:
 
 
 def _end_late(coordinator: str, join_s: int) -> None:
-    """End the process: JAX waits in a place that no exception can reach."""
+    """End the process, because JAX waits where no exception can interrupt it."""
     print(f"error: {_apart(coordinator)} within {join_s} s; {REACH}", file=sys.stderr, flush=True)
     os._exit(1)
 
@@ -158,7 +161,7 @@ def _apart(coordinator: str) -> str:
 
 
 def _gathered(mine: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the value of every process, on all processes."""
+    """Return the values from all processes, on every process."""
     text = np.frombuffer(json.dumps(mine).encode(), np.uint8)
     lengths = multihost_utils.process_allgather(np.array(len(text)))
     padded = np.zeros(lengths.max(), np.uint8)
@@ -170,5 +173,7 @@ def _gathered(mine: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _number(flag: str, given: int | None, variable: str) -> int:
     value = os.environ.get(variable) if given is None else given
     if value is None or not str(value).isdecimal():
-        raise InputError(f"--{flag}={value}: give a number, or set {variable} in the environment")
+        raise InputError(
+            f"--{flag}={value}: expected a number; set it here or as {variable} in the environment"
+        )
     return int(value)

@@ -1,4 +1,4 @@
-"""A profile of a few warm training steps, and the compiled step as text."""
+"""Profile of a few training steps after warm-up, and the compiled step as text."""
 
 import pathlib
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import jax
 
 WARM = 10
-"""Steps before the first one that is traced; our choice."""
+"""Number of steps before the first traced one; our choice."""
 
 
 class Profile:
-    """Traces `steps` steps from the eleventh of this process on, up to step `last`."""
+    """Traces `steps` steps, starting with this process's eleventh and ending by step `last`."""
 
     def __init__(self, folder: pathlib.Path, done: int, last: int, steps: int):
         self._folder = folder
@@ -37,8 +37,8 @@ class Profile:
 
 
 def write_hlo(path: pathlib.Path, step: Any, *given: Any) -> None:
-    """Write the optimised HLO of a jitted step for the `given` arguments; compiles it once more."""
-    text = step.lower(*given).compile().as_text()  # on all processes: they may compile together
+    """Write the optimised HLO of a jitted step for the `given` arguments, compiling it again."""
+    text = step.lower(*given).compile().as_text()  # on all processes, since they may cooperate
     if jax.process_index() == 0:
         path.write_text(text)
         print(f"\nwrote the compiled step to {path}")

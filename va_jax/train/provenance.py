@@ -1,4 +1,4 @@
-"""Facts about the training data, stored beside the config and compared with the data at hand."""
+"""Facts about the training data, stored next to the config and compared with the current data."""
 
 import json
 import math
@@ -16,31 +16,31 @@ NAME = "data.json"
 REBUILD = "scores may suffer; rebuild the set the same way"
 
 MEANING = {  # fact -> consequence of a difference
-    "crop.source": f"faces were found by another method; {REBUILD}",
+    "crop.source": f"faces were found by a different method; {REBUILD}",
     "crop.margin": f"faces fill a different share of the crop; {REBUILD}",
     "crop.alignment": f"faces are aligned differently in the crop; {REBUILD}",
-    "crop.size": f"faces are stored at another resolution; {REBUILD}",
+    "crop.size": f"faces are stored at a different resolution; {REBUILD}",
     "crop.jpeg_quality": f"frames are compressed differently; {REBUILD}",
     "fps": f"the frame rate differs; {REBUILD}",
-    "labels.source": f"the labels come from another source; {REBUILD}",
-    "labels.range": f"the labels are scaled from another range; {REBUILD}",
-    "labels.join": f"the labels are joined to the frames by another rule; {REBUILD}",
-    "split_hash": "the splits contain other tracks, so the run may have been trained on frames "
-    "that are scored here; use a set with the same splits",
+    "labels.source": f"the labels come from a different source; {REBUILD}",
+    "labels.range": f"the labels are scaled from a different range; {REBUILD}",
+    "labels.join": f"the labels are joined to the frames by a different rule; {REBUILD}",
+    "split_hash": "the splits contain different tracks, so the run may have been trained on frames "
+    "that are scored here; use a data set with the same splits",
     "input_size": "faces are larger or smaller than in training; scores may suffer at first; set "
     "data.size",
 }
 
 WITHIN_RUN = tuple(key for key in MEANING if key != "input_size")
 FROM_ANOTHER = ("crop.source", "crop.margin", "crop.alignment", "input_size")
-"""Facts that should not change within a run, and from the source of a run to the run."""
+"""Facts that should not change within a run, and facts that should match those of its source."""
 
 
 def facts(data: Data, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts to store about the data set `data.name` with the given metadata.
 
-    They are `name`, `input_size` (side of the model's input, pixels), `frames` by split, and, where
-    the metadata has them, `dims`, `crop`, `fps`, `labels` and `split_hash`.
+    They are `name`, `input_size` (side of the model's input in pixels), `frames` in each split,
+    and, if the metadata contains them, `dims`, `crop`, `fps`, `labels` and `split_hash`.
     """
     kept = ("dims", "crop", "fps", "labels", "split_hash")
     found = {
@@ -53,21 +53,22 @@ def facts(data: Data, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(folder: pathlib.Path, here: Mapping[str, Any]) -> None:
-    """Store the facts in a workdir or an exported model."""
+    """Store the facts in the folder of a run or an exported model."""
     write_json(folder / NAME, here)
 
 
 def read(folder: pathlib.Path) -> dict[str, Any] | None:
-    """Return the facts stored in a workdir or an exported model; None if there are none."""
+    """Return the facts stored in the folder of a run or an exported model; None if absent."""
     path = folder / NAME
     return read_json(path, "delete it to skip the comparison") if path.exists() else None
 
 
 def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
-    """Return the `differences` between the data at hand and the run in `workdir`.
+    """Return the `differences` between the current data and the run in `workdir`.
 
     Raises:
-        InputError: the network cannot use this data set: its dimensions or frame size differ.
+        InputError: the network cannot use this data set, because its dimensions or frame size
+            differ.
     """
     there = read(workdir)
     if there is None:
@@ -77,8 +78,8 @@ def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
         if old != new:
             raise InputError(
                 f"data.name={here['name']!r} has {option}={new}, but the run in {workdir} was "
-                f"trained on {option}={old}; rebuild the set with that value, or train in another "
-                "--workdir"
+                f"trained on {option}={old}; rebuild the set with that value, or train in a "
+                "different --workdir"
             )
     return differences(here, workdir)
 
@@ -86,9 +87,10 @@ def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
 def differences(
     here: Mapping[str, Any], folder: pathlib.Path, keys: Iterable[str] = WITHIN_RUN
 ) -> list[str]:
-    """Return a line for every fact of the data at hand that differs from those in `folder`.
+    """Return a line for every fact about the current data that differs from those in `folder`.
 
-    Facts that one side lacks are skipped; splits are compared only for sets of the same name.
+    Facts that are missing on either side are skipped. Splits are compared only for data sets with
+    the same name.
     """
     there = read(folder)
     if there is None:
@@ -108,7 +110,7 @@ def differences(
 
 
 def warn(lines: Iterable[str]) -> None:
-    """Print warnings on standard error."""
+    """Print warnings to standard error."""
     for line in lines:
         print(f"warning: {line}", file=sys.stderr)
 
@@ -119,7 +121,7 @@ def _get(tree: Mapping[str, Any], key: str) -> Any:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Return whether two facts are equal; floats, such as frame rates, within 1 %."""
+    """Return whether two facts are equal; floats, such as frame rates, may differ by 1%."""
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=0.01)
     return one == other

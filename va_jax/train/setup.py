@@ -44,13 +44,13 @@ class Run(NamedTuple):
 def set_up(
     config: Config, folder: pathlib.Path, check_stop: Callable[[], None]
 ) -> tuple[Run, TrainState, Start | None]:
-    """Return the run, its state at step 0, and the account of initial weights of a new run.
+    """Return the run, its state at step 0 and, for a new run, the report on its initial weights.
 
-    Claims the workdir `folder` last, so that a config that cannot work leaves nothing behind.
+    The workdir `folder` is written last, so that an unusable config leaves nothing behind.
 
     Raises:
-        InputError: the data, the weights or an older run in `folder` do not fit the config, or the
-            processes of the job do not run the same.
+        InputError: the data, the weights or an older run in `folder` do not match the config, or
+            the processes in the job differ in their config, code or data.
     """
     source, dev = open_data(config)
     size = config.data.size or source.size
@@ -89,11 +89,11 @@ def set_up(
 
 
 def open_data(config: Config) -> tuple[Source, Source]:
-    """Open the train and dev splits, building the set first if the config asks for it.
+    """Open the train and dev splits, first building the data set if the config requests it.
 
     Raises:
-        InputError: a split is missing or has no labels, or a batch cannot be divided over the
-            devices.
+        InputError: a split is missing or has no labels, or a batch cannot be divided evenly among
+            the devices.
     """
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     sharding.check_batch("train.batch_size", config.train.batch_size, config.train.accumulate)
@@ -110,24 +110,24 @@ def open_data(config: Config) -> tuple[Source, Source]:
     ]
     if not sources.metadata(data.dir, data.name)["train_mean"]:
         raise InputError(
-            f"data.name={data.name!r}: no frame of its split 'train' has a face and a label, so "
-            "there is nothing to learn; build it with labels"
+            f"data.name={data.name!r}: no frame in its 'train' split has both a face and a label, "
+            "so there is nothing to learn; build it with labels"
         )
     return splits[0], splits[1]
 
 
 def initial_state(model: Any, tx: optax.GradientTransformation, size: int, seed: int) -> TrainState:
-    """Return the state of step 0, which follows from `seed` alone."""
+    """Return the state at step 0, which depends only on `seed`."""
 
     def create() -> TrainState:
         return TrainState.create(initial_variables(model, size, seed), tx)
 
-    # On a CPU, reading an array of a program that ran out of memory would never return.
+    # On a CPU, reading an output of a program that ran out of memory would never return.
     return jax.block_until_ready(jax.jit(create)())
 
 
 def record_data(config: Config, folder: pathlib.Path, resumed: bool) -> None:
-    """Store the facts of the training data; warn if the run, or its source, was trained on others.
+    """Store facts about the training data; warn if they differ from those of the run or its source.
 
     Raises:
         InputError: a resumed run cannot continue with this data set.

@@ -1,4 +1,4 @@
-"""Data parallelism: one mesh over all devices of all processes, and arrays placed on it."""
+"""Data parallelism: a mesh over the devices of all processes, and arrays placed on it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,13 @@ from va_jax.types import InputError
 
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """Return a one-dimensional mesh, axis "data", over all devices or the given ones."""
+    """Return a one-dimensional mesh with axis "data" over the given devices, by default all."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
 
 
 def check_batch(key: str, batch: int, pieces: int = 1) -> None:
-    """Raise an InputError if a batch cannot be divided evenly over the devices and `pieces`."""
+    """Raise InputError if a batch cannot be divided evenly among the devices and `pieces`."""
     parts = jax.device_count() * pieces
     if batch % parts:
         cut = "" if pieces == 1 else f" x {pieces} pieces"
@@ -28,18 +28,18 @@ def check_batch(key: str, batch: int, pieces: int = 1) -> None:
 
 
 def shard_batch(mesh: Mesh, local: Any) -> Any:
-    """Return global arrays, divided along axis 0, from the rows of this process."""
+    """Return global arrays, sharded along axis 0, from the local rows on this process."""
     layout = NamedSharding(mesh, PartitionSpec("data"))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(layout, x), local)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Return the layout with a whole copy on every device."""
+    """Return the layout with a full copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def replicate(mesh: Mesh, tree: Any) -> Any:
-    """Return a tree with a copy of every array on every device; all processes pass the same."""
+    """Return a tree with every array copied to every device; all processes pass the same arrays."""
     layout = replicated(mesh)
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(layout, np.asarray(x), np.shape(x)), tree

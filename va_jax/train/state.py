@@ -1,4 +1,4 @@
-"""The state that training carries from step to step and saves in checkpoints."""
+"""State that training carries from step to step and saves in checkpoints."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ class Tally:
     steps: Any  # float32 []
     loss: Any
     grad_norm: Any
-    bad_step: Any  # int32 []: first step whose loss or gradient was not finite; -1: none
+    bad_step: Any  # int32 []: first step with a non-finite loss or gradient; -1: none
 
     @classmethod
     def zero(cls) -> "Tally":
@@ -59,12 +59,12 @@ class Tally:
 
 
 def abstract(tree: Any, layout: jax.sharding.Sharding) -> Any:
-    """Return shapes, dtypes and target layout of a tree, to restore it onto any devices."""
+    """Return the shapes, dtypes and target layout of a tree, to restore it on any devices."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout), tree)
 
 
 def abstract_variables(model: Any, size: int, layout: jax.sharding.Sharding) -> dict[str, Any]:
-    """Return shapes, dtypes and layout of a module's variables for frames of `size` pixels."""
+    """Return the shapes, dtypes and layout of a module's variables for frames of `size` pixels."""
 
     def create() -> Any:
         return initial_variables(model, size, 0)
@@ -73,6 +73,6 @@ def abstract_variables(model: Any, size: int, layout: jax.sharding.Sharding) -> 
 
 
 def initial_variables(model: Any, size: int, seed: int) -> dict[str, Any]:
-    """Return a module's variables before training; they follow from the seed alone."""
+    """Return a module's variables before training; they depend only on the seed."""
     inputs = {name: jnp.zeros(x.shape, x.dtype) for name, x in model.inputs(1, 2, size).items()}
     return model.init(jax.random.key(seed), **inputs, train=False)

@@ -1,4 +1,4 @@
-"""One optimiser step over the global batch, computed at once or in pieces."""
+"""One optimiser step on the global batch, computed all at once or in pieces."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,11 +16,11 @@ Step = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
 
 
 def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> Step:
-    """Return the jitted training step; its state and tally are donated.
+    """Return the jitted training step, which donates its state and tally.
 
-    Every random draw follows from the seed and the number of the step. If the loss or the gradient
-    of a step is not finite, that step and all later ones change nothing: the tally keeps the number
-    of the first one, and the state stays the one before it.
+    Every random draw depends only on the seed and the step number. If the loss or the gradient in
+    a step is not finite, neither that step nor any later one changes the state, and the tally
+    records the number of that step.
     """
     root = jax.random.key(config.seed)
     pieces = config.train.accumulate
@@ -48,10 +48,10 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
         return loss, stats, grads
 
     def gradient_in_pieces(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
-        # The CCC of a batch is not the mean of its pieces' CCCs. So we predict all pieces first,
-        # take the gradient of the whole batch's loss with respect to the predictions, and then,
-        # piece by piece, with respect to the parameters. This is exact and costs one more forward
-        # pass. Only batch norm sees the pieces: it takes its statistics from each in turn.
+        # The CCC of a batch is not the mean of its pieces' CCCs. So we first run the model on all
+        # pieces, compute the gradient of the whole batch's loss with respect to the predictions,
+        # and then backpropagate it to the parameters piece by piece. This is exact and costs one
+        # extra forward pass. Only batch norm is affected: it computes its statistics per piece.
         cut = {key: _strided(value, pieces) for key, value in batch.items()}
         rngs = jax.random.split(rng, pieces)
         preds = jax.lax.map(lambda x: forward(state.params, state.batch_stats, *x)[0], (cut, rngs))
@@ -67,7 +67,7 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
             return (stats, jax.tree.map(jnp.add, grads, pull(slope)[0])), None
 
         zeros = jax.tree.map(jnp.zeros_like, state.params)
-        # On a CPU, the gradient of a convolution is up to fifty times slower inside a loop.
+        # On a CPU, a convolution's gradient is up to fifty times slower inside a loop.
         unroll = pieces if jax.default_backend() == "cpu" else 1
         (stats, grads), _ = jax.lax.scan(
             add_piece, (state.batch_stats, zeros), (cut, rngs, slopes), unroll=unroll

@@ -1,26 +1,27 @@
-"""Requests to stop (SIGTERM, preemption), which all processes act on at the same step."""
+"""Requests to stop (SIGTERM, preemption), handled by all processes at the same step."""
 
 import os
 import signal
 import threading
 
 HOLD_S = 20
-"""Seconds that a request waits for a job to join; clusters give 30 s. Our choice."""
+"""Seconds that a request waits for the processes to join; clusters allow 30 s. Our choice."""
 
 TERM = bytes([signal.SIGTERM])
 
 
 class Stopped(Exception):  # noqa: N818, it is not an error
-    """The run was asked to stop and ends early; its message is printed."""
+    """Raised when the run was asked to stop and ends early; its message is printed."""
 
 
 class Stopping:
-    """Receives requests to stop, from the call of `listen` on.
+    """Receiver of requests to stop, active once `listen` has been called.
 
-    A single process ends at once with exit code `code` while nothing is `unsaved`: while it starts,
-    compiles, or evaluates a saved state. Otherwise `asked` returns True, and a second request ends
-    the process at once with code 143. In a job, any process may get the request: the processes have
-    `HOLD_S` to join, and then JAX makes `asked` return True in the same call on all of them.
+    If nothing is `unsaved`, for example during start-up, compilation or the evaluation of a saved
+    state, a single process ends at once with exit code `code`. Otherwise `asked` returns True, and
+    a second request ends the process at once with exit code 143. In a job, any process may receive
+    the request: the processes have `HOLD_S` to join, and then JAX makes `asked` return True in the
+    same call on all of them.
     """
 
     def __init__(self, code: int = 0):
@@ -32,9 +33,9 @@ class Stopping:
         self._calls = 0
 
     def listen(self, job: bool = False) -> None:
-        """Start listening; call it before JAX is imported, which takes seconds.
+        """Start listening; call this before importing JAX, which takes a few seconds.
 
-        A process of a `job` must call `joined` once it has joined the others.
+        A process that belongs to a `job` must call `joined` once it has joined the others.
         """
         pipe, end = os.pipe()
         os.set_blocking(end, False)
@@ -45,7 +46,7 @@ class Stopping:
         threading.Thread(target=self._listen, args=(pipe,), daemon=True).start()
 
     def joined(self) -> None:
-        """Note that the processes have joined; from then on JAX handles SIGTERM."""
+        """Record that the processes have joined; after this, JAX handles SIGTERM."""
         if self._joined.is_set():
             return
         import jax
@@ -56,11 +57,11 @@ class Stopping:
         self._joined.set()
 
     def end(self) -> None:
-        """Stop listening: a request that comes while Python shuts down changes nothing."""
+        """Stop listening, so that a request while Python shuts down has no effect."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def asked(self) -> bool:
-        """Return whether to save and stop now; all processes must call it equally often."""
+        """Return whether to save and stop now; all processes must call this equally often."""
         if not self._alone and not self._heard.is_set():
             from jax.experimental import multihost_utils
 
@@ -83,20 +84,20 @@ class Stopping:
             os._exit(143)
 
     def _act(self) -> None:
-        """Act on the first request."""
+        """Handle the first request."""
         if not self._joined.wait(HOLD_S) or (self._alone and not self.unsaved):
-            _print(b"\nstopped on request, nothing is lost; the same command continues the run\n")
+            _print(b"\nstopped on request; no work was lost; the same command continues the run\n")
             os._exit(self.code)
         if self._alone:
             self._heard.set()
         else:
-            os.kill(os.getpid(), signal.SIGTERM)  # JAX now passes it to all processes
+            os.kill(os.getpid(), signal.SIGTERM)  # JAX now forwards it to all processes
 
 
 def _nothing(*_: object) -> None:
-    """Do nothing: without a Python handler, no signal number is written to the pipe."""
+    """Do nothing; Python writes signal numbers to the pipe only if a handler is installed."""
 
 
 def _print(line: bytes) -> None:
-    """Print without Python's buffers, which the main thread may hold."""
+    """Print without using Python's buffers, which the main thread may have locked."""
     os.write(1, line)  # standard output

@@ -1,7 +1,7 @@
 """Summary of a network: layers, parameters and FLOPs, and the memory of its training step.
 
-Flax lists the layers. The compiler counts FLOPs, two per multiply-add without those on padding, and
-plans the memory of the step for the device at hand. Nothing is computed.
+Flax lists the layers. The compiler counts FLOPs (two per multiply-add, excluding padding) and plans
+the memory of the step for the current device. The network is not run.
 """
 
 from typing import Any, NamedTuple
@@ -22,18 +22,18 @@ from va_jax.train.step import make_step
 from va_jax.types import DIMS, InputError
 
 DEPTH = 2
-"""Levels of modules in the table; with 2, a residual block is one row."""
+"""Levels of nested modules in the table; with 2, a residual block takes one row."""
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""Compiler options on a CPU: half the compile time, the same memory plan."""
+"""Compiler options for a CPU: half the compile time with the same memory plan."""
 
 CPU_NOTE = """
-On a CPU the compiler saves no memory by model.remat, bfloat16 or train.accumulate. Run the summary
-on the accelerator to see their effect."""
+On a CPU, model.remat, bfloat16 and train.accumulate do not save memory. Run the summary on the
+accelerator to see their effect."""
 
 
 class Row(NamedTuple):
-    """A module with everything inside it."""
+    """A module, including everything inside it."""
 
     name: str  # path in the network; "" for the whole network
     output: tuple[int, ...]  # shape for one frame
@@ -49,13 +49,13 @@ class StepCost(NamedTuple):
 
 
 def summary(config: Config, depth: int = DEPTH) -> str:
-    """Return a text about the network and the training step of a config.
+    """Describe the network and the training step of a config as text.
 
-    If the data set is not built, `data.size` gives the side of the frames, and the dimensions are
-    `types.DIMS`.
+    If the data set has not been built, the frames have `data.size` pixels per side, and the
+    dimensions are `types.DIMS`.
 
     Raises:
-        InputError: the data set is not built and `data.size` is 0.
+        InputError: the data set has not been built and `data.size` is 0.
     """
     dims, size = _dims_and_size(config)
     model = build_model(config.model, dims)
@@ -85,14 +85,14 @@ def summary(config: Config, depth: int = DEPTH) -> str:
 
 
 def layer_rows(model: Regressor, size: int, depth: int = DEPTH) -> list[Row]:
-    """Return the network, then its modules with parameters down to `depth`, in calling order.
+    """Return rows for the network and its modules that have parameters, in the order of calls.
 
     Args:
         model: the network.
         size: side of the frames in pixels.
-        depth: levels of modules.
+        depth: number of levels of nested modules to include.
     """
-    # One output of the backbone: XLA counts the body of a scan once, so this counts every step.
+    # Use one output of the backbone, since XLA counts the body of a scan only once.
     frames = inflate.time_stride(model.backbone.times())
     inputs = {
         name: jnp.zeros(x.shape, x.dtype) for name, x in model.inputs(1, frames, size).items()
@@ -111,10 +111,10 @@ def layer_rows(model: Regressor, size: int, depth: int = DEPTH) -> list[Row]:
 
 
 def step_cost(config: Config, model: Regressor, size: int) -> StepCost:
-    """Compile the training step and return the compiler's account of its cost.
+    """Compile the training step and return its cost as reported by the compiler.
 
     Args:
-        config: the run.
+        config: config of the run.
         model: its network.
         size: side of the frames in pixels.
     """

@@ -1,4 +1,4 @@
-"""The config kept in the workdir of a run: written once, compared whenever the run is used."""
+"""The config in the workdir of a run: written once and checked whenever the run is used."""
 
 import json
 import pathlib
@@ -15,14 +15,15 @@ MAY_DIFFER = (
     "data.dir", "data.build_missing", "data.threads", "data.max_bad_records", "log",
     "checkpoint.keep", "post",
 )  # fmt: skip
-"""Keys that change no number a run produces, so a resumed run may change them."""
+"""Keys that do not affect the numbers a run produces, so a resumed run may change them."""
 
 
 def store(workdir: pathlib.Path, config: Config) -> None:
     """Write `config` to a new workdir, or check that the run there has the same config.
 
     Raises:
-        InputError: the run in `workdir` has another config; the message lists the keys that differ.
+        InputError: the run in `workdir` has a different config; the message lists the differing
+            keys.
     """
     if (workdir / NAME).exists():
         _compare(workdir, config, MAY_DIFFER)
@@ -32,16 +33,16 @@ def store(workdir: pathlib.Path, config: Config) -> None:
 
 
 def load(folder: pathlib.Path) -> Config:
-    """Return the config of the run, or of the exported model, in `folder`.
+    """Return the config of the run or the exported model in `folder`.
 
-    Keys that an older version did not have get their defaults.
+    Keys that did not exist in an older version get their default values.
 
     Raises:
-        InputError: there is no such file, or it is not the config of a run.
+        InputError: the file does not exist or is not the config of a run.
     """
     path = folder / NAME
     if not path.exists():
-        raise InputError(f"{path}: not found; is {str(folder)!r} the workdir of a run?")
+        raise InputError(f"{path}: not found; check that {str(folder)!r} is the workdir of a run")
     tree = io.read_json(path)
     if not isinstance(tree, dict):
         raise InputError(f"{path}: not the config of a run; restore the file")
@@ -52,11 +53,11 @@ def load(folder: pathlib.Path) -> Config:
 
 
 def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:
-    """Return the config to evaluate the run in `workdir` with: its own, or the `given` one.
+    """Return the config for evaluating the run in `workdir`: its own, or the `given` one.
 
     Raises:
-        InputError: `given` differs from the run's config in more than how tracks are predicted
-            (`eval`) and post-processed (`post`).
+        InputError: `given` differs from the run's config in keys that affect more than inference
+            (`eval`) and post-processing (`post`).
     """
     stored = load(workdir)
     if given is None:
@@ -74,11 +75,11 @@ def _compare(workdir: pathlib.Path, config: Config, may_differ: tuple[str, ...])
     ]
     if differing:
         raise InputError(
-            f"{workdir / NAME}: the run in this workdir has another config: "
-            f"{', '.join(differing)}; choose another --workdir"
+            f"{workdir / NAME}: the run in this workdir has a different config: "
+            f"{', '.join(differing)}; choose a different --workdir"
         )
 
 
 def _flat(config: Config) -> dict[str, Any]:
-    """Return all keys by dotted name, with values as they are after a round trip through JSON."""
+    """Return all values by dotted key, after a round trip through JSON."""
     return json.loads(json.dumps(keys.flatten(configuration.to_tree(config))))
