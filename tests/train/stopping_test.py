@@ -84,7 +84,7 @@ def test_one_whose_others_do_not_come_ends_in_time_and_at_once_when_asked_twice(
 
 LATE = """
 import os, signal
-from va_jax.stopping import Stopping
+from va_jax.train.stopping import Stopping
 
 class Last:
     def __del__(self, kill=os.kill, process=os.getpid(), number=signal.SIGTERM):

@@ -6,6 +6,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -208,9 +209,14 @@ def _no_frame(path: pathlib.Path) -> InputError:
     return InputError(f"{path}: has no frame that can be decoded; replace the file")
 
 
+def to_fraction(rational: Any) -> Fraction:
+    """Return a rate or a time base as a fraction; newer versions of PyAV have their own type."""
+    return Fraction(rational.numerator, rational.denominator)
+
+
 def _time_base(timed: VideoStream | AudioStream | VideoFrame) -> Fraction:
     assert timed.time_base is not None  # FFmpeg sets it for every stream and frame it reads
-    return timed.time_base
+    return to_fraction(timed.time_base)
 
 
 def _header_fps(stream: VideoStream) -> float | None:

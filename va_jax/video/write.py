@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 
 from va_jax.io import replacing
 from va_jax.types import InputError
-from va_jax.video.read import find_video_stream, open_video, reason_of, start_time
+from va_jax.video.read import find_video_stream, open_video, reason_of, start_time, to_fraction
 
 FORMATS = {".mp4": "mp4", ".mkv": "matroska"}
 """Suffix of a file -> its container."""
@@ -174,9 +174,9 @@ def _add_video_stream(
 ) -> tuple[VideoStream, Fraction]:
     """Add a stream with the rate of `source`; return it and its tick in seconds."""
     name: Any = next(name for name in ENCODERS if name in av.codecs_available)
-    fps = source.average_rate or Fraction(25)
+    fps = to_fraction(source.average_rate or Fraction(25))
     stream: VideoStream = container.add_stream(name, rate=fps)
-    base = source.time_base or MAX_TICK
+    base = to_fraction(source.time_base or MAX_TICK)
     tick = MPEG4_TICK if name == "mpeg4" else base / -(-base // MAX_TICK)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.time_base = stream.codec_context.time_base = tick
