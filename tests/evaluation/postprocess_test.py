@@ -255,16 +255,20 @@ def framewise(config, recordings, rng):
     return traces
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("delay_s", "options", "tolerance_s"),
     [
         # A lag, then a response that takes one step of the generator's grid, 0.02 s; with raters
         # who agree it is found to the nearest frame.
         (0.6 + 0.02, {"lag_s": 0.6, "response_s": 1e-3, "rater_drift": 0.0}, 0.05),
-        (1.4 + 0.02, {"lag_s": 1.4, "response_s": 1e-3, "rater_drift": 0.0}, 0.05),
+        slow(1.4 + 0.02, {"lag_s": 1.4, "response_s": 1e-3, "rater_drift": 0.0}, 0.05),
         # Lag and mean delay of the response; with raters who drift it is found within a frame.
-        (0.6 + 0.3, {}, 0.1),
-        (1.2 + 0.6, {"lag_s": 1.2, "response_s": 0.6}, 0.1),
+        slow(0.6 + 0.3, {}, 0.1),
+        slow(1.2 + 0.6, {"lag_s": 1.2, "response_s": 0.6}, 0.1),
     ],
 )
 def test_the_delay_of_drawn_faces_labels_is_found_and_helps_on_test(delay_s, options, tolerance_s):

@@ -200,6 +200,7 @@ def test_real_frames_are_those_of_the_dev_split_spaced_as_in_training(tiny_run, 
             np.testing.assert_array_equal(inputs[1][row], labels.face)
 
 
+@pytest.mark.slow
 def test_without_the_data_set_only_random_frames_are_compared(
     tiny_run, tiny_export, network, tmp_path, capsys
 ):

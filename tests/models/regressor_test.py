@@ -75,11 +75,12 @@ def test_frames_without_a_face_repeat_the_last_prediction_for_any_content():
     np.testing.assert_array_equal(pred, np.take_along_axis(np.asarray(pred), last[..., None], 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({}, marks=pytest.mark.slow),
-        pytest.param({"inflation": INFLATED, "recurrent": "none"}, marks=pytest.mark.slow),
+        {},
+        {"inflation": INFLATED, "recurrent": "none"},
         {"inflation": INFLATED | {"strided": True, "padding": "zero"}, "bidirectional": True},
     ],
 )
@@ -212,12 +213,13 @@ def test_dropout_acts_in_training_only():
     assert not np.allclose(wild, calm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"recurrent": "gru", "branches": ("fc", "conv")}, marks=pytest.mark.slow),
-        pytest.param({"recurrent": "lstm", "landmarks": "after_fc"}, marks=pytest.mark.slow),
-        pytest.param({"recurrent": "none", "inflation": INFLATED}, marks=pytest.mark.slow),
+        {"recurrent": "gru", "branches": ("fc", "conv")},
+        {"recurrent": "lstm", "landmarks": "after_fc"},
+        {"recurrent": "none", "inflation": INFLATED},
         {"recurrent": "gru", "inflation": INFLATED | {"padding": "zero", "strided": True}},
     ],
 )

@@ -226,6 +226,7 @@ def test_splits_share_no_subject_and_no_face():
         assert len(set(numbers)) == len(numbers)
 
 
+@pytest.mark.slow
 def test_the_ceiling_of_the_default_set_is_high_but_below_one(quickstart):
     _, scripts = quickstart
     observer = Observer.fit(scripts["train"])

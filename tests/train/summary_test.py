@@ -53,6 +53,7 @@ def default_promotion():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "published"),  # GMAC at 224 px in torchvision's tables of weights
     [("resnet18", 1.814), ("resnet50", 4.089), ("vgg16", 15.470)],
@@ -102,6 +103,7 @@ def test_rows_of_a_recurrent_network_are_those_by_hand():
     ]
 
 
+@pytest.mark.slow
 def test_modules_sum_to_their_parent_and_parts_to_the_network():
     config = settings(model__recurrent="gru", model__fc=(7,), model__remat=True)
     found = rows_of(config, depth=3)
@@ -141,6 +143,7 @@ def test_a_frozen_backbone_lowers_the_working_space():
     assert memory(**large, optim__rates__backbone=0.0)[WORKING] < 0.7 * memory(**large)[WORKING]
 
 
+@pytest.mark.slow
 def test_parameters_optimiser_and_batch_are_those_by_hand():
     adam, sgd = memory(optim__name="adam"), memory(optim__name="sgd")
     params = 4 * rows_of(settings(), depth=0)[""].parameters
@@ -152,6 +155,7 @@ def test_parameters_optimiser_and_batch_are_those_by_hand():
     assert 0 <= memory(optim__rates__backbone=0.0)["optimiser"] - 2 * 4 * top < 100
 
 
+@pytest.mark.slow
 def test_a_training_step_costs_about_three_forward_passes():
     config = settings()
     cost = step_cost(config, build_model(config.model, DIMS), SIZE)
@@ -159,11 +163,13 @@ def test_a_training_step_costs_about_three_forward_passes():
     assert 2 * forward < cost.flops < 4 * forward
 
 
+@pytest.mark.slow
 def test_nothing_is_allocated():
     config = settings(train__batch_size=10**4, window__length=150)
     assert step_cost(config, build_model(config.model, DIMS), 224).bytes[WORKING] > 10**12
 
 
+@pytest.mark.slow
 def test_the_text_shows_every_row_the_sums_and_the_memory():
     config = settings(train__accumulate=2)
     text = summary(config)
@@ -181,6 +187,7 @@ def test_the_text_shows_every_row_the_sums_and_the_memory():
     assert max(map(len, lines)) <= 100
 
 
+@pytest.mark.slow
 def test_side_and_dimensions_are_the_data_sets_unless_the_config_gives_a_side(monkeypatch):
     facts = {"dims": ["arousal", "valence", "liking"], "crop": {"size": 24}}
     monkeypatch.setattr(sources, "metadata", lambda folder, name: facts)
@@ -190,6 +197,7 @@ def test_side_and_dimensions_are_the_data_sets_unless_the_config_gives_a_side(mo
     assert "x40x40x3" in summary(settings(data__name="some_set", data__size=40), depth=1)
 
 
+@pytest.mark.slow
 def test_without_a_data_set_the_side_must_be_given(tmp_path):
     absent = {"data__name": "some_set", "data__dir": str(tmp_path)}
     with pytest.raises(InputError, match=r"data\.size=0 .*'some_set'.*set data\.size"):
