@@ -26,9 +26,6 @@ NETWORKS = {  # backbone, layout; taps of the stem, convolutions over time in ea
     "resnet50 of Kinetics": ("resnet50", "kinetics", 5, (3, 2, 3, 1)),
 }
 
-TWICE = ("vgg16", "resnet34", "resnet50", "resnet50_vggface2")
-"""Networks whose every part is also in another network."""
-
 QUICK = ("vgg16bn", "resnet18")
 
 ROUNDING = 5e-6
