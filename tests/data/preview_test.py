@@ -79,10 +79,11 @@ def test_a_window_is_described_by_its_frames_share_and_mean_labels():
     target = source.labels(0).target
     mean = np.delete(target[0:30:2], [2, 3, 4], axis=0).mean(0)
     assert preview.describe(by_first[0], source.dims) == (
-        f"t0: frames 0 to 28 by 2, 60% count: mean valence {mean[0]:+.2f}, arousal {mean[1]:+.2f}"
+        "t0: frames 0 to 28 in steps of 2, 60% valid: "
+        f"mean valence {mean[0]:+.2f}, arousal {mean[1]:+.2f}"
     )
     hidden = fakes.source(lengths=(30,), faceless={(0, frame) for frame in range(30)})
-    assert preview.describe(first(hidden)[0], hidden.dims).endswith(", 0% count")
+    assert preview.describe(first(hidden)[0], hidden.dims).endswith(", 0% valid")
 
 
 def test_time_continues_after_the_last_frame():

@@ -249,17 +249,20 @@ def test_the_stream_of_a_network_evaluated_on_windows_carries_its_state_and_warn
 
 FRAMES = track(8)[0]
 BAD = {
-    "floats": ({"frames": FRAMES / 255}, r"float64; give uint8 RGB \[time, 16, 16, 3\].*0 to 255"),
-    "one frame": ({"frames": FRAMES[0]}, r"shape \(16, 16, 3\); give uint8 RGB \[time, "),
-    "another size": ({"frames": track(8, size=20)[0]}, "20 x 20 pixels.*16 x 16; cut and scale"),
+    "floats": (
+        {"frames": FRAMES / 255},
+        r"float64; expected uint8 RGB \[time, 16, 16, 3\].*255",
+    ),
+    "one frame": ({"frames": FRAMES[0]}, r"shape \(16, 16, 3\); expected uint8 RGB \[time, "),
+    "another size": ({"frames": track(8, size=20)[0]}, "20 x 20 pixels.*16 x 16; crop and scale"),
     "grey": ({"frames": FRAMES[..., :1]}, "1 channels.*convert them to RGB"),
     "channels first": ({"frames": FRAMES.transpose(0, 3, 1, 2)}, "move the channels"),
     "none": ({"frames": FRAMES[:0]}, "at least one frame"),
-    "face of another length": ({"face": np.ones(7, bool)}, r"shape \(7,\); give bool \[8\]"),
-    "face as numbers": ({"face": np.ones(8)}, r"face is float64.*give bool \[8\]"),
-    "landmarks unasked": ({"landmarks": points_of(8)}, "takes none; leave them out"),
-    "no times": ({"time_s": np.zeros(8)}, "time_s does not ascend"),
-    "times of another length": ({"time_s": np.arange(9.0)}, r"give float32 \[8\], seconds"),
+    "face of another length": ({"face": np.ones(7, bool)}, r"shape \(7,\); expected bool \[8\]"),
+    "face as numbers": ({"face": np.ones(8)}, r"face is float64.*expected bool \[8\]"),
+    "landmarks unasked": ({"landmarks": points_of(8)}, "takes none; omit them"),
+    "no times": ({"time_s": np.zeros(8)}, "time_s does not increase"),
+    "times of another length": ({"time_s": np.arange(9.0)}, r"expected float32 \[8\], in seconds"),
     "nothing fitted": ({"processed": True}, "processed=True.*va_jax evaluate"),
 }
 
@@ -274,8 +277,8 @@ def test_wrong_input_is_refused_with_its_value_and_a_remedy(changes, message):
 @pytest.mark.parametrize(
     ("landmarks", "message"),
     [
-        (None, r"are missing; this network takes float32 \[8, 2, 2\]"),
-        (points_of(8)[:, :1], r"shape \(8, 1, 2\); give float32 \[8, 2, 2\]"),
+        (None, r"are missing; this network requires float32 \[8, 2, 2\]"),
+        (points_of(8)[:, :1], r"shape \(8, 1, 2\); expected float32 \[8, 2, 2\]"),
         (100 * points_of(8), "units of the frame's side"),
     ],
 )
@@ -296,9 +299,9 @@ def test_landmarks_are_scaled_to_the_network():
 
 
 def test_a_source_without_the_landmarks_of_the_network_is_refused():
-    with pytest.raises(InputError, match=r"has no landmarks .* takes 2; open it"):
+    with pytest.raises(InputError, match=r"has no landmarks .* takes 2; open the source"):
         model_of(landmarks="after_fc").traces(fakes.source((9,), size=SIDE))
-    with pytest.raises(InputError, match="stride=0 is below 1"):
+    with pytest.raises(InputError, match="stride=0"):
         model_of().traces(fakes.source((9,), size=SIDE), stride=0)
 
 
@@ -316,7 +319,7 @@ def arrays_changed(folder, change):
 
 HEAD = "params/head_valence/kernel"
 BROKEN = {
-    "no folder": (shutil.rmtree, "no such folder; give the workdir of a run"),
+    "no folder": (shutil.rmtree, "no such folder; expected the workdir of a run"),
     "no parameters": (
         lambda f: (f / arrays.SAFETENSORS).unlink(),
         r"model\.safetensors is missing",

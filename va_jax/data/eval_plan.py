@@ -1,4 +1,4 @@
-"""Evaluation plans: which frames each step of an evaluation reads and predicts."""
+"""Plan an evaluation: decide which frames each step reads and which ones it predicts."""
 
 import heapq
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from va_jax.types import Track
 
 
 class Subtrack(NamedTuple):
-    """The frames phase, phase + stride, ... of a track, spaced as in training."""
+    """Every `stride`-th frame of a track, starting at frame `phase`: the spacing of training."""
 
     track: int
     phase: int
@@ -17,31 +17,31 @@ class Subtrack(NamedTuple):
     frames: int
 
     def window(self, start: int) -> Window:
-        """Return the window that starts at frame `start` of the subtrack; it may be negative."""
+        """Return the window that starts at frame `start` of the subtrack, which may be negative."""
         return Window(self.track, self.phase + self.stride * start)
 
 
 class Step(NamedTuple):
-    """One batch of a plan; `PADDING` where a row reads or predicts nothing."""
+    """One batch in a plan; a row that reads or predicts nothing contains `PADDING`."""
 
-    starts: list[bool]  # per row: does it begin another subtrack?
+    starts: list[bool]  # per row: whether it starts a new subtrack
     read: list[Window]  # per row
     predicted: list[Window]  # per row of the predictions
 
 
 class Chunk(NamedTuple):
-    """The part of a subtrack from frame `start` on."""
+    """A part of a subtrack, starting at frame `start`."""
 
     subtrack: Subtrack
     start: int
 
     def window(self, offset: int = 0) -> Window:
-        """Return the window that starts `offset` frames after the start; it may be negative."""
+        """Return the window that starts `offset` frames (possibly negative) into the chunk."""
         return self.subtrack.window(self.start + offset)
 
 
 def subtracks(tracks: Sequence[Track], stride: int) -> list[Subtrack]:
-    """Return the `stride` subtracks of every track, in track order; each frame is in one."""
+    """Split every track into `stride` subtracks, in track order; each frame belongs to one."""
     return [
         Subtrack(index, phase, stride, -(-(track.frames - phase) // stride))
         for index, track in enumerate(tracks)
@@ -52,7 +52,7 @@ def subtracks(tracks: Sequence[Track], stride: int) -> list[Subtrack]:
 def plan_windows(
     tracks: Sequence[Track], batch: int, length: int, hop: int, stride: int
 ) -> list[Step]:
-    """Plan windows of `length` every `hop` frames of every subtrack, each read on its own."""
+    """Plan windows of `length` frames, one every `hop` frames of each subtrack."""
     windows = [
         subtrack.window(start)
         for subtrack in subtracks(tracks, stride)
@@ -66,9 +66,9 @@ def plan_windows(
 def plan_whole_tracks(
     tracks: Sequence[Track], batch: int, length: int, stride: int, before: int = 0
 ) -> list[Step]:
-    """Plan every subtrack in chunks of `length` that follow each other in time in one row.
+    """Plan consecutive chunks of `length` frames for each subtrack, all in the same batch row.
 
-    Reading starts `before` frames of the subtrack earlier than the predictions.
+    Reading starts `before` frames earlier in the subtrack than the predictions.
     """
     plan = []
     for chunks in _rows(tracks, batch, length, stride):
@@ -84,11 +84,11 @@ def plan_whole_tracks(
 def plan_cached_windows(
     tracks: Sequence[Track], batch: int, length: int, hop: int, stride: int
 ) -> list[Step]:
-    """Plan the windows of `plan_windows`, each predicted once its last frame has been read.
+    """Plan the same windows as `plan_windows`, each predicted as soon as its last frame is read.
 
-    Each step reads `cache_sizes(length, hop)[0]` new frames per row. Together with the kept frames
-    they give one window every `hop` frames, row by row. If a subtrack ends, the windows that start
-    in its kept frames are predicted while the row reads its next subtrack, or nothing at the end.
+    Each step reads `cache_sizes(length, hop)[0]` new frames per row. Together with the kept frames,
+    they form one window every `hop` frames, row by row. After the end of a subtrack, the windows
+    that start in its kept frames are predicted while the row reads its next subtrack, if any.
     """
     chunk, kept = cache_sizes(length, hop)
     plan: list[Step] = []
@@ -110,17 +110,17 @@ def plan_cached_windows(
 
 
 def cache_sizes(length: int, hop: int) -> tuple[int, int]:
-    """Return the new frames per step, a multiple of `hop`, and the kept earlier frames."""
+    """Return how many new frames each step reads, a multiple of `hop`, and how many it keeps."""
     return length // hop * hop, (length - 1) // hop * hop
 
 
 def _starts(subtrack: Subtrack, length: int, hop: int) -> range:
-    """Return the starts of the fewest windows that cover a subtrack."""
+    """Return the starts of the windows, as few as possible, that cover a subtrack."""
     return range(0, max(subtrack.frames - (length - hop), 1), hop)
 
 
 def _window(chunk: Chunk | None, offset: int, length: int, hop: int) -> Window:
-    """Return the window `offset` frames into a chunk, if it is a window of its subtrack."""
+    """Return the window `offset` frames into a chunk, or `PADDING` if it is not to be predicted."""
     if chunk is None or chunk.start + offset not in _starts(chunk.subtrack, length, hop):
         return PADDING
     return chunk.window(offset)
@@ -129,9 +129,9 @@ def _window(chunk: Chunk | None, offset: int, length: int, hop: int) -> Window:
 def _rows(
     tracks: Sequence[Track], batch: int, length: int, stride: int
 ) -> Iterator[list[Chunk | None]]:
-    """Yield the chunks of every step, one per row; None if a row has none left.
+    """Yield the chunks for each step, one per row, or None for a row that has none left.
 
-    Long subtracks are distributed first, so that all rows end at about the same time.
+    The longest subtracks are distributed first, so that all rows finish at about the same time.
     """
     rows: list[list[Chunk]] = [[] for _ in range(batch)]
     shortest = [(0, number) for number in range(batch)]

@@ -1,4 +1,4 @@
-"""Facial landmarks as network input: they move with the pixels of their frames."""
+"""Facial landmarks as network input, transformed together with their frames."""
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -9,20 +9,20 @@ _ACROSS = (
     range(17),  # jaw
     range(17, 27),  # brows
     range(31, 36),  # nostrils
-    (36, 37, 38, 39, 42, 43, 44, 45),  # upper lids with the corners of the eyes
+    (36, 37, 38, 39, 42, 43, 44, 45),  # upper lids and corners of the eyes
     (41, 40, 47, 46),  # lower lids
-    range(48, 55),  # outer contour: upper lip with the corners of the mouth
+    range(48, 55),  # outer contour: upper lip and corners of the mouth
     range(55, 60),  # outer contour: lower lip
-    range(60, 65),  # inner contour: upper lip with the corners of the mouth
+    range(60, 65),  # inner contour: upper lip and corners of the mouth
     range(65, 68),  # inner contour: lower lip
 )
-"""Runs of the 68 points that cross the face from side to side; the nose bridge, 27-30, does not.
+"""Runs of points that cross the face from side to side; the nose bridge (27-30) does not.
 
-Points are in the order of 300-W (Sagonas et al. 2013, "300 faces in-the-wild challenge").
+The 68 points are in the order of 300-W (Sagonas et al. 2013, "300 faces in-the-wild challenge").
 """
 
 _INNER = [*range(17, 60), 61, 62, 63, 65, 66, 67]
-"""The 49 of the 68 points inside the face, without the inner corners of the mouth."""
+"""The 49 points inside the face: all 68 except the jaw and the inner corners of the mouth."""
 
 
 def _mirror() -> dict[int, np.ndarray]:
@@ -34,9 +34,10 @@ def _mirror() -> dict[int, np.ndarray]:
 
 
 MIRROR = _mirror()
-"""Points per face -> index of the mirror image of each point.
+"""Number of points per face -> for each point, the index of its mirror image.
 
-The order of 5 is left eye, right eye, nose, left and right corner of the mouth, as seen.
+A set of 5 contains the left eye, right eye, nose, left and right mouth corner, as they appear in
+the image.
 """
 
 
@@ -45,19 +46,19 @@ def move(
     face: Bool[np.ndarray, "time"],
     geometry: Geometry,
 ) -> Float32[np.ndarray, "time points 2"]:
-    """Return the landmarks in the frames that `transforms.warp` returns for the same geometry.
+    """Map landmarks to the frames that `transforms.warp` returns for the same geometry.
 
-    If the geometry mirrors the face, left and right points change places, so the number of points
-    must be a key of `MIRROR`.
+    If the geometry mirrors the face, left and right points are swapped, which requires that the
+    number of points is a key of `MIRROR`.
 
     Args:
-        points: x and y in units of the image's side, NaN where unknown.
-        face: frames that show the face.
-        geometry: the change of the frames.
+        points: x and y in units of the image's side, NaN if unknown.
+        face: mask of the frames that show the face.
+        geometry: transformation of the frames.
 
     Returns:
-        x and y from -1 (left, top border) to 1, or beyond if a point was cut off; 0 where a point
-        is unknown or its frame does not show the face.
+        x and y from -1 (left or top border) to 1, beyond this range if a point was cut off, and 0
+        if a point is unknown or its frame does not show the face.
     """
     matrix = geometry.to_input()
     moved = (2 * points - 1 - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T

@@ -15,50 +15,50 @@ from va_jax.data.windows import Window
 from va_jax.types import InputError
 
 Batch = dict[str, np.ndarray]
-"""A batch of windows, by key:
+"""A batch of windows with these keys:
 frames: uint8 [batch, time, size, size, 3].
-target: float32 [batch, time, dims]; 0 where unlabelled.
-face: bool [batch, time]; the frame shows the face and is not padding.
-mask: bool [batch, time]; `face`, and the frame is also labelled.
-landmarks: float32 [batch, time, points, 2], if the source reads them; x and y from -1 (left, top
-border of the frame) to 1, and 0 where unknown."""
+target: float32 [batch, time, dims]; 0 if unlabelled.
+face: bool [batch, time]; True if the frame shows the face and is not padding.
+mask: bool [batch, time]; True if `face` is True and the frame is labelled.
+landmarks: float32 [batch, time, points, 2], present only if the source reads landmarks; x and y
+from -1 (left or top border of the frame) to 1, or 0 if unknown."""
 
 ENDLESS = 2**48
-"""Windows in the training stream. Slicing one of Grain's own endless length would overflow."""
+"""Number of windows in the training stream; slicing a truly endless Grain stream overflows."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WindowShape:
-    """How windows are read."""
+    """Length, spacing and frame size of windows in a batch."""
 
     length: int  # frames
-    stride: int  # frames from one frame of the window to the next
-    size: int  # side of the frames in the batch, pixels
+    stride: int  # distance between successive frames in the window, in frames
+    size: int  # side of each frame in the batch, in pixels
 
 
 class TrainingData:
-    """The endless, shuffled stream of training batches of one process.
+    """An endless, shuffled stream of training batches for one process.
 
-    Batch i holds windows i * batch .. (i + 1) * batch - 1 of one global order, which is shuffled
-    again every epoch and does not depend on the number of processes: process p of P loads the p-th
-    of P equal parts of each batch. So a run can resume at any batch on any number of processes.
+    Batch i contains windows i * batch_size to (i + 1) * batch_size - 1 of a global order, which is
+    reshuffled every epoch and does not depend on the number of processes. Process p of P loads the
+    p-th of P equal parts of each batch. Therefore, a run can resume at any batch with any number of
+    processes.
 
     Args:
         source: split to train on.
-        config: its `window`, `augment`, `data.size`, `train.batch_size` and `seed` are used.
+        config: `window`, `augment`, `data.size`, `train.batch_size` and `seed` are used.
         process: index of this process.
         processes: number of processes.
 
     Raises:
-        InputError: the windows do not fit the tracks, or flipping the landmarks is not possible.
+        InputError: a track is shorter than a window, or the landmarks cannot be mirrored.
     """
 
     def __init__(self, source: Source, config: Config, process: int = 0, processes: int = 1):
         if config.augment.flip and source.landmarks not in (0, *landmarks.MIRROR):
             raise InputError(
-                f"augment.flip={config.augment.flip}: the mirror images of {source.landmarks} "
-                f"landmarks are not known, only those of {sorted(landmarks.MIRROR)}; set it to "
-                "False"
+                f"augment.flip={config.augment.flip}: a set of {source.landmarks} landmarks cannot "
+                f"be mirrored, only sets of {sorted(landmarks.MIRROR)}; set augment.flip=False"
             )
         window = config.window
         self.source = source
@@ -69,7 +69,7 @@ class TrainingData:
         local = config.train.batch_size // processes
 
         def load(index: int, chosen: np.ndarray) -> Batch:
-            first = (index * processes + process) * local  # place in the global order
+            first = (index * processes + process) * local  # position in the global order
             items = [self.windows[number] for number in chosen]
             return read_batch(source, items, shape, lambda row: self.change(first + row))
 
@@ -80,17 +80,17 @@ class TrainingData:
         self._local = self._order.batch(local)[process::processes].map_with_index(load)
 
     def batches(self, start: int, threads: int) -> Iterator[Batch]:
-        """Return an endless iterator over this process's part of batches from `start` on."""
+        """Return an endless iterator over this process's parts of batches, starting at `start`."""
         iterator = iter(self._local.to_iter_dataset(_read_options(threads)))
         iterator.set_state({"next_index": start})
         return iterator
 
     def window(self, place: int) -> Window:
-        """Return the window at a place, counted from 0, in the global order."""
+        """Return the window at a position, counted from 0, in the global order."""
         return self.windows[self._order[place]]
 
     def change(self, place: int) -> tuple[Geometry, Colour]:
-        """Return the augmentation of the window at a place in the global order."""
+        """Return the augmentation of the window at a position in the global order."""
         return transforms.draw(
             np.random.default_rng([self._config.seed, place]), self._config.augment
         )
@@ -111,13 +111,13 @@ def evaluation_batches(
     process: int = 0,
     processes: int = 1,
 ) -> Iterator[Batch]:
-    """Return an iterator over this process's part of each batch of a plan, in the plan's order.
+    """Return an iterator over this process's part of each batch in a plan, in the plan's order.
 
     Args:
         source: split to evaluate.
-        plan: windows of every batch; all batches have the same number of windows.
-        shape: how the windows are read.
-        threads: threads that decode JPEGs.
+        plan: windows in every batch; all batches contain the same number of windows.
+        shape: shape of the windows.
+        threads: number of threads that decode JPEGs.
         process: index of this process.
         processes: number of processes.
     """
@@ -137,13 +137,13 @@ def read_batch(
     shape: WindowShape,
     draw: Callable[[int], tuple[Geometry, Colour]] = lambda row: transforms.UNCHANGED,
 ) -> Batch:
-    """Read windows as a batch; frames before and after a track are black and masked.
+    """Read windows as a batch; frames before or after their track are black and masked.
 
     Args:
         source: split to read from.
         items: windows, one per row.
-        shape: how they are read.
-        draw: returns the augmentation of a row.
+        shape: shape of the windows.
+        draw: function that returns the augmentation for a row.
     """
     axes = (len(items), shape.length)
     batch = {
@@ -164,10 +164,10 @@ def read_batch(
 def _read_row(
     row: Batch, source: Source, window: Window, shape: WindowShape, change: tuple[Geometry, Colour]
 ) -> None:
-    """Write a window into the arrays of one row, which hold zeros except for the frames."""
+    """Write a window to the arrays of one row, which are all zero except for the frames."""
     geometry, colour = change
     stored = (shape.length, source.size, source.size, 3)
-    # Decode into the batch itself unless the size changes: a copy costs a tenth of the decoding.
+    # Unless the size changes, decode directly into the batch: a copy takes 10 % of the decode time.
     frames = row["frames"] if row["frames"].shape == stored else np.empty(stored, np.uint8)
     numbers = windows.frame_numbers(window, shape.length, shape.stride)
     real = windows.real_frames(source.tracks, window, numbers)

@@ -1,4 +1,4 @@
-"""A picture of training windows: frames as stored and as network input, with their labels."""
+"""Plot training windows: frames as stored and as network input, with their labels."""
 
 import itertools
 import pathlib
@@ -22,23 +22,23 @@ from va_jax.data.transforms import Colour, Geometry
 from va_jax.types import LABEL_RANGE, InputError, Track
 
 MAX_WINDOWS = 40
-"""Windows in one picture; more would not fit."""
+"""Largest number of windows that fit in one image."""
 
 COLUMNS = 10
-"""Frames shown per window."""
+"""Number of frames shown per window."""
 
 PAST_THE_END = "past the end"
 STATES = {"no face": "#d62728", "no label": "#9a6a00", PAST_THE_END: "#7f7f7f"}
-"""Reasons why a frame does not count -> their colour. If several hold, the last one is shown."""
+"""Reason for leaving out a frame -> its colour. If several apply, the last one is shown."""
 
 LINES = ("#1f77b4", "#e07b00", "#2ca02c", "#9467bd", "#17becf", "#e377c2")
-"""Colours of the dimensions, in their order."""
+"""Line colours for the dimensions, in order."""
 
-SIDE = 1.2  # of a frame; all lengths are in inches
-LEFT, RIGHT, HEAD = 0.85, 0.2, 0.6  # margins of the picture
-TITLE, NUMBERS, PLOT, BELOW = 0.3, 0.2, 1.15, 0.6  # heights within the block of a window
+SIDE = 1.2  # side of a frame; all lengths are in inches
+LEFT, RIGHT, HEAD = 0.85, 0.2, 0.6  # margins of the image
+TITLE, NUMBERS, PLOT, BELOW = 0.3, 0.2, 1.15, 0.6  # heights within the block for a window
 WIDTH = LEFT + COLUMNS * SIDE + RIGHT
-GAP = 0.025  # around a frame, as a share of its side
+GAP = 0.025  # space around a frame, as a fraction of its side
 PALE = "0.4"
 
 
@@ -47,15 +47,15 @@ class Sample(NamedTuple):
 
     track: Track
     numbers: np.ndarray  # int64 [time]; frame numbers, some past the end of the track
-    time_s: np.ndarray  # float64 [time] in the video; past the end it continues at the mean rate
-    target: np.ndarray  # float32 [time, dims]; NaN where unlabelled
-    stored: Batch  # one row of a batch at the stored size, without augmentation
-    augmented: Batch  # the row of the training batch
-    change: tuple[Geometry, Colour]  # its augmentation
+    time_s: np.ndarray  # float64 [time]; time in the video, extrapolated past its end
+    target: np.ndarray  # float32 [time, dims]; NaN if unlabelled
+    stored: Batch  # one row of a batch, at the stored size and without augmentation
+    augmented: Batch  # one row of the training batch
+    change: tuple[Geometry, Colour]  # augmentation of that row
 
     @property
     def states(self) -> list[str]:
-        """Return for each frame why it does not count, a key of `STATES`, or "" if it counts."""
+        """Return the key of `STATES` for each frame without a valid label, or "" if it is valid."""
         unlabelled = ~np.isfinite(self.target).all(-1)
         states = np.where(self.augmented["face"], "", "no face")
         states = np.where(unlabelled, "no label", states)
@@ -63,35 +63,35 @@ class Sample(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Return the share of frames that count: the face is visible and labelled."""
+        """Return the fraction of valid frames, which are labelled and show the face."""
         return float(self.augmented["mask"].mean())
 
     @property
     def frame_range(self) -> str:
-        """Return the frame numbers in words."""
+        """Describe the frame numbers in words."""
         numbers = self.numbers[self.numbers < self.track.frames].tolist()
         if len(numbers) < 2:
             return f"frame {numbers[0]}" if numbers else "no frames"
         stride = numbers[1] - numbers[0]
-        return f"frames {numbers[0]} to {numbers[-1]}{f' by {stride}' * (stride > 1)}"
+        return f"frames {numbers[0]} to {numbers[-1]}{f' in steps of {stride}' * (stride > 1)}"
 
 
 def write_preview(
     config: Config, count: int, path: pathlib.Path, overwrite: bool = False
 ) -> list[str]:
-    """Draw the first `count` windows of a training run as a PNG picture.
+    """Draw the first `count` windows of a training run as a PNG image.
 
     Args:
-        config: the run; its `data`, `window`, `augment` and `seed` are used.
-        count: windows to show, at most `MAX_WINDOWS`.
-        path: file to write, with extension .png.
-        overwrite: replace an existing file.
+        config: configuration of the run; `data`, `window`, `augment` and `seed` are used.
+        count: number of windows to show, at most `MAX_WINDOWS`.
+        path: path to write to, with the extension .png.
+        overwrite: whether to replace an existing file.
 
     Returns:
-        A line about each window, and one about landmarks that are not drawn.
+        One line describing each window, and a note if the landmarks are not drawn.
 
     Raises:
-        InputError: the data set or the split does not exist, or the picture cannot be written.
+        InputError: the data set or the split does not exist, or the image cannot be written.
     """
     _check_path(path, overwrite)
     data = config.data
@@ -102,15 +102,15 @@ def write_preview(
     draw(path, samples, source.dims, f"{data.name}, {data.train}, seed {config.seed}")
     lines = [describe(sample, source.dims) for sample in samples]
     if unpaired:
-        lines.append(f"landmarks not drawn: the mirror images of {points} points are not known")
+        lines.append(f"landmarks not drawn: a set of {points} points cannot be mirrored")
     return lines
 
 
 def first_samples(source: Source, config: Config, count: int) -> list[Sample]:
-    """Return the first `count` windows that a run with `config` trains on, or all if fewer.
+    """Return up to `count` windows: the first ones that a run with `config` trains on.
 
     Raises:
-        InputError: as `TrainingData`.
+        InputError: see `TrainingData`.
     """
     stream = TrainingData(source, config)
     places = range(min(count, len(stream.windows)))
@@ -137,9 +137,9 @@ def _sample(stream: TrainingData, place: int, config: Config) -> Sample:
 
 
 def describe(sample: Sample, dims: Sequence[str]) -> str:
-    """Return a line: the track, its frames, the share that counts, and their mean labels."""
+    """Return one line: the track, its frames, the fraction of valid ones and their mean labels."""
     mask = sample.augmented["mask"]
-    line = f"{sample.track.track_id}: {sample.frame_range}, {sample.share:.0%} count"
+    line = f"{sample.track.track_id}: {sample.frame_range}, {sample.share:.0%} valid"
     if not mask.any():
         return line
     means = zip(dims, sample.target[mask].mean(0).tolist(), strict=True)
@@ -147,12 +147,12 @@ def describe(sample: Sample, dims: Sequence[str]) -> str:
 
 
 def describe_change(geometry: Geometry, colour: Colour) -> str:
-    """Return the augmentation of a window in words."""
+    """Describe the augmentation of a window in words."""
     words = ["mirrored"] if geometry.flip else []
     if geometry.side != 1:
-        words.append(f"cut to {geometry.side:.0%}")
+        words.append(f"cropped to {geometry.side:.0%}")
     if geometry.rotation_deg:
-        words.append(f"turned {geometry.rotation_deg:+.1f}°")
+        words.append(f"rotated {geometry.rotation_deg:+.1f}°")
     for name, value in colour._asdict().items():
         if value:
             words.append(f"{name} {360 * value:+.1f}°" if name == "hue" else f"{name} {value:+.0%}")
@@ -165,11 +165,11 @@ def _check_path(path: pathlib.Path, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise InputError(f"Cannot write {path}: {path.parent} is not a folder. Create it first.")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise InputError(f"Cannot write {path}: it exists. Use another name or --overwrite.")
+        raise InputError(f"Cannot write {path}: already exists. Use a new name or --overwrite.")
 
 
 def draw(path: pathlib.Path, samples: Sequence[Sample], dims: Sequence[str], title: str) -> None:
-    """Draw a heading and one block per window into a PNG file, which is written atomically."""
+    """Draw a heading and one block per window, and write them atomically as a PNG file."""
     columns = shown_columns(len(samples[0].numbers))
     block = TITLE + 2 * SIDE + NUMBERS + PLOT + BELOW
     height = HEAD + block * len(samples)
@@ -192,7 +192,7 @@ def draw(path: pathlib.Path, samples: Sequence[Sample], dims: Sequence[str], tit
 
 
 def shown_columns(length: int) -> list[int]:
-    """Return the positions of the frames shown: the middles of equal parts of the window."""
+    """Return the positions of the frames to show: the middles of equal parts of the window."""
     parts = min(COLUMNS, length)
     return [int((part + 0.5) * length / parts) for part in range(parts)]
 
@@ -223,7 +223,7 @@ def _draw_title(axes: Axes, sample: Sample) -> None:
     )  # fmt: skip
     group = f", {sample.track.group}" if sample.track.group else ""
     axes.annotate(
-        f"{group}   {sample.frame_range}   {sample.share:.0%} count",
+        f"{group}   {sample.frame_range}   {sample.share:.0%} valid",
         (1, 0), xycoords=name, va="bottom", size=10, color=PALE, parse_math=False,
     )  # fmt: skip
     change = describe_change(*sample.change)
@@ -231,7 +231,7 @@ def _draw_title(axes: Axes, sample: Sample) -> None:
 
 
 def _draw_frames(axes: Axes, sample: Sample, columns: Sequence[int]) -> None:
-    """Draw two rows of frames, and mark those that do not count."""
+    """Draw two rows of frames, and mark invalid frames."""
     axes.axis("off")
     for row, (name, batch) in enumerate((("stored", sample.stored), ("input", sample.augmented))):
         text = f"{name}\n{batch['frames'].shape[1]} px"
@@ -252,7 +252,7 @@ def _draw_frames(axes: Axes, sample: Sample, columns: Sequence[int]) -> None:
 
 
 def _draw_labels(axes: Axes, sample: Sample, columns: Sequence[int]) -> None:
-    """Draw the labels over time, shaded where they do not count, with a line per frame shown."""
+    """Plot the labels over time; shade invalid frames, and draw a line at each frame shown."""
     edges = _frame_edges(sample.time_s)
     for state, start, stop in _runs(sample.states):
         if state:
@@ -276,7 +276,7 @@ def _draw_labels(axes: Axes, sample: Sample, columns: Sequence[int]) -> None:
 
 
 def _frame_edges(time_s: np.ndarray) -> np.ndarray:
-    """Return the borders between frames: halfway between them, and as far before and after."""
+    """Return the borders between frames, halfway between their times, and the two outer borders."""
     if len(time_s) == 1:
         return time_s[0] + np.array([-0.5, 0.5])
     middle = (time_s[1:] + time_s[:-1]) / 2
@@ -284,7 +284,7 @@ def _frame_edges(time_s: np.ndarray) -> np.ndarray:
 
 
 def _runs(states: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """Yield runs of equal states: the state, the first place, and the place after the last."""
+    """Yield runs of equal states as (state, first index, index after the last)."""
     stop = 0
     for state, run in itertools.groupby(states):
         start, stop = stop, stop + len(list(run))

@@ -1,4 +1,4 @@
-"""Frames that a caller holds in memory: check them, and offer them like a stored split."""
+"""Check frames that a caller passes as arrays, and make them readable like a stored split."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from va_jax.types import CLIP_FRAMES, InputError, Track
 from va_jax.video.facts import mean_fps
 
 FAR = 4.0
-"""Landmarks whose median distance from 0 exceeds this many sides of the frame must be pixels."""
+"""Largest plausible median coordinate of landmarks in frame sides; larger ones must be pixels."""
 
 
 def source_of(
@@ -23,7 +23,7 @@ def source_of(
     time_s: Float32[np.ndarray, "batch time"],
     dims: tuple[str, ...],
 ) -> Source:
-    """Return a source with one track without labels per row; frames are copied only when read."""
+    """Return a source with one unlabelled track per row; frames are copied only when read."""
     rows, length, size = frames.shape[:3]
     clips = -(-length // CLIP_FRAMES)
 
@@ -50,45 +50,45 @@ def source_of(
 
 
 def checked_frames(frames: Any, size: int, axes: tuple[str, ...]) -> UInt8[np.ndarray, "..."]:
-    """Return `frames` as an array uint8 [*axes, size, size, 3].
+    """Return `frames` as a uint8 array [*axes, size, size, 3].
 
     Raises:
-        InputError: the type or the shape differs.
+        InputError: the type or the shape is different.
     """
     array = np.asarray(frames)
     wanted = f"uint8 RGB [{', '.join((*axes, str(size), str(size), '3'))}]"
     if array.dtype != np.uint8:
-        raise InputError(f"frames are {array.dtype}; give {wanted} with values from 0 to 255")
+        raise InputError(f"frames are {array.dtype}; expected {wanted} with values from 0 to 255")
     if array.ndim != len(axes) + 3:
-        raise InputError(f"frames have shape {array.shape}; give {wanted}")
+        raise InputError(f"frames have shape {array.shape}; expected {wanted}")
     if array.shape[-1] != 3:
         channels_first = array.shape[-3] == 3
         remedy = "move the channels to the last axis" if channels_first else "convert them to RGB"
-        raise InputError(f"frames have {array.shape[-1]} channels, shape {array.shape}; {remedy}")
+        raise InputError(f"frames have {array.shape[-1]} channels (shape {array.shape}); {remedy}")
     if array.shape[-3:-1] != (size, size):
         height, width = array.shape[-3:-1]
         raise InputError(
-            f"frames are {width} x {height} pixels, but the network takes {size} x {size}; cut and "
-            "scale the face as described under 'crop' in the model metadata (passport.json)"
+            f"frames are {width} x {height} pixels, but the network expects {size} x {size}; crop "
+            "and scale the face as described under 'crop' in the model metadata (passport.json)"
         )
     if 0 in array.shape:
-        raise InputError(f"frames have shape {array.shape}; give at least one frame")
+        raise InputError(f"frames have shape {array.shape}; expected at least one frame")
     return array
 
 
 def checked_face(face: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
-    """Return the mask of frames that show the face; None means all of them.
+    """Return the mask of frames that show the face; None stands for all frames.
 
     Raises:
-        InputError: the type or the shape differs.
+        InputError: the type or the shape is wrong.
     """
     if face is None:
         return np.ones(shape, bool)
     array = np.asarray(face)
     if array.dtype != np.bool_ or array.shape != shape:
         raise InputError(
-            f"face is {array.dtype} of shape {array.shape}; give bool{_axes(shape)}, True for "
-            "frames that show the face"
+            f"face is {array.dtype} with shape {array.shape}; expected bool{_axes(shape)}, True "
+            "for frames that show the face"
         )
     return array
 
@@ -96,48 +96,49 @@ def checked_face(face: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
 def checked_landmarks(
     landmarks: Any, shape: tuple[int, ...], points: int
 ) -> Float32[np.ndarray, "..."] | None:
-    """Return landmarks [*shape, points, 2]; None for a network that takes none (`points` is 0).
+    """Return landmarks [*shape, points, 2]; None if the network takes none (`points` is 0).
 
     Raises:
-        InputError: landmarks are missing or not wanted, or their type, shape or unit differs.
+        InputError: landmarks are missing or unexpected, or their type, shape or unit is wrong.
     """
     if points == 0:
         if landmarks is not None:
-            raise InputError("landmarks are given, but this network takes none; leave them out")
+            raise InputError("landmarks were passed, but this network takes none; omit them")
         return None
     wanted = f"float32{_axes((*shape, points, 2))}"
-    unit = "x and y in units of the frame's side, NaN where unknown"
+    unit = "x and y in units of the frame's side, NaN if unknown"
     if landmarks is None:
-        raise InputError(f"landmarks are missing; this network takes {wanted}: {unit}")
+        raise InputError(f"landmarks are missing; this network requires {wanted}: {unit}")
     array = np.asarray(landmarks)
     if array.dtype not in (np.float32, np.float64) or array.shape != (*shape, points, 2):
-        raise InputError(f"landmarks are {array.dtype} of shape {array.shape}; give {wanted}")
+        raise InputError(f"landmarks are {array.dtype} with shape {array.shape}; expected {wanted}")
     known = np.abs(array[np.isfinite(array)])
     if known.size and np.median(known) > FAR:
-        raise InputError(f"landmarks are about {np.median(known):.4g} from 0; give {unit}")
+        raise InputError(f"landmarks are about {np.median(known):.4g} in size; expected {unit}")
     return array.astype(np.float32)
 
 
 def checked_times(time_s: Any, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
-    """Return times in seconds that ascend along the last axis.
+    """Return times in seconds that increase along the last axis.
 
     Raises:
-        InputError: the type or the shape differs, or the times do not ascend.
+        InputError: the type or the shape is wrong, or the times do not increase.
     """
     array = np.asarray(time_s)
     if array.dtype not in (np.float32, np.float64) or array.shape != shape:
         raise InputError(
-            f"time_s is {array.dtype} of shape {array.shape}; give float32{_axes(shape)}, seconds"
+            f"time_s is {array.dtype} with shape {array.shape}; expected float32{_axes(shape)}, "
+            "in seconds"
         )
     if not np.isfinite(array).all() or (np.diff(array) <= 0).any():
-        raise InputError("time_s does not ascend; give the time of every frame in seconds")
+        raise InputError("time_s does not increase; pass the time of every frame in seconds")
     return array.astype(np.float32)
 
 
 def network_landmarks(
     landmarks: Float32[np.ndarray, "time points 2"], face: Bool[np.ndarray, " time"]
 ) -> Float32[np.ndarray, "time points 2"]:
-    """Return landmarks as network input: from -1 to 1 over the frame, 0 where unknown."""
+    """Convert landmarks to network input: from -1 to 1 across the frame, 0 if unknown."""
     geometry, _ = transforms.UNCHANGED
     return moving.move(landmarks, face, geometry)
 

@@ -1,4 +1,4 @@
-"""Built data sets: open a split, and read any frames of any of its tracks."""
+"""Built data sets: open a split, and read any frames from any of its tracks."""
 
 import functools
 import os
@@ -16,32 +16,33 @@ from tensorflow_datasets.core.decode import DeserializeMethod
 from va_jax.types import CLIP_FRAMES, InputError, Track
 
 Record = dict[str, Any]
-"""The fields of `Labels` and `frames`: object [n] of JPEG bytes or uint8 [n, size, size, 3]."""
+"""The fields of `Labels`, and `frames`: either an array of JPEG bytes [n] or decoded frames, uint8
+[n, size, size, 3]."""
 
 
 class Labels(NamedTuple):
-    """Labels and other facts of some frames of one track, in the order of the request."""
+    """Labels and other data for some frames of one track, in the requested order."""
 
-    target: np.ndarray  # float32 [time, dims]; NaN where unlabelled
+    target: np.ndarray  # float32 [time, dims]; NaN if unlabelled
     face: np.ndarray  # bool [time]
     time_s: np.ndarray  # float32 [time]
-    landmarks: np.ndarray | None = None  # float32 [time, points, 2] as in types.Clip, if read
+    landmarks: np.ndarray | None = None  # float32 [time, points, 2] as in types.Clip, if requested
 
 
 class Source:
-    """One split of a built data set: its track table and random access to its frames.
+    """One split of a built data set, with its track table and random access to its frames.
 
-    It is safe to read from many threads; JPEG decoding releases the interpreter lock.
+    Several threads can read from it at once; JPEG decoding releases the interpreter lock.
 
     Args:
-        records: returns the records of these numbers.
+        records: function that returns the records with the given numbers.
         tracks: track table.
         dims: names of the target dimensions, in the order of the target's columns.
-        size: side of the stored crops in pixels.
-        landmarks: points per frame to read; 0 for none.
-        max_bad_records: records that may be unreadable. Their frames count as frames without face
-            and label, and `bad` describes them by the number of the record. One more raises an
-            InputError that names it.
+        size: side of the stored crops, in pixels.
+        landmarks: number of points per frame to read; 0 for none.
+        max_bad_records: number of unreadable records to tolerate. Their frames are treated as
+            having neither a face nor a label, and `bad` maps their record numbers to descriptions.
+            Any further unreadable record raises an InputError.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class Source:
         Args:
             track: index into `tracks`.
             numbers: ascending frame numbers within the track.
-            images: uint8 [len(numbers), size, size, 3], written in place; a copy of the frames
-                would cost a tenth of their decoding.
+            images: uint8 [len(numbers), size, size, 3], written in place, since copying the frames
+                would take a tenth of the decoding time.
         """
         clips = numbers // CLIP_FRAMES
         parts, done = [], 0
@@ -89,23 +90,23 @@ class Source:
         return Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def jpegs(self, track: int, numbers: np.ndarray) -> list[bytes]:
-        """Return the stored JPEG bytes of some frames of a track; b"" if none are stored."""
+        """Return the stored JPEG bytes for some frames of a track; b"" for a frame without any."""
         clips, inside = np.divmod(numbers, CLIP_FRAMES)
         records = self._clips(track, clips.tolist())
         return [record["frames"][i] for record, i in zip(records, inside, strict=True)]
 
     def labels(self, track: int) -> Labels:
-        """Return the labels of every frame of a track."""
+        """Return the labels for every frame in a track."""
         records = self._clips(track, range(self.tracks[track].records))
         columns = ([record[key] for record in records] for key in self._fields)
         return Labels(*(np.concatenate(column) for column in columns))
 
     def _clips(self, track: int, clips: Sequence[int]) -> list[Record]:
-        """Return records of a track by their number within it."""
+        """Return some records of a track, numbered from its first record."""
         first = self.tracks[track].first_record
         try:
             return self._records([first + clip for clip in clips])
-        except (OSError, RuntimeError, ValueError):  # read one by one to find the bad one
+        except (OSError, RuntimeError, ValueError):  # read them one by one to find the bad record
             return [self._clip(track, clip) for clip in clips]
 
     def _clip(self, track: int, clip: int) -> Record:
@@ -135,7 +136,7 @@ class Source:
         )
         if len(self.bad) > self._max_bad_records:
             raise InputError(
-                f"{self.bad[number]}; copy or build the data set again, or leave such records out "
+                f"{self.bad[number]}; copy or build the data set again, or skip unreadable records "
                 f"with data.max_bad_records={len(self.bad)}"
             ) from error
 
@@ -149,15 +150,15 @@ class Source:
 
 
 def _label_fields(landmarks: int) -> tuple[str, ...]:
-    """Return the fields of `Labels` to read from a record, with or without (0) landmarks."""
+    """Return the fields of `Labels` to read from a record; without landmarks if there are 0."""
     return tuple(key for key in Labels._fields if landmarks or key != "landmarks")
 
 
 def directory(data_dir: str, name: str) -> pathlib.Path:
-    """Return the folder of the newest version of data set `name` (`builder` or `builder/config`).
+    """Return the folder with the newest version of data set `name`: `builder` or `builder/config`.
 
     Raises:
-        InputError: the set has not been built; the message names the command that builds it.
+        InputError: the data set has not been built; the message contains the command to build it.
     """
     versions = _versions(data_dir, name)
     if not versions:
@@ -174,17 +175,17 @@ def _versions(data_dir: str, name: str) -> list[pathlib.Path]:
 
 
 @functools.lru_cache
-def _builder(path: pathlib.Path) -> Any:  # the type of TFDS admits neither features nor splits
+def _builder(path: pathlib.Path) -> Any:  # TFDS's own type declares neither features nor splits
     return tfds.builder_from_directory(path)
 
 
 def metadata(data_dir: str, name: str) -> dict[str, Any]:
-    """Return `dims`, `crop`, `tracks`, `split_hash`, `train_mean` and the builder's facts."""
+    """Return `dims`, `crop`, `tracks`, `split_hash`, `train_mean` and builder-specific metadata."""
     return dict(_builder(directory(data_dir, name)).info.metadata)
 
 
 def stored_landmarks(data_dir: str, name: str) -> int:
-    """Return the number of landmarks per frame of a built data set; 0 for none."""
+    """Return the number of landmarks per frame in a built data set; 0 for none."""
     layout = _builder(directory(data_dir, name)).info.features
     return layout["landmarks"].shape[1] if "landmarks" in layout else 0
 
@@ -195,22 +196,22 @@ def open_split(
     """Open a split of a built data set.
 
     Args:
-        data_dir: folder of built data sets.
-        name: data set, `builder` or `builder/config`.
+        data_dir: path to the folder that contains built data sets.
+        name: name of the data set, `builder` or `builder/config`.
         split: name of the split.
-        landmarks: landmarks per frame to read; 0 for none.
-        max_bad_records: unreadable records to leave out, see `Source`.
+        landmarks: number of landmarks per frame to read; 0 for none.
+        max_bad_records: number of unreadable records to tolerate, see `Source`.
 
     Raises:
-        InputError: the set is not built, it has no such split, the split has no track, or the set
-            stores another number of landmarks.
+        InputError: the data set has not been built, it has no such split, the split has no tracks,
+            or the data set stores a different number of landmarks.
     """
     builder = _builder(directory(data_dir, name))
     facts = builder.info.metadata
     if split not in facts["tracks"]:
         raise InputError(
             f"data set {name!r} has no split {split!r}, only {', '.join(sorted(facts['tracks']))}; "
-            "set data.train, data.dev and data.test (which may be empty) to these"
+            "choose data.train, data.dev and data.test from these (data.test may be empty)"
         )
     layout, points = builder.info.features, stored_landmarks(data_dir, name)
     if landmarks not in (0, points):
@@ -221,14 +222,14 @@ def open_split(
     tracks = [Track(**row) for row in facts["tracks"][split]]
     if not tracks:
         raise InputError(
-            f"data set {name!r}: split {split!r} has no tracks; name another split, or build the "
-            "set again with videos for it (its report.csv lists the videos left out)"
+            f"data set {name!r}: split {split!r} has no tracks; choose a different split, or build "
+            "the data set again with videos for it (its report.csv lists the excluded videos)"
         )
     stored = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
     needed = (
         "frames",
         *_label_fields(landmarks),
-    )  # others would cost half a millisecond per window
+    )  # reading the other fields would take half a millisecond per window
     features: Any = tfds.features.FeaturesDict({key: layout[key] for key in needed})
 
     def read(numbers: Sequence[int]) -> list[Record]:
@@ -240,7 +241,7 @@ def open_split(
 
 
 def build(data_dir: str, name: str) -> None:
-    """Build data set `name` if it is absent, in a separate process on all cores.
+    """Build data set `name` if it does not exist, in a separate process on all cores.
 
     Raises:
         InputError: the build failed.
@@ -248,7 +249,7 @@ def build(data_dir: str, name: str) -> None:
     if _versions(data_dir, name):
         return
     command = [sys.executable, "-m", "tfds_builders.build", name, f"--data_dir={data_dir}"]
-    command += ["--wait"]  # for a build that a killed run left running
+    command += ["--wait"]  # for a build that is still running after its run was killed
     done = subprocess.run([*command, f"--jobs={os.cpu_count()}"], check=False)
     if done.returncode:
         raise InputError(f"data.name={name!r}: the build failed, see above: {' '.join(command)}")

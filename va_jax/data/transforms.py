@@ -1,4 +1,4 @@
-"""Augmentation on the host: one draw of geometry and colour for all frames of a window."""
+"""Augmentation on the host, with the same geometry and colour change for a whole window."""
 
 from typing import NamedTuple
 
@@ -13,18 +13,18 @@ _TO_YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 class Geometry(NamedTuple):
-    """A square cut from a square image, rotated and mirrored; the default is the whole image."""
+    """A square crop of a square image, rotated and mirrored; the default is the whole image."""
 
     flip: bool = False
     rotation_deg: float = 0.0
-    side: float = 1.0  # of the cut, as a share of the image's side
+    side: float = 1.0  # side of the crop, as a fraction of the image's side
     centre: tuple[float, float] = (
         0.5,
         0.5,
-    )  # x, y of the cut: 0 at the left, top border, 1 at the other
+    )  # x, y of the crop: 0 at the left or top border, 1 at the right or bottom border
 
     def to_input(self) -> Float[np.ndarray, "2 3"]:
-        """Return the affine map from output to input; x and y run from -1 (left, top) to 1."""
+        """Return the affine map from output to input, both from -1 (left or top) to 1."""
         cos, sin = np.cos(np.deg2rad(self.rotation_deg)), np.sin(np.deg2rad(self.rotation_deg))
         turned = self.side * np.array([[cos, -sin], [sin, cos]])
         if self.flip:
@@ -33,12 +33,12 @@ class Geometry(NamedTuple):
 
 
 class Colour(NamedTuple):
-    """A change of colours; the default is none."""
+    """A colour change; the default leaves the image unchanged."""
 
     brightness: float = 0.0  # relative
-    contrast: float = 0.0  # relative, about mid grey
-    saturation: float = 0.0  # relative, about the pixel's luma
-    hue: float = 0.0  # turns about the grey axis
+    contrast: float = 0.0  # relative to mid-grey
+    saturation: float = 0.0  # relative to the pixel's luma
+    hue: float = 0.0  # turns around the grey axis
 
 
 UNCHANGED = (Geometry(), Colour())
@@ -47,7 +47,7 @@ UNCHANGED = (Geometry(), Colour())
 def draw(rng: np.random.Generator, augment: Augment) -> tuple[Geometry, Colour]:
     """Draw a random geometry and a random colour change within the limits of `augment`.
 
-    Every draw is always made, so switching one augmentation off does not change the others.
+    All random numbers are always drawn, so disabling one augmentation does not affect the others.
     """
     flip, turn, side, shift_x, shift_y = rng.random(5).tolist()
     geometry = Geometry(
@@ -63,9 +63,9 @@ def draw(rng: np.random.Generator, augment: Augment) -> tuple[Geometry, Colour]:
 def warp(
     frames: UInt8[np.ndarray, "time side side 3"], size: int, geometry: Geometry
 ) -> UInt8[np.ndarray, "time {size} {size} 3"]:
-    """Return the frames under a geometry, scaled to `size` pixels; the same array if unchanged.
+    """Transform frames and scale them to `size` pixels; return the same array if nothing changes.
 
-    Outside the image its border is repeated. Frames are shrunk by area averaging, against aliasing.
+    The border is repeated outside the image. Area averaging prevents aliasing in shrunk frames.
     """
     if geometry.side * frames.shape[2] > size:
         smaller = round(size / geometry.side)
@@ -88,7 +88,7 @@ def warp(
 def _in_pixels(
     to_input: Float[np.ndarray, "2 3"], side: int, size: int
 ) -> Float[np.ndarray, "2 3"]:
-    """Return the map from output to input pixels; the centres of pixels are whole numbers."""
+    """Return the map from output to input pixels, whose centres have integer coordinates."""
     turned = to_input[:, :2] * (side / size)
     middle = (to_input[:, 2] + 1) * (side / 2)
     return np.column_stack([turned, middle - 0.5 + turned @ np.full(2, 0.5 - size / 2)])
@@ -97,9 +97,9 @@ def _in_pixels(
 def recolour(
     frames: UInt8[np.ndarray, "time height width 3"], colour: Colour
 ) -> UInt8[np.ndarray, "time height width 3"]:
-    """Return the frames under one affine map of RGB; the same array if unchanged.
+    """Apply one affine map to the RGB values; return the same array if nothing changes.
 
-    Values are rounded and clipped to 0..255.
+    Values are rounded and clipped to the range from 0 to 255.
     """
     if not any(colour):
         return frames
