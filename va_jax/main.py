@@ -1,4 +1,4 @@
-"""Train, evaluate, export or describe: `python -m va_jax.main --config=FILE --workdir=DIR`."""
+"""Train, evaluate, export or summarise: `python -m va_jax.main --config=FILE --workdir=DIR`."""
 
 import pathlib
 import sys
@@ -13,11 +13,13 @@ MODES = ("train", "eval", "export", "summary")
 def make_parser() -> Parser:
     parser = Parser(prog="python -m va_jax.main", description=__doc__)
     add = parser.add_argument
-    add("--config", metavar="FILE[:VARIANT]", help="config file; not needed to evaluate or export")
-    add("--workdir", type=pathlib.Path, help="folder of the run; not needed for a summary")
+    add(
+        "--config", metavar="FILE[:VARIANT]", help="config file; optional for evaluation and export"
+    )
+    add("--workdir", type=pathlib.Path, help="folder of the run; not required for a summary")
     add("--mode", choices=MODES, default="train",
-        help="train to the end and evaluate; evaluate only; write the network to --out; "
-        "describe it")  # fmt: skip
+        help="train to the end and evaluate, only evaluate, write the network to --out, or "
+        "summarise it")  # fmt: skip
     add("--out", type=pathlib.Path,
         help="export: folder to write, default WORKDIR/export; eval: default WORKDIR")  # fmt: skip
     job.add_arguments(parser)
@@ -29,9 +31,9 @@ def main() -> int:
     try:
         config = config_file.read(args.config, overrides)
         if args.config is None and (overrides or args.mode in ("train", "summary")):
-            raise InputError("--config is missing; name a file, such as configs/quickstart.py")
+            raise InputError("--config is missing; pass a file, such as configs/quickstart.py")
         if args.workdir is None and args.mode != "summary":
-            raise InputError("--workdir is missing; name the folder of the run")
+            raise InputError("--workdir is missing; pass the folder of the run")
     except InputError as error:
         sys.exit(f"error: {error}")
     here, given = job.of_arguments(args), None if args.config is None else config

@@ -59,9 +59,9 @@ def test_a_lag_is_described_in_words(known, config, lag_s, words):
 def test_missing_scores_post_processing_and_streaming_are_stated(known, config):
     bare = known | {"scores": None, "post_processing": None, "stream_state": None}
     text = model_card.text(bare, config)
-    assert "Not evaluated" in section(text, "Scores")
-    assert "None was fitted" in section(text, "Post-processing")
-    assert "cannot be given in pieces" in section(text, "Use")
+    assert "not evaluated" in section(text, "Scores")
+    assert "No post-processing was fitted" in section(text, "Post-processing")
+    assert "cannot be processed in pieces" in section(text, "Use")
 
 
 def test_the_licence_and_missing_real_frames_are_stated(known, config):

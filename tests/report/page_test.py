@@ -261,7 +261,7 @@ def test_the_test_split_comes_first_and_its_pictures_before_its_metrics(tmp_path
              "id=\"worst\"", "id=\"split-dev\"", "id=\"traces\""]  # fmt: skip
     places = [text.index(part) for part in order]
     assert places == sorted(places)
-    assert "Traces of test" in text
+    assert "Traces in test" in text
 
 
 def test_pictures_of_an_earlier_evaluation_are_removed(tmp_path):

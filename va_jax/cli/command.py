@@ -1,4 +1,4 @@
-"""The console command `va_jax COMMAND`: each command is a module with `add_arguments` and `run`."""
+"""Console command `va_jax COMMAND`; each command is a module with `add_arguments` and `run`."""
 
 import importlib
 import importlib.metadata
@@ -10,23 +10,23 @@ from va_jax.types import InputError
 
 COMMANDS = {
     "train": "train a network and evaluate it",
-    "evaluate": "score a run again, or with another way of predicting tracks",
-    "export": "write the network of a run to a folder that can be used without it",
+    "evaluate": "score a run, optionally with different inference settings",
+    "export": "write the network of a run to a self-contained folder",
     "summary": "print the layers, parameters and cost of a network",
-    "predict": "predict valence and arousal of videos, images or a camera",
-    "score": "score predictions of any system against labels",
+    "predict": "predict valence and arousal for videos, images or a camera",
+    "score": "score predictions from any system against labels",
     "compare": "compare two systems on the same recordings",
     "cross-dataset": "score runs on several data sets",
     "submit": "write the submission file of a challenge",
     "inspect": "check a data set's files before building it",
     "preview": "draw the windows that a network is trained on",
-    "build": "build a data set, or your own videos, into records",
-    "selftest": "check that this installation gives the published numbers",
+    "build": "build records from a data set or from your own videos",
+    "selftest": "check that this installation reproduces the published numbers",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command in `argv` (default: the arguments of the process); return the exit code."""
+    """Run the command in `argv` (default: the process's arguments), and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(_overview())

@@ -1,11 +1,11 @@
-"""Compare two systems on the recordings that both predicted, with intervals and p values.
+"""Compare two systems on the recordings that both predict, with intervals and p-values.
 
     va_jax compare runs/gru runs/lstm
     va_jax compare 'runs/gru_*' predictions/ labels/ --metric=ccc
 
-A and B are each the workdir of an evaluated run or a folder of <recording>.csv. Several runs of one
-system, such as seeds, are joined by commas or given as a quoted pattern. Without LABELS, the labels
-in the traces of the runs are used.
+A and B are each the workdir of an evaluated run, or a folder of <recording>.csv files. Separate
+several runs of the same system, such as different seeds, with commas, or pass a quoted pattern.
+Without LABELS, the labels in the traces of the runs are used.
 """
 
 import argparse
@@ -26,14 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("first", metavar="A", help="workdir or folder, or several of them")
     add("second", metavar="B", help="workdir or folder, or several of them")
     add("labels", metavar="LABELS", nargs="?", type=pathlib.Path, help="folder of <recording>.csv")
-    add("--split", default="test", help="split of the workdirs; default %(default)s")
-    add("--dims", type=output.names, help="dimensions to compare; default: all that both have")
+    add("--split", default="test", help="split to use in workdirs; default %(default)s")
+    add("--dims", type=output.names, help="dimensions to compare; default: all shared ones")
     add("--processed", action="store_true", help="compare post-processed predictions")
     add("--metric", choices=CHOSEN, default="all", help="metrics to compare; default all")
-    add("--formula", choices=FORMULAS, default=FORMULAS[0], help="of the CCC; default %(default)s")
-    add("--resamples", type=int, default=RESAMPLES, help="of the bootstrap; default %(default)s")
-    add("--seed", type=int, default=0, help="of the bootstrap")
-    add("--fps", type=float, help="frame rate of files that have no times")
+    add("--formula", choices=FORMULAS, default=FORMULAS[0], help="CCC formula; default %(default)s")
+    add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples; default %(default)s")
+    add("--seed", type=int, default=0, help="seed of the bootstrap")
+    add("--fps", type=float, help="frame rate of files without times")
     add("--strict", action="store_true", help="refuse recordings and rows that cannot be matched")
     output.add_arguments(parser)
 

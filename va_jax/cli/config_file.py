@@ -1,4 +1,4 @@
-"""Configs on the command line: a file, shipped or your own, and keys that override it."""
+"""Configs on the command line: a config file, and keys that override its values."""
 
 import pathlib
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ SHIPPED = pathlib.Path(va_jax.__file__).parents[1] / "configs"
 
 
 def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = None) -> ConfigDict:
-    """Read a config file and override keys; return the config unchecked.
+    """Read a config file, apply overrides, and return the config without checking it.
 
     Args:
-        file: "FILE.py" or "FILE.py:VARIANT", found as `resolve` says; None for `base`.
-        overrides: flags such as "--config.optim.learning_rate=1e-3"; the first word may be left
-            out ("--optim.learning_rate=1e-3").
-        base: config to override if there is no file; the defaults if it is None, too.
+        file: "FILE.py" or "FILE.py:VARIANT", located by `resolve`; None to use `base`.
+        overrides: flags such as "--config.optim.learning_rate=1e-3"; the "config." prefix may be
+            omitted ("--optim.learning_rate=1e-3").
+        base: config to override if `file` is None; if both are None, the defaults are used.
 
     Raises:
-        InputError: the file cannot be loaded, or a key or its value is not legal.
+        InputError: the file cannot be loaded, or a key or its value is invalid.
     """
     argv = ["va_jax", *map(_with_prefix, overrides)]
     values = flags.FlagValues()
@@ -37,7 +37,7 @@ def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = 
     try:
         unknown = values(argv)[1:]
         config = holder.value
-        _ = config.seed  # an error in loading the file appears when the config is first used
+        _ = config.seed  # errors in the file only surface when the config is first used
     except (KeyError, AttributeError) as error:
         cause = error.args[0].args[0] if isinstance(error.args[0], KeyError) else error.args[0]
         raise InputError(f"unknown config key {' '.join(str(cause).splitlines())}") from error
@@ -50,9 +50,9 @@ def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = 
 
 
 def resolve(file: str) -> str:
-    """Return `file`, or the shipped config of that name if there is no such file.
+    """Return `file`, or the built-in config with that name if the file does not exist.
 
-    "quickstart.py:tiny" and "configs/quickstart.py:tiny" both name the shipped quickstart.
+    "quickstart.py:tiny" and "configs/quickstart.py:tiny" both refer to the built-in quickstart.
     """
     path, colon, variant = file.partition(":")
     if pathlib.Path(path).exists():
@@ -60,12 +60,15 @@ def resolve(file: str) -> str:
     shipped = SHIPPED / path.removeprefix("configs/")
     if not shipped.is_file():
         names = ", ".join(sorted(each.name for each in SHIPPED.glob("[a-uw-z]*.py")))
-        raise InputError(f"--config={file}: no such file; name one, or a shipped config: {names}")
+        raise InputError(
+            f"--config={file}: no such file; expected a file, or one of the built-in configs: "
+            f"{names}"
+        )
     return f"{shipped}{colon}{variant}"
 
 
 def _with_prefix(flag: str) -> str:
-    """Return the flag with "config." in front of a section, such as --config.eval.state=window."""
+    """Add the prefix "config." to a flag for a config key, as in --config.eval.state=window."""
     name = flag.lstrip("-").partition("=")[0].partition(".")[0]
     sections = configuration.defaults()
     return f"--config.{flag.lstrip('-')}" if name in sections else flag

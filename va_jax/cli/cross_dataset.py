@@ -1,4 +1,4 @@
-"""Score runs on several built data sets: a row for every run, a column for every set.
+"""Score runs on several built data sets; the table has a row per run and a column per data set.
 
 va_jax cross-dataset runs/gru runs/lstm --data=synthetic_faces/quickstart,video_folder/112:dev
 """
@@ -19,11 +19,12 @@ AGGREGATIONS = ("pooled", "mean_of_recordings", "length_weighted")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("runs", nargs="+", type=pathlib.Path, metavar="RUN", help="workdir of a run")
-    add("--data", required=True, type=output.names, help="built sets, each NAME or NAME:SPLIT")
-    add("--data_dir", default="", help="folder of the built sets; default: that of each run")
-    add("--split", default="test", help="split of sets that name none; default %(default)s")
+    add("--data", required=True, type=output.names, help="built data sets, as NAME or NAME:SPLIT")
+    add("--data_dir", default="", help="folder of the built data sets; default: as in each run")
+    add("--split", default="test", help="split for sets given without one; default %(default)s")
     add("--processed", action="store_true", help="apply the post-processing of each run")
-    add("--aggregation", choices=AGGREGATIONS, default="pooled", help="default %(default)s")
+    add("--aggregation", choices=AGGREGATIONS, default="pooled",
+        help="how scores are combined over recordings; default %(default)s")  # fmt: skip
     output.add_arguments(parser)
 
 

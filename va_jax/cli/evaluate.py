@@ -3,7 +3,7 @@
     va_jax evaluate runs/quickstart
     va_jax evaluate runs/quickstart --eval.state=window --eval.fusion=last --out=runs/windows
 
-The run's own config is used; keys of its sections `eval` and `post` can be overridden.
+The run's own config is used; keys in its `eval` and `post` sections can be overridden.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Write the network of a run to a folder: parameters, metadata, model card, compiled functions.
+"""Write a run's network to a folder: parameters, metadata, model card, and serialised functions.
 
 va_jax export runs/quickstart --out=exported
 """

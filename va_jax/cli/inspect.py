@@ -3,8 +3,8 @@
     va_jax inspect aff_wild2/112 DIR
     va_jax inspect recola DIR --json
 
-Each problem is one line that names the file and says how a build will handle it. Exit code 1 if
-there is any.
+Each problem is printed on one line, with the file name and how a build will handle it. The exit
+code is 1 if there are any problems.
 """
 
 import argparse
@@ -17,13 +17,14 @@ from tfds_builders.inspect_tree import inspect_tree
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("name", metavar="NAME[/CONFIG]", help="a data set of tfds_builders")
-    add("tree", type=pathlib.Path, metavar="TREE", help="folder of the source material")
+    add("name", metavar="NAME[/CONFIG]", help="data set defined in tfds_builders")
+    add("tree", type=pathlib.Path, metavar="TREE", help="folder with the source material")
     add("--data_dir", type=pathlib.Path, default="data", help="folder where it would be built")
     add("--json", action="store_true", help="print JSON")
     add("--jobs", type=int, default=os.cpu_count(), help="threads; default: one per core")
     add("--no_detector", action="store_true", help="do not search sampled frames for faces")
-    add("--config_options", nargs="*", default=[], metavar="KEY=VALUE", help="as in the build")
+    add("--config_options", nargs="*", default=[], metavar="KEY=VALUE",
+        help="options for the builder, as for `va_jax build`")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

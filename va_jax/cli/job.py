@@ -1,4 +1,4 @@
-"""The actions of a run (train, evaluate, export, summarise), alone or as one process of a job."""
+"""Actions on a run (train, evaluate, export, summarise), in one process or as part of a job."""
 
 import argparse
 import dataclasses
@@ -17,7 +17,7 @@ from va_jax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """The place of this process in a job of several."""
+    """The role of this process in a job of several processes."""
 
     coordinator: str = ""
     process: int | None = None
@@ -27,27 +27,27 @@ class Job:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `Job`."""
+    """Add the flags for `Job`."""
     add = parser.add_argument_group("several processes").add_argument
     add("--coordinator", default="", metavar="HOST:PORT",
         help='address of process 0, or "auto" on TPU pods, SLURM and MPI')  # fmt: skip
-    add("--process", type=int, help="number of this process, from 0")
+    add("--process", type=int, help="number of this process, starting at 0")
     add("--processes", type=int, help="number of processes")
     add("--join_s", type=int, default=300, help="seconds to wait for the others")
     add("--stopped_code", type=int, default=0,
-        help="exit code of a run that was asked to stop and can be continued")  # fmt: skip
+        help="exit code for a run that was asked to stop and can be continued")  # fmt: skip
 
 
 def of_arguments(args: argparse.Namespace) -> Job:
-    """Return the job that parsed flags describe."""
+    """Return the job described by the parsed flags."""
     return Job(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Job)})
 
 
 def run(job: Job, action: Callable[[Stopping], None]) -> int:
-    """Run an action that can be asked to stop; return the exit code.
+    """Run an action that can be asked to stop, and return the exit code.
 
-    The action imports JAX, so that a request to stop is heard during the import. Faults outside
-    the program end in one line; other exceptions keep their traceback.
+    The action itself imports JAX, so that requests to stop are also handled during the import.
+    Faults outside the program are reported in one line; other exceptions keep their traceback.
     """
     logging.set_verbosity(logging.WARNING)  # Orbax logs every file it writes
     stop = Stopping(job.stopped_code)
@@ -69,7 +69,7 @@ def run(job: Job, action: Callable[[Stopping], None]) -> int:
 
 
 def train(job: Job, config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -> None:
-    """Train the run in `workdir` to the end and evaluate it."""
+    """Train the run in `workdir` to the end, and evaluate it."""
     _join(job, stop, workdir)
     from va_jax.evaluation.evaluate import evaluate
     from va_jax.train.loop import train as train_run
@@ -86,7 +86,7 @@ def evaluate(
     out: pathlib.Path | None,
     stop: Stopping,
 ) -> None:
-    """Evaluate the run in `workdir` with its own config or another one, into `out` if given."""
+    """Evaluate the run in `workdir` with its own or a given config; write to `out` if given."""
     _join(job, stop, workdir)
     from va_jax.evaluation.evaluate import evaluate as evaluate_run
     from va_jax.train import workdir as run_config
@@ -96,7 +96,7 @@ def evaluate(
 
 
 def export(workdir: pathlib.Path, out: pathlib.Path | None, stop: Stopping) -> None:
-    """Export the network of the run in `workdir`; both sides of its check run on the CPU."""
+    """Export the network of the run in `workdir`; everything, including the check, uses the CPU."""
     import jax
 
     jax.config.update("jax_platforms", "cpu")
@@ -107,7 +107,7 @@ def export(workdir: pathlib.Path, out: pathlib.Path | None, stop: Stopping) -> N
 
 
 def summarise(config: ConfigDict, stop: Stopping) -> None:
-    """Print the size and the cost of the network; it needs neither workdir nor data set."""
+    """Print the size and the cost of the network, without requiring a workdir or a data set."""
     stop.joined()
     from va_jax.train.summary import summary
 
@@ -117,7 +117,7 @@ def summarise(config: ConfigDict, stop: Stopping) -> None:
 
 
 def _join(job: Job, stop: Stopping, workdir: pathlib.Path) -> None:
-    """Join the other processes, print this one's devices and cache what is compiled."""
+    """Join the other processes, print this one's devices, and enable the compilation cache."""
     from va_jax.train import processes
 
     processes.start(job.coordinator, job.process, job.processes, job.join_s)
@@ -127,7 +127,7 @@ def _join(job: Job, stop: Stopping, workdir: pathlib.Path) -> None:
 
 
 def _end_if_outside(error: Exception) -> None:
-    """End with one line if the cause lies outside the program; do not wait for other processes."""
+    """If the cause is outside the program, print one line and end without waiting for others."""
     from va_jax.train import failures
 
     line = failures.message(error)

@@ -1,4 +1,4 @@
-"""The flags --json, --markdown, --out and --overwrite of commands that print a result."""
+"""The flags --json, --markdown, --out and --overwrite, for commands that print a result."""
 
 import argparse
 import pathlib
@@ -10,26 +10,28 @@ from va_jax import io
 from va_jax.types import InputError
 
 Formats = Mapping[str, Callable[[Any], str]]
-"""Functions that turn a result into "text", "markdown" and "json"."""
+"""Functions that format a result as "text", "markdown" and "json"."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags."""
+    """Add the output flags to a parser."""
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--json", action="store_true", help="print JSON")
     kind.add_argument("--markdown", action="store_true", help="print Markdown tables")
-    parser.add_argument("--out", type=pathlib.Path, help="write the output to this file, too")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file --out")
+    parser.add_argument("--out", type=pathlib.Path, help="also write the output to this file")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out file")
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise an InputError if --out cannot be written; call it before the work begins."""
+    """Raise InputError if --out cannot be written; call this before the work begins."""
     if args.out is None:
         return
     if args.out.is_dir():
-        raise InputError(f"--out={args.out}: is a folder; name a file")
+        raise InputError(f"--out={args.out} is a folder; pass the path to a file")
     if args.out.exists() and not args.overwrite:
-        raise InputError(f"--out={args.out}: exists; name another file, or add --overwrite")
+        raise InputError(
+            f"--out={args.out} already exists; choose a different file or pass --overwrite"
+        )
 
 
 def show(args: argparse.Namespace, result: Any, formats: Formats) -> None:
@@ -40,7 +42,9 @@ def show(args: argparse.Namespace, result: Any, formats: Formats) -> None:
         try:
             io.write_text(args.out, text)
         except OSError as error:
-            raise InputError(f"--out={args.out}: {error.strerror}; name another file") from error
+            raise InputError(
+                f"--out={args.out}: {error.strerror}; choose a different file"
+            ) from error
     sys.stdout.write(text)
 
 

@@ -1,4 +1,4 @@
-"""A command-line parser whose errors are one line and exit code 1, like all other bad input."""
+"""A command-line parser that reports errors in one line with exit code 1, like other bad input."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """`argparse.ArgumentParser` without abbreviations, that prints an error as one line."""
+    """An `argparse.ArgumentParser` without abbreviations and with one-line errors."""
 
     def __init__(self, **options: Any):
         super().__init__(

@@ -1,12 +1,12 @@
-"""Predict valence and arousal of videos, images or a camera with a run or an exported model.
+"""Predict valence and arousal for videos, images or a camera with a run or an exported model.
 
     va_jax predict exported video.mp4 --overlay=seen.mp4 --plot=seen.png
     va_jax predict exported clips/ --out=predicted
     va_jax predict exported 0 --csv=-
 
-A SOURCE is a video, a folder of videos, an image, or the number of a camera. Every source gives a
-csv file with a row for each frame of each face. The exit code is 1 if a source failed; the others
-are predicted.
+A SOURCE is a video, a folder of videos, an image, or the number of a camera. For every video and
+image, a csv file with a row for each frame of each face is written. If a source fails, the others
+are still processed, and the exit code is 1.
 """
 
 import argparse
@@ -25,17 +25,17 @@ TRACKS = ("largest", "all")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="exported model, or workdir of a run")
-    add("sources", nargs="+", metavar="SOURCE", help="what to predict")
-    add("--out", type=pathlib.Path, default=".", help="folder of the csv files, NAME.csv each")
-    add("--csv", help="one file for all rows instead; - is standard output")
+    add("sources", nargs="+", metavar="SOURCE", help="video, folder, image or camera number")
+    add("--out", type=pathlib.Path, default=".", help="folder for the csv files, named NAME.csv")
+    add("--csv", help="write all rows to this one file instead; - for standard output")
     add("--overlay", type=pathlib.Path, help="video to write, with faces and values drawn on it")
-    add("--plot", type=pathlib.Path, help="picture to write, with the values over time; .png")
+    add("--plot", type=pathlib.Path, help="plot of the values over time to write, a .png file")
     add("--every", type=int, default=1, help="frames between face detections; default %(default)s")
-    add("--track", choices=TRACKS, default=TRACKS[0], help="the largest face, or all faces")
+    add("--track", choices=TRACKS, default=TRACKS[0], help="use the largest face, or all faces")
     add("--processed", action="store_true", help="apply the post-processing of the model")
     add("--overwrite", action="store_true", help="replace existing files")
-    add("--progress", action=argparse.BooleanOptionalAction, default=True, help="progress bar")
-    add("--seconds", type=float, help="stop a camera after this time")
+    add("--progress", action=argparse.BooleanOptionalAction, default=True, help="show progress")
+    add("--seconds", type=float, help="stop a camera after this many seconds")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     for name, low in (("every", 1), ("seconds", 0)):
         value = getattr(args, name)
         if value is not None and value < low:
-            raise InputError(f"--{name}={value}: set at least {low}")
+            raise InputError(f"--{name}={value}: must be at least {low}")
     outputs = Outputs(args.out, args.csv, args.overlay, args.plot, args.overwrite, args.progress)
     choices = Choices(args.track, args.every, args.processed, args.seconds)
     return 0 if predict(args.model, args.sources, outputs, choices) else 1

@@ -1,10 +1,10 @@
-"""Draw the windows that a network is trained on: as stored, as the network gets them, with labels.
+"""Draw training windows: as stored, as seen by the network, and with their labels.
 
     va_jax preview synthetic_faces/quickstart --out=sheet.png --augment.crop=0.7
     va_jax preview --config=teixeira2021.py:resnet50 --data.name=sewa/224 --out=sheet.png
 
-The windows are the first that a training run with this config and seed draws. Any key of the config
-can be overridden as --KEY=VALUE. Without --config the augmentation is strong enough to be seen.
+The windows are the first ones that a training run with this config and seed would draw. Override
+any config key with --KEY=VALUE. Without --config, the augmentation is strong enough to be visible.
 """
 
 import argparse
@@ -22,17 +22,17 @@ AUGMENT = {
     "crop": 0.85, "rotation_deg": 10.0,
     "brightness": 0.2, "contrast": 0.2, "saturation": 0.3, "hue": 0.03,
 }  # fmt: skip
-"""Augmentation without a config: our choice, strong enough to be seen."""
+"""Augmentation used without a config: our choice, strong enough to be visible."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", nargs="?", metavar="NAME", help="built data set; default: data.name of the config")
+    add("data", nargs="?", metavar="NAME", help="built data set; default: data.name in the config")
     add("--config", metavar="FILE[:VARIANT]", help="config file of a training run")
-    add("--data_dir", help="folder of the built sets; default: data.dir of the config")
-    add("--out", required=True, type=pathlib.Path, help="picture to write, a .png")
-    add("--overwrite", action="store_true", help="replace an existing picture")
-    add("--windows", type=int, default=4, help="windows in the picture; default %(default)s")
+    add("--data_dir", help="folder of the built data sets; default: data.dir in the config")
+    add("--out", required=True, type=pathlib.Path, help="image to write, a .png file")
+    add("--overwrite", action="store_true", help="replace an existing image")
+    add("--windows", type=int, default=4, help="number of windows to draw; default %(default)s")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     given = {"name": args.data, "dir": args.data_dir}
     tree["data"] |= {key: value for key, value in given.items() if value is not None}
     if tree["data"]["name"] in ("", "none"):
-        raise InputError("NAME is missing; name a built data set, such as video_folder/112")
+        raise InputError("NAME is missing; pass a built data set, such as video_folder/112")
     if not 1 <= args.windows <= preview.MAX_WINDOWS:
         raise InputError(f"--windows={args.windows}: set a number from 1 to {preview.MAX_WINDOWS}")
     parsed = configuration.parse(tree)

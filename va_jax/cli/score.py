@@ -1,9 +1,10 @@
-"""Score predictions of any system against labels.
+"""Score predictions from any system against labels.
 
     va_jax score predictions/ labels/
     va_jax score runs/quickstart/traces/test labels/ --dims=valence --lag_sweep
 
-Both are folders of <recording>.csv with a column `frame` or `time_s` and a column per dimension.
+Both are folders of <recording>.csv files, with a `frame` or `time_s` column and a column for each
+dimension.
 """
 
 import argparse
@@ -22,15 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("predictions", type=pathlib.Path, metavar="PREDICTIONS", help="folder of <recording>.csv")
     add("labels", type=pathlib.Path, metavar="LABELS", help="folder of <recording>.csv")
     add("--dims", type=output.names, help="columns to score; default: valence, arousal or both")
-    add("--label_suffix", default="", help="ending of the label columns, such as _target")
+    add("--label_suffix", default="", help="suffix of the label columns, such as _target")
     add("--groups", type=pathlib.Path, help="csv file with the columns recording and group")
-    add("--formula", choices=FORMULAS, default=FORMULAS[0], help="of the CCC; default %(default)s")
-    add("--lag_s", type=float, default=0.0, help="move predictions earlier by these seconds")
-    add("--fps", type=float, help="frame rate of files that have no times")
-    add("--lag_sweep", action="store_true", help="print the CCC at every lag, too")
-    add("--max_lag_s", type=float, default=10.0, help="longest lag of the sweep; default 10 s")
-    add("--resamples", type=int, default=RESAMPLES, help="of the bootstrap; default %(default)s")
-    add("--seed", type=int, default=0, help="of the bootstrap")
+    add("--formula", choices=FORMULAS, default=FORMULAS[0], help="CCC formula; default %(default)s")
+    add("--lag_s", type=float, default=0.0, help="seconds to move predictions earlier by")
+    add("--fps", type=float, help="frame rate of files without times")
+    add("--lag_sweep", action="store_true", help="also print the CCC at every lag")
+    add("--max_lag_s", type=float, default=10.0, help="longest lag in the sweep; default 10 s")
+    add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples; default %(default)s")
+    add("--seed", type=int, default=0, help="seed of the bootstrap")
     add("--strict", action="store_true", help="refuse files and rows that cannot be matched")
     output.add_arguments(parser)
 

@@ -1,4 +1,4 @@
-"""Check that this installation gives the published numbers, with a model and a clip that it ships.
+"""Check that this installation reproduces published numbers, using an included model and clip.
 
 va_jax selftest
 """
@@ -7,7 +7,7 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no arguments."""
+    """Add no arguments: this command has none."""
 
 
 def run(args: argparse.Namespace) -> int:

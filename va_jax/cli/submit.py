@@ -2,8 +2,8 @@
 
     va_jax submit abaw runs/mine --template=test_set_sample.txt --out=predictions.txt
 
-RUN is the workdir of an evaluated run, or a folder with the traces of a split. docs/submissions.md
-describes the file and the rules for frames without a face.
+RUN is the workdir of an evaluated run, or a folder with the traces of a split. For the file format
+and the rules for frames without a face, see docs/submissions.md.
 """
 
 import argparse
@@ -16,18 +16,18 @@ from va_jax.submit.predictions import FILL_RULES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("challenge", choices=["abaw"], help="challenge whose format is written")
+    add("challenge", choices=["abaw"], help="challenge whose format to write")
     add("run", type=pathlib.Path, metavar="RUN", help="workdir, or folder of traces")
     add("--out", type=pathlib.Path, required=True, help="file to write, such as predictions.txt")
-    add("--overwrite", action="store_true", help="replace the file --out")
-    add("--split", default="test", help="split of the workdir; default %(default)s")
-    add("--template", type=pathlib.Path, help="csv of the organisers that lists the images")
-    add("--fill", choices=FILL_RULES, default="hold", help="values of frames without a face")
-    add("--allow_missing", action="store_true", help="fill images without a prediction, too")
+    add("--overwrite", action="store_true", help="replace an existing --out file")
+    add("--split", default="test", help="split to use in the workdir; default %(default)s")
+    add("--template", type=pathlib.Path, help="csv file from the organisers that lists the images")
+    add("--fill", choices=FILL_RULES, default="hold", help="rule for frames without a face")
+    add("--allow_missing", action="store_true", help="also fill images without a prediction")
     add(
         "--processed",
         action=argparse.BooleanOptionalAction,
-        help="write post-processed predictions; default: if there are any",
+        help="write post-processed predictions; default: only if they exist",
     )
 
 

@@ -1,4 +1,4 @@
-"""Print the layers, parameters, memory and FLOPs of a network; no data set is needed.
+"""Print the layers, parameters, memory and FLOPs of a network; this does not require a data set.
 
 va_jax summary --config=kollias2017.py:affwildnet_vggface,gru
 """

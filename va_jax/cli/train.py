@@ -1,8 +1,8 @@
-"""Train a network to the end and evaluate it; the same command continues a run that was stopped.
+"""Train a network to the end and evaluate it; the same command continues an interrupted run.
 
     va_jax train --config=quickstart.py --workdir=runs/quickstart --optim.learning_rate=1e-3
 
-Any key of the config can be overridden, as --KEY=VALUE or --config.KEY=VALUE.
+Override any config key with --KEY=VALUE or --config.KEY=VALUE.
 """
 
 import argparse
@@ -18,10 +18,10 @@ TAKES_CONFIG_KEYS = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--config", required=True, metavar="FILE[:VARIANT]", help="config file, own or shipped")
+    add("--config", required=True, metavar="FILE[:VARIANT]", help="your own or a built-in config")
     add("--workdir", required=True, type=pathlib.Path, help="folder of the run")
     job.add_arguments(parser)
-    parser.epilog = f"keys of the config, and their defaults:\n\n{keys.text(configuration.Config)}"
+    parser.epilog = f"config keys and their defaults:\n\n{keys.text(configuration.Config)}"
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Trained networks as folders that describe themselves, and as functions in Python."""
+"""Trained networks as self-describing folders, and as Python functions."""
 
 EXPORT_AGAIN = "write the export again with `va_jax export RUN --out=FOLDER`"
-"""The remedy for a damaged or outdated export."""
+"""Remedy for a damaged or outdated export."""

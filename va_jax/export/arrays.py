@@ -1,4 +1,4 @@
-"""The arrays of an exported network: `model.safetensors` and, for NumPy alone, `model.npz`."""
+"""Arrays of an exported network: `model.safetensors` and, for plain NumPy, `model.npz`."""
 
 import pathlib
 import zipfile
@@ -16,25 +16,25 @@ SAFETENSORS = "model.safetensors"
 NPZ = "model.npz"
 
 MAX_LISTED = 5
-"""How many arrays that differ an error names."""
+"""Maximum number of differing arrays that an error lists."""
 
 
 def write(folder: pathlib.Path, variables: Mapping[str, Any]) -> None:
     """Write the variables of a network in both formats.
 
-    Every array is stored under its path, such as `params/backbone/conv1/kernel`.
+    Every array is stored with its path as the name, such as `params/backbone/conv1/kernel`.
     """
     arrays = {
         path: np.ascontiguousarray(value)
         for path, value in flatten_dict(variables, sep="/").items()
     }
-    # safetensors.numpy.save_file would make a file that only its owner can read.
+    # safetensors.numpy.save_file would create a file that only its owner can read.
     (folder / SAFETENSORS).write_bytes(safetensors.numpy.save(arrays))
     np.savez(folder / NPZ, allow_pickle=False, **arrays)
 
 
 def read(folder: pathlib.Path, name: str = SAFETENSORS) -> dict[str, np.ndarray]:
-    """Return the arrays of an export by path, from either of its two files.
+    """Return the arrays in an export by path, read from either of its two files.
 
     Raises:
         InputError: the file cannot be read.
@@ -50,14 +50,14 @@ def read(folder: pathlib.Path, name: str = SAFETENSORS) -> dict[str, np.ndarray]
 
 
 def read_like(folder: pathlib.Path, target: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables of an export as a nested dict like `target`.
+    """Return the variables in an export as a nested dict like `target`.
 
     Args:
-        folder: the export.
-        target: variables of the network in its config, abstract or not.
+        folder: folder of the export.
+        target: variables of the network described by its config, abstract or concrete.
 
     Raises:
-        InputError: the arrays differ from those of `target` in their paths, shapes or types.
+        InputError: the arrays differ from those in `target` in their paths, shapes or types.
     """
     stored, expected = read(folder), flatten_dict(target, sep="/")
     differing = [
@@ -68,7 +68,7 @@ def read_like(folder: pathlib.Path, target: Mapping[str, Any]) -> dict[str, Any]
     if differing:
         more = f" and {len(differing) - MAX_LISTED} more" if len(differing) > MAX_LISTED else ""
         raise InputError(
-            f"{folder / SAFETENSORS}: arrays differ from those of the network in config.json: "
+            f"{folder / SAFETENSORS}: the arrays do not match the network in config.json: "
             f"{', '.join(differing[:MAX_LISTED])}{more}; {EXPORT_AGAIN}"
         )
     return unflatten_dict(stored, sep="/")

@@ -1,8 +1,8 @@
-"""Check an export: another process reads it back and compares it with the network of the run.
+"""Check an export: read it back in a separate process and compare it with the run's network.
 
     python -m va_jax.export.check FOLDER CASES
 
-prints as JSON how much each file in FOLDER differs from the predictions in CASES.
+prints, as JSON, how much each file in FOLDER differs from the predictions in CASES.
 """
 
 import functools
@@ -30,19 +30,20 @@ from va_jax.train import workdir as run_config
 from va_jax.types import InputError
 
 LIMIT = 1e-5
-"""The largest difference that a prediction of an exported file may have (our choice)."""
+"""Largest allowed difference between predictions by an exported file and by the network; our
+choice."""
 
 SHAPES = ((1, 8), (2, 6))
-"""Batch and time of the cases: two of each, since an export leaves both open."""
+"""Batch and time of the cases; two values of each, since exported functions accept any."""
 
 Inputs = Sequence[np.ndarray]
-"""Inputs of the network in their order: frames, face and, where it takes them, landmarks."""
+"""Inputs of the network in order: frames, face and, if it takes them, landmarks."""
 
 
 class Case(NamedTuple):
-    """Inputs of the network and its predictions for them."""
+    """Inputs of the network, and its predictions for them."""
 
-    frames: str  # "random", or "real" for those of the dev split
+    frames: str  # "random", or "real" for frames from the dev split
     inputs: Inputs
     pred: np.ndarray  # float32 [batch, time, dims]
 
@@ -50,18 +51,19 @@ class Case(NamedTuple):
 def check(
     folder: pathlib.Path, predict: Callable[..., Any], config: Config, facts: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Read an export in another process and print how it compares with the network of the run.
+    """Read an export in a separate process, and print how it compares with the run's network.
 
-    Both sides run on the CPU: an accelerator rounds differently, and this process may hold it.
+    Both sides run on the CPU, because an accelerator rounds differently and may already be in use
+    by this process.
 
     Args:
-        folder: the export; its model card need not be there yet.
-        predict: the network of the run as a function of its inputs.
+        folder: folder of the export; it does not need to contain the model card yet.
+        predict: the run's network as a function of its inputs.
         config: config of the run.
         facts: model metadata.
 
     Returns:
-        For every file and case `artefact`, `frames`, `batch`, `time` and `max_abs_difference`.
+        `artefact`, `frames`, `batch`, `time` and `max_abs_difference` for every file and case.
 
     Raises:
         InputError: a file cannot be read, or a difference is above `LIMIT`.
@@ -111,7 +113,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def random_inputs(facts: Mapping[str, Any]) -> list[Inputs]:
-    """Return noise for the network with these metadata; a fifth of the frames shows no face."""
+    """Return random inputs that suit these metadata; a fifth of the frames show no face."""
     rng = np.random.default_rng(0)
     size, points = facts["input"]["size"], facts["input"]["landmarks"]["points"]
     result = []
@@ -124,7 +126,7 @@ def random_inputs(facts: Mapping[str, Any]) -> list[Inputs]:
 
 
 def real_inputs(config: Config, facts: Mapping[str, Any]) -> list[Inputs]:
-    """Return the first faces of the run's dev split, prepared as for its evaluation.
+    """Return the first faces in the run's dev split, prepared as for evaluation.
 
     Raises:
         InputError: the data set cannot be read.
@@ -153,7 +155,7 @@ def write_cases(path: pathlib.Path, cases: Sequence[Case]) -> None:
 
 
 def read_cases(path: pathlib.Path) -> list[Case]:
-    """Return the cases that `write_cases` stored."""
+    """Read the cases that `write_cases` stored."""
     cases = []
     with np.load(path) as stored:
         for key, names in itertools.groupby(stored.files, lambda name: name.rpartition(".")[0]):
@@ -163,7 +165,7 @@ def read_cases(path: pathlib.Path) -> list[Case]:
 
 
 def functions(folder: pathlib.Path) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Yield for every file of an export its name and the network that is stored in it.
+    """Yield the name of every file in an export, and the network stored in it.
 
     The network is a function of the inputs. Only one is in memory at a time.
     """
@@ -185,7 +187,7 @@ def functions(folder: pathlib.Path) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def differences(folder: pathlib.Path, cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
-    """Yield for every file of an export and every case the largest difference in predictions."""
+    """Yield the largest difference in predictions for every file in an export and every case."""
     for name, function in functions(folder):
         for frames, given, pred in cases:
             batch, time = pred.shape[:2]

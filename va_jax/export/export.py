@@ -1,4 +1,4 @@
-"""Write the network of a run to a folder that describes itself and needs no checkpoint."""
+"""Write the network of a run to a self-describing folder that does not need its checkpoints."""
 
 import functools
 import pathlib
@@ -20,21 +20,23 @@ from va_jax.types import InputError
 
 
 def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
-    """Write the best checkpoint of `workdir` to the new folder `out` and print how it compares.
+    """Write the best checkpoint in `workdir` to the new folder `out`, and check the result.
 
-    `model.safetensors` and `model.npz` hold the arrays, `model.jaxexport` and, for a network with a
-    state that can be carried on, `stream.jaxexport` the network as a function (see `stablehlo`).
-    `config.json`, `data.json` and `postprocess.json` are those of the run. `passport.json` holds
-    the model metadata, `MODEL_CARD.md` the same in words.
+    `model.safetensors` and `model.npz` contain the arrays. `model.jaxexport` and, if a track can be
+    processed in pieces, `stream.jaxexport` contain the network as a function (see `stablehlo`).
+    `config.json`, `data.json` and `postprocess.json` are copied from the run. `passport.json`
+    contains the model metadata, and `MODEL_CARD.md` describes them in words.
 
     Raises:
-        InputError: a fact about the run is missing, or a file read back does not reproduce the
-            network's predictions; then `out` is not created.
+        InputError: a fact about the run is missing, or an exported file does not reproduce the
+            network's predictions. In this case `out` is not created.
     """
     if out.exists():
         raise InputError(f"--out={out} already exists; choose another folder or delete it")
     if jax.process_count() > 1:
-        raise InputError("Cannot export in several processes; start one without --coordinator")
+        raise InputError(
+            "Cannot export in several processes. Start a single one, without --coordinator."
+        )
     config, facts = run_config.load(workdir), metadata.of_run(workdir)
     model = build_model(config.model, tuple(facts["dims"]))
     variables, step = checkpoints.read_best(workdir)
@@ -42,7 +44,7 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
         run_config.store(temporary, config)
         shutil.copyfile(workdir / provenance.NAME, temporary / provenance.NAME)
         post_processing = checkpoints.read_beside(workdir, step, postprocess.NAME)
-        if post_processing is not None:  # None: the run is not evaluated yet
+        if post_processing is not None:  # None: the run has not been evaluated yet
             write_json(temporary / postprocess.NAME, post_processing)
         arrays.write(temporary, variables)
         write_functions(temporary, model, variables, facts)
@@ -51,13 +53,13 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
         facts["comparisons"] = check.check(temporary, predict, config, facts)
         metadata.write(temporary, facts)
         write_text(temporary / model_card.NAME, model_card.text(facts, config))
-    print(f"{out} holds the network; see MODEL_CARD.md there")
+    print(f"wrote the network to {out}; its MODEL_CARD.md describes it")
 
 
 def write_functions(
     folder: pathlib.Path, model: Regressor, variables: Any, facts: Mapping[str, Any]
 ) -> None:
-    """Write the network with its variables as functions, see `stablehlo`."""
+    """Write the network and its variables as serialised functions (see `stablehlo`)."""
     size, variables = facts["input"]["size"], jax.tree.map(jnp.asarray, variables)
     write_bytes(folder / stablehlo.MODEL, stablehlo.serialize_model(model, variables, size))
     if facts["stream_state"]:

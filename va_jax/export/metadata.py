@@ -1,4 +1,4 @@
-"""Model metadata (`passport.json`): all that is known of a network, made from a run and checked."""
+"""Model metadata (`passport.json`): all known facts about a network, collected from its run."""
 
 import dataclasses
 import importlib.metadata
@@ -27,24 +27,24 @@ SYNTHETIC_WARNING = (
 )
 
 TEMPORAL = ("causal", "both_ways", "none")
-"""Frames a prediction depends on: earlier and its own, later ones too, its own alone."""
+"""Frames that a prediction depends on: its own and earlier ones, also later ones, only its own."""
 
 EVAL_KEYS = ("state", "length", "hop", "fusion")
-"""Keys of the config's `eval` section that change predictions."""
+"""Keys in the config's `eval` section that affect predictions."""
 
 DATA_KEYS = ("name", "input_size", "dims", "crop", "fps", "split_hash", "frames")
-"""Facts about the training data that a model must have."""
+"""Facts about the training data that are required for every model."""
 
 ANY = Limits()
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """Legal values of an entry; numbers are finite and texts are not empty."""
+    """Legal values of an entry; numbers must be finite, and texts must not be empty."""
 
     kind: type  # int, float, str, list or dict
     limits: Limits = ANY
-    items: "Field | None" = None  # legal items of a list, or values of a dict
+    items: "Field | None" = None  # legal items in a list, or values in a dict
     nullable: bool = False
 
     def allows(self, value: Any) -> bool:
@@ -106,7 +106,7 @@ FIELDS = {
     "licence": TEXT,
     "comparisons": Field(list, items=Field(dict)),
 }
-"""Every entry by its dotted name; docs/export.md explains them. Further entries are ignored."""
+"""All entries by dotted name; docs/export.md explains them. Additional entries are ignored."""
 
 METRICS_TABLE_FIELDS = {
     "tracks": COUNT,
@@ -116,21 +116,22 @@ METRICS_TABLE_FIELDS = {
     "scores": Field(dict),
     "baselines": Field(dict),
 }
-"""Entries of each metrics table in `scores`."""
+"""Required entries of each metrics table in `scores`."""
 
 
 def is_synthetic(metadata: Mapping[str, Any]) -> bool:
-    """Return whether a model was trained on drawn faces, by the name of its data set."""
+    """Return whether a model was trained on drawn faces, judging by its data set's name."""
     return metadata["data"]["name"].startswith("synthetic_faces/")
 
 
 def of_run(workdir: pathlib.Path) -> dict[str, Any]:
-    """Return the metadata of the best checkpoint in `workdir`, with empty `comparisons`.
+    """Return the metadata for the best checkpoint in `workdir`, with empty `comparisons`.
 
     `scores` and `post_processing` are None if that checkpoint has not been evaluated.
 
     Raises:
-        InputError: a fact is missing, or the last evaluation had other settings than config.json.
+        InputError: a fact is missing, or the last evaluation used settings that differ from
+            config.json.
     """
     config = run_config.load(workdir)
     data = _data_facts(workdir)
@@ -170,7 +171,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     """Return the metadata of an export.
 
     Raises:
-        InputError: the file cannot be read, or an entry is missing or not legal.
+        InputError: the file cannot be read, or an entry is missing or invalid.
     """
     path = folder / NAME
     if not path.exists():
@@ -186,15 +187,15 @@ def write(folder: pathlib.Path, metadata: Mapping[str, Any]) -> None:
 
 
 def check(metadata: Any, where: str, remedy: str) -> None:
-    """Check all entries of model metadata.
+    """Check all entries in model metadata.
 
     Args:
-        metadata: the metadata, from any source.
-        where: file or folder they come from, for the message.
-        remedy: end of the message.
+        metadata: metadata from any source.
+        where: file or folder that the metadata come from, for the message.
+        remedy: suggested remedy, for the end of the message.
 
     Raises:
-        InputError: an entry is missing or not legal; the message names the first one.
+        InputError: an entry is missing or invalid; the message names the first one.
     """
     _check_fields(metadata, FIELDS, where, "", remedy)
     dims, ends, fitted = metadata["dims"], metadata["range"], metadata["post_processing"]
@@ -202,15 +203,16 @@ def check(metadata: Any, where: str, remedy: str) -> None:
     if fitted is not None:
         PostProcessing.from_json(fitted, f"{where}: post_processing")
     rules = {
-        f"dims={dims} needs names that differ": bool(dims) and len(set(dims)) == len(dims),
-        f"range={ends} needs a low and a high end": len(ends) == 2 and ends[0] < ends[1],
-        f"input.landmarks={landmarks} needs both points and a place, or neither": (
+        f"dims={dims} must contain distinct names": bool(dims) and len(set(dims)) == len(dims),
+        f"range={ends} must have a lower and an upper end": len(ends) == 2 and ends[0] < ends[1],
+        f"input.landmarks={landmarks} must have both points and a place, or neither": (
             (landmarks["points"] == 0) == (landmarks["place"] == "none")
         ),
         f"evaluation.hop={evaluation['hop']} is above length={evaluation['length']}": (
             evaluation["hop"] <= evaluation["length"]
         ),
-        f"post_processing lacks one of {', '.join(dims)}": fitted is None or {*dims} <= {*fitted},
+        f"post_processing does not cover all of {', '.join(dims)}": fitted is None
+        or {*dims} <= {*fitted},
     }
     for problem, holds in rules.items():
         if not holds:
@@ -230,11 +232,13 @@ def _check_fields(
             value = value[part]
         if not field.allows(value):
             shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
-            raise InputError(f"{where}: {prefix}{key}={shown} is not legal ({field}); {remedy}")
+            raise InputError(
+                f"{where}: {prefix}{key}={shown} is invalid (expected {field}); {remedy}"
+            )
 
 
 def temporal(config: ModelConfig) -> str:
-    """Return which frames a prediction of the network depends on, one of `TEMPORAL`."""
+    """Return which frames each prediction depends on, as one of `TEMPORAL`."""
     recurrent = config.recurrent != "none"
     if config.inflation.taps > 1 or (recurrent and config.bidirectional):
         return "both_ways"
@@ -242,7 +246,7 @@ def temporal(config: ModelConfig) -> str:
 
 
 def _stream_state(config: ModelConfig, dims: list[str]) -> list[list[int]] | None:
-    """Return the shapes of a track's state, which may be empty; None if later frames are used."""
+    """Return the shapes of a track's state, if any; None if the network uses later frames."""
     if temporal(config) == "both_ways":
         return None
     return stablehlo.state_shapes(build_model(config, tuple(dims)))
@@ -262,7 +266,7 @@ def _data_facts(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def _scores(workdir: pathlib.Path, config: Config, step: int) -> dict[str, Any] | None:
-    """Return the metrics tables of a checkpoint without recordings; None if it is not scored."""
+    """Return a checkpoint's metrics tables without single recordings; None if it is not scored."""
     path, again = workdir / "metrics.json", f"evaluate again with `va_jax evaluate {workdir}`"
     if not path.exists():
         return None
@@ -291,6 +295,7 @@ def _licence(config: Config, name: str) -> str:
     start = config.init.weights or config.init.from_workdir or config.init.from_export
     started = f" Training started from {pathlib.Path(start).name}." if start else ""
     return (
-        f"Trained on {name}.{started} The licences of the data set, and of weights that training "
-        "started from, also apply to these weights: check them before you pass the weights on."
+        f"Trained on {name}.{started} The licences of the data set, and of any weights that "
+        "training started from, also apply to these weights: check them before you share the "
+        "weights."
     )

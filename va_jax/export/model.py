@@ -26,16 +26,16 @@ from va_jax.types import InputError, Trace, Track
 
 
 class Model:
-    """A network that predicts frames from anywhere as the evaluation of its run does.
+    """A network that can be run on any frames, in the same way as in the evaluation of its run.
 
-    It uses all devices of this process, and many threads may call it at once.
+    It uses all devices of this process, and can be called from several threads at once.
 
     Attributes:
-        dims: names of the columns of its predictions.
-        size: side of the crops it takes, pixels.
-        metadata: all that is known of it, see docs/export.md.
+        dims: names of the dimensions in the columns of its predictions.
+        size: side of its input crops in pixels.
+        metadata: all known facts about it (see docs/export.md).
         config: config of its run.
-        post_processing: fitted on dev; None if there is none.
+        post_processing: post-processing fitted on dev; None if there is none.
     """
 
     def __init__(
@@ -63,23 +63,23 @@ class Model:
         processed: bool = False,
         time_s: Any = None,
     ) -> Float32[np.ndarray, "*batch time dims"]:
-        """Return predictions for every frame of a track, or of several tracks of one length.
+        """Return predictions for every frame of a track, or of several tracks of equal length.
 
             pred = model(crops)
 
-        The device holds a few batches at a time, however long the tracks are.
+        Only a few batches at a time are on the device, no matter how long the tracks are.
 
         Args:
             frames: uint8 RGB [time, size, size, 3] or [batch, time, size, size, 3].
-            face: bool [..., time], whether a frame shows the face; all frames by default.
+            face: bool [..., time], whether each frame shows the face; by default, all do.
             landmarks: float32 [..., time, points, 2] in units of the frame's side, NaN if unknown;
                 only for a network that takes landmarks.
             processed: whether to apply the fitted post-processing.
-            time_s: float32 [..., time], times of the frames for the post-processing; by default
-                frames are 1 / fps apart, with the frame rate of the training data.
+            time_s: float32 [..., time], times of the frames for the post-processing; by default,
+                frames are 1 / fps apart, using the frame rate of the training data.
 
         Raises:
-            InputError: an input does not fit the network.
+            InputError: an input is not valid for the network.
         """
         axes = ("batch", "time") if np.ndim(frames) == 5 else ("time",)
         frames = sequences.checked_frames(frames, self.size, axes)
@@ -95,7 +95,7 @@ class Model:
         if processed and self.post_processing is None:
             raise InputError(
                 "Cannot apply processed=True: the model has no post-processing. Fit it with "
-                "`va_jax evaluate RUN`, or leave it out."
+                "`va_jax evaluate RUN`, or leave out the argument."
             )
         if len(axes) == 1:
             frames, face, times = frames[None], face[None], times[None]
@@ -109,25 +109,25 @@ class Model:
         return np.stack(preds) if len(axes) == 2 else preds[0]
 
     def traces(self, source: Source, stride: int | None = None) -> list[Trace]:
-        """Return the trace of every track in a data set split, as the evaluation predicts it.
+        """Return the trace of every track in a data set split, as the evaluation would.
 
         Args:
-            source: an open split; crops of another size are scaled to `size`.
-            stride: frames from one that the network sees to the next; by default `window.stride`
-                of the config.
+            source: an open split; crops of a different size are scaled to `size`.
+            stride: number of frames between the frames that the network sees; by default
+                `window.stride` from the config.
 
         Raises:
-            InputError: the stride is below 1, or the source has other landmarks than the network.
+            InputError: the stride is below 1, or the source's landmarks do not suit the network.
         """
         if stride is None:
             stride = self.config.window.stride
         if stride < 1:
-            raise InputError(f"stride={stride} is below 1; give a whole number of frames")
+            raise InputError(f"stride={stride}: expected a whole number of frames, at least 1")
         points = self._predictor.model.landmark_points
         if source.landmarks != points:
             raise InputError(
                 f"the source has {source.landmarks or 'no'} landmarks per frame, but the network "
-                f"takes {points or 'none'}; open it with landmarks={points}"
+                f"takes {points or 'none'}; open the source with landmarks={points}"
             )
         changes = {
             "data.size": self.size,
@@ -138,13 +138,13 @@ class Model:
         return predict_split(config, self._predictor, self._variables, source)
 
     def stream(self) -> Stream:
-        """Return a stream, which predicts the frames of a face one by one as they arrive.
+        """Return a stream, which processes the frames of a face one by one as they arrive.
 
             stream = model.stream()
             valence, arousal = stream.push(crop)
 
-        Its values are those for the whole track if the network is evaluated with its state carried
-        along.
+        The values equal those for the whole track if the network is evaluated with
+        eval.state='carry'.
 
         Raises:
             InputError: the network uses later frames.
@@ -155,7 +155,7 @@ class Model:
         return Stream(self._step, variables, network, self.size, self.config.window.stride)
 
     def _batch_size(self, tracks: list[Track], stride: int) -> int:
-        """Return a multiple of the devices; a single track is not padded to a whole batch."""
+        """Return a multiple of the number of devices, no larger than the tracks require."""
         settings = self.config.eval
         if settings.state == "window" and inflate.reach(self._predictor.model.backbone.times()):
             rows = eval_plan.plan_windows(tracks, 1, settings.length, settings.hop, stride)
@@ -166,23 +166,23 @@ class Model:
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Load the network in an export, or that of the best checkpoint in the workdir of a run.
+    """Load a network from an export, or from the best checkpoint in the workdir of a run.
 
     Raises:
-        InputError: the folder is neither, or its files do not fit together; the message names
-            the file.
+        InputError: the folder is neither of these, or its files do not belong together; the message
+            names the file.
     """
     folder = pathlib.Path(path)
     exported = (folder / arrays.SAFETENSORS).exists()
     if not exported and not (folder / "checkpoints").is_dir():
         raise InputError(
-            f"{folder}: {_problem(folder)}; give the workdir of a run or a folder that "
-            "`va_jax export` wrote"
+            f"{folder}: {_problem(folder)}; expected the workdir of a run, or a folder written by "
+            "`va_jax export`"
         )
     if jax.process_count() > 1:
         raise InputError(
-            f"Cannot load {folder} in a job of {jax.process_count()} processes; start a single one "
-            "without --coordinator"
+            f"Cannot load {folder} in a job of {jax.process_count()} processes. Start a single "
+            "one, without --coordinator."
         )
     config = run_config.load(folder)
     metadata = model_metadata.read(folder) if exported else model_metadata.of_run(folder)
@@ -213,7 +213,7 @@ def _problem(folder: pathlib.Path) -> str:
 
 
 def _check_fit(folder: pathlib.Path, metadata: dict[str, Any], config: Config, points: int) -> None:
-    """Raise an InputError if metadata and config were not written together."""
+    """Raise InputError if the metadata and the config do not belong together."""
     pairs = {
         f"evaluation.{key}": (metadata["evaluation"][key], getattr(config.eval, key))
         for key in model_metadata.EVAL_KEYS

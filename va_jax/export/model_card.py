@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: the metadata of an exported model in words, for people who receive the folder."""
+"""MODEL_CARD.md: a description of an exported model in words, based on its metadata."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ NAME = "MODEL_CARD.md"
 TEMPLATE = pathlib.Path(__file__).with_name("model_card.md")
 
 TEMPORAL = {
-    "causal": "A prediction depends on its own frame and on all earlier ones, through a state.",
-    "both_ways": "A prediction depends on earlier and later frames.",
-    "none": "A prediction depends on its own frame only.",
+    "causal": "Each prediction depends on its own frame and, through a state, on all earlier ones.",
+    "both_ways": "Each prediction depends on earlier and later frames.",
+    "none": "Each prediction depends only on its own frame.",
 }
 
 
 def text(metadata: Mapping[str, Any], config: Config) -> str:
-    """Return the model card of an export with these metadata and this config of its run."""
+    """Return the model card for an export, given its metadata and the config of its run."""
     template = jinja2.Template(
         TEMPLATE.read_text(encoding="utf-8"),
         undefined=jinja2.StrictUndefined,
@@ -61,10 +61,10 @@ def _network(model: ModelConfig) -> str:
 
 def _evaluated(evaluation: Mapping[str, Any]) -> str:
     if evaluation["state"] == "carry":
-        return "the state is carried along a track"
+        return "with the state carried along each track"
     return (
-        f"windows of {evaluation['length']} frames every {evaluation['hop']} frames, fused by "
-        f"{evaluation['fusion']}"
+        f"with windows of {evaluation['length']} frames every {evaluation['hop']} frames, combined "
+        f"by {evaluation['fusion']}"
     )
 
 

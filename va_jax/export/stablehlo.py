@@ -1,9 +1,9 @@
-"""A network with its parameters as one serialised function that JAX alone can read and run.
+"""Networks as serialised functions that include the parameters and need only JAX to run.
 
-`model.jaxexport` takes frames, face and, if the network uses them, landmarks, treats them as one
-window that starts with a state of zeros, and returns pred. `stream.jaxexport` also takes the arrays
-of the state and returns the new ones after pred, so a track can be fed in pieces of any length.
-Batch and time are left open in both.
+`model.jaxexport` takes frames, face and, if the network uses them, landmarks. It treats them as one
+window that starts with a state of zeros, and returns pred. `stream.jaxexport` also takes the state
+arrays, and returns the updated ones after pred, so a track can be processed in pieces of any
+length. Both functions accept any batch size and any number of frames.
 """
 
 import pathlib
@@ -33,12 +33,12 @@ def predict(model: Regressor, variables: Any, *inputs: Any) -> Array:
 
 
 def serialize_model(model: Regressor, variables: Any, size: int) -> bytes:
-    """Return the content of `model.jaxexport` for frames of `size` pixels."""
+    """Return the contents of `model.jaxexport` for frames of `size` pixels."""
     return _serialize(lambda *inputs: predict(model, variables, *inputs), _inputs(model, size))
 
 
 def serialize_stream(model: Regressor, variables: Any, size: int) -> bytes:
-    """Return the content of `stream.jaxexport`; the network must not use later frames."""
+    """Return the contents of `stream.jaxexport`; the network must not use later frames."""
     inputs = _inputs(model, size)
     rows, count = inputs[0].shape[0], len(inputs)
     states = [jax.ShapeDtypeStruct((rows, *each), jnp.float32) for each in state_shapes(model)]
@@ -54,12 +54,12 @@ def serialize_stream(model: Regressor, variables: Any, size: int) -> bytes:
 
 
 def state_shapes(model: Regressor) -> list[list[int]]:
-    """Return the shape, for one track, of each array of the network's state in its order."""
+    """Return the shapes, for a single track, of the arrays in the network's state."""
     return [list(leaf.shape[1:]) for leaf in jax.tree.leaves(model.initial_state(1))]
 
 
 def read(path: pathlib.Path) -> export.Exported:
-    """Return the function in a file; its `call` takes and returns arrays in the order above.
+    """Read a function from a file; its `call` takes and returns arrays in the order above.
 
     Raises:
         InputError: the file cannot be read.
@@ -73,13 +73,13 @@ def read(path: pathlib.Path) -> export.Exported:
 def run_in_pieces(
     stream: export.Exported, inputs: Sequence[np.ndarray], shapes: Sequence[Any], length: int
 ) -> Float32[np.ndarray, "batch time dims"]:
-    """Return the predictions for whole tracks that are fed in pieces.
+    """Run a stream function on whole tracks piece by piece, and return the predictions.
 
     Args:
-        stream: the function in `stream.jaxexport`.
-        inputs: frames, face and, if the network uses them, landmarks, of whole tracks.
+        stream: function from `stream.jaxexport`.
+        inputs: frames, face and, if the network uses them, landmarks for whole tracks.
         shapes: `state_shapes` of the network.
-        length: frames of a piece.
+        length: number of frames in each piece.
     """
     advance, (rows, time) = jax.jit(stream.call), inputs[0].shape[:2]
     state, parts = [np.zeros((rows, *shape), np.float32) for shape in shapes], []
@@ -90,7 +90,7 @@ def run_in_pieces(
 
 
 def _inputs(model: Regressor, size: int) -> list[jax.ShapeDtypeStruct]:
-    """Return the shapes of the network's inputs with open batch and time."""
+    """Return the shapes of the network's inputs, with symbolic batch and time."""
     rows, time = export.symbolic_shape("b, t")
     return [
         jax.ShapeDtypeStruct((rows, time, *each.shape[2:]), each.dtype)

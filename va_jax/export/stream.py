@@ -1,4 +1,4 @@
-"""Predict frame by frame as frames arrive, with the state of the network carried along."""
+"""Streams: run a network on frames as they arrive, carrying its state along."""
 
 import warnings
 from collections.abc import Callable
@@ -16,11 +16,12 @@ from va_jax.models.regressor import Regressor
 from va_jax.types import InputError
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
-"""(variables, state before a frame, inputs without batch and time) -> (pred [dims], new state)."""
+"""Function of (variables, state, inputs without batch and time) that returns (pred [dims], new
+state)."""
 
 
 def make_step(network: Regressor) -> Step:
-    """Return the jitted pass over one frame; the memory of the old state is reused."""
+    """Return a jitted function that processes one frame and reuses the old state's memory."""
 
     def step(variables: Any, state: Any, inputs: Any) -> tuple[Any, Any]:
         row = jax.tree.map(lambda array: array[None, None], inputs)
@@ -31,9 +32,9 @@ def make_step(network: Regressor) -> Step:
 
 
 def check_causal(network: Regressor, config: Config) -> None:
-    """Check that the network can predict a frame before it has seen the next one.
+    """Check that the network's predictions do not depend on later frames.
 
-    Warns if the network is evaluated on windows, since a stream carries its state on instead.
+    Warns if the network is evaluated on windows, since a stream carries its state along instead.
 
     Raises:
         InputError: the network uses later frames.
@@ -44,22 +45,22 @@ def check_causal(network: Regressor, config: Config) -> None:
         cause = "model.bidirectional=True" if bidirectional else f"model.inflation: {ahead} frames"
         raise InputError(
             f"Cannot predict frame by frame: this network uses later frames ({cause}). Call the "
-            "model on whole sequences, or use a network that uses earlier frames only, such as "
-            "that of configs/quickstart.py."
+            "model on whole sequences, or use a network that uses only earlier frames, such as the "
+            "one in configs/quickstart.py."
         )
     if network.recurrent is not None and config.eval.state == "window":
         warnings.warn(
             f"eval.state='window': this network is evaluated on windows of {config.eval.length} "
-            "frames that each start with an empty state, but a stream carries its state on, so "
-            "its values differ from those of the evaluation",
+            "frames that each start with an empty state, but a stream carries its state along, so "
+            "its values differ from those in the evaluation",
             stacklevel=3,
         )
 
 
 class Stream:
-    """One face through time, for one thread; starts before the first frame of a track.
+    """Running predictions for a single face; not safe for use by several threads at once.
 
-    With a stride of s the network sees every s-th frame: s states take turns, one per frame.
+    With a stride of s, the network sees every s-th frame: s states are used in rotation.
     """
 
     def __init__(
@@ -67,8 +68,8 @@ class Stream:
         step: Step,
         variables: Any,  # on a single device
         network: Regressor,
-        size: int,  # side of a frame, pixels
-        stride: int,  # frames
+        size: int,  # side of a frame in pixels
+        stride: int,  # in frames
     ):
         self._step, self._variables, self._network = step, variables, network
         self._size, self._stride = size, stride
@@ -80,10 +81,10 @@ class Stream:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all frames: the next one is the first of a track."""
+        """Forget all previous frames, so that the next one is the first in a track."""
         state = jax.eval_shape(lambda: self._network.initial_state(1))
 
-        def zeros(leaf: Any) -> Any:  # every array has its own memory, because it is donated
+        def zeros(leaf: Any) -> Any:  # no two arrays may share memory, because they are donated
             return jnp.zeros(leaf.shape, leaf.dtype, device=self._device)
 
         self._states = [jax.tree.map(zeros, state) for _ in range(self._stride)]
@@ -97,12 +98,12 @@ class Stream:
         Args:
             frame: uint8 RGB [size, size, 3]; may be None if `face` is False.
             face: whether the frame shows the face. If not, a recurrent network repeats its
-                prediction of `stride` frames earlier.
+                prediction from `stride` frames earlier.
             landmarks: float32 [points, 2] in units of the frame's side, for a network that takes
                 landmarks.
 
         Raises:
-            InputError: an input does not fit; the stream is then unchanged.
+            InputError: an input is invalid; the stream is left unchanged.
         """
         if frame is None and not face:
             frame = np.zeros((self._size, self._size, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""report.html: an evaluation as one self-contained page that a researcher can read and send."""
+"""report.html: an evaluation as a single self-contained page for reading and sharing."""
 
 import base64
 import dataclasses
@@ -20,20 +20,21 @@ from va_jax.report.traces import file_name
 from va_jax.types import DIMS, Trace
 
 WORST, WORST_S = 5, 2.0
-"""How many recordings are shown as the worst, of those with at least so many scored seconds."""
+"""Number of worst recordings to show, and the minimum number of scored seconds for a recording to
+be among them."""
 
 THUMBNAILS = 8
-"""Frames shown of each of the worst recordings, evenly spread over it."""
+"""Number of frames to show from each of the worst recordings, evenly spaced."""
 
 SUMMARY = ("ccc", "rmse")
-"""Metrics shown of single recordings."""
+"""Metrics to show for individual recordings."""
 
 MINUS, UNKNOWN = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A split: its metrics table, as `tables.text` reads it, and the traces it is computed from."""
+    """A split: its metrics table, in the form that `tables.text` reads, and its traces."""
 
     metrics_table: Mapping[str, Any]
     traces: Sequence[Trace]
@@ -49,21 +50,22 @@ class Evaluation:
     """Everything that the page shows."""
 
     title: str
-    facts: Mapping[str, str]  # shown under the title: the data set, the checkpoint ..
+    facts: Mapping[str, str]  # shown under the title, such as the data set and the checkpoint
     dims: Sequence[str]
-    splits: Mapping[str, Split]  # the last one with labels comes first, with all its recordings
-    history: Sequence[Mapping[str, Any]] = ()  # the lines of metrics.jsonl
-    step: int | None = None  # of the checkpoint
+    splits: Mapping[str, Split]  # the last labelled one is shown first, with all its recordings
+    history: Sequence[Mapping[str, Any]] = ()  # lines of metrics.jsonl
+    step: int | None = None  # step of the checkpoint
     lags: Mapping[str, LagCurve] = dataclasses.field(default_factory=dict)
     thumbnails: Callable[[str, int, np.ndarray], Sequence[bytes]] | None = None
-    """(split, place of the trace in it, frame numbers) -> JPEG bytes; b"" without a face."""
+    """Function of (split, index of the trace in it, frame numbers) that returns JPEG bytes for each
+    frame, or b"" if it has no face."""
 
 
 def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
-    """Write `workdir`/report.html, the same pictures in plots/, and one traces_SPLIT.png per split.
+    """Write report.html, its plots in plots/, and traces_SPLIT.png for each split to `workdir`.
 
-    The pictures of an earlier evaluation are replaced. If drawing fails, they and the earlier page
-    stay as they are.
+    Plots from an earlier evaluation are replaced. If drawing fails, they and the earlier page are
+    left unchanged.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
@@ -87,7 +89,7 @@ def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
 
 
 def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
-    """Return the variables of the template; the pictures are also written to `folder`."""
+    """Return the variables for the template, and write the plots to `folder`."""
     names = list(evaluation.splits)[::-1]
     order = sorted(names, key=lambda name: not evaluation.splits[name].scored)
     detailed = evaluation.splits[order[0]]
@@ -103,11 +105,11 @@ def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
     }
     if {line["kind"] for line in evaluation.history} >= {"train", "dev"}:
         content = plots.draw_losses(evaluation.history, evaluation.dims, evaluation.step)
-        alt = "Training loss and dev CCC over the steps"
+        alt = "Training loss and dev CCC by step"
         context["training"] = _picture(folder / "loss.png", content, alt)
     if evaluation.lags:
         best = ", ".join(f"{dim} {c.best_lag_s:+.2f} s" for dim, c in evaluation.lags.items())
-        alt = f"CCC on dev over the lag removed from the predictions; highest at {best}"
+        alt = f"CCC on dev by the lag removed from the predictions; highest at {best}"
         context["lag"] = _picture(folder / "lag.png", plots.draw_lags(evaluation.lags), alt)
     return context
 
@@ -132,18 +134,18 @@ def _split(folder: pathlib.Path, split: Split, name: str) -> dict[str, Any]:
 def _densities(
     folder: pathlib.Path, split: Split, name: str, dims: Sequence[str]
 ) -> dict[str, Any]:
-    """Return title -> picture: where labels and predictions of a split lie, and how they agree."""
+    """Return plots by title: the densities of labels and predictions, and their agreement."""
     pictures = {}
     target = np.concatenate([trace.target[trace.mask] for trace in split.traces])
     pred = np.concatenate([trace.pred[trace.mask] for trace in split.traces])
     if set(DIMS) <= set(dims):
         content = plots.draw_plane(target, pred, dims)
-        alt = f"Density of labels and of predictions over valence and arousal, {name}"
+        alt = f"Densities of labels and predictions in the valence-arousal plane, {name}"
         pictures["Valence and arousal"] = _picture(folder / f"plane_{name}.png", content, alt)
     ccc = {dim: split.metrics_table["scores"][dim]["pooled"]["ccc"] for dim in dims}
     content = plots.draw_scatter(target, pred, ccc)
     scores = ", ".join(f"{dim} CCC {_score(value)}" for dim, value in ccc.items())
-    alt = f"Density of predictions over labels, {name}: {scores}"
+    alt = f"Density of predictions against labels, {name}: {scores}"
     pictures["Prediction against label"] = _picture(folder / f"scatter_{name}.png", content, alt)
     return pictures
 
@@ -151,7 +153,7 @@ def _densities(
 def _recordings(
     folder: pathlib.Path, split: Split, name: str, dims: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the content of the page for each recording of a split, ordered by track id."""
+    """Return the page content for each recording in a split, ordered by track id."""
     table, band, rmse = split.metrics_table, "no label", [0.0] * len(dims)
     if split.scored:
         rmse = [table["scores"][dim]["pooled"]["rmse"] for dim in dims]
@@ -187,7 +189,7 @@ def _natural(track_id: str) -> list[int | str]:
 def _worst(
     evaluation: Evaluation, name: str, recordings: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return the recordings of lowest mean CCC over the dimensions, with thumbnails."""
+    """Return the recordings with the lowest CCC, averaged over dimensions, with thumbnails."""
     long = [each for each in recordings if each["scored"] / each["fps"] >= WORST_S]
     long.sort(key=lambda each: np.mean([row["ccc"] for row in each["scores"].values()]))
     worst = []
@@ -205,7 +207,7 @@ def _worst(
 
 
 def _picture(path: pathlib.Path, content: bytes, alt: str) -> dict[str, Any]:
-    """Write a PNG to `path` and return the variables of the template that show it."""
+    """Write a PNG to `path`, and return the template variables for showing it."""
     path.write_bytes(content)
     width, height = struct.unpack(">II", content[16:24])
     return {"alt": alt, "width": width, "height": height, "png": _base64(content)}

@@ -1,4 +1,4 @@
-"""Pictures of a whole evaluation as PNG bytes: densities in the plane, losses, and lags."""
+"""Plots of a whole evaluation as PNG bytes: densities in the plane, losses, and lags."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,18 @@ from va_jax.evaluation.lags import LagCurve
 from va_jax.types import DIMS, LABEL_RANGE
 
 BINS = 40
-"""Bins along each side of a density."""
+"""Number of bins along each axis of a density plot."""
 
 LABEL, PREDICTION, PROCESSED, PALE = "#222222", "#cc4a1a", "#1f5fa8", "#666666"
 DIM_COLOURS = ("#1f5fa8", "#cc4a1a", "#2b8a4b", "#7a4fa3", "#b8860b", "#47818f")
-"""Colours of curves that differ in their dimension; they repeat after the last."""
+"""Colours of the curves for different dimensions, repeating after the last one."""
 
 TRACE_WIDTH = 11.4
-"""Width in inches of a picture of one recording."""
+"""Width of the plot of a single recording, in inches."""
 
 
 def render_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG of 128 colours, half the size of one with all colours."""
+    """Return a figure as a PNG with 128 colours, which halves its size."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
@@ -42,7 +42,7 @@ def render_png(figure: Figure) -> bytes:
 
 
 def style(axes: Axes) -> None:
-    """Give axes pale ticks, and no frame at the top and on the right."""
+    """Style axes with pale ticks and without top and right borders."""
     axes.tick_params(labelsize=8, labelcolor=PALE, color=PALE, length=3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("0.7")
@@ -61,7 +61,7 @@ def draw_plane(
     target: Float[np.ndarray, "frames dims"], pred: Float[np.ndarray, "frames dims"],
     dims: Sequence[str],
 ) -> bytes:  # fmt: skip
-    """Draw the density of labels and of predictions over `DIMS`, which `dims` must contain."""
+    """Draw the densities of labels and predictions over `DIMS`, which `dims` must contain."""
     columns = [list(dims).index(dim) for dim in DIMS]
     figure, panels = _figure(2, 4.9)
     _draw_densities(figure, panels, [values[:, columns] for values in (target, pred)])
@@ -75,9 +75,9 @@ def draw_scatter(
     target: Float[np.ndarray, "frames dims"], pred: Float[np.ndarray, "frames dims"],
     ccc: Mapping[str, float],
 ) -> bytes:  # fmt: skip
-    """Draw the density of predictions over labels, with the line of perfect agreement.
+    """Draw the density of predictions against labels, with a line of perfect agreement.
 
-    `ccc` has the pooled CCC of each dimension, in the order of the columns.
+    `ccc` contains the pooled CCC for each dimension, in the order of the columns.
     """
     figure, panels = _figure(len(ccc), 4.9)
     _draw_densities(
@@ -91,7 +91,7 @@ def draw_scatter(
 
 
 def density(pairs: Float[np.ndarray, "frames 2"]) -> Float[np.ndarray, "bins bins"]:
-    """Return the share of frames in each bin, [x, y]; values outside the range go to its border."""
+    """Return the share of frames in each bin [x, y]; values outside the range are clipped."""
     x, y = np.clip(pairs, *LABEL_RANGE).T
     counts, _, _ = np.histogram2d(x, y, BINS, (LABEL_RANGE, LABEL_RANGE))
     return counts / len(pairs)
@@ -100,9 +100,9 @@ def density(pairs: Float[np.ndarray, "frames 2"]) -> Float[np.ndarray, "bins bin
 def draw_losses(
     history: Sequence[Mapping[str, Any]], dims: Sequence[str], step: int | None
 ) -> bytes:
-    """Draw the training loss and the dev CCC over the steps, and mark the scored checkpoint.
+    """Draw the training loss and the dev CCC by step, and mark the scored checkpoint.
 
-    `history` has the lines of metrics.jsonl; without a `step` there is no mark.
+    `history` contains the lines of metrics.jsonl; if `step` is None, there is no mark.
     """
     figure, (left, right) = _figure(2, 3.6)
 
@@ -118,14 +118,14 @@ def draw_losses(
         draw_line(right, "dev", f"ccc_{dim}", colour, marker=".", ms=5, label=dim)
     right.axhline(0, color="0.6", lw=0.6)
     if step is not None:
-        right.axvline(step, color=PALE, lw=1, ls=":", label=f"checkpoint of step {step}")
+        right.axvline(step, color=PALE, lw=1, ls=":", label=f"checkpoint at step {step}")
     right.legend(frameon=False, fontsize=8.5)
     _name(right, "CCC on dev, pooled", "step", "")
     return render_png(figure)
 
 
 def draw_lags(curves: Mapping[str, LagCurve]) -> bytes:
-    """Draw the dev CCC over the removed lag, with a panel and the best lag of each dimension."""
+    """Draw the dev CCC by removed lag, with a panel and the best lag for each dimension."""
     figure, panels = _figure(len(curves), 3.6)
     for axes, (dim, curve) in zip(panels, curves.items(), strict=True):
         axes.axvline(0, color="0.6", lw=0.6)
@@ -133,7 +133,7 @@ def draw_lags(curves: Mapping[str, LagCurve]) -> bytes:
         axes.axvline(curve.best_lag_s, color=PREDICTION, lw=1, ls=":")
         axes.plot(curve.best_lag_s, curve.best_ccc, "o", color=PREDICTION, ms=5)
         title = f"{dim}: highest at {curve.best_lag_s:+.2f} s, CCC {curve.best_ccc:.3f}"
-        _name(axes, title, "removed lag, s (above 0: predictions moved earlier)", "CCC")
+        _name(axes, title, "removed lag in s (above 0: predictions moved earlier)", "CCC")
     return render_png(figure)
 
 
@@ -143,7 +143,7 @@ def _figure(panels: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def _draw_densities(figure: Figure, panels: Sequence[Axes], pairs: Sequence[np.ndarray]) -> None:
-    """Draw one density in each panel, all on one colour scale that begins at a single frame."""
+    """Draw a density in each panel, with a common colour scale that starts at one frame."""
     shares = [density(each) for each in pairs]
     lowest = 1 / len(pairs[0])
     highest = max(lowest, *(float(share.max()) for share in shares))

@@ -1,4 +1,4 @@
-"""The metrics table as text, as Markdown and as groups of rows for the page."""
+"""The metrics table as text, as Markdown, and as groups of rows for the page."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -7,27 +7,27 @@ from typing import Any
 from va_jax.io import Table
 
 HEADER = ("CCC", "95 % interval", "PCC", "RMSE", "MSE", "SAGR", "frames", "recordings")
-"""Columns of the text and of the Markdown table, after the label of a row."""
+"""Columns in the text and Markdown tables, after the row label."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RowGroup:
-    """Rows of one dimension that belong together."""
+    """A group of related rows for one dimension."""
 
     title: str
-    rows: Mapping[str, Mapping[str, Any]]  # label -> scores; a ceiling has a CCC and nothing else
-    suffix: str = ""  # added to the labels where the title is not shown
+    rows: Mapping[str, Mapping[str, Any]]  # scores by label; a ceiling has only a CCC
+    suffix: str = ""  # added to the labels if the title is not shown
 
 
 def text(title: str, metrics_table: Mapping[str, Any]) -> str:
-    """Return the metrics table as lines of fixed width, a block for each dimension.
+    """Return the metrics table as text with aligned columns, in a block for each dimension.
 
     Args:
-        title: what was scored, usually the name of a split.
-        metrics_table: the result of `score_table.metrics_table`. Three more keys are shown if they
-            are there: `processed` (`scores` of post-processed predictions, `fitted_on`, and the
-            `steps` of each dimension in words), `ceiling` (dimension -> CCC) and `raters`
-            (dimension -> `raters`, their number, and `mean_ccc`, their agreement).
+        title: title of the table, usually the name of a split.
+        metrics_table: result of `score_table.metrics_table`. Three more keys are shown if present:
+            `processed` (`scores` of post-processed predictions, `fitted_on`, and a description of
+            the `steps` for each dimension), `ceiling` (the CCC by dimension) and `raters` (by
+            dimension, the number of `raters` and their agreement `mean_ccc`).
     """
     if not is_scored(metrics_table):
         return f"{headline(title, metrics_table)}\n"
@@ -41,7 +41,7 @@ def text(title: str, metrics_table: Mapping[str, Any]) -> str:
 
 
 def markdown(title: str, metrics_table: Mapping[str, Any]) -> str:
-    """Return the same as Markdown, one table for each dimension."""
+    """Return the metrics table as Markdown, with a table for each dimension."""
     parts = [f"### {headline(title, metrics_table)}"]
     for dim in metrics_table["scores"] if is_scored(metrics_table) else ():
         parts.append(Table((dim, *HEADER), list(_rows(metrics_table, dim))).markdown())
@@ -51,23 +51,23 @@ def markdown(title: str, metrics_table: Mapping[str, Any]) -> str:
 
 
 def headline(title: str, metrics_table: Mapping[str, Any]) -> str:
-    """Return one line: how much was scored, and the formula if it is not the usual one."""
+    """Return a line with the number of scored frames, and with the CCC formula if it is unusual."""
     counts = (
         f"{title}: {metrics_table['tracks']:,} tracks, {metrics_table['frames']:,} frames, "
         f"{metrics_table['frames_that_count']:,} of them scored"
     )
     if not is_scored(metrics_table):
-        return f"{counts}; predictions only: no frame has both a face and a label"
+        return f"{counts}; predictions only, because no frame has both a face and a label"
     return counts if metrics_table["formula"] == "population" else f"{counts}; AVEC formula for CCC"
 
 
 def is_scored(metrics_table: Mapping[str, Any]) -> bool:
-    """Return False for a split without a labelled frame that shows a face."""
+    """Return whether the split has a frame with both a face and a label."""
     return all(metrics_table["scores"].values())
 
 
 def groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
-    """Yield the rows of one dimension: the network, baselines, and known ceilings of the CCC."""
+    """Yield the rows for a dimension: the network, baselines, and known ceilings of the CCC."""
     yield RowGroup("network", _labelled(metrics_table["scores"][dim]))
     if processed := metrics_table.get("processed"):
         rows = _labelled(processed["scores"][dim])
@@ -87,13 +87,13 @@ def groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
 
 
 def baseline_groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
-    """Yield the rows of each baseline under every aggregation."""
+    """Yield the rows for each baseline, with every aggregation."""
     for name, scores in metrics_table["baselines"].items():
         yield RowGroup(_label(name), _labelled(scores[dim]))
 
 
 def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
-    """Yield remarks on the rows, one line each: undefined scores and the post-processing."""
+    """Yield one-line notes on undefined scores and post-processing."""
     for dim, rows in metrics_table["scores"].items():
         for name, row in rows.items():
             if row["undefined"]:
@@ -104,7 +104,7 @@ def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
                 )
                 yield (
                     f"{dim}, {_label(name)}: {where}prediction and label are the same constant; "
-                    "their CCC is 0/0 and counts as 0"
+                    "their CCC is 0/0 and is counted as 0"
                 )
         if processed := metrics_table.get("processed"):
             steps = processed["steps"][dim]
@@ -112,18 +112,18 @@ def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def format_score(value: float | None, digits: int = 3) -> str:
-    """Return a score with a leading zero, never as -0.000, and "-" if it is not known."""
+    """Format a score with a leading zero, never as -0.000; return "-" if it is not known."""
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def format_interval(row: Mapping[str, Any], metric: str) -> str:
-    """Return the interval of one metric of a row as "[low, high]", or "" if it has none."""
+    """Format the interval for a metric in a row as "[low, high]"; return "" if there is none."""
     ends = (row.get("interval") or {}).get(metric)
     return f"[{format_score(ends[0])}, {format_score(ends[1])}]" if ends else ""
 
 
 def _rows(metrics_table: Mapping[str, Any], dim: str) -> Iterator[list[str]]:
-    """Yield the label and the cells, in the order of `HEADER`, of every row of a dimension."""
+    """Yield every row for a dimension: its label, then its cells in the order of `HEADER`."""
     for group in groups(metrics_table, dim):
         for label, row in group.rows.items():
             cells = [format_score(row["ccc"]), format_interval(row, "ccc")]
@@ -139,6 +139,6 @@ def _labelled(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, A
 
 
 def _label(name: str) -> str:
-    """Return the name of an aggregation or baseline in words; a group keeps its own spelling."""
+    """Return the name of an aggregation or baseline in words; group names are left unchanged."""
     kind, _, group = name.partition(":")
     return f"{kind} {group}" if group else kind.replace("_", " ")

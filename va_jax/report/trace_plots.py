@@ -1,4 +1,4 @@
-"""Pictures of traces: predictions against labels over time, one recording at a time or a few."""
+"""Plots of traces: predictions and labels over time, for one recording or several."""
 
 import pathlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from va_jax.report.plots import LABEL, PREDICTION, PROCESSED, TRACE_WIDTH, rende
 from va_jax.types import LABEL_RANGE, Trace
 
 OVERVIEW_RECORDINGS = 6
-"""Recordings in the overview of a split, spread evenly over it."""
+"""Number of recordings in the overview of a split, evenly spaced."""
 
 BAND, GREY = "#8fb3dc77", "#e0e0e0"
 HEAD = 0.62  # inches above the panels
@@ -30,10 +30,10 @@ def draw_recording(
     band: str,
     processed: Float[np.ndarray, "frames dims"] | None,
 ) -> bytes:
-    """Return the PNG of a recording, with a panel and a title for each dimension.
+    """Return a PNG of a recording, with a panel and a title for each dimension.
 
-    `rmse` is half the width of the band around each dimension's labels, `band` its name in the
-    legend. Post-processed predictions are drawn too if there are any.
+    `rmse` is half the width of the band around each dimension's labels, and `band` is its name in
+    the legend. Post-processed predictions are also drawn if there are any.
     """
     figure, panels = _figure(TRACE_WIDTH, len(titles), 1)
     figure.text(0.04, 1 - 0.2 / figure.get_figheight(), _shorten(trace.track.track_id),
@@ -54,7 +54,7 @@ def draw_recording(
 
 
 def plot_traces(path: pathlib.Path, traces: Sequence[Trace], dims: Sequence[str]) -> None:
-    """Write a PNG of a few recordings: a row for each, a column for each dimension."""
+    """Write a PNG of several recordings, with a row for each and a column for each dimension."""
     chosen = sorted(set(np.linspace(0, len(traces) - 1, OVERVIEW_RECORDINGS).round().astype(int)))
     figure, panels = _figure(6.5 * len(dims), len(chosen), len(dims))
     for row, index in zip(panels, chosen, strict=True):
@@ -68,7 +68,7 @@ def plot_traces(path: pathlib.Path, traces: Sequence[Trace], dims: Sequence[str]
 
 
 def set_up_trace(axes: Axes, title: str, time_s: Float[np.ndarray, " frames"]) -> None:
-    """Give axes the range of a recording's time and of labels, a zero line and a title."""
+    """Set up axes for a trace: the time and label ranges, a zero line, and a title."""
     axes.axhline(0, color="0.6", lw=0.6)
     axes.set(xlim=_time_span(time_s), ylim=(LABEL_RANGE[0] - 0.05, LABEL_RANGE[1] + 0.05))
     axes.set_yticks((-1, 0, 1))
@@ -84,7 +84,7 @@ def draw_curve(
     colour: str,
     ls: str | tuple[int, tuple[int, int]] = "-",
 ) -> None:
-    """Draw values, clipped to the range; one between two missing values is a dot."""
+    """Draw values as a curve, clipped to the range; an isolated value is drawn as a dot."""
     values = np.clip(values, *LABEL_RANGE)
     axes.plot(time_s, values, color=colour, lw=1.3, ls=ls)
     alone = [first for first, end in runs(np.isfinite(values)) if end - first == 1]
@@ -94,7 +94,7 @@ def draw_curve(
 def shade(
     axes: Axes, time_s: Float[np.ndarray, " frames"], flags: Bool[np.ndarray, " frames"]
 ) -> None:
-    """Draw grey from halfway before each run of True to halfway after it."""
+    """Shade each run of True in grey, up to halfway towards the neighbouring frames."""
     start, end = _time_span(time_s)
     edges = np.concatenate([[start], (time_s[1:] + time_s[:-1]) / 2, [end]])
     bars = [(edges[first], edges[last] - edges[first]) for first, last in runs(flags)]
@@ -103,13 +103,13 @@ def shade(
 
 
 def runs(flags: Bool[np.ndarray, " _"]) -> list[tuple[int, int]]:
-    """Return the first place of every run of True, and the one after its last."""
+    """Return the start and the end (exclusive) of every run of True."""
     turns = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
     return list(zip(turns[::2].tolist(), turns[1::2].tolist(), strict=True))
 
 
 def _figure(width: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its panels [rows, columns]; margins are in inches."""
+    """Return a figure and its panels [rows, columns], with margins of a fixed size in inches."""
     height = HEAD + 1.45 * rows + 0.15
     figure = Figure(figsize=(width, height), dpi=100)
     figure.subplots_adjust(
@@ -120,7 +120,7 @@ def _figure(width: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
 
 
 def _draw_panel(axes: Axes, trace: Trace, dim: int, title: str) -> None:
-    """Draw label, prediction and the frames that are not scored."""
+    """Draw the labels, the predictions, and shading for unscored frames."""
     set_up_trace(axes, title, trace.time_s)
     draw_curve(axes, trace.time_s, trace.target[:, dim], LABEL)
     draw_curve(axes, trace.time_s, trace.pred[:, dim], PREDICTION)
@@ -134,11 +134,11 @@ def _handles() -> list[Line2D | Patch]:
 
 
 def _time_span(time_s: Float[np.ndarray, " frames"]) -> tuple[float, float]:
-    """Return the times of the first and the last frame; one second around a single frame."""
+    """Return the times of the first and last frames; for a single frame, one second around it."""
     start, end = float(time_s[0]), float(time_s[-1])
     return (start, end) if end > start else (start - 0.5, start + 0.5)
 
 
 def _shorten(name: str) -> str:
-    """Return a track id that fits beside the legend."""
+    """Shorten a track id so that it fits next to the legend."""
     return name if len(name) <= 48 else f"{name[:22]} … {name[-22:]}"

@@ -1,4 +1,4 @@
-"""Traces as files: one csv for each track, one row for each frame."""
+"""Traces as files: a csv file for each track, with a row for each frame."""
 
 import pathlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from va_jax.types import Trace
 
 
 def file_name(track_id: str) -> str:
-    """Return the name of a track's files, without an extension; it may not hold a slash."""
+    """Return the name for a track's files, without an extension and without slashes."""
     return track_id.replace("/", "__")
 
 
@@ -20,12 +20,12 @@ def write_traces(
     dims: Sequence[str],
     processed: Sequence[np.ndarray] | None = None,
 ) -> None:
-    """Write `folder`/TRACK.csv for every trace; `folder` is replaced and holds nothing else.
+    """Write TRACK.csv for every trace to `folder`, replacing any existing contents.
 
-    Every frame has a row, scored or not. Columns: frame, time_s, the prediction of each dimension,
-    its label as DIM_target (empty if there is none), its post-processed prediction as DIM_processed
-    (only with `processed`, [frames, dims] for each trace), face (1 if the frame shows the face) and
-    valid (1 if it is labelled too, so that it is scored).
+    Every frame has a row, even if it is not scored. The columns are frame, time_s, the prediction
+    for each dimension, its label as DIM_target (empty if there is none), its post-processed
+    prediction as DIM_processed (only if `processed` is given, [frames, dims] for each trace), face
+    (1 if the frame shows the face) and valid (1 if it also has a label and is therefore scored).
     """
     header = ["frame", "time_s", *dims, *(f"{dim}_target" for dim in dims)]
     header += [f"{dim}_processed" for dim in dims] if processed is not None else []
@@ -48,5 +48,5 @@ def write_traces(
 
 
 def _cells(column: np.ndarray) -> list[str]:
-    """Return values with six decimals; a NaN as an empty cell."""
+    """Format values with six decimals; NaN becomes an empty cell."""
     return ["" if value != value else f"{value:.6f}" for value in column.tolist()]
