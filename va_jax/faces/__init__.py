@@ -1,4 +1,4 @@
-"""Faces in images and videos: detect, track, choose the subject, smooth, crop."""
+"""Faces in images and videos: detect and track them, choose the subject, smooth, and crop."""
 
 from va_jax.faces.crop import (
     DETECTED_POINTS,

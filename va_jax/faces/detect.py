@@ -1,9 +1,9 @@
-"""Find the faces in one image with MTCNN: boxes, scores and five landmarks.
+"""Detect faces in an image with MTCNN: boxes, scores and five landmarks.
 
-Zhang et al. 2016, "Joint face detection and alignment using multi-task cascaded convolutional
-networks", with the weights of the `mtcnn` package. A proposal net slides over an image pyramid, a
-second net refines its boxes, and a third refines them again and places the landmarks. Every stage
-has a fixed number of slots, so a detector compiles once for each image size.
+The method is from Zhang et al. 2016, "Joint face detection and alignment using multi-task cascaded
+convolutional networks", and the weights are from the `mtcnn` package. A proposal net slides over an
+image pyramid, a second net refines its boxes, and a third net refines them again and places the
+landmarks. Every stage has a fixed number of slots, so a detector compiles once per image size.
 """
 
 import dataclasses
@@ -24,38 +24,38 @@ from va_jax.types import InputError
 
 Boxes = Float[Array, "n 4"]  # x1, y1, x2, y2 in pixels
 Scores = Float[Array, "n"]
-Valid = Bool[Array, "n"]  # which slots hold a candidate
+Valid = Bool[Array, "n"]  # whether each slot contains a candidate
 
-LEVEL_RATIO = 0.709  # scale of one pyramid level over that of the level before
-PNET_WINDOW = 12  # side of the proposal net's window, pixels
+LEVEL_RATIO = 0.709  # scale of one pyramid level relative to the previous level
+PNET_WINDOW = 12  # side of the proposal net's window, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Detections:
-    """The faces in one image, best first, in pixels of that image; empty arrays if there are none.
+    """The faces in an image, best first, in pixels; the arrays are empty if there are no faces.
 
     The landmarks are the left eye, right eye, nose, left and right mouth corner, as they appear in
     the image.
     """
 
-    boxes: Float32[np.ndarray, "faces 4"]  # x1, y1, x2, y2; may reach beyond the image
-    scores: Float32[np.ndarray, "faces"]  # 0 to 1
+    boxes: Float32[np.ndarray, "faces 4"]  # x1, y1, x2, y2; may extend past the image
+    scores: Float32[np.ndarray, "faces"]  # from 0 to 1
     landmarks: Float32[np.ndarray, "faces 5 2"]  # x, y
 
 
 class Detector:
-    """A function that finds the upright faces in an RGB image.
+    """A callable that detects upright faces in an RGB image.
 
-    It finds few of the faces that are rolled by more than 40 degrees.
+    It misses most faces that are rolled by more than 40 degrees.
 
     Args:
-        min_face: smallest side of a face, pixels.
+        min_face: smallest side of a face, in pixels.
         thresholds: lowest score that passes each of the three nets.
-        caps: most candidates per pyramid level, for the second net and for the third net. The
-            detector warns when a cap drops candidates, as it may in a crowd.
-        refinements: how often the third net runs again on an anti-aliased crop around its own last
-            box. 0 gives the published cascade; our choice is 2, with which the landmarks move a
-            third to a half less between frames.
+        caps: largest number of candidates per pyramid level, for the second net, and for the third
+            net. The detector warns if a cap drops candidates, which can happen in a crowd.
+        refinements: number of times to run the third net again, on an anti-aliased crop around its
+            previous box. The published cascade uses 0. We chose 2, which reduces the movement of
+            landmarks between frames by a third to a half.
 
     Raises:
         InputError: `min_face` or one of the `caps` is too small.
@@ -69,16 +69,16 @@ class Detector:
         refinements: int = 2,
     ):
         if min_face < PNET_WINDOW:
-            raise InputError(f"min_face={min_face} is too small; give at least {PNET_WINDOW} px")
+            raise InputError(f"min_face={min_face} is too small; must be at least {PNET_WINDOW} px")
         if min(caps) < 1:
-            raise InputError(f"caps={caps} must all be positive; give three numbers from 1 on")
+            raise InputError(f"caps={caps}: all three numbers must be at least 1")
         self.min_face, self.thresholds, self.caps = min_face, thresholds, caps
         self.refinements = refinements
         self._weights = jax.device_put(load_weights())
         self._warned = set()
 
     def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Detections:
-        """Return the faces in an image; the first image of each size compiles for some seconds."""
+        """Return the faces in an image; the first image of each size takes seconds to compile."""
         scales = pyramid_scales(image.shape[:2], self.min_face)
         if not scales:
             return Detections(*(np.zeros((0, *s), np.float32) for s in ((4,), (), (5, 2))))
@@ -98,17 +98,17 @@ class Detector:
             if count > cap and stage not in self._warned:
                 self._warned.add(stage)
                 warnings.warn(
-                    f"caps[{stage}]={cap} drops candidates (there are {count}); "
-                    "raise it if faces are missed",
+                    f"caps[{stage}]={cap} drops some of the {count} candidates; "
+                    "increase it if faces are missed",
                     stacklevel=3,
                 )
 
     def _refine_in_place(self, image: np.ndarray, box: np.ndarray, landmarks: np.ndarray) -> None:
-        """Move a box [4] and its landmarks [5, 2] as long as the third net is sure of a face."""
+        """Refine a box [4] and its landmarks [5, 2] while the third net still detects a face."""
         for _ in range(self.refinements):
             side = (box[2:] - box[:2]).max()
             low = (box[:2] + box[2:] - side) / 2
-            zoom = (ONET.size - 1) / side  # the net's windows are aligned at the corner pixels
+            zoom = (ONET.size - 1) / side  # the net's crops are aligned at the corner pixels
             matrix = np.array([[zoom, 0, -low[0] * zoom], [0, zoom, -low[1] * zoom]], np.float64)
             crop = warp(image, matrix, ONET.size, outside=128)
             square = np.concatenate([low, low + side])[None]
@@ -120,9 +120,10 @@ class Detector:
 
 
 def iou(boxes: Any, others: Any, over_smaller: bool = False) -> Any:
-    """Return the intersection over union of boxes [..., 4], NumPy or JAX arrays that broadcast.
+    """Return the intersection over union of boxes [..., 4], which may be NumPy or JAX arrays.
 
-    With `over_smaller`, divide by the area of the smaller box in place of the union.
+    The arrays are broadcast. With `over_smaller`, divide by the area of the smaller box instead of
+    the union.
     """
     xp = jnp if isinstance(boxes, jax.Array) else np
     low = xp.maximum(boxes[..., :2], others[..., :2])
@@ -135,7 +136,7 @@ def iou(boxes: Any, others: Any, over_smaller: bool = False) -> Any:
 
 
 def pyramid_scales(shape: tuple[int, ...], min_face: int) -> list[float]:
-    """Return the falling scales at which faces of `min_face` pixels and more fill a window."""
+    """Return decreasing scales, at which faces of at least `min_face` pixels fill a window."""
     scales, scale = [], PNET_WINDOW / min_face
     while int(min(shape) * scale) >= PNET_WINDOW:
         scales.append(scale)
@@ -144,10 +145,10 @@ def pyramid_scales(shape: tuple[int, ...], min_face: int) -> list[float]:
 
 
 def build_pyramid(image: np.ndarray, scales: list[float]) -> list[np.ndarray]:
-    """Shrink an image by area averaging to each of the falling scales, normalized to [-1, 1].
+    """Shrink an image to each of the decreasing scales by area averaging; normalize to [-1, 1].
 
-    Small levels start from a halved image. This takes less than half of the time, and changes only
-    the weights of the pixels on the edge of an averaged area.
+    Small levels start from a halved image. This takes less than half the time, and only changes the
+    weights of pixels on the edge of an averaged area.
     """
     height, width = image.shape[:2]
     source, levels = image.astype(np.float32), []
@@ -164,7 +165,7 @@ def build_pyramid(image: np.ndarray, scales: list[float]) -> list[np.ndarray]:
 def _detect(
     weights: Any, image: Array, levels: list[Array], scales: list[Any], thresholds: Any, caps: Any
 ) -> Any:
-    """Return boxes, scores, landmarks, valid, and how many candidates each cap met."""
+    """Return boxes, scores, landmarks, valid, and the number of candidates before each cap."""
     boxes, scores, valid, most = _run_first_net(
         weights["pnet"], levels, scales, thresholds[0], caps[0]
     )
@@ -190,7 +191,7 @@ def _detect(
 def _run_first_net(
     weights: Any, levels: list[Array], scales: list[Any], threshold: float, cap: int
 ) -> tuple[Boxes, Scores, Valid, Array]:
-    """Return the proposals of all levels, and the most candidates on one level."""
+    """Return the proposals from all levels, and the largest number of candidates on one level."""
     found, counts = [], []
     for level, scale in zip(levels, scales, strict=True):
         boxes, scores = _propose(weights, level, scale)
@@ -204,7 +205,7 @@ def _run_first_net(
 
 
 def _propose(weights: Any, level: Array, scale: Any) -> tuple[Boxes, Scores]:
-    """Return every window of one pyramid level as a box in pixels of the image, and its score."""
+    """Return every window on one pyramid level as a box in image pixels, and its score."""
     shift, logits = pnet(weights, level[None])
     rows, columns = logits.shape[1:3]
     y, x = (2 * jnp.arange(n, dtype=jnp.float32) for n in (rows, columns))
@@ -217,14 +218,14 @@ def _propose(weights: Any, level: Array, scale: Any) -> tuple[Boxes, Scores]:
 
 @jax.jit
 def _run_third_net(weights: Any, crops: Array, boxes: Boxes) -> tuple[Array, Array, Array]:
-    """Return boxes, scores and landmarks refined from uint8 crops [n, 48, 48, 3] of squares."""
+    """Refine square boxes based on uint8 crops [n, 48, 48, 3]; add their scores and landmarks."""
     return _to_pixels(boxes, *onet(weights, (crops.astype(jnp.float32) - 127.5) / 128))
 
 
 def _to_pixels(
     boxes: Boxes, shift: Array, points: Array, logits: Array
 ) -> tuple[Boxes, Scores, Array]:
-    """Map the third net's outputs to pixels; its landmarks refer to the box it received."""
+    """Map the third net's outputs to pixels; the landmarks are relative to its input box."""
     sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
     landmarks = points.reshape(-1, 2, 5).swapaxes(1, 2) * sides + boxes[:, None, :2] - 1
     return _shifted(boxes, shift), _face_scores(logits), landmarks
@@ -233,7 +234,7 @@ def _to_pixels(
 def _keep_best(
     count: int, boxes: Boxes, scores: Scores, valid: Valid
 ) -> tuple[Array, Array, Array]:
-    """Return the `count` best entries, valid ones first."""
+    """Return the `count` best entries, with valid entries first."""
     _, chosen = jax.lax.top_k(jnp.where(valid, scores, -1), min(count, scores.shape[0]))
     return boxes[chosen], scores[chosen], valid[chosen]
 
@@ -241,7 +242,7 @@ def _keep_best(
 def _not_suppressed(
     boxes: Boxes, scores: Scores, valid: Valid, max_overlap: float, over_smaller: bool = False
 ) -> Valid:
-    """Return True where no better valid box overlaps by more than `max_overlap`, in one pass."""
+    """Return True for boxes that no better valid box overlaps by more than `max_overlap`."""
     overlap = iou(boxes[:, None], boxes[None], over_smaller)
     own, other = scores[:, None], scores[None]
     earlier = jnp.tri(len(scores), k=-1, dtype=bool)

@@ -1,4 +1,4 @@
-"""Read the weights of MTCNN's three nets from the files of the `mtcnn` package."""
+"""Read the weights of the three MTCNN nets from the files in the `mtcnn` package."""
 
 import functools
 import importlib.util
@@ -14,17 +14,17 @@ from va_jax.weights import safe_pickle
 from va_jax.weights.safe_pickle import ContentError, StandIn
 
 PARAMETERS = {"pnet": 6_632, "rnet": 100_178, "onet": 389_040}
-"""Number of parameters of each net."""
+"""Number of parameters in each net."""
 
 REINSTALL = "run `pip install --force-reinstall mtcnn`"
 
 
 @functools.cache
 def load_weights() -> dict[str, list[np.ndarray]]:
-    """Return kernels (HWIO), biases and PReLU slopes of each net, in the order of its layers.
+    """Return the kernels (HWIO), biases and PReLU slopes of each net, in layer order.
 
     Raises:
-        InputError: the package is missing, or its files hold anything but these arrays.
+        InputError: the package is missing, or its files contain anything except these arrays.
     """
     spec = importlib.util.find_spec("mtcnn")
     if spec is None or not spec.submodule_search_locations:
@@ -36,18 +36,20 @@ def load_weights() -> dict[str, list[np.ndarray]]:
         weights[net] = read_arrays(path)
         found = sum(array.size for array in weights[net])
         if found != parameters:
-            raise InputError(f"{path}: holds {found} parameters, not {parameters}; {REINSTALL}")
+            raise InputError(
+                f"{path}: contains {found} parameters; expected {parameters}; {REINSTALL}"
+            )
     return weights
 
 
 def read_arrays(path: pathlib.Path) -> list[np.ndarray]:
-    """Return the float32 arrays of an lz4 joblib file without running anything that it names.
+    """Return the float32 arrays in an lz4 joblib file, without executing any code it refers to.
 
     Raises:
         InputError: the file is not a list of float32 arrays.
     """
     try:
-        import lz4.frame  # comes with the mtcnn package
+        import lz4.frame  # installed with the mtcnn package
 
         file = io.BytesIO(lz4.frame.decompress(path.read_bytes()))
         wrapper = functools.partial(_StoredArray, file)
@@ -62,7 +64,7 @@ def read_arrays(path: pathlib.Path) -> list[np.ndarray]:
 
 
 class _StoredArray(StandIn):
-    """Stand-in for joblib's array wrapper: its state comes first, its bytes follow in the file."""
+    """Stand-in for joblib's array wrapper, whose state is followed by the array's bytes."""
 
     def __init__(self, file: io.BytesIO):
         self._file = file
@@ -70,7 +72,7 @@ class _StoredArray(StandIn):
     def set_state(self, state: dict[str, Any]) -> None:
         shape, dtype = safe_pickle.checked_shape(state["shape"]), state["dtype"].dtype
         if dtype != np.float32 or state["order"] != "C":
-            raise ContentError(f"an array of {dtype} in {state['order']} order")
+            raise ContentError(f"contains a {dtype} array in {state['order']} order")
         if "numpy_array_alignment_bytes" in state:
             self._file.read(self._file.read(1)[0])
         count = math.prod(shape)

@@ -1,7 +1,7 @@
-"""Run the three nets of MTCNN on images, or on the crops of boxes, as functions of their weights.
+"""Run the three MTCNN nets, as functions of their weights, on images or on crops of boxes.
 
-Images are RGB [n, height, width, 3], normalized as (x - 127.5) / 128. Every net returns the
-corrections of boxes first and the logits of (no face, face) last.
+Images are RGB [n, height, width, 3], normalized as (x - 127.5) / 128. Every net returns the box
+corrections first and the logits for (no face, face) last.
 """
 
 import dataclasses
@@ -12,25 +12,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-EXACT = jax.lax.Precision.HIGHEST  # the nets are small, and their scores meet thresholds
+EXACT = jax.lax.Precision.HIGHEST  # the nets are small, and their scores are thresholded
 
 
 def pnet(weights: Any, x: Array) -> tuple[Array, Array]:
-    """Apply the proposal net: [n, rows, columns, 4] and [.., 2] for a window every two pixels."""
+    """Apply the proposal net every two pixels; return [n, rows, columns, 4] and [.., 2]."""
     x, (kernel, bias, *rest) = _trunk(weights, x, [(2, "SAME"), None, None])
     return _conv(x, kernel, bias), _conv(x, *rest)
 
 
 def rnet(weights: Any, x: Array) -> tuple[Array, Array]:
-    """Apply the refining net: [n, 4] and [n, 2] for crops [n, 24, 24, 3]."""
+    """Apply the refinement net to crops [n, 24, 24, 3]; return [n, 4] and [n, 2]."""
     x, heads = _trunk(weights, x, [(3, "SAME"), (3, "VALID"), None])
     return _heads(heads, x)
 
 
 def onet(weights: Any, x: Array) -> tuple[Array, Array, Array]:
-    """Apply the output net to crops [n, 48, 48, 3]: [n, 4], landmarks [n, 10], [n, 2].
+    """Apply the output net to crops [n, 48, 48, 3]; return [n, 4], landmarks [n, 10] and [n, 2].
 
-    The landmarks are five x, then five y.
+    The landmarks consist of five x coordinates, followed by five y coordinates.
     """
     x, heads = _trunk(weights, x, [(3, "SAME"), (3, "VALID"), (2, "SAME"), None])
     return _heads(heads, x)
@@ -38,10 +38,10 @@ def onet(weights: Any, x: Array) -> tuple[Array, Array, Array]:
 
 @dataclasses.dataclass(frozen=True)
 class CropNet:
-    """A net that looks at crops of boxes."""
+    """A net that takes crops of boxes."""
 
     apply: Callable[[Any, Array], tuple[Array, ...]]
-    size: int  # side of its crops, pixels
+    size: int  # side of its crops, in pixels
     batch: int  # crops per step
 
 
@@ -56,10 +56,10 @@ def apply_to_crops(
     boxes: Float[Array, "n 4"],
     valid: Bool[Array, "n"],
 ) -> Any:
-    """Apply a net to the crops of `boxes`, of which the valid ones come first.
+    """Apply a net to the crops of `boxes`, which must have the valid boxes first.
 
-    The loop ends after the last valid box, so generous caps cost nothing where faces are few. The
-    outputs of the other boxes are zero or arbitrary.
+    The loop ends after the last valid box, so generous caps cost nothing if there are few faces.
+    Outputs for the remaining boxes are zero or arbitrary.
     """
     slots = -(-boxes.shape[0] // net.batch) * net.batch
     padded = jnp.pad(boxes, ((0, slots - boxes.shape[0]), (0, 0)))
@@ -84,9 +84,9 @@ def apply_to_crops(
 def _cut_crops(
     image: Array, boxes: Float[Array, "n 4"], size: int
 ) -> Float[Array, "n size size 3"]:
-    """Cut bilinear crops aligned at the corner pixels, normalized, zero outside the image.
+    """Cut normalized bilinear crops, aligned at the corner pixels and zero outside the image.
 
-    The factor (side - 1) / side is the convention with which the weights are used elsewhere.
+    The factor (side - 1) / side is the usual convention for these weights.
     """
     height, width = image.shape[:2]
     steps = jnp.linspace(0, 1, size)[None]
@@ -111,7 +111,7 @@ def _cut_crops(
 
 
 def _trunk(weights: Any, x: Array, pools: list[tuple[int, str] | None]) -> tuple[Array, Any]:
-    """Apply convolution, PReLU and pool for each of `pools`; return the unused weights too."""
+    """Apply convolution, PReLU and pooling for each of `pools`; also return the unused weights."""
     for pool in pools:
         kernel, bias, slope, *weights = weights
         x = _prelu(_conv(x, kernel, bias), slope)
@@ -123,7 +123,7 @@ def _trunk(weights: Any, x: Array, pools: list[tuple[int, str] | None]) -> tuple
 
 def _heads(weights: Any, x: Array) -> Any:
     kernel, bias, slope, *heads = weights
-    x = x.swapaxes(1, 2).reshape(x.shape[0], -1)  # the weights count columns before rows
+    x = x.swapaxes(1, 2).reshape(x.shape[0], -1)  # the weights expect columns before rows
     x = _prelu(_dense(x, kernel, bias), slope)
     return tuple(_dense(x, k, b) for k, b in zip(heads[::2], heads[1::2], strict=True))
 

@@ -1,4 +1,4 @@
-"""Choose the subject of a video among its face tracks, smooth a track, and fill its gaps."""
+"""Choose the subject among the face tracks in a video, smooth a track, and fill its gaps."""
 
 import dataclasses
 
@@ -8,16 +8,16 @@ from va_jax.faces.track import FaceTrack, side_of
 from va_jax.types import InputError
 
 MIN_SIDE = 0.5
-"""A track joins the main one if its faces have this share of the main side (our choice)."""
+"""Smallest face that can join the main track, relative to the main track's faces (our choice)."""
 
 
 def choose_subject(tracks: list[FaceTrack]) -> FaceTrack | None:
-    """Return the track of the one subject, who may leave and return; None if there is no track.
+    """Return the track of the subject, who may leave and return; None if there are no tracks.
 
-    Tracks are ranked by total area (box area summed over shown frames). The first one owns the
-    frames from its first to its last shown one, gaps included, so a bystander never stands in for
-    a moment. Each following track owns those that are left, if its median side is at least
-    `MIN_SIDE` of the first one's.
+    Tracks are ranked by total area: their box area summed over the frames that show the face. The
+    first track owns every frame between its first and last shown frames, including gaps, so a
+    bystander never fills a gap. Each further track owns the frames that remain within its own
+    range, if its median side is at least `MIN_SIDE` times that of the first track.
     """
     if not tracks:
         return None
@@ -29,7 +29,7 @@ def choose_subject(tracks: list[FaceTrack]) -> FaceTrack | None:
         first, last = np.flatnonzero(track.shown)[[0, -1]]
         span = owner[first : last + 1]
         span[span < 0] = number
-    owner = np.maximum(owner, 0)  # a frame without an owner is blank in every track
+    owner = np.maximum(owner, 0)  # frames without an owner are blank in every track
     frames = np.arange(len(owner))
     boxes, landmarks, scores, segment = (
         np.stack([getattr(track, name) for track in ranked])[owner, frames]
@@ -41,11 +41,12 @@ def choose_subject(tracks: list[FaceTrack]) -> FaceTrack | None:
 
 
 def smooth(track: FaceTrack, frames: float = 1.0) -> FaceTrack:
-    """Smooth boxes and landmarks by a Gaussian over time, but never across a miss or a cut.
+    """Smooth boxes and landmarks with a Gaussian over time, but never across a miss or a cut.
 
     Args:
-        track: the track of one face.
-        frames: standard deviation in median frame periods; the Gaussian reaches four of them.
+        track: track of one face.
+        frames: standard deviation, in median frame periods; the Gaussian is cut off at four
+            standard deviations.
     """
     count = len(track.time_s)
     if count < 2:
@@ -68,14 +69,16 @@ def smooth(track: FaceTrack, frames: float = 1.0) -> FaceTrack:
 
 
 def fill_gaps(track: FaceTrack) -> FaceTrack:
-    """Give frames without a face the last known position, or else the next; they stay not shown.
+    """Fill frames without a face with the last known position, or with the first one at the start.
+
+    These frames are still marked as not shown.
 
     Raises:
-        InputError: the face is shown in no frame.
+        InputError: no frame shows the face.
     """
     known = np.flatnonzero(track.shown)
     if not len(known):
-        raise InputError("Cannot fill a track without any shown face. Leave it out.")
+        raise InputError("Cannot fill a track: no frame shows the face. Omit this track.")
     last = np.searchsorted(known, np.arange(len(track.shown)), side="right") - 1
     source = known[np.maximum(last, 0)]
     return dataclasses.replace(track, boxes=track.boxes[source], landmarks=track.landmarks[source])

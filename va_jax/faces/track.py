@@ -1,4 +1,4 @@
-"""Track the faces of a video: link detections over time by position, motion and size."""
+"""Track the faces in a video: link detections over time based on position, motion and size."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -11,22 +11,23 @@ from scipy.optimize import linear_sum_assignment
 from va_jax.faces.detect import Detections, iou
 from va_jax.types import InputError
 
-# Our choices; distances are in sides of the face.
-CUT_CHANGE = 25.0  # mean change of a grey thumbnail, of 255, that marks a hard cut
-REACH = 0.5  # a face is expected within this distance,
-REACH_PER_S = 2.0  # plus this for every second since it was last found,
-MAX_REACH = 1.5  # but no further than this
-MAX_GROWTH = 0.5  # largest change of the log of its side between two detections
-MISSED_COST = 0.5  # for continuing a track that the search before did not find
-MAX_JUMP = 1.0  # positions further apart than this are not interpolated
+# These values are our choice; distances are relative to the side of the face.
+CUT_CHANGE = 25.0  # mean change of a grey thumbnail (0 to 255) that indicates a hard cut
+REACH = 0.5  # largest distance of a face from its expected position,
+REACH_PER_S = 2.0  # plus this distance for every second since the last detection,
+MAX_REACH = 1.5  # up to this limit
+MAX_GROWTH = 0.5  # largest change in the logarithm of the side between two detections
+MISSED_COST = 0.5  # cost of continuing a track that the previous search did not find
+MAX_JUMP = 1.0  # largest distance between two positions to interpolate
 
 
 @dataclasses.dataclass(frozen=True)
 class FaceTrack:
-    """One face through all frames 0..N-1 of a video, in pixels of the frames.
+    """One face in all frames of a video, in frame pixels.
 
-    Boxes and landmarks are NaN and scores 0 where the face has no position. Frames with the same
-    `segment` number are consecutive, without a miss or a cut; it is -1 where no face is shown.
+    In frames where the face has no position, boxes and landmarks are NaN and scores are 0. Frames
+    with the same `segment` number are consecutive, without a miss or a cut; frames that do not show
+    the face have the number -1.
     """
 
     boxes: Float32[np.ndarray, "frames 4"]  # x1, y1, x2, y2
@@ -37,15 +38,15 @@ class FaceTrack:
 
     @property
     def shown(self) -> Bool[np.ndarray, "frames"]:
-        """True where the face was found, or lies between two successive searches that found it."""
+        """True for frames with a detection, or between two successive searches with detections."""
         return self.segment >= 0
 
 
 @dataclasses.dataclass(frozen=True)
 class _Search:
-    """One frame that was searched for faces."""
+    """A frame that was searched for faces."""
 
-    number: int  # among the searches
+    number: int  # index of the search
     frame: int
     time_s: float
     shot: int
@@ -72,11 +73,11 @@ class _Tracklet:
         self.box = box
 
     def cost(self, search: _Search, box: np.ndarray) -> float:
-        """Return how badly a box continues the tracklet; inf where it is too far away.
+        """Return how poorly a box continues the tracklet, or infinity if it is too far away.
 
-        The cost is the sum of distance, change of size and lack of overlap with the expected box.
-        A face that the last search missed costs more: it would otherwise take over the detection
-        of the face in front of it when that one turns round.
+        The cost is the sum of the distance, the change in size and the lack of overlap with the
+        expected box. It is higher if the last search missed the face. Otherwise, a face that is
+        hidden behind another one could take over its detection when that one turns round.
         """
         unseen_s = search.time_s - self.last.time_s
         expected = self.box + np.tile(self._speed * min(unseen_s, 0.5), 2)
@@ -100,25 +101,26 @@ def track_faces(
     confirm: int = 3,
     keep_s: float = 1.0,
 ) -> list[FaceTrack]:
-    """Find the faces of a video and link them to tracks over all its frames.
+    """Detect the faces in a video and link them into tracks that cover all frames.
 
     The detector searches every `every`-th frame, the frames on both sides of a hard cut, and the
     last frame. Positions are interpolated between two successive searches that both found the
-    face. The frames of a longer gap are not shown. Memory holds two frames at a time.
+    face. The face counts as not shown in longer gaps. Only two frames are in memory at a time.
 
     Args:
         frames: (time in seconds, RGB image) in time order.
-        detector: finds the faces in one image.
-        every: frames from one search to the next.
-        confirm: successive searches that must find a face, since false detections rarely last; all
-            searches if there are fewer.
-        keep_s: how long a face may stay unseen within a shot and keep its identity.
+        detector: function that returns the faces in an image.
+        every: number of frames from one search to the next.
+        confirm: number of successive searches that must find a face, since false detections rarely
+            persist. If there are fewer searches, all of them must find it.
+        keep_s: longest time, in seconds, that a face can be missing from a shot without losing its
+            identity.
 
     Returns:
-        The tracks, in the order in which they first appear.
+        The tracks, in order of their first appearance.
 
     Raises:
-        InputError: there is no frame, or an option is out of range.
+        InputError: there are no frames, or an option is out of range.
     """
     if every < 1 or confirm < 1:
         raise InputError(f"every={every} and confirm={confirm} must be at least 1")
@@ -167,23 +169,23 @@ def _search_frames(
         if cut or not searches or len(times_s) - 1 - searches[-1].frame >= every:
             search(image)
     if image is None:
-        raise InputError("Cannot track faces: the video has no frame. Replace the video.")
+        raise InputError("Cannot track faces: the video has no frames. Replace the video.")
     search(image)
     return np.array(times_s, np.float64), searches
 
 
 def _assign(tracklets: list[_Tracklet], search: _Search) -> dict[int, _Tracklet]:
-    """Return the tracklet that each detection continues: the pairs of least total cost."""
+    """Return the tracklet that each detection continues, with the lowest total cost."""
     costs = np.array([[each.cost(search, box) for box in search.found.boxes] for each in tracklets])
     if not costs.size:
         return {}
-    far = 1e3  # above any sum of real costs, so that as many as possible are paired
+    far = 1e3  # greater than any sum of real costs, so that as many as possible are paired
     pairs = zip(*linear_sum_assignment(np.minimum(costs, far)), strict=True)
     return {int(face): tracklets[row] for row, face in pairs if np.isfinite(costs[row, face])}
 
 
 def _interpolate(tracklet: _Tracklet, time_s: np.ndarray) -> FaceTrack:
-    """Return the track of a tracklet, with positions between successive detections."""
+    """Turn a tracklet into a track, with interpolated positions between successive detections."""
     values = np.full((len(time_s), 15), np.nan)
     segment = np.full(len(time_s), -1, np.int32)
     last, last_value, number = None, np.empty(0), -1
@@ -211,7 +213,7 @@ def _interpolate(tracklet: _Tracklet, time_s: np.ndarray) -> FaceTrack:
 
 
 def side_of(box: Float[np.ndarray, "values"]) -> float:
-    """Return the side of the square with the area of a box, at least 1 pixel."""
+    """Return the side of a square with the same area as a box, at least 1 pixel."""
     return float(np.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 1.0)))
 
 
@@ -220,6 +222,6 @@ def _centre(box: np.ndarray) -> np.ndarray:
 
 
 def _distance(box: np.ndarray, other: np.ndarray) -> float:
-    """Return the distance of two centres in sides of the boxes."""
+    """Return the distance between two centres, relative to the sides of the boxes."""
     distance = np.hypot(*(_centre(box) - _centre(other)))
     return float(distance / np.sqrt(side_of(box) * side_of(other)))

@@ -1,4 +1,4 @@
-"""Build the network that the `model` section of a config describes."""
+"""Build the network described by the `model` section of a config."""
 
 import math
 from typing import Any
@@ -36,14 +36,16 @@ FEATURES = ("fc", "pool", "conv")
 
 
 def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
-    """Return the network with one head for each of `dims`.
+    """Return the network, with one head for each entry of `dims`.
 
     Raises:
-        InputError: keys of the section do not fit each other or the backbone.
+        InputError: keys in the section are incompatible with each other or with the backbone.
     """
     _check_branches(config)
     if config.frame_mask and config.recurrent == "none" and config.inflation.taps == 1:
-        fail("model.frame_mask", config.frame_mask, "set 0, since no part of the network sees time")
+        fail(
+            "model.frame_mask", config.frame_mask, "set 0, since no layer combines frames over time"
+        )
     return Regressor(
         backbone=_backbone(config),
         input=Normalisation(
@@ -63,12 +65,12 @@ def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
 
 
 def landmark_points(config: Model) -> int:
-    """Return the number of landmarks per frame that the network reads; 0 for none."""
+    """Return the number of landmarks per frame that the network expects; 0 for none."""
     return config.landmark_points if config.landmarks != "none" else 0
 
 
 def parameter_count(params: Any) -> int:
-    """Return the number of values in a tree of arrays or of their shapes (`jax.eval_shape`)."""
+    """Return the number of values in a tree of arrays, or of shapes from `jax.eval_shape`."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
@@ -76,20 +78,20 @@ def _check_branches(config: Model) -> None:
     features = [name for branch in config.branches for name in branch.split("+")]
     unique = len(set(config.branches)) == len(config.branches)
     if not features or not set(features) <= set(FEATURES) or not unique:
-        remedy = f"write different ones of {', '.join(FEATURES)} or sums such as fc+pool"
+        remedy = f"must be distinct choices from {', '.join(FEATURES)} and sums such as fc+pool"
         fail("model.branches", config.branches, remedy)
     if "fc" in features:
         return
     if config.fc:
-        fail("model.fc", config.fc, "set (), since no branch of model.branches reads fc")
+        fail("model.fc", config.fc, "set (), since model.branches does not use fc")
     if config.landmarks != "none":
-        remedy = "set 'none', since no branch of model.branches reads fc"
+        remedy = "set 'none', since model.branches does not use fc"
         fail("model.landmarks", config.landmarks, remedy)
 
 
 def _rgb(name: str, values: tuple[float, ...]) -> tuple[float, float, float]:
     if len(values) != 3:
-        fail(name, values, "write three numbers, for red, green and blue in [0, 1]")
+        fail(name, values, "expected three numbers, for red, green and blue in [0, 1]")
     red, green, blue = values
     return red, green, blue
 
@@ -98,9 +100,9 @@ def _backbone(config: Model) -> ResNet | VGG:
     sizes, variant = BACKBONES[config.backbone]
     sizes = config.stage_sizes or sizes
     if not sizes:
-        fail("model.stage_sizes", config.stage_sizes, "write the number of blocks of each stage")
+        fail("model.stage_sizes", config.stage_sizes, "set the number of blocks in each stage")
     if variant.get("squeeze_excite") and config.width < 4:
-        fail("model.width", config.width, "set at least 4: 1/16 of 4 x width channels must remain")
+        fail("model.width", config.width, "must be at least 4 for squeeze-and-excitation")
     common: dict[str, Any] = {
         "stage_sizes": sizes,
         "width": config.width,
@@ -117,15 +119,15 @@ def _inflation(config: Model, stages: int, bottlenecks: bool) -> Inflation:
     section = config.inflation
     for key, taps in (("taps", section.taps), ("pool_taps", section.pool_taps)):
         if taps % 2 == 0:
-            fail(f"model.inflation.{key}", taps, "set an odd number; 1 for a 2-D network")
+            fail(f"model.inflation.{key}", taps, "must be odd; set 1 for a 2-D network")
     if len(section.dilation) not in (0, stages):
-        remedy = f"write () or {stages} numbers, one for each stage of {config.backbone}"
+        remedy = f"expected () or {stages} numbers, one for each stage of {config.backbone}"
         fail("model.inflation.dilation", section.dilation, remedy)
     if section.layout == "kinetics" and not bottlenecks:
         remedy = f"set 'spatial', since {config.backbone} has no bottlenecks"
         fail("model.inflation.layout", section.layout, remedy)
     if section.taps == 1 and (section.strided or section.pool_taps > 1):
-        fail("model.inflation.taps", 1, "set 3 or more to stride or pool over time")
+        fail("model.inflation.taps", 1, "must be 3 or more to stride or pool over time")
     return Inflation(
         taps=section.taps,
         layout=section.layout,

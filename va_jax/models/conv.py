@@ -1,4 +1,4 @@
-"""Convolution over space and time, and batch norm; neither sees frames outside the mask."""
+"""Convolution over space and time, and batch norm; both ignore frames outside the mask."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -12,21 +12,22 @@ from jaxtyping import Array, Bool, Float
 from va_jax.models.inflate import Time
 
 BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.9  # share that the running statistics keep; torch's momentum is 1 minus this
+BN_MOMENTUM = 0.9  # weight of the old running statistics; torch's momentum is 1 minus this value
 
 FEW_CHANNELS = 4
-"""Up to this many input channels taps are concatenated, since 3 alone would use a device badly."""
+"""Largest number of input channels for which taps are concatenated, to use the device better."""
 
 KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-"""Initial kernels of He et al. (2015) with fan-out, as in torchvision."""
+"""Initialisation of He et al. (2015) with fan-out, as in torchvision."""
 
 
 class Conv(nn.Module):
-    """Convolution, zero-padded in space by kernel // 2 on every side as in torch.
+    """Convolution, zero-padded in space by kernel // 2 on every side, as in torch.
 
-    SAME padding would shift a strided convolution by one pixel on even sizes, which changes the
-    output by 3-6 %. With several taps in time the kernel is [taps, kernel, kernel, in, out]. Frames
-    outside the mask count as absent: their neighbours see the same padding as at the clip's ends.
+    SAME padding would shift a strided convolution by one pixel for even sizes, which changes the
+    output by 3-6 %. With several taps in time, the kernel is [taps, kernel, kernel, in, out].
+    Frames outside the mask are treated as missing: their neighbours see the same padding as at the
+    ends of the clip.
     """
 
     features: int
@@ -50,8 +51,8 @@ class Conv(nn.Module):
             side_by_side = jnp.concatenate(_temporal_taps(x, mask, self.time), -1)
             joined = jnp.moveaxis(kernel, 0, 2).reshape(*kernel.shape[1:3], -1, self.features)
             y = _each_frame(side_by_side, joined, self.stride)
-        else:  # one 2-D convolution per tap; XLA's 3-D ones are many times slower on a CPU
-            # The gradient of a split concatenates; that of an index would pad and add.
+        else:  # one 2-D convolution per tap; XLA's 3-D convolutions are many times slower on a CPU
+            # The gradient of a split is a concatenation; indexing would require padding and adding.
             pieces = lax.split(kernel, (1,) * self.time.taps)
             views = zip(_temporal_taps(x, mask, self.time), pieces, strict=True)
             y = cast(Array, sum(_each_frame(view, tap[0], self.stride) for view, tap in views))
@@ -62,10 +63,10 @@ class Conv(nn.Module):
 
 
 def _each_frame(x: Array, kernel: Array, stride: int) -> Array:
-    """Return the 2-D convolution of every frame with one kernel [height, width, in, out]."""
+    """Convolve every frame with the same 2-D kernel [height, width, in, out]."""
     flat = x.reshape(-1, *x.shape[2:])
     side = kernel.shape[0]
-    if side == 1:  # a matrix product saves a third of a training step on a CPU
+    if side == 1:  # a matrix product makes a training step on a CPU a third shorter
         y = _pointwise(flat[:, ::stride, ::stride], kernel[0, 0])
     else:
         y = lax.conv_general_dilated(
@@ -80,7 +81,7 @@ def _each_frame(x: Array, kernel: Array, stride: int) -> Array:
 
 @jax.custom_vjp
 def _pointwise(x: Array, kernel: Array) -> Array:
-    """Return the 1x1 convolution as one matrix product."""
+    """Compute a 1x1 convolution as one matrix product."""
     return _pointwise_forward(x, kernel)[0]
 
 
@@ -89,7 +90,7 @@ def _pointwise_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Arr
 
 
 def _pointwise_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
-    # A CPU transposes the first factor, so that should be the one with fewer channels.
+    # XLA transposes the first factor on a CPU, so it should be the one with fewer channels.
     x, kernel = saved
     rows, slopes = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
     along = (((0,), (0,)), ((), ()))
@@ -104,7 +105,7 @@ _pointwise.defvjp(_pointwise_forward, _pointwise_backward)
 
 
 def _temporal_taps(x: Array, mask: Array, time: Time) -> list[Array]:
-    """Return the frames that each tap sees, one for every output frame."""
+    """Return the input frames for each tap, one per output frame."""
     frames, reach = x.shape[1], time.dilation * (time.taps // 2)
     if time.padding == "edge":
         number = jnp.arange(frames)[None]
@@ -121,7 +122,7 @@ def _temporal_taps(x: Array, mask: Array, time: Time) -> list[Array]:
 
 
 def stride_mask(mask: Bool[Array, "batch time"], stride: int) -> Bool[Array, "batch out_time"]:
-    """Return the mask after a stride in time: True if any frame of the stride is in the mask."""
+    """Return the mask after striding in time: True if any of the `stride` frames is in the mask."""
     return mask if stride == 1 else _by_stride(mask, stride).any(-1)
 
 
@@ -130,7 +131,7 @@ def stride_frames(
     mask: Bool[Array, "batch time"],
     stride: int,
 ) -> Float[Array, "batch out_time height width channels"]:
-    """Return the first frame in the mask of every `stride` frames."""
+    """Return the first frame in the mask from every group of `stride` frames."""
     if stride == 1:
         return x
     strides = _by_stride(mask, stride)
@@ -139,20 +140,20 @@ def stride_frames(
 
 
 def repeat_frames(x: Array, stride: int, frames: Any) -> Array:
-    """Repeat each output of a network strided in time for all frames of its stride."""
+    """Repeat each output of a network strided in time once for every frame that it covers."""
     return x if stride == 1 else jnp.repeat(x, stride, axis=1)[:, :frames]
 
 
 def _chosen_frames(x: Array, mask: Array, numbers: Array) -> Array:
-    """Return the frames with these numbers [batch, n], zeros for those outside the mask."""
-    # A product with zeros and ones, since the gradient of a gather is a scatter, which is slow.
+    """Select frames by their numbers [batch, n]; frames outside the mask become zero."""
+    # Multiply with zeros and ones: the gradient of a gather is a scatter, which is slow.
     chosen = (numbers[..., None] == jnp.arange(x.shape[1])[None, None]).astype(x.dtype)
     shown = jnp.where(mask[..., None, None, None], x, 0)
     return jnp.einsum("bnt,bthwc->bnhwc", chosen, shown, precision=lax.Precision.HIGHEST)
 
 
 def _by_stride(mask: Array, stride: int) -> Array:
-    """Reshape [batch, time] to [batch, out_time, stride], False after the end."""
+    """Reshape [batch, time] to [batch, out_time, stride], padded with False."""
     batch, frames = mask.shape
     strides = -(-frames // stride)
     whole = jnp.pad(mask, ((0, 0), (0, strides * stride - frames)))
@@ -160,11 +161,11 @@ def _by_stride(mask: Array, stride: int) -> Array:
 
 
 class BatchNorm(nn.Module):
-    """Batch norm whose statistics come only from frames in the mask.
+    """Batch norm with statistics from the frames in the mask only.
 
-    Statistics are float32 for any compute type, and cover the global batch if it is sharded. The
-    running variance is unbiased, as in torch. A training batch without any frame in the mask is
-    normalised by the running statistics and leaves them as they are, so nothing becomes NaN.
+    Statistics are always float32, and cover the global batch if it is sharded. The running variance
+    is unbiased, as in torch. If no frame of a training batch is in the mask, the running statistics
+    normalise the batch and stay unchanged, so nothing becomes NaN.
     """
 
     dtype: Any = jnp.float32
@@ -198,10 +199,11 @@ class BatchNorm(nn.Module):
 def _batch_normalise(
     x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array
 ) -> tuple[Array, tuple[Array, Array, Array]]:
-    """Normalise all frames by the moments of the masked ones, or by `mean` and `var` without any.
+    """Normalise all frames with the moments of frames in the mask, and return these moments too.
 
-    Also return these moments; no gradient flows through them. The gradient is written out because
-    the one that XLA derives through the moments takes a CPU three times as long.
+    If no frame is in the mask, use `mean` and `var`. No gradient flows through the returned
+    moments. The gradient is written by hand, since the one that JAX derives takes three times as
+    long on a CPU.
     """
     return _batch_forward(x, mask, scale, bias, mean, var)[0]
 
@@ -214,7 +216,7 @@ def _batch_forward(
     some = mask.any()
     mean, var = jnp.where(some, moments[0], mean), jnp.where(some, moments[1], var)
     y = _normalise(exact, mean, var, scale, bias)
-    # Save x in its own type for the gradient: bfloat16 takes half of the memory.
+    # Save x in its own type for the gradient, since bfloat16 takes half the memory.
     return (y, moments), (x, mask, scale, mean, lax.rsqrt(var + BN_EPSILON), moments[2])
 
 
@@ -238,10 +240,10 @@ def _normalise(x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> 
 
 
 def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]:
-    """Return mean and population variance [channels] of masked frames, and the number of positions.
+    """Return mean and variance [channels] over the frames in the mask, and the number of positions.
 
-    This takes one pass over the activations. Deviations are from `centre`, the running mean, so
-    that no digits are lost if the mean is large compared with the spread.
+    One pass over the activations is enough. Deviations are taken from `centre`, the running mean,
+    which keeps precision if the mean is large compared with the spread.
     """
     dev = x - _wide(centre)
     count = jnp.maximum(mask.sum().astype(x.dtype) * x.shape[2] * x.shape[3], 1)
@@ -250,7 +252,7 @@ def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]
 
 
 def _masked_sum(x: Array, mask: Array) -> Array:
-    """Sum over the positions of masked frames, within each frame first, which a CPU does faster."""
+    """Sum over the frames in the mask; summing within each frame first is faster on a CPU."""
     return jnp.where(mask[..., None], x.sum((2, 3)), 0).sum((0, 1))
 
 

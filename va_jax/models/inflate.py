@@ -1,8 +1,8 @@
-"""Inflation: give the convolutions of a 2-D network taps in time, and its weights with them.
+"""Inflation: extend the convolutions of a 2-D network, and their weights, over time.
 
-As in teixeira2021, a kernel [height, width, in, out] becomes one of [taps, height, width, in, out];
-everything else, including biases and batch norms, stays as it is. A network with one tap everywhere
-is the 2-D network applied frame by frame.
+As in teixeira2021, a kernel [height, width, in, out] becomes [taps, height, width, in, out];
+everything else, including biases and batch norms, stays unchanged. A network with a single tap in
+every layer is the 2-D network applied frame by frame.
 """
 
 import dataclasses
@@ -14,62 +14,63 @@ import numpy as np
 from va_jax.types import InputError
 
 WAYS = ("centred", "copied")
-"""centred: the middle tap holds the kernel and the others 0, so the network starts as the 2-D one.
-copied: every tap holds the kernel divided by the number of taps, so it starts as its mean over
-time."""
+"""centred: the middle tap is the 2-D kernel and all others are 0, so that the network initially
+equals the 2-D network.
+copied: every tap is the 2-D kernel divided by the number of taps, so that each convolution
+initially averages over time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Time:
-    """Extent in time of one convolution or pool; by default a single frame."""
+    """Temporal extent of one convolution or pool; a single frame by default."""
 
     taps: int = 1
-    dilation: int = 1  # frames between taps
-    stride: int = 1  # frames between outputs
-    padding: str = "zero"  # beyond the ends of a clip: zero, or edge for the frame there again
+    dilation: int = 1  # distance between taps, in frames
+    stride: int = 1  # distance between outputs, in frames
+    padding: str = "zero"  # past the ends of a clip: "zero", or "edge" to repeat the border frame
 
 
 @dataclasses.dataclass(frozen=True)
 class Inflation:
-    """Extent in time of all convolutions and pools of a network.
+    """Temporal extent of all convolutions and pools in a network.
 
-    In the layout `spatial` of the papers, all convolutions of a VGG, and the stem and the 3x3
-    convolutions of a ResNet, have `taps` taps, and 1x1 convolutions have one. The layout `kinetics`
-    is that of the I3D-ResNet-50 trained on Kinetics (Wang et al., 2018): five taps in the stem, and
-    `taps` in the first 1x1 of every second bottleneck. The pools over time of that network have no
-    weights; set them with `pool_taps`.
+    In the `spatial` layout, as in the papers, 1x1 convolutions have a single tap. All convolutions
+    of a VGG, and the stem and 3x3 convolutions of a ResNet, have `taps` taps. The `kinetics` layout
+    matches the I3D-ResNet-50 trained on Kinetics (Wang et al., 2018): five taps in the stem, and
+    `taps` taps in the first 1x1 convolution of every second bottleneck. Set `pool_taps` to match
+    its temporal pools, which have no weights.
     """
 
     taps: int = 1  # odd
-    layout: str = "spatial"  # or kinetics
-    dilation: tuple[int, ...] = ()  # per stage, not of the stem; (): 1 everywhere
+    layout: str = "spatial"  # or "kinetics"
+    dilation: tuple[int, ...] = ()  # one value per stage, none for the stem; () for 1 everywhere
     strided: bool = False  # stride time together with space
     pool_taps: int = 1  # frames in a pool, odd
-    padding: str = "zero"  # or edge
+    padding: str = "zero"  # or "edge"
 
     def stem(self) -> Time:
-        """Return the extent of the first convolution of a ResNet."""
+        """Return the extent of the first convolution in a ResNet."""
         taps = 5 if self.layout == "kinetics" and self.taps > 1 else self.taps
         return Time(taps, 1, self._stride(2), self.padding)
 
     def spatial(self, stage: int, stride: int = 1) -> Time:
-        """Return the extent of a convolution over several pixels with this stride in space."""
+        """Return the extent of a convolution over several pixels with this spatial stride."""
         taps = self.taps if self.layout == "spatial" else 1
         return Time(taps, self._dilation(stage), self._stride(stride), self.padding)
 
     def pointwise(self, stage: int, index: int, stride: int = 1) -> Time:
-        """Return the extent of the first 1x1 convolution of bottleneck `index` of a stage."""
+        """Return the extent of the first 1x1 convolution in bottleneck `index` of a stage."""
         parity = 1 if stage == 3 else 0  # stage 0 has taps in all blocks, stage 3 in 1, 3, ...
         chosen = self.layout == "kinetics" and (stage == 0 or index % 2 == parity)
         taps = self.taps if chosen else 1
         return Time(taps, self._dilation(stage), self._stride(stride), self.padding)
 
     def pool(self) -> Time:
-        """Return the extent of a pool of stride 2."""
+        """Return the extent of a pool with stride 2."""
         return Time(self.pool_taps, 1, self._stride(2), self.padding)
 
     def shortcut(self, stride: int) -> Time:
-        """Return the extent, one tap, of the 1x1 shortcut of a block with this stride."""
+        """Return the extent (always one tap) of the 1x1 shortcut in a block with this stride."""
         return Time(stride=self._stride(stride))
 
     def _dilation(self, stage: int) -> int:
@@ -80,14 +81,14 @@ class Inflation:
 
 
 FLAT = Inflation()
-"""The 2-D network: every convolution sees a single frame."""
+"""No inflation: every convolution sees a single frame."""
 
 
 def inflate(kernel: np.ndarray, taps: int, way: str) -> np.ndarray:
-    """Return the 3-D kernel [taps, height, width, in, out] of a 2-D one.
+    """Inflate a 2-D kernel to a 3-D kernel [taps, height, width, in, out].
 
-    On a clip that repeats one frame, the 3-D convolution gives the same output as the 2-D one; at
-    the ends of the clip `copied` needs edge padding for that.
+    For a clip that repeats one frame, the 3-D convolution has the same output as the 2-D one; with
+    `copied`, this requires edge padding at the ends of the clip.
 
     Args:
         kernel: [height, width, in, out].
@@ -109,11 +110,11 @@ def inflate(kernel: np.ndarray, taps: int, way: str) -> np.ndarray:
 
 
 def reach(times: Iterable[Time]) -> int:
-    """Return the frames that a network sees on either side of those that one output stands for.
+    """Return how many frames a network sees on either side of the frames covered by one output.
 
     Args:
-        times: extent of its convolutions and pools in order; the shortest of parallel paths, such
-            as shortcuts, can be left out.
+        times: extent of its convolutions and pools, in order. Only the longest of several parallel
+            paths matters, so shortcuts can be omitted.
     """
     frames, stride = 0, 1
     for time in times:
@@ -123,5 +124,5 @@ def reach(times: Iterable[Time]) -> int:
 
 
 def time_stride(times: Iterable[Time]) -> int:
-    """Return the number of frames that each output of a network stands for."""
+    """Return the number of frames covered by each output of a network."""
     return math.prod(time.stride for time in times)

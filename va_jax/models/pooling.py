@@ -1,7 +1,7 @@
-"""Max-pooling over space and time with a gradient that is fast on a CPU.
+"""Max-pooling over space and time, with a gradient that is fast on a CPU.
 
-XLA's own gradient (select-and-scatter) is slow there. Here the forward pass saves the index of the
-largest tap, one byte per output, and the gradient is one masked copy per tap.
+XLA's own gradient (select-and-scatter) is slow on a CPU. Here, the forward pass saves the index of
+the largest tap in one byte per output, and the gradient is one masked copy per tap.
 """
 
 import functools
@@ -24,24 +24,25 @@ def max_pool(
     """Return the maximum over `side` x `side` pixels with stride 2.
 
     Args:
-        x: maps.
-        side: side of the window.
-        padding: pixels of -inf before and after each spatial axis.
+        x: feature maps.
+        side: side of the window, in pixels.
+        padding: number of -inf pixels before and after each spatial axis.
 
     Returns:
-        Maps of half the side. The gradient goes to the first of equal values, as in torch.
+        Feature maps with half the side. The first of several equal values gets the gradient, as in
+        torch.
     """
     return _forward(x, side, padding)[0]
 
 
 def pool_frames(x: Array, side: int, padding: tuple[int, int]) -> Array:
-    """Return the max-pool of every frame of [batch, time, height, width, channels]."""
+    """Max-pool every frame in x [batch, time, height, width, channels]."""
     y = cast(Array, max_pool(x.reshape(-1, *x.shape[2:]), side, padding))
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
 def ceil_padding(side: int, size: int) -> tuple[int, int]:
-    """Return the padding with which a pool covers the last pixels: torch's unpadded ceil_mode."""
+    """Return the padding that makes a pool cover the last pixels, as with torch's `ceil_mode`."""
     outputs = -(-(size - side) // STRIDE) + 1
     return 0, max((outputs - 1) * STRIDE + side - size, 0)
 
@@ -74,13 +75,13 @@ def _backward(
     side: int, padding: tuple[int, int], saved: tuple[Array, Array], slope: Array
 ) -> tuple[Array]:
     winner, x = saved
-    # The function is linear, so only the shape of x matters.
+    # `_taps` is linear, so only the shape of x matters.
     _, spread = jax.vjp(lambda x: _taps(x, side, padding), x)
     return spread([jnp.where(winner == i, slope, 0) for i in range(side**2)])
 
 
 def _taps(x: Array, side: int, padding: tuple[int, int]) -> list[Array]:
-    """Return for each place in the window its inputs, one for every output."""
+    """Return the inputs at each position in the window, one per output."""
     padded = jnp.pad(x, ((0, 0), padding, padding, (0, 0)), constant_values=-jnp.inf)
     height, width = (STRIDE * ((n + sum(padding) - side) // STRIDE) + 1 for n in x.shape[1:3])
     places = [(i, j) for i in range(side) for j in range(side)]

@@ -1,7 +1,7 @@
-"""LSTM and GRU stacks: one direction with a state to carry on, or both over a whole window.
+"""LSTM and GRU stacks: unidirectional with a state to carry, or bidirectional over a whole window.
 
-The input projection of all steps is one matrix product; `scans.py` holds the scan over time and its
-gradient.
+The input projection for all steps is one matrix product; `scans.py` contains the scan over time and
+its gradient.
 """
 
 import functools
@@ -16,22 +16,23 @@ from va_jax.models.scans import gru_scan, lstm_scan
 from va_jax.types import InputError
 
 State = tuple[tuple[Array, ...], ...]
-"""For each layer (h, c) of an LSTM or (h,) of a GRU, each float32 [batch, units].
+"""One tuple per layer, (h, c) for an LSTM or (h,) for a GRU; the arrays are float32 [batch, units].
 
-() for a bidirectional stack, which has no state to carry on.
+The state is () for a bidirectional stack, which cannot carry one.
 """
 
 GATES = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
-"""Column blocks of the kernels, each `units` wide, in the order of torch's rows."""
+"""Column blocks in the kernels, each `units` wide, in the order of torch's rows."""
 
 
 class LSTM(nn.Module):
-    """One LSTM layer (Hochreiter and Schmidhuber, 1997; forget gate of Gers et al., 2000).
+    """One LSTM layer (Hochreiter and Schmidhuber, 1997) with forget gates (Gers et al., 2000).
 
-    `bias` is the sum of torch's two. It starts at 1 for the forget gate (Jozefowicz et al., 2015;
-    our choice) and at 0 for the others. With peepholes (Gers et al., 2002) the gates see the cell
-    state through diagonal weights: the rows of `peephole` belong to i and f, which see c before the
-    step, and to o, which sees it afterwards. They start at 0 (our choice), as in a plain LSTM.
+    `bias` is the sum of torch's two biases. Its initial value is 1 for the forget gate (Jozefowicz
+    et al., 2015; our choice) and 0 for the other gates. With peepholes (Gers et al., 2002), the
+    gates see the cell state through diagonal weights. The rows of `peephole` apply to i and f,
+    which see c before the step, and to o, which sees c after the step. Their initial value is 0
+    (our choice), as in a plain LSTM.
     """
 
     units: int
@@ -54,10 +55,10 @@ class LSTM(nn.Module):
 
 
 class GRU(nn.Module):
-    """One GRU layer (Cho et al., 2014) in torch's form, with r after the recurrent product.
+    """One GRU layer (Cho et al., 2014) that, like torch, applies r after the recurrent product.
 
-    n = tanh(x_n + r (h W_n + b_hn)), h' = (1 - z) n + z h. `bias` holds the input bias of n and,
-    for r and z, the sum of torch's two; all biases start at 0.
+    n = tanh(x_n + r (h W_n + b_hn)), h' = (1 - z) n + z h. `bias` contains the input bias for n
+    and, for r and z, the sum of torch's two biases. All biases start at 0.
     """
 
     units: int
@@ -76,30 +77,30 @@ class GRU(nn.Module):
 
 
 class RecurrentStack(nn.Module):
-    """Layers of LSTM or GRU with dropout between them; takes and returns the state.
+    """LSTM or GRU layers with dropout between them; the stack takes and returns a state.
 
-    Steps outside the mask are skipped: the state stays as it is and the output repeats the last
-    one. So padding at the end changes nothing, and a track in chunks of any length gives the same
-    output as in one piece if the state is carried from chunk to chunk.
+    Steps outside the mask are skipped: the state does not change and the last output is repeated.
+    Therefore, padding at the end has no effect, and splitting a track into chunks of any length
+    does not change the output if the state is carried from chunk to chunk.
 
-    In a bidirectional stack (Schuster and Paliwal, 1997) every layer also runs from the last step
-    to the first, with its own parameters (`layer_0_reverse`), and outputs [forward | reverse]. At a
-    masked step the reverse half repeats the next output, or is zero at the end. Such a stack needs
-    the whole window: it starts from zeros and its state is ().
+    In a bidirectional stack (Schuster and Paliwal, 1997), every layer also runs backwards, with
+    separate parameters (`layer_0_reverse`), and outputs [forward | reverse]. At a masked step, the
+    reverse half repeats the next output, or is zero at the end. Such a stack requires the whole
+    window: it starts from zeros and its state is ().
     """
 
     kind: str  # key of GATES
     layers: int
     units: int
-    dropout: float = 0.0  # rate, on the output of every layer but the last
+    dropout: float = 0.0  # dropout rate for the output of every layer except the last
     bidirectional: bool = False
     peepholes: bool = False  # LSTM only
 
     def __post_init__(self) -> None:
         if self.peepholes and self.kind != "lstm":
             raise InputError(
-                f"model.peepholes=True does not fit model.recurrent={self.kind!r}, which has no "
-                "cell state; set it to False or use 'lstm'"
+                f"model.peepholes=True is not supported by model.recurrent={self.kind!r}, which "
+                "has no cell state; set model.peepholes=False or model.recurrent='lstm'"
             )
         super().__post_init__()
 
@@ -117,11 +118,11 @@ class RecurrentStack(nn.Module):
         *,
         train: bool,
     ) -> tuple[Float[Array, "batch time {self.features}"], State]:
-        """Return the outputs of the last layer and the final state; `state` is zeros if None."""
+        """Return the last layer's outputs and the final state; None stands for a state of zeros."""
         if self.bidirectional and state:
             raise InputError(
-                f"a bidirectional stack got a state of {len(state)} layers, but it has none to "
-                "carry on: it needs the whole window; pass state=None or set bidirectional=False"
+                f"a bidirectional stack got a state with {len(state)} layers, but cannot carry one "
+                "since it needs the whole window; pass state=None or set bidirectional=False"
             )
         zeros = self._zeros(x.shape[0], x.dtype)
         if self.bidirectional or state is None:
@@ -142,22 +143,22 @@ class RecurrentStack(nn.Module):
 
     @nn.nowrap
     def initial_state(self, batch: Any) -> State:
-        """Return zeros for a batch of this size, which may be symbolic; () if bidirectional."""
+        """Return a zero state for a batch size, which may be symbolic; () if bidirectional."""
         return () if self.bidirectional else (self._zeros(batch, jnp.float32),) * self.layers
 
     @nn.nowrap
     def _zeros(self, batch: Any, dtype: Any) -> tuple[Array, ...]:
-        """Return the state of one layer before its first step."""
+        """Return the state of one layer before the first step."""
         zeros = jnp.zeros((batch, self.units), dtype)
         return (zeros,) * {"lstm": 2, "gru": 1}[self.kind]
 
 
 def _project(module: nn.Module, x: Array, kind: str, forget_bias: float) -> tuple[Array, Array]:
-    """Return the input projection [time, batch, gates x units] and the recurrent kernel."""
+    """Compute the input projection [time, batch, gates x units] and return it with the kernel."""
     units, gates = module.units, GATES[kind]
 
     def per_gate(init: Any) -> Any:
-        """Initialise each gate as a separate matrix: fans and orthogonality are per gate."""
+        """Initialise each gate as a separate matrix, since fans and orthogonality are per gate."""
 
         def kernel(rng: Array, rows: int) -> Array:
             rngs = jax.random.split(rng, len(gates))
@@ -176,5 +177,5 @@ def _project(module: nn.Module, x: Array, kind: str, forget_bias: float) -> tupl
 
 
 def _time_major(x: Array) -> Array:
-    """Swap batch and time."""
+    """Swap the batch and time axes."""
     return x.swapaxes(0, 1)

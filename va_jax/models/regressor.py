@@ -1,4 +1,4 @@
-"""The whole network: from frames to one trace per named dimension."""
+"""The complete network, which maps frames to one trace per dimension."""
 
 from typing import Any
 
@@ -10,23 +10,23 @@ from jaxtyping import Array, Bool, Float, UInt8
 from va_jax.models.recurrent import RecurrentStack, State
 
 States = tuple[State, ...]
-"""State of the recurrent stack of each branch; () for a network without one."""
+"""State of the recurrent stack in each branch; () for a network without recurrent stacks."""
 
 HEAD_INIT = nn.initializers.truncated_normal(0.01)
-"""As in kollias2017: truncated normal with standard deviation 0.01; the bias starts at 0."""
+"""Truncated normal initialisation with standard deviation 0.01, as in kollias2017."""
 
 Features = tuple[Array, ...]
-"""Input of the recurrent stack of each branch, float32 [batch, time, features]."""
+"""Input to the recurrent stack in each branch, float32 [batch, time, features]."""
 
 
 class Normalisation(nn.Module):
-    """Scale RGB frames as the weights of the backbone require.
+    """Normalise RGB frames as required by the weights of the backbone.
 
-    Mean and standard deviation are variables, so that they are stored with the weights they belong
-    to, but they are not trained. The fields are their initial values.
+    The mean and standard deviation are variables that are stored with the weights but not trained.
+    The fields contain their initial values.
     """
 
-    mean: tuple[float, float, float]  # of RGB in [0, 1]
+    mean: tuple[float, float, float]  # RGB in [0, 1]
     std: tuple[float, float, float]
 
     @nn.compact
@@ -42,10 +42,10 @@ class Normalisation(nn.Module):
 
 
 class FullyConnected(nn.Module):
-    """Fully connected layers with a ReLU each and dropout between them, on single frames."""
+    """Fully connected layers with ReLU, and dropout between them, applied to single frames."""
 
     widths: tuple[int, ...]
-    dropout: float  # rate, on the output of every layer but the last
+    dropout: float  # dropout rate for the output of every layer except the last
 
     @nn.compact
     def __call__(
@@ -60,28 +60,29 @@ class FullyConnected(nn.Module):
 
 
 class Regressor(nn.Module):
-    """Frames -> backbone -> fully connected layers -> recurrent branches -> a head per dimension.
+    """Backbone, fully connected layers, recurrent branches, and one head per dimension.
 
-    The name of a branch is its input: `conv`, the map of the last convolution; `pool`, the last map
-    pooled; `fc`, the output of the fully connected layers, or `pool` if there are none; or a
-    concatenation such as `fc+pool`. The heads read the concatenated outputs of all branches. Heads
-    are named (`head_valence`), so the same parameters serve any order of `dims`.
+    A branch is named after its input: `conv` is the output of the last convolution, `pool` is the
+    same after pooling, and `fc` is the output of the fully connected layers, or `pool` if there are
+    none. `fc+pool` is a concatenation. The heads read the concatenated outputs of all branches.
+    Each head is named after its dimension, as in `head_valence`, so the same parameters work for
+    any order of `dims`.
     """
 
     backbone: (
         nn.Module
-    )  # (float frames, mask, train) -> maps of the last convolution and the last pool
+    )  # (float frames, mask, train) -> outputs of the last convolution and the last pool
     input: Normalisation
     fc: FullyConnected
-    recurrent: RecurrentStack | None  # template of the stack of each branch
+    recurrent: RecurrentStack | None  # template for the stack in each branch
     branches: tuple[str, ...]
     dims: tuple[str, ...]
-    flatten: bool = False  # flatten the last map; else average it over space
-    landmarks: str = "none"  # or before_fc, after_fc: where landmarks join the features
+    flatten: bool = False  # whether to flatten the last map or average it over space
+    landmarks: str = "none"  # where to append landmarks: "none", "before_fc" or "after_fc"
     landmark_points: int = 0
-    frame_mask: float = 0.0  # share of frames hidden in training
-    dropout: float = 0.0  # rate, on the input of the branches
-    bounded: bool = False  # predictions pass through tanh
+    frame_mask: float = 0.0  # fraction of frames to hide in training
+    dropout: float = 0.0  # dropout rate for the input of the branches
+    bounded: bool = False  # whether to bound predictions with tanh
 
     def setup(self) -> None:
         self.feature_dropout = nn.Dropout(self.dropout)
@@ -101,22 +102,24 @@ class Regressor(nn.Module):
         train: bool,
         freeze_backbone: bool = False,
     ) -> tuple[Float[Array, "batch time dims"], States]:
-        """Predict a chunk of frames.
+        """Predict all dimensions for a chunk of frames.
 
-        Training needs mutable `batch_stats` and a `dropout` rng.
+        Training requires mutable `batch_stats` and a `dropout` rng.
 
         Args:
-            frames: RGB.
-            face: frames that show the face and are not padding. Other frames affect neither batch
-                statistics nor state nor their neighbours; with a recurrent stack their prediction
-                repeats the last one. Training treats a share `frame_mask` of frames like these.
-            state: state after the previous chunk of the same tracks; None at their start.
-            landmarks: from -1 to 1 over the frame, 0 where unknown.
-            train: use batch statistics and dropout.
-            freeze_backbone: give the backbone no gradient and keep its batch-norm statistics.
+            frames: RGB frames.
+            face: mask of frames that show the face and are not padding. Other frames do not affect
+                batch statistics, the state or their neighbours, and a recurrent stack repeats the
+                last prediction for them. In training, a fraction `frame_mask` of frames is hidden
+                in the same way.
+            state: state after the previous chunk of the same tracks; None for the first chunk.
+            landmarks: x and y from -1 to 1 across the frame, 0 if unknown.
+            train: whether to use batch statistics and dropout.
+            freeze_backbone: whether to stop the backbone's gradient and keep its batch-norm
+                statistics.
 
         Returns:
-            Predictions, and the state for the next chunk.
+            The predictions, and the state for the next chunk.
         """
         if train and self.frame_mask:
             rng = self.make_rng("dropout")
@@ -135,7 +138,7 @@ class Regressor(nn.Module):
         train: bool = False,
         freeze_backbone: bool = False,
     ) -> Features:
-        """Return the input of the branches; in a 2-D network each frame's depends on it alone."""
+        """Return the input to the branches; a 2-D network computes it for each frame separately."""
         x = self.input(frames)
         conv, pool = self.backbone(x, face, train and not freeze_backbone)
         if freeze_backbone:
@@ -155,7 +158,7 @@ class Regressor(nn.Module):
         *,
         train: bool = False,
     ) -> tuple[Float[Array, "batch time dims"], States]:
-        """Return predictions and final state from the features: the recurrent part."""
+        """Run the branches and heads; return the predictions and the final state."""
         outputs = [self.feature_dropout(x, deterministic=not train) for x in features]
         final = ()
         if self.recurrent is not None:
@@ -171,7 +174,7 @@ class Regressor(nn.Module):
 
     @nn.nowrap
     def inputs(self, batch: int, time: int, size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Return shapes and types of the inputs by name, for frames of `size` pixels."""
+        """Return the shapes and types of the inputs by name; `size` is the side of a frame."""
         shapes = {
             "frames": jax.ShapeDtypeStruct((batch, time, size, size, 3), jnp.uint8),
             "face": jax.ShapeDtypeStruct((batch, time), jnp.bool_),
@@ -183,7 +186,7 @@ class Regressor(nn.Module):
 
     @nn.nowrap
     def initial_state(self, batch: Any) -> States:
-        """Return the state before the first frame; () without a recurrent stack."""
+        """Return the state before the first frame; () if there is no recurrent stack."""
         if self.recurrent is None:
             return ()
         return (self.recurrent.initial_state(batch),) * len(self.branches)
@@ -195,22 +198,22 @@ class Regressor(nn.Module):
         return [f"recurrent_{name.replace('+', '_')}" for name in self.branches]
 
     def _with_landmarks(self, x: Array, landmarks: Array | None, place: str) -> Array:
-        """Append the landmarks' coordinates to `x` if `place` is where they join."""
+        """Append the landmark coordinates to `x` if `place` is the configured one."""
         if self.landmarks != place:
             return x
         if landmarks is None:
-            raise ValueError(f"model.landmarks={place!r}, but no landmarks were given; pass them")
+            raise ValueError(f"model.landmarks={place!r}, but no landmarks were passed; pass them")
         points = landmarks.reshape(*landmarks.shape[:2], -1).astype(x.dtype)
         return jnp.concatenate([x, points], -1)
 
 
 def _flat(x: Array) -> Array:
-    """Return the map of every frame as one row, channels last."""
+    """Flatten each frame's feature map."""
     return _float32(x.reshape(*x.shape[:2], -1))
 
 
 def _mean(x: Array) -> Array:
-    """Return the mean of every frame's map over space."""
+    """Average each frame's feature map over space."""
     return _float32(x).mean((2, 3))
 
 

@@ -1,9 +1,9 @@
-"""ResNet-18/34/50 and SE-ResNet-50 with the same parameters as in torch, 2-D or inflated.
+"""ResNet-18/34/50 and SE-ResNet-50, 2-D or inflated, with the same parameters as in torch.
 
-torch's `layer1.0.conv1.weight` is `layer1_0/conv1/kernel` here, and OIHW becomes HWIO.
-`downsample.0` and `downsample.1` are `downsample_conv` and `downsample_bn`. The weight and bias of
-a norm are `scale` and `bias` in params, its running_mean and running_var are `mean` and `var` in
-batch_stats.
+The parameter `layer1.0.conv1.weight` in torch is called `layer1_0/conv1/kernel` here, and its axes
+change from OIHW to HWIO. `downsample.0` and `downsample.1` are called `downsample_conv` and
+`downsample_bn`. For a norm, weight and bias are `scale` and `bias` in params, while running_mean
+and running_var are `mean` and `var` in batch_stats.
 """
 
 import math
@@ -18,20 +18,20 @@ from va_jax.models.inflate import FLAT, Inflation, Time
 from va_jax.models.pooling import ceil_padding, max_over_time, pool_frames
 
 SQUEEZE = 16
-"""Squeeze-and-excitation reduces the channels by this factor (Hu et al., 2018)."""
+"""Factor by which squeeze-and-excitation reduces the channels (Hu et al., 2018)."""
 
 
 class Layer(NamedTuple):
-    """One convolution of a block."""
+    """One convolution in a block."""
 
     features: int
     side: int
-    stride: int  # in space
+    stride: int  # spatial stride
     time: Time
 
 
 class Block(nn.Module):
-    """Convolutions with batch norm and a shortcut around them (He et al., 2016)."""
+    """Convolutions with batch norm, and a shortcut around them (He et al., 2016)."""
 
     layers: tuple[Layer, ...]
     shortcut: Layer
@@ -71,16 +71,16 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A residual network from frames to the map of its last stage."""
+    """A residual network that maps frames to the feature map of its last stage."""
 
-    stage_sizes: tuple[int, ...]  # blocks of each stage; the published networks have four stages
-    bottleneck: bool  # 1x1, 3x3, 1x1 with four times the output channels; else two 3x3
-    width: int = 64  # channels of the stem and the first stage, doubled at every further stage
+    stage_sizes: tuple[int, ...]  # blocks per stage; the published networks have four stages
+    bottleneck: bool  # 1x1, 3x3, 1x1 with four times the output channels, or else two 3x3
+    width: int = 64  # channels in the stem and the first stage; doubled in every further stage
     squeeze_excite: bool = False
-    caffe: bool = False  # as in VGGFace2: stride in the first 1x1, unpadded pool that rounds up
-    zero_init_residual: bool = False  # each block starts as the identity (Goyal et al., 2017)
+    caffe: bool = False  # stride in the first 1x1, unpadded pool that rounds up (VGGFace2)
+    zero_init_residual: bool = False  # start each block as the identity (Goyal et al., 2017)
     inflation: Inflation = FLAT
-    remat: bool = False  # compute the inside of each block again in the backward pass
+    remat: bool = False  # recompute the inside of each block in the backward pass
     dtype: Any = jnp.float32  # of the convolutions; parameters and statistics are float32
 
     @nn.compact
@@ -90,10 +90,10 @@ class ResNet(nn.Module):
         mask: Bool[Array, "batch time"],
         train: bool,
     ) -> tuple[Float[Array, "batch time h w features"], Float[Array, "batch time h w features"]]:
-        """Return the last map twice: as the last convolution's map and as the last pool's.
+        """Return the last map twice, as the output of both the last convolution and the last pool.
 
         Frames outside `mask` do not affect other frames. If time is strided, each output is
-        repeated for all frames of its stride.
+        repeated for all frames that it covers.
         """
         frames, strides = x.shape[1], []
         stem, pool = self.inflation.stem(), self.inflation.pool()
@@ -123,14 +123,14 @@ class ResNet(nn.Module):
 
     @nn.nowrap
     def times(self) -> list[Time]:
-        """Return the extent in time of its convolutions and pools, in order."""
+        """Return the temporal extent of the convolutions and pools, in order."""
         places = [(stage, i) for stage, size in enumerate(self.stage_sizes) for i in range(size)]
         blocks = [layer.time for place in places for layer in self._block_layers(*place)[0]]
         return [self.inflation.stem(), self.inflation.pool(), *blocks]
 
     @nn.nowrap
     def _block_layers(self, stage: int, index: int) -> tuple[tuple[Layer, ...], Layer]:
-        """Return the convolutions of a block and that of its shortcut."""
+        """Return the convolutions in a block, and the convolution in its shortcut."""
         features, inflation = self.width * 2**stage, self.inflation
         stride = 2 if stage > 0 and index == 0 else 1
         if not self.bottleneck:

@@ -1,8 +1,8 @@
-"""The scans over time of the LSTM and the GRU, with hand-written gradients.
+"""LSTM and GRU scans over time, with hand-written gradients.
 
-The forward scan holds only the parts that need the state: the recurrent product and the gates. The
-backward scan computes only the gradients that the previous step needs, those of the gates and of
-the state. The gradient of each weight is one matrix product after the scan.
+The forward scan contains only the operations that need the state: the recurrent product and the
+gates. The backward scan computes only the gradients that the previous step needs, with respect to
+the gates and the state. The gradient of each weight is one matrix product after the scan.
 """
 
 from typing import Any
@@ -26,16 +26,16 @@ def lstm_scan(
     """Run an LSTM over all steps.
 
     Args:
-        z: projected inputs; the columns are the gates i, f, g, o.
+        z: projected inputs, with columns for the gates i, f, g and o.
         kernel: recurrent kernel.
-        peephole: weights through which i and f see c before the step and o sees c after it, or
-            None.
-        mask: steps that are not skipped.
+        peephole: weights through which i and f see c before the step and o sees c after the step,
+            or None.
+        mask: True for steps to run, False for steps to skip.
         h: state before the first step.
         c: cell state before the first step.
 
     Returns:
-        Outputs of all steps, final h and final c.
+        The outputs of all steps, the final h and the final c.
     """
     return _lstm_forward(z, kernel, peephole, mask, h, c)[0]
 
@@ -68,8 +68,9 @@ def _lstm_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     c = f * c_before + i * g
     tanh_c = jnp.tanh(c)
-    # Local derivatives of all steps at once: of h with respect to the input of o and to c, and of c
-    # with respect to the other inputs and to the previous c. Peepholes only add to those by c.
+    # Compute the local derivatives for all steps at once: the derivatives of h with respect to the
+    # input of o and to c, and of c with respect to the other inputs and the previous c. Peepholes
+    # only add to the derivatives with respect to c.
     by_o, h_by_c = tanh_c * o * (1 - o), o * (1 - tanh_c**2)
     by_i, by_f, by_g, by_c = g * i * (1 - i), c_before * f * (1 - f), i * (1 - g**2), f
     if peephole is not None:
@@ -110,14 +111,14 @@ def gru_scan(
     """Run a GRU over all steps.
 
     Args:
-        z: projected inputs; the columns are the gates r, z, n.
+        z: projected inputs, with columns for the gates r, z and n.
         kernel: recurrent kernel.
-        b_hn: bias of the recurrent product of n, added before r scales it.
-        mask: steps that are not skipped.
+        b_hn: bias added to the recurrent product for n before r scales it.
+        mask: True for steps to run, False for steps to skip.
         h: state before the first step.
 
     Returns:
-        Outputs of all steps and final h.
+        The outputs of all steps and the final h.
     """
     return _gru_forward(z, kernel, b_hn, mask, h)[0]
 
@@ -139,8 +140,8 @@ def _gru_forward(z: Array, kernel: Array, b_hn: Array, mask: Array, h: Array) ->
 def _gru_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
     kernel, mask, gates, h_before = saved
     r, update, n, q = jnp.split(gates, 4, axis=-1)
-    # Local derivatives of all steps at once: of h with respect to the inputs of z and n, and of the
-    # input of n with respect to that of r.
+    # Compute the local derivatives for all steps at once: the derivatives of h with respect to the
+    # inputs of z and n, and of the input of n with respect to the input of r.
     by_z, by_n = (h_before - n) * update * (1 - update), (1 - update) * (1 - n**2)
     n_by_r = q * r * (1 - r)
 
@@ -148,7 +149,7 @@ def _gru_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
         dy, on, update, r, by_z, by_n, n_by_r = step_inputs
         dh = dh + dy
         dn = dh * by_n
-        # Gradients at the recurrent product, for r, z and q = h W_n + b_hn.
+        # Gradients with respect to the recurrent product, for r, z and q = h W_n + b_hn.
         du = jnp.where(on, jnp.concatenate([dn * n_by_r, dh * by_z, dn * r], -1), 0)
         return jnp.where(on, dh * update + du @ kernel.T, dh), (du, jnp.where(on, dn, 0))
 

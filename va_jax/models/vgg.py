@@ -1,7 +1,7 @@
-"""VGG-16 with and without batch norm, also the backbone of VGG-Face, 2-D or inflated.
+"""VGG-16 with or without batch norm, 2-D or inflated; also the backbone of VGG-Face.
 
-Layers have the names of VGG-Face: `conv3_2` is the second convolution of the third stage, `bn3_2`
-its norm. The fully connected layers are part of the regressor, since they see single frames.
+Layers are named as in VGG-Face: `conv3_2` is the second convolution in the third stage, and `bn3_2`
+is its norm. The fully connected layers belong to the regressor, since they process single frames.
 """
 
 from typing import Any
@@ -15,20 +15,20 @@ from va_jax.models.inflate import FLAT, Inflation, Time
 from va_jax.models.pooling import max_over_time, pool_frames
 from va_jax.types import InputError
 
-MAX_WIDENING = 8  # channels relative to the first stage, from the fourth stage on
+MAX_WIDENING = 8  # largest number of channels relative to the first stage
 
 
 class VGG(nn.Module):
-    """VGG-16 (Simonyan and Zisserman, 2015) from frames to its last map, pooled.
+    """The convolutional part of VGG-16 (Simonyan and Zisserman, 2015).
 
-    `stage_sizes` (2, 2, 3, 3, 3) and `width` 64 are the published network.
+    The published network has `stage_sizes` (2, 2, 3, 3, 3) and `width` 64.
     """
 
     stage_sizes: tuple[int, ...]
     batch_norm: bool
     width: int = 64
     inflation: Inflation = FLAT
-    remat: bool = False  # compute each stage again in the backward pass
+    remat: bool = False  # recompute each stage in the backward pass
     dtype: Any = jnp.float32  # of the convolutions; parameters and statistics are float32
 
     @nn.compact
@@ -38,10 +38,10 @@ class VGG(nn.Module):
         mask: Bool[Array, "batch time"],
         train: bool,
     ) -> tuple[Float[Array, "batch time H W features"], Float[Array, "batch time h w features"]]:
-        """Return the map of the last convolution, and the same after the last pool.
+        """Return the output of the last convolution, and the same after the last pool.
 
         Frames outside `mask` do not affect other frames. If time is strided, each output is
-        repeated for all frames of its stride.
+        repeated for all frames that it covers.
 
         Raises:
             InputError: the frames are too small for the pools.
@@ -49,8 +49,8 @@ class VGG(nn.Module):
         smallest = 2 ** len(self.stage_sizes)
         if min(x.shape[2:4]) < smallest:
             raise InputError(
-                f"data.size={min(x.shape[2:4])} leaves nothing after {len(self.stage_sizes)} pools "
-                f"that halve it; set it to {smallest} or more"
+                f"data.size={min(x.shape[2:4])} leaves nothing after {len(self.stage_sizes)} "
+                f"pooling layers, each of which halves it; set it to {smallest} or more"
             )
         frames, pool, conv = x.shape[1], self.inflation.pool(), x
         for stage in range(len(self.stage_sizes)):
@@ -66,14 +66,14 @@ class VGG(nn.Module):
 
     @nn.nowrap
     def times(self) -> list[Time]:
-        """Return the extent in time of its convolutions and pools, in order."""
+        """Return the temporal extent of the convolutions and pools, in order."""
         times = []
         for stage, size in enumerate(self.stage_sizes):
             times += [self.inflation.spatial(stage)] * size + [self.inflation.pool()]
         return times
 
     def _convolve(self, stage: int, x: Array, mask: Array, train: bool) -> Array:
-        """Return `x` after the 3x3 convolutions of a stage, each with a ReLU."""
+        """Apply the 3x3 convolutions of a stage to `x`, with a ReLU after each."""
         features, time = self.width * min(2**stage, MAX_WIDENING), self.inflation.spatial(stage)
         for number in range(1, self.stage_sizes[stage] + 1):
             name = f"{stage + 1}_{number}"

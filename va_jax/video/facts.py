@@ -1,4 +1,4 @@
-"""Read frame times and sample frames of a video without decoding all of it."""
+"""Read frame times and sample frames from a video without decoding all of it."""
 
 import dataclasses
 import os
@@ -21,9 +21,9 @@ from va_jax.video.read import (
 
 
 def mean_fps(time_s: Sequence[float] | np.ndarray) -> float | None:
-    """Return the mean frames per second, rounded to 6 decimals, of frames at increasing times.
+    """Return the mean frame rate for increasing frame times, rounded to 6 decimals.
 
-    The result is None for a single frame, which has no rate.
+    Return None for a single frame, which has no frame rate.
     """
     if len(time_s) < 2 or time_s[-1] <= time_s[0]:
         return None
@@ -32,10 +32,10 @@ def mean_fps(time_s: Sequence[float] | np.ndarray) -> float | None:
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """Presentation times of the frames of a video, in order."""
+    """Presentation times of the frames in a video, in order."""
 
-    time_s: Float64[np.ndarray, "frames"]  # seconds from the first one
-    cut_off_s: float | None  # length by the header if the file ends well before it
+    time_s: Float64[np.ndarray, "frames"]  # time since the first frame
+    cut_off_s: float | None  # length according to the header, if the file ends well before it
 
     @property
     def fps(self) -> float | None:
@@ -44,9 +44,9 @@ class Timeline:
 
     @property
     def variable(self) -> bool:
-        """True if a tenth of the frame periods differ from the median by over 10 % (our choice).
+        """True if 10 % of frame periods differ from the median by more than 10 % (our choice).
 
-        Rounded time stamps and a lost frame now and then do not make the rate variable.
+        Rounded time stamps and occasional lost frames do not make the frame rate variable.
         """
         steps = np.diff(self.time_s)
         if not len(steps):
@@ -56,10 +56,10 @@ class Timeline:
 
 
 def read_timeline(path: str | os.PathLike[str]) -> Timeline:
-    """Read the times of all frames from the packets of a file, without decoding them.
+    """Read the times of all frames from the packets in a file, without decoding the frames.
 
     Raises:
-        InputError: the file is missing, is not a video, has no frame, or is broken.
+        InputError: the file is missing, is not a video, has no frames, or is broken.
     """
     path = pathlib.Path(path)
     with open_video(path) as container:
@@ -68,7 +68,7 @@ def read_timeline(path: str | os.PathLike[str]) -> Timeline:
         try:
             for packet in container.demux(stream):
                 stamp = packet.pts if packet.pts is not None else packet.dts
-                discarded = packet.is_discard  # by an edit list
+                discarded = packet.is_discard  # because of an edit list
                 if stamp is not None and packet.size and not discarded:
                     times.append(float(stamp * packet.time_base))
                     duration_s = float((packet.duration or 0) * packet.time_base)
@@ -78,7 +78,7 @@ def read_timeline(path: str | os.PathLike[str]) -> Timeline:
                 f"{path}: broken after {len(times)} frames ({reason_of(error)}); copy it again"
             ) from error
         if not times:
-            raise InputError(f"{path}: has no frame; replace the file")
+            raise InputError(f"{path}: has no frames; replace the file")
         time_s = np.sort(np.array(times, np.float64))
         cut_off = is_cut_off(stream, len(times), end_s)
         return Timeline(time_s - time_s[0], header_length_s(stream) if cut_off else None)
@@ -87,12 +87,13 @@ def read_timeline(path: str | os.PathLike[str]) -> Timeline:
 def read_key_frames(
     path: str | os.PathLike[str], count: int, max_side: int | None = None
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    """Decode up to `count` key frames, each the last one before one of `count` equal parts.
+    """Decode up to `count` key frames, spread evenly over the video.
 
-    A key frame comes once, so a short video may give fewer.
+    Each is the last key frame before the start of one of `count` equal parts. No key frame is
+    repeated, so a short video may yield fewer.
 
     Raises:
-        InputError: the file is missing, is not a video, or does not decode.
+        InputError: the file is missing, is not a video, or cannot be decoded.
     """
     path = pathlib.Path(path)
     with open_video(path) as container:
@@ -106,11 +107,11 @@ def read_key_frames(
                 frame = next(container.decode(stream), None)
             except FFmpegError as error:
                 raise InputError(
-                    f"{path}: does not decode ({reason_of(error)}); replace the file"
+                    f"{path}: cannot be decoded ({reason_of(error)}); replace the file"
                 ) from error
             if frame is None or frame.pts in seen:
                 continue
             seen.add(frame.pts)
             yield upright_image(frame, max_side)
         if not seen:
-            raise InputError(f"{path}: has no frame that can be decoded; replace the file")
+            raise InputError(f"{path}: has no frames that can be decoded; replace the file")

@@ -1,4 +1,4 @@
-"""Encode square crops as the JPEG files in which data sets and predictions keep them."""
+"""Encode square crops as JPEG files, for storage in data sets and predictions."""
 
 import numpy as np
 import simplejpeg
@@ -15,5 +15,5 @@ def encode(image: UInt8[np.ndarray, "side side 3"], quality: int = QUALITY) -> b
 
 
 def encode_black(size: int, quality: int = QUALITY) -> bytes:
-    """Encode the black crop that stands for a frame before the first known face."""
+    """Encode a black crop, which represents a frame before the first known face."""
     return encode(np.zeros((size, size, 3), np.uint8), quality)

@@ -1,4 +1,4 @@
-"""Decode a video file to upright RGB frames with their presentation times, in constant memory."""
+"""Decode a video file into upright RGB frames with presentation times, in constant memory."""
 
 import dataclasses
 import os
@@ -24,32 +24,33 @@ VIDEO_SUFFIXES = frozenset({
     ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
     ".mxf", ".ogv", ".ts", ".webm", ".wmv",
 })  # fmt: skip
-"""Suffixes by which a folder is searched for videos."""
+"""File extensions that identify videos in a folder."""
 
 MIN_STEP_S = 1e-3
-"""A frame whose time stamp does not advance is placed this long after the last (our choice)."""
+"""Smallest time between frames; frames whose time stamps do not advance are delayed (our choice).
+"""
 
 MAX_MISSING_S = 1.0
-"""A file that ends this long before the length in its header was cut off; a file of less than 4 s,
-if a quarter is missing (our choice)."""
+"""A file counts as cut off if it ends this long before the length in its header, or, if it is
+shorter than 4 s, if a quarter is missing (our choice)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """Facts about the first video stream of a file; the sizes are those of the upright frame."""
+    """Properties of the first video stream in a file; the sizes refer to the upright frame."""
 
     width: int  # pixels
     height: int
-    fps: float | None  # mean frames per second; None if the file does not state it
-    frames: int | None  # as the header states; an edit list may show fewer
-    pixel_aspect: float = 1.0  # width over height of a pixel, which decoding leaves unchanged
+    fps: float | None  # mean frames per second; None if not stated in the file
+    frames: int | None  # number of frames according to the header; an edit list may hide some
+    pixel_aspect: float = 1.0  # width over height of a pixel; decoding does not correct it
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Return the facts in the header and the first frame of a video.
+    """Read the properties of a video from its header and its first frame.
 
     Raises:
-        InputError: the file is missing, is not a video, or has no video stream or no frame.
+        InputError: the file is missing, is not a video, or has no video stream or no frames.
     """
     path = pathlib.Path(path)
     with open_video(path) as container:
@@ -72,27 +73,26 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 def read_frames(
     path: str | os.PathLike[str], max_side: int | None = None
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "height width 3"]]]:
-    """Decode every frame of a video in presentation order.
+    """Decode every frame in a video, in presentation order.
 
-    No frame is dropped or repeated, so the n-th frame is the n-th picture of the file. The display
-    matrix is applied, so faces stand upright; non-square pixels stay as they are. All frames have
-    the size of the first.
+    Frames are never dropped or repeated. The display matrix is applied, so that faces are upright;
+    non-square pixels stay unchanged. All frames have the same size as the first one.
 
     Args:
-        path: the video.
-        max_side: longest side in pixels to which larger frames are shrunk by area averaging.
+        path: path to the video.
+        max_side: longest side in pixels; larger frames are shrunk by area averaging.
 
     Yields:
-        (time_s, RGB frame). Times count from the start of the video stream and increase strictly;
-        a frame without a time stamp follows the last one after one frame period.
+        (time_s, RGB frame). Times start at the beginning of the video stream and are strictly
+        increasing. A frame without a time stamp follows one frame period after the previous frame.
 
     Raises:
-        InputError: as in `probe`, or the file breaks off before its end; the message contains the
-            last good time.
+        InputError: see `probe`; or the file breaks off before its end, in which case the message
+            contains the last good time.
     """
     path = pathlib.Path(path)
     if max_side is not None and max_side < 1:
-        raise InputError(f"max_side={max_side} is not positive; give a size in pixels or None")
+        raise InputError(f"max_side={max_side} is not positive; pass a size in pixels or None")
     with open_video(path) as container:
         stream = find_video_stream(container, path)
         start, size = start_time(stream), None
@@ -136,33 +136,32 @@ def open_video(path: pathlib.Path) -> InputContainer:
     name = container.format.name
     if name in ("tty", "image2") or name.endswith("_pipe"):  # FFmpeg also opens text and images
         container.close()
-        raise InputError(f"{path}: not a video (its format is '{name}'); give a video file")
+        raise InputError(f"{path}: not a video (its format is '{name}'); expected a video file")
     return container
 
 
 def find_video_stream(container: InputContainer, path: pathlib.Path) -> VideoStream:
-    """Return the first stream with moving pictures.
+    """Return the first video stream, ignoring cover art.
 
     Raises:
-        InputError: there is none.
+        InputError: the file has no video stream.
     """
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:  # the cover art of an audio file
             return stream
-    raise InputError(f"{path}: has no video stream; give a file with moving pictures")
+    raise InputError(f"{path}: has no video stream; expected a file that contains video")
 
 
 def start_time(stream: VideoStream | AudioStream) -> Fraction | None:
-    """Return the start of a stream in seconds on the clock of its file, None if it is unknown."""
+    """Return the start time of a stream in seconds on its file's clock, or None if unknown."""
     return None if stream.start_time is None else stream.start_time * _time_base(stream)
 
 
 def header_length_s(stream: VideoStream) -> float | None:
-    """Return the length that the header states.
+    """Return the length of a stream according to the header.
 
-    For AVI, it follows from the number of frames in the header: FFmpeg computes the length of an
-    AVI from the size of the file, so it shrinks when the file is cut off. Matroska keeps the length
-    of a stream in a tag.
+    For AVI, compute the length from the number of frames in the header: FFmpeg's own value depends
+    on the file size, so it shrinks if the file is cut off. For Matroska, read it from a tag.
     """
     fps = _header_fps(stream)
     if stream.container.format.name == "avi" and stream.frames and fps:
@@ -179,13 +178,13 @@ def header_length_s(stream: VideoStream) -> float | None:
 def is_cut_off(stream: VideoStream, count: int, end_s: float) -> bool:
     """Return whether the header states a greater length and more frames than were found.
 
-    FFmpeg ends a truncated file without an error, so only the header can show it.
+    FFmpeg reads a truncated file without an error, so only the header can reveal the truncation.
 
     Args:
-        stream: the video stream.
-        count: number of frames that were found.
-        end_s: end of the last frame on the container's clock; some containers count their length
-            from a point before the start of the stream.
+        stream: video stream.
+        count: number of frames found.
+        end_s: end of the last frame on the container's clock; in some containers, the length starts
+            before the beginning of the stream.
     """
     length_s = header_length_s(stream)
     if length_s is None or (stream.frames and count > 0.98 * stream.frames):
@@ -196,17 +195,17 @@ def is_cut_off(stream: VideoStream, count: int, end_s: float) -> bool:
 def upright_image(
     frame: VideoFrame, max_side: int | None = None
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Return a decoded frame as an upright RGB image, its longer side at most `max_side`."""
+    """Return a decoded frame as an upright RGB image with sides of at most `max_side` pixels."""
     return _upright(frame, _shrunk_size(frame, max_side))
 
 
 def reason_of(error: Exception) -> str:
-    """Return the first line of FFmpeg's or the system's description of an error."""
+    """Return the first line of the error description by FFmpeg or the operating system."""
     return str(getattr(error, "strerror", None) or error).split("\n")[0]
 
 
 def _no_frame(path: pathlib.Path) -> InputError:
-    return InputError(f"{path}: has no frame that can be decoded; replace the file")
+    return InputError(f"{path}: has no frames that can be decoded; replace the file")
 
 
 def to_fraction(rational: Any) -> Fraction:
@@ -237,7 +236,7 @@ def _frame_time_s(
     stream: VideoStream,
     path: pathlib.Path,
 ) -> float:
-    """Return the time of a frame from `start`, later than that of the last frame."""
+    """Return the time of a frame relative to `start`, always after the last frame."""
     fps = _header_fps(stream)
     if frame.pts is not None:
         time_s = float(frame.pts * _time_base(frame) - (start or 0))
@@ -251,10 +250,10 @@ def _frame_time_s(
 
 
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
-    """Return (transpose, then flip left-right, then flip up-down) of the display matrix.
+    """Return whether the display matrix transposes, then flips left-right, then flips up-down.
 
-    The matrix [[a, b], [c, d]] sends pixel (x, y) to (a x + c y, b x + d y) up to a shift; other
-    angles than quarter turns are rounded to the nearest one.
+    The matrix [[a, b], [c, d]] maps pixel (x, y) to (a x + c y, b x + d y), up to a shift. Angles
+    are rounded to the nearest quarter turn.
     """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:

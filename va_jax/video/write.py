@@ -1,4 +1,4 @@
-"""Write a video with the time stamps and the sound of another one."""
+"""Write a video with the time stamps and audio of its source video."""
 
 import contextlib
 import dataclasses
@@ -23,45 +23,45 @@ from va_jax.types import InputError
 from va_jax.video.read import find_video_stream, open_video, reason_of, start_time, to_fraction
 
 FORMATS = {".mp4": "mp4", ".mkv": "matroska"}
-"""Suffix of a file -> its container."""
+"""File extension -> container format."""
 
 COPIED_SOUND = {
     ".mp4": {"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"},
     ".mkv": {"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus", "pcm_s16le", "vorbis"},
 }
-"""The audio codecs that players accept in a container; any other sound is re-encoded as AAC."""
+"""Audio codecs that players accept in each container; other audio is re-encoded as AAC."""
 
 ENCODERS = ("libx264", "libopenh264", "mpeg4")
-"""In order of preference; not every build of FFmpeg has all."""
+"""Encoders in order of preference; not every FFmpeg build includes all of them."""
 
 MAX_TICK = Fraction(1, 10000)
-"""A coarser time base of the source is divided, since frames may be `read.MIN_STEP_S` apart."""
+"""Coarsest time base; a coarser one is divided, since frames may be `read.MIN_STEP_S` apart."""
 
 MPEG4_TICK = Fraction(1, 60000)
-"""The finest round tick of MPEG-4 part 2; it holds the times of all usual frame rates."""
+"""Finest round tick in MPEG-4 part 2, which can represent all common frame rates."""
 
 BITS_PER_PIXEL = 0.25
-"""For the encoders without a constant quality (our choice)."""
+"""Bit rate per pixel for encoders that do not support constant quality (our choice)."""
 
 KEY_FRAME_S = 2
-"""Seconds from one key frame to the next."""
+"""Time between key frames, in seconds."""
 
 AAC_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 88200, 96000)
 
 
 @contextlib.contextmanager
 def open_writer(path: pathlib.Path, source: pathlib.Path) -> Iterator["VideoWriter"]:
-    """Yield a writer of frames made from those of `source`; `path` appears when the block succeeds.
+    """Yield a writer for frames that correspond to `source`; `path` appears if the block succeeds.
 
-    If the block fails, nothing remains. The frames keep the given times, to the tick of the
-    source's time base (to the millisecond in .mkv). The first audio stream of the source is kept in
-    step up to the last frame: copied packet by packet if players accept it in the container, else
-    re-encoded as AAC. An MP4 starts to play before it has arrived completely. Memory does not grow
-    with the length.
+    If the block fails, nothing is left behind. Frame times are exact to the tick of the source's
+    time base, or to the millisecond in .mkv. The first audio stream of the source stays in sync up
+    to the last frame: it is copied packet by packet if players accept it in the container, and
+    otherwise re-encoded as AAC. An MP4 can start playing before it is fully downloaded. Memory use
+    does not depend on the length of the video.
 
     Raises:
-        InputError: the suffix of `path` is not one of `FORMATS`, `source` is not a video, or
-            writing fails.
+        InputError: the extension of `path` is not in `FORMATS`, `source` is not a video, or writing
+            fails.
     """
     if path.suffix.lower() not in FORMATS:
         endings = " or ".join(FORMATS)
@@ -79,17 +79,17 @@ def open_writer(path: pathlib.Path, source: pathlib.Path) -> Iterator["VideoWrit
 
 @dataclasses.dataclass(frozen=True)
 class _Output:
-    """What the first frame opens."""
+    """The output file and its streams, opened with the first frame."""
 
     container: OutputContainer
     frames: VideoStream
     tick: Fraction  # seconds
-    start: Fraction  # of the frames, seconds
+    start: Fraction  # start time of the frames, in seconds
     sound: "_Sound | None"
 
 
 class VideoWriter:
-    """The writer that `open_writer` yields."""
+    """The writer yielded by `open_writer`."""
 
     def __init__(
         self,
@@ -107,8 +107,8 @@ class VideoWriter:
         """Write the next frame.
 
         Args:
-            time_s: time from the start of the source's video stream; times must increase.
-            image: RGB; its sides must be even and the same for all frames.
+            time_s: time since the start of the source's video stream; must increase.
+            image: RGB image; all images must have the same, even width and height.
         """
         with self._naming_path():
             output = self._output = self._output or self._open(image.shape[1], image.shape[0])
@@ -123,13 +123,13 @@ class VideoWriter:
             output.container.mux(output.frames.encode(frame))
 
     def write_remaining_sound(self) -> None:
-        """Write the sound after the last frame; omit this where the source breaks off."""
+        """Write the audio after the last frame; do not call this if the source breaks off."""
         if self._output is not None and self._output.sound is not None:
             with self._naming_path():
                 self._output.sound.write_until(None)
 
     def finish(self) -> None:
-        """Write everything that the encoders still hold, and close the file."""
+        """Flush the encoders and close the file."""
         if self._output is not None:
             with self._naming_path():
                 self._output.container.mux(self._output.frames.encode())
@@ -138,7 +138,7 @@ class VideoWriter:
                 self._output.container.close()
 
     def close(self) -> None:
-        """Close the file as it is."""
+        """Close the file without flushing the encoders."""
         if self._output is not None:
             self._output.container.close()
 
@@ -148,7 +148,7 @@ class VideoWriter:
             yield
         except (FFmpegError, OSError) as error:
             raise InputError(
-                f"Cannot write {self._path}: {reason_of(error)}. Check that the disk has room."
+                f"Cannot write {self._path}: {reason_of(error)}. Check for free disk space."
             ) from error
 
     def _open(self, width: int, height: int) -> _Output:
@@ -159,7 +159,7 @@ class VideoWriter:
         )
         frames, tick = _add_video_stream(container, width, height, self._stream)
         start = start_time(self._stream)
-        zero, sound = start or Fraction(0), None  # the source's time at which the output starts
+        zero, sound = start or Fraction(0), None  # time in the source at which the output starts
         if self._source.streams.audio:
             heard = self._source.streams.audio[0]
             heard_start = start_time(heard)
@@ -172,7 +172,7 @@ class VideoWriter:
 def _add_video_stream(
     container: OutputContainer, width: int, height: int, source: VideoStream
 ) -> tuple[VideoStream, Fraction]:
-    """Add a stream with the rate of `source`; return it and its tick in seconds."""
+    """Add a stream with the frame rate of `source`; return the stream and its tick in seconds."""
     name: Any = next(name for name in ENCODERS if name in av.codecs_available)
     fps = to_fraction(source.average_rate or Fraction(25))
     stream: VideoStream = container.add_stream(name, rate=fps)
@@ -192,7 +192,7 @@ def _add_video_stream(
 
 
 class _Sound:
-    """The packets of an audio stream, moved to the clock of the output, which starts at `zero`."""
+    """Packets from an audio stream, shifted to the output's clock, which starts at `zero`."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class _Sound:
         self._next = next(self._packets, None)
 
     def write_until(self, time: Fraction | None) -> None:
-        """Write the packets that start before a time of the output in seconds; None: all."""
+        """Write the packets that start before an output time in seconds, or all if it is None."""
         while (packet := self._next) is not None:
             if time is not None and packet.dts * packet.time_base - self._zero >= time:
                 return
@@ -222,7 +222,7 @@ class _Sound:
             self._next = next(self._packets, None)
 
     def flush(self) -> None:
-        """Write what the encoder still holds."""
+        """Flush the encoder."""
         if not self._copied:
             self._container.mux(self._stream.encode())
 
@@ -237,7 +237,7 @@ class _Sound:
             return
         try:
             frames = packet.decode()
-        except FFmpegError:  # players skip a broken packet as well
+        except FFmpegError:  # skip a broken packet, as players do
             return
         for frame in frames:
             if frame.pts is not None:
@@ -246,7 +246,7 @@ class _Sound:
 
 
 def _timed_packets(source: InputContainer, stream: AudioStream) -> Iterator[Any]:
-    """Yield the packets that have a time, up to the point where the file breaks."""
+    """Yield the packets that have a time, up to the point at which the file is broken."""
     with contextlib.suppress(FFmpegError):
         for packet in source.demux(stream):
             if packet.size and packet.dts is not None:
