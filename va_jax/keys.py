@@ -14,7 +14,8 @@ Section = TypeVar("Section")
 INTRODUCTION = """# Configuration keys
 
 This page is generated with `python -m va_jax.config > docs/config.md`. Set a key in a config file
-or on the command line: `--config.KEY=VALUE`, or `--KEY=VALUE` with the `va_jax` command."""
+or on the command line: `--config.KEY=VALUE`, or `--KEY=VALUE` with the `va_jax` command.
+Write a tuple in quotes: `--model.stage_sizes='(1, 1, 1)'`."""
 
 
 @dataclasses.dataclass(frozen=True)

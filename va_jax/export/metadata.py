@@ -130,8 +130,7 @@ def of_run(workdir: pathlib.Path) -> dict[str, Any]:
     `scores` and `post_processing` are None if that checkpoint has not been evaluated.
 
     Raises:
-        InputError: a fact is missing, or the last evaluation used settings that differ from
-            config.json.
+        InputError: a fact is missing, or the last evaluation used settings other than the run's.
     """
     config = run_config.load(workdir)
     data = _data_facts(workdir)
