@@ -1,4 +1,4 @@
-"""The base of all builders: it makes a data set of records, metadata and a report from clips."""
+"""The base class of all builders: it turns clips into records, metadata and a report."""
 
 import abc
 import contextlib
@@ -27,11 +27,11 @@ class Frame(NamedTuple):
     target: np.ndarray  # float32 [dims], NaN where unlabelled
     face: bool  # the crop shows the face
     time_s: float
-    landmarks: np.ndarray | None = None  # float32 [points, 2] in units of the crop's side
+    landmarks: np.ndarray | None = None  # float32 [points, 2] as fractions of the crop's side
 
 
 def clips(frames: Iterable[Frame]) -> Iterator[Clip]:
-    """Cut a stream of frames into clips of CLIP_FRAMES, the last one shorter."""
+    """Cut a stream of frames into clips of CLIP_FRAMES frames; the last one may be shorter."""
     stream = iter(frames)
     while chunk := list(itertools.islice(stream, CLIP_FRAMES)):
         jpegs, target, face, time_s, landmarks = zip(*chunk, strict=True)
@@ -50,17 +50,18 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
     A builder defines `extract`, `crop` and `recordings`, and overrides `dims`, `points`, `accept`
     and `extras` as needed. Its options are the fields of its BuilderConfig dataclass.
 
-    A recording with bad input is left out, and named with the reason in `metadata["refused"]` and
+    A recording with bad input is left out and listed, with the reason, in `metadata["refused"]` and
     in report.csv; the others are built.
 
     Args:
-        run: extracts several recordings in parallel (see `workers`); default: one after the other.
+        run: Function that extracts several recordings in parallel (see `workers`). By default they
+            are extracted one after the other.
         options: {field of the builder config: value}, for this build only.
-        strict: stop the build at the first bad recording.
+        strict: Whether to stop the build at the first bad recording.
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    late_options: tuple[str, ...] = ()  # options that `extract` does not depend on
+    late_options: tuple[str, ...] = ()  # options that do not affect `extract`
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
 
     @property
     def builder_config(self) -> Any:
-        """Return the options of this build, in the builder's own dataclass."""
+        """Return the options of this build as an instance of the builder's config dataclass."""
         return super().builder_config
 
     def _create_builder_config(self, builder_config, version):
@@ -88,7 +89,7 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
     @property
     @abc.abstractmethod
     def extract(self) -> parts.Extract:
-        """Return the function that extracts one recording; a static method will do."""
+        """Return the function that extracts one recording; it may be a static method."""
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -103,30 +104,35 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
     @property
     @abc.abstractmethod
     def crop(self) -> dict[str, Any]:
-        """Return facts about the crops: size (pixels), source, margin, alignment, jpeg_quality."""
+        """Return size (in pixels), source, margin, alignment and jpeg_quality of the crops."""
 
     @abc.abstractmethod
     def recordings(self, manual_dir: pathlib.Path | None) -> dict[str, list[Recording]]:
-        """Return {split: its tracks in order}; do all checks that need no decoding.
+        """Return {split: its tracks in order}, after all checks that do not require decoding.
 
-        A fault in one recording goes into its `problem`.
+        A problem with a single recording is stored in its `problem` field.
 
         Raises:
-            InputError: a fault concerns all recordings.
+            InputError: A problem affects all recordings.
         """
 
     def accept(self, recording: Recording, row: Mapping[str, Any]) -> None:
-        """Check an extracted recording by its row, see `parts.extract_all`.
+        """Decide from the row of an extracted recording whether to include it in the set.
 
-        The part is kept, so building again with another late option extracts nothing again.
+        The part is kept either way, so the recording is not extracted again if the set is rebuilt
+        with different late options.
+
+        Args:
+            recording: The recording.
+            row: Its row, see `parts.extract_all`.
 
         Raises:
-            InputError: the recording is to be left out.
+            InputError: The recording must be left out.
         """
         return
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
-        """Return more keys for the metadata, as JSON values."""
+        """Return additional metadata, as JSON values."""
         return {}
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -136,7 +142,7 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
 
     def _download_and_prepare(self, dl_manager, download_config=None):
         if self.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
-            raise InputError(f"file_format={self.info.file_format}: must be array_record; set it")
+            raise InputError(f"file_format={self.info.file_format}: must be array_record")
         with _locked(self.parts_dir):
             infos = [
                 shards.write_split(rows, self._get_filename_template(split))
@@ -145,7 +151,7 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         self.info.set_splits(SplitDict(infos))
 
     def _extract_splits(self, dl_manager) -> dict[str, list[parts.Row]]:
-        """Extract all recordings, write report and metadata; return {split: rows of its parts}."""
+        """Extract all recordings and write the report; return {split: rows of its parts}."""
         found = self.recordings(self._manual_dir(dl_manager))
         everything = [
             dataclasses.replace(each, split=split)
@@ -168,7 +174,7 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         refused = {each.track_id: row["refused"] for each, row in pairs if "refused" in row}
         if len(refused) == len(everything):
             first, others = next(iter(refused.values())), len(refused) - 1
-            raise InputError(first + (f" (and {others} more: no recording is left)" * bool(others)))
+            raise InputError(first + (f" (and {others} more; no recordings remain)" * bool(others)))
         built: dict[str, list[Recording]] = {}
         kept: dict[str, list[parts.Row]] = {}
         for each, row in pairs:
@@ -202,14 +208,14 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             return pathlib.Path(dl_manager.manual_dir)
         except AssertionError as error:  # several lines long
             problem = str(error).split(". ")[0]
-            raise InputError(f"{problem}; it must hold the data of {self.name}") from error
+            raise InputError(f"{problem}; it must contain the {self.name} data") from error
 
     def _post_download_and_prepare_hook(self) -> None:
         shutil.rmtree(self.parts_dir)
 
 
 def options_of(config: Any) -> dict[str, Any]:
-    """Return the builder's own fields of its config, without those that TFDS gives every config."""
+    """Return the options in a config, without the fields that TFDS adds to every config."""
     if config is None:
         return {}
     tfds_fields = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
@@ -218,7 +224,7 @@ def options_of(config: Any) -> dict[str, Any]:
 
 def _refuse_repeated_tracks(recordings: Sequence[Recording]) -> None:
     if not recordings:
-        raise InputError("no recordings to build from; check the folder of the source material")
+        raise InputError("no recordings found; check the path to the source material")
     seen: set[str] = set()
     for each in recordings:
         if each.track_id in seen:
@@ -227,7 +233,7 @@ def _refuse_repeated_tracks(recordings: Sequence[Recording]) -> None:
 
 
 def wait_for_other_build(folder: pathlib.Path) -> None:
-    """Wait until no process holds the parts folder `folder`."""
+    """Wait until no process holds the lock on the parts folder `folder`."""
     if (folder / "lock").exists():
         with (folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -235,11 +241,11 @@ def wait_for_other_build(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> Iterator[None]:
-    """Hold the parts folder for this process; the lock ends with the process, even if killed."""
+    """Lock the parts folder; the lock is released when this process ends, even if it is killed."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"{folder} is in use by another build; wait for it") from error
+            raise InputError(f"{folder} is in use by another build; wait until it ends") from error
         yield

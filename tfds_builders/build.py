@@ -2,8 +2,8 @@
 
 Example: python -m tfds_builders.build aff_wild2/112 --manual_dir=DIR --data_dir=data --jobs=8
 
-Exit code 0: the set is built. 1: it is not. 3: it is built without the recordings whose input is
-bad; these are printed, and listed in report.csv with the reason.
+Exit codes: 0 if the set was built, 1 if it was not, and 3 if it was built without the recordings
+whose input is bad. Those are printed, and listed in report.csv with the reason.
 """
 
 import argparse
@@ -31,24 +31,24 @@ from va_jax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class BuildOptions:
-    """Which set to build, and how."""
+    """The options of a build."""
 
     name: str  # "set" or "set/config"
-    data_dir: pathlib.Path  # the folder of built sets
-    manual_dir: pathlib.Path | None = None  # the folder of the source material
-    jobs: int = 1  # processes that extract recordings
-    overwrite: bool = False  # replace a set that exists, once the new one is complete
+    data_dir: pathlib.Path  # folder for built sets
+    manual_dir: pathlib.Path | None = None  # folder with the source material
+    jobs: int = 1  # number of processes that extract recordings
+    overwrite: bool = False  # replace an existing set once the new one is complete
     strict: bool = False  # stop at the first bad recording
-    wait: bool = False  # wait for another build of the set; False: fail
-    beam: Sequence[str] | None = None  # flags of Apache Beam, which then extracts; None: processes
-    config_options: Sequence[str] = ()  # key=value, fields of the builder's config
+    wait: bool = False  # if the set is being built by another process, wait; otherwise fail
+    beam: Sequence[str] | None = None  # extract with Apache Beam and these flags; None: without
+    config_options: Sequence[str] = ()  # key=value pairs for fields of the builder's config
 
 
 def build(options: BuildOptions) -> int:
-    """Build a set, print a description of it and the recordings left out; return the exit code.
+    """Build a set, print a summary and the recordings left out, and return the exit code.
 
     Raises:
-        InputError: nothing was built.
+        InputError: Nothing was built.
     """
     directory, new = build_set(options)
     print(f"{'built' if new else 'already built'}: {directory}")
@@ -63,10 +63,10 @@ def build(options: BuildOptions) -> int:
 
 
 def build_set(options: BuildOptions) -> tuple[pathlib.Path, bool]:
-    """Build a set, unless it exists; return its directory, and whether it is new.
+    """Build a set unless it already exists; return its directory and whether it is new.
 
     Raises:
-        InputError: nothing was built, or the existing set was built with other options.
+        InputError: Nothing was built, or the existing set was built with different options.
     """
     if options.jobs < 1:
         raise InputError(f"jobs={options.jobs} must be at least 1")
@@ -97,7 +97,7 @@ def build_set(options: BuildOptions) -> tuple[pathlib.Path, bool]:
 
 
 def _prepare(builder: base.TrackBuilder, manual_dir: pathlib.Path | None) -> None:
-    with contextlib.redirect_stdout(streams.StringIO()):  # TFDS prints about downloads
+    with contextlib.redirect_stdout(streams.StringIO()):  # hide messages from TFDS about downloads
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
         )
@@ -107,28 +107,28 @@ def _refuse_other_options(final: pathlib.Path, builder: base.TrackBuilder) -> No
     wanted = json.loads(json.dumps(base.options_of(builder.builder_config)))
     facts = io.read_json(final / "metadata.json", "build the set again with --overwrite")
     if "refused" not in facts:
-        raise InputError(f"{final} was built by an older version; build it again with --overwrite")
+        raise InputError(f"{final} was built by an older version; rebuild it with --overwrite")
     built = facts["options"]
     other = [f"{key}={built.get(key)}" for key in wanted if wanted[key] != built.get(key)]
     if other:
         raise InputError(
-            f"{final} was built with {', '.join(other)}; give the same options or --overwrite"
+            f"{final} was built with {', '.join(other)}; pass the same options or --overwrite"
         )
 
 
 def make_builder(
     name: str, data_dir: pathlib.Path, options: Sequence[str] = (), **settings: Any
 ) -> base.TrackBuilder:
-    """Return the builder of the set `name` ("set" or "set/config").
+    """Return the builder for a set.
 
     Args:
-        name: the set, and one of its configurations; without one, the first counts.
-        data_dir: the folder of built sets.
-        options: key=value, changes to the configuration.
-        **settings: keyword arguments of the builder.
+        name: "set" or "set/config". The default is the set's first configuration.
+        data_dir: Folder for built sets.
+        options: key=value pairs that change the configuration.
+        **settings: Keyword arguments for the builder.
 
     Raises:
-        InputError: the name, the configuration or an option is unknown.
+        InputError: The name, the configuration or an option is unknown.
     """
     set_name, _, config_name = name.partition("/")
     builder_cls = builder_class(set_name)
@@ -141,7 +141,7 @@ def make_builder(
 
 
 def builder_class(name: str) -> type[base.TrackBuilder]:
-    """Return the class Builder of the package tfds_builders/<name>."""
+    """Return the class `Builder` from the package tfds_builders/<name>."""
     packages = [each.name for each in pkgutil.iter_modules(tfds_builders.__path__) if each.ispkg]
     modules = {each: f"tfds_builders.{each}.{each}_dataset_builder" for each in packages}
     known = [each for each in packages if importlib.util.find_spec(modules[each])]
@@ -151,13 +151,13 @@ def builder_class(name: str) -> type[base.TrackBuilder]:
 
 
 def _parse_options(texts: Sequence[str], config: Any) -> dict[str, Any]:
-    """Return `key=value` texts as values of the config's types; a tuple is written `a,b`."""
+    """Parse `key=value` pairs into the types of the config's fields; a tuple is written `a,b`."""
     known = base.options_of(config)
     options = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or key not in known:
-            raise InputError(f"option {text!r}: write key=value, key one of {', '.join(known)}")
+            raise InputError(f"option {text!r}: expected key=value; keys: {', '.join(known)}")
         kind = type(known[key])
         try:
             if kind is bool:
@@ -165,17 +165,17 @@ def _parse_options(texts: Sequence[str], config: Any) -> dict[str, Any]:
             else:
                 options[key] = tuple(value.split(",")) if kind is tuple else kind(value)
         except (ValueError, KeyError) as error:
-            raise InputError(f"option {key}={value!r} is not of type {kind.__name__}") from error
+            raise InputError(f"option {key}={value!r}: must be of type {kind.__name__}") from error
     return options
 
 
 def refusals(directory: pathlib.Path) -> dict[str, str]:
-    """Return {track: why it is not in the built set}."""
+    """Return {track: reason why it is not in the built set}."""
     return _metadata(directory)["refused"]
 
 
 def describe(directory: pathlib.Path) -> str:
-    """Return a line about a built set, and a line or two for each split."""
+    """Return a summary of a built set: one line for the set, and one or two for each split."""
     facts = _metadata(directory)
     lines = [
         f"{', '.join(facts['dims'])} at {facts['fps']:g} fps, crops {facts['crop']['size']} px"
@@ -197,19 +197,21 @@ def _metadata(directory: pathlib.Path) -> dict[str, Any]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the command; `run` takes what they parse to."""
-    parser.add_argument("name", metavar="NAME[/CONFIG]", help="a data set of tfds_builders")
-    parser.add_argument("--data_dir", type=pathlib.Path, required=True, help="folder of built sets")
-    parser.add_argument("--manual_dir", type=pathlib.Path, help="folder of the source material")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that extract recordings")
-    parser.add_argument("--overwrite", action="store_true", help="replace a set that exists")
+    """Add the flags of the command; pass the parsed arguments to `run`."""
+    parser.add_argument("name", metavar="NAME[/CONFIG]", help="name of the data set")
+    parser.add_argument(
+        "--data_dir", type=pathlib.Path, required=True, help="folder for built sets"
+    )
+    parser.add_argument("--manual_dir", type=pathlib.Path, help="folder with the source material")
+    parser.add_argument("--jobs", type=int, default=1, help="number of worker processes")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing set")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad recording")
-    parser.add_argument("--wait", action="store_true", help="wait for another build of the set")
+    parser.add_argument("--wait", action="store_true", help="wait for a running build of the set")
     parser.add_argument(
         "--beam",
         metavar="FLAGS",
         type=shlex.split,
-        help="extract with Apache Beam; its flags in one string, such as '--runner=DirectRunner'",
+        help="extract with Apache Beam; pass its flags as one string: '--runner=DirectRunner'",
     )
     parser.add_argument(
         "--config_options", nargs="*", default=[], metavar="KEY=VALUE", help="see the set's README"

@@ -1,7 +1,8 @@
-"""Face crops from pictures: ready crops as they are, cut along given places, or around found faces.
+"""Cut face crops from images: use ready-made crops, given boxes or landmarks, or a face detector.
 
 In all three cases a frame that does not show the face keeps its place in the track. Its crop shows
-the last known place, else the first one, and is black if there is none.
+the last known position of the face or, at the start of the track, the first one. It is black if
+neither exists.
 """
 
 import functools
@@ -24,10 +25,10 @@ from va_jax.video.facts import mean_fps, read_timeline
 from va_jax.video.read import probe
 
 MOST_PX = 4096
-"""A face larger than this is an error in its file (our choice); its crop would fill the memory."""
+"""Largest plausible face (our choice); the crop of a larger one would exhaust the memory."""
 
 LEAST_EYES_PX = 1.0
-"""Eyes closer together than this give no direction (our choice)."""
+"""Smallest eye distance from which the roll of the face can be computed (our choice)."""
 
 
 class Cut(NamedTuple):
@@ -37,22 +38,22 @@ class Cut(NamedTuple):
     time_s: float
     jpeg: bytes  # square RGB crop
     face: bool  # the crop shows the face
-    landmarks: np.ndarray  # float32 [points, 2] in units of the crop's side, NaN where unknown
+    landmarks: np.ndarray  # float32 [points, 2], fractions of the crop's side, NaN where unknown
 
 
 def cut(
     material: Material, config: RecordedConfig, points: int, tally: Tally
 ) -> tuple[float, Iterator[Cut]]:
-    """Return the mean frames per second of a recording, and a Cut of every frame.
+    """Return the mean frame rate of a recording, and a `Cut` for every frame.
 
     Args:
-        material: the recording.
-        config: the options of the builder.
-        points: landmarks to store with each frame.
-        tally: counts `no_image` (number without an image), `no_place` (picture without a usable box
-            or landmarks), `no_landmarks` (face without the landmarks to be stored), `places_unused`
-            (boxes or landmarks before the first picture or after the last), `not_found` (picture in
-            which the detector found no face) and `repeats_dropped`.
+        material: The recording.
+        config: The options of the builder.
+        points: Number of landmarks to store with each frame.
+        tally: Counts, which are updated: `no_image` (frame number without an image), `no_place`
+            (image without a usable box or landmarks), `no_landmarks` (face without the landmarks to
+            store), `places_unused` (boxes or landmarks before the first image or after the last),
+            `not_found` (image in which the detector found no face) and `repeats_dropped`.
     """
     if material.faces == "detect":
         return _cut_detected(material, config, points, tally)
@@ -62,9 +63,9 @@ def cut(
 
 
 def fps_of(material: Material) -> float:
-    """Return the mean frames per second of the frames that are kept.
+    """Return the mean frame rate of the frames that are kept.
 
-    Without `repeats` this decodes the whole video.
+    If repeated frames are dropped, this decodes the whole video.
     """
     if material.pictures.is_dir():
         return material.fps
@@ -75,7 +76,7 @@ def fps_of(material: Material) -> float:
 
 
 def numbers_of_folder(material: Material) -> tuple[int, int]:
-    """Return the first and the last frame number of a folder of images."""
+    """Return the first and the last frame number in a folder of images."""
     if material.last is not None:
         return material.first, material.last
     return material.first, max(pictures.numbered_images(material.pictures))
@@ -94,7 +95,7 @@ def _pictures(
 def _take_ready(
     material: Material, config: RecordedConfig, points: int, tally: Tally
 ) -> Iterator[Cut]:
-    """Keep a JPEG of the right size byte for byte; resize and encode others again."""
+    """Copy JPEGs of the right size byte for byte; resize and re-encode all other images."""
     images = pictures.numbered_images(material.pictures)
     first, last = material.first, max(images) if material.last is None else material.last
     data, unknown = _black(config), faces.unknown_landmarks(points)
@@ -107,10 +108,12 @@ def _take_ready(
 
 
 def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) -> bytes:
-    """Return an image as a JPEG of `size` x `size` pixels; its own bytes if it is one already.
+    """Return an image as a JPEG of `size` x `size` pixels.
+
+    A file that already is such a JPEG is returned byte for byte.
 
     Raises:
-        InputError: the file cannot be decoded, or the image is not square and `pad` is not set.
+        InputError: The file cannot be decoded, or the image is not square and `pad` is not set.
     """
     data = pictures.read_bytes(path)
     image = pictures.decode_image(path, data)
@@ -118,7 +121,7 @@ def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) ->
         return data
     height, width = image.shape[:2]
     if height != width and not pad:
-        raise InputError(f"{path}: {width}x{height} pixels, but crops must be square; crop it")
+        raise InputError(f"{path}: {width}x{height} pixels; crops must be square")
     if height != width:
         spare = max(height, width) - np.array([height, width])
         before, after = spare // 2, spare - spare // 2
@@ -158,7 +161,7 @@ def _cut_places(
 
 
 def usable(place: Float[np.ndarray, "*shape"]) -> bool:
-    """Return whether a box x1, y1, x2, y2 or landmarks [points, 2] are finite and place a face."""
+    """Return whether a box (x1, y1, x2, y2) or landmarks [points, 2] can be used to cut a crop."""
     if not np.isfinite(place).all():
         return False
     corners = place.reshape(-1, 2)
@@ -176,7 +179,7 @@ def _crop_place(
     place: Float[np.ndarray, "*shape"],
     config: RecordedConfig,
 ) -> tuple[UInt8[np.ndarray, "size size 3"], Float[np.ndarray, "2 3"]]:
-    """Return the crop of a usable place and its matrix: around a box, or aligned by landmarks."""
+    """Return the crop around a box or aligned with landmarks, and the matrix of its transform."""
     if place.shape == (4,):
         return faces.crop_box(image, place, config.size, config.margin)
     return faces.align(image, _five_points(place), config.size)
@@ -192,14 +195,14 @@ def _black(config: RecordedConfig) -> bytes:
 
 @functools.lru_cache(maxsize=1)
 def detector(min_face: int) -> Callable[[np.ndarray], faces.Detections]:
-    """Return the one detector of this process: it compiles once for each size of image."""
+    """Return this process's only detector, which compiles once for each image size."""
     return faces.Detector(min_face=min_face)
 
 
 def _cut_detected(
     material: Material, config: RecordedConfig, points: int, tally: Tally
 ) -> tuple[float, Iterator[Cut]]:
-    """Decode the video twice: to follow the face from end to end, then to crop it."""
+    """Decode the video twice: once to track the face through it, and once to crop the face."""
     times_s: list[float] = []
     images = _note_times(_pictures(material, config.max_side), times_s)
     find = detector(config.min_face)
@@ -217,7 +220,7 @@ def _cut_detected(
 def _note_times(
     stream: Iterator[Picture], times_s: list[float]
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (time_s, image); a missing image is black, so that no face is found there."""
+    """Yield (time_s, image) and collect the times; a missing image is replaced by a black one."""
     image = None
     for picture in stream:
         times_s.append(picture.time_s)

@@ -1,4 +1,4 @@
-"""Inspect labels that can be read: alone, and beside the pictures they belong to."""
+"""Check readable labels, on their own and against the images they belong to."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -10,16 +10,16 @@ from tfds_builders.labels import Labels, NumberedLabels
 from va_jax.types import LABEL_RANGE
 
 # Our choices.
-LEAST_ROWS = 100  # shorter labels may be constant, or the same as others, by chance
-AT_THE_EDGE = 0.5  # share of rows at the ends of the range above which the scale is suspicious
-TOLERANCE = 0.01  # share of the frames, at least 2 frames, by which the number of rows may differ
+LEAST_ROWS = 100  # a shorter file may be constant or equal to another one by chance
+AT_THE_EDGE = 0.5  # the scale is suspicious if a larger share of rows is at the ends of the range
+TOLERANCE = 0.01  # accepted relative difference between rows and frames; 2 are always accepted
 
 LABEL_ROLES = ("labels", "valence", "arousal")
-"""Roles of `Recording.files` that hold labels."""
+"""Roles in `Recording.files` that denote label files."""
 
 
 def check(inspected: Inspected, dims: Sequence[str]) -> Iterator[Finding]:
-    """Yield the findings about the labels of one recording."""
+    """Yield the problems found in the labels of one recording."""
     labels = _labels(inspected)
     if labels is None:
         return
@@ -36,14 +36,14 @@ def check(inspected: Inspected, dims: Sequence[str]) -> Iterator[Finding]:
 
 
 def label_file(inspected: Inspected) -> str:
-    """Return the file that a message about labels names."""
+    """Return the file to name in messages about a recording's labels."""
     files = inspected.recording.files
     found = [files[role] for role in LABEL_ROLES if role in files]
     return next(iter(found or files.values()), inspected.recording.track_id)
 
 
 def label_hash(inspected: Inspected) -> str:
-    """Return a hash of the labels; "" if they are too short or constant to be compared."""
+    """Return a hash of the labels, or "" if they are constant or too short to compare."""
     labels = _labels(inspected)
     values = np.empty((0, 1)) if labels is None else _valid(labels)
     if len(values) < LEAST_ROWS or (np.ptp(values, axis=0) == 0).any():
@@ -52,7 +52,7 @@ def label_hash(inspected: Inspected) -> str:
 
 
 def label_range(inspected: Inspected) -> np.ndarray | None:
-    """Return the lowest and the highest valid value of each dimension, float64 [2, dims]."""
+    """Return the lowest and highest valid value per dimension, float64 [2, dims]."""
     labels = _labels(inspected)
     values = None if labels is None else _valid(labels)
     return None if values is None or not len(values) else np.stack([values.min(0), values.max(0)])
@@ -70,14 +70,14 @@ def _check_column(name: str, dim: str, column: np.ndarray) -> Iterator[Finding]:
     edge = np.isin(column, LABEL_RANGE).mean()
     if np.ptp(column) == 0:
         problem = f"{name}: {dim} is {column[0]:g} in all {len(column)} rows"
-        yield Finding("constant labels", problem, "kept; remove them if they are not labels")
+        yield Finding("constant labels", problem, "kept; remove the file if this is a mistake")
     elif edge > AT_THE_EDGE:
         problem = f"{name}: {dim} is -1 or 1 in {edge:.0%} of {len(column)} rows"
         yield Finding("label range", problem, "kept; check how the labels were scaled")
 
 
 def _check_gaps(labels: Labels, name: str) -> Iterator[Finding]:
-    """Yield a finding about the longest gap between two rows: missing numbers, or a long time."""
+    """Yield a finding about the largest gap between rows: missing frame numbers or a long time."""
     if isinstance(labels, NumberedLabels):
         places, most, unit = labels.number, 1, "frames"
     else:
@@ -89,11 +89,11 @@ def _check_gaps(labels: Labels, name: str) -> Iterator[Finding]:
         between = f"{unit} {places[at]:g} and {places[at + 1]:g}"
         others = f", and {len(gaps) - 1} more gaps" * (len(gaps) > 1)
         problem = f"{name}: no row between {between}{others}"
-        yield Finding("label gap", problem, "the frames there will be unlabelled")
+        yield Finding("label gap", problem, "frames in the gap will be unlabelled")
 
 
 def _check_count(labels: Labels, footage: Footage, name: str) -> Iterator[Finding]:
-    """Yield a finding if there are too many or too few rows, joined as a build will join them."""
+    """Yield a finding if too many rows or frames remain unmatched, joined as in a build."""
     frames = len(footage.number)
     bare = int((~labels.covers(footage.number, footage.time_s)).sum())
     numbers = (int(footage.number[0]), int(footage.number[-1]))

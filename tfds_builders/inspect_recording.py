@@ -1,4 +1,4 @@
-"""Inspect one recording before a build: read its files, but decode only a few pictures."""
+"""Inspect one recording before a build: read its files, but decode only a few images."""
 
 import dataclasses
 import pathlib
@@ -18,19 +18,19 @@ from va_jax.video import jpeg
 from va_jax.video.facts import read_key_frames, read_timeline
 
 # Our choices.
-FEW_FACES = 0.5  # a recording is suspicious if fewer of its frames show the face
-SAMPLES = 4  # pictures of a recording that are decoded
-THUMBNAIL = 16  # side of the pictures that are compared, pixels
+FEW_FACES = 0.5  # a recording is suspicious if a smaller share of its frames shows the face
+SAMPLES = 4  # number of images to decode per recording
+THUMBNAIL = 16  # side of the images to compare, pixels
 
 LEFT_OUT = "the recording will be left out"
 
 
 class Finding(NamedTuple):
-    """Something wrong, in one line."""
+    """A problem, described in one line."""
 
-    check: str  # a word or two
-    problem: str  # names the file, the line or the value
-    consequence: str  # how a build will handle it
+    check: str  # kind of problem, in a word or two
+    problem: str  # description with the file, the line or the value
+    consequence: str  # how a build will handle the problem
 
     def __str__(self) -> str:
         return f"{self.check}: {self.problem}; {self.consequence}"
@@ -38,19 +38,19 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Footage:
-    """The pictures of a recording, described by their index and a few samples."""
+    """The images of a recording, described by their index and a few samples."""
 
     pictures: pathlib.Path
     number: np.ndarray  # int64 [frames]
     time_s: np.ndarray  # float64 [frames]
     fps: float
-    shown: np.ndarray  # int64, the frame numbers that have a picture
-    frame_bytes: float  # mean size of a stored frame, by the samples
-    thumbnails: np.ndarray  # float32 [samples, pixels], the samples small and grey
+    shown: np.ndarray  # int64, numbers of the frames that have an image
+    frame_bytes: float  # mean size of a stored frame, estimated from the samples
+    thumbnails: np.ndarray  # float32 [samples, pixels], the samples as small grey images
 
 
 class Index(NamedTuple):
-    """The first four facts of a Footage, from the files' index."""
+    """The fields of `Footage` that can be read without decoding an image."""
 
     number: np.ndarray
     time_s: np.ndarray
@@ -60,7 +60,7 @@ class Index(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Inspected:
-    """The facts about one recording; None where it cannot be read."""
+    """The results for one recording; parts that cannot be read are None."""
 
     recording: Recording
     findings: list[Finding]
@@ -71,15 +71,16 @@ class Inspected:
 def inspect_recording(
     recording: Recording, config: RecordedConfig, read: Read, find_faces: bool
 ) -> Inspected:
-    """Read labels, index and a few pictures of a recording, and look for problems.
+    """Read the labels, the index and a few images of a recording, and look for problems.
 
-    Labels that can be read are checked later, by `inspect_labels.check`.
+    The values of the labels are checked later, by `inspect_labels.check`.
 
     Args:
-        recording: one recording of a builder.
-        config: the options of the builder.
-        read: the builder's function of that name.
-        find_faces: run the face detector on the sampled pictures, if a build would.
+        recording: The recording to inspect.
+        config: The options of the builder.
+        read: The builder's `read` function.
+        find_faces: Whether to run the face detector on the samples, provided that a build would
+            run it.
     """
     findings: list[Finding] = []
     material = footage = None
@@ -96,7 +97,7 @@ def inspect_recording(
 def _footage(
     material: Material, config: RecordedConfig, find_faces: bool, findings: list[Finding]
 ) -> Footage | None:
-    """Return the facts about the pictures, or None if some of them are damaged; add findings."""
+    """Describe the images and append to `findings`; return None if any image is damaged."""
     if material.pictures.is_dir():
         images = pictures.numbered_images(material.pictures)
         damaged = damaged_images(images.values())
@@ -117,7 +118,7 @@ def _footage(
 def damaged_images(paths: Iterable[pathlib.Path]) -> list[str]:
     """Return a message for each image file that cannot be read.
 
-    Only files that do not end as an image must are decoded.
+    Only files without a proper end marker are decoded.
     """
     problems = []
     for path in paths:
@@ -138,7 +139,7 @@ def damaged_images(paths: Iterable[pathlib.Path]) -> list[str]:
 def _index_of_folder(
     material: Material, images: dict[int, pathlib.Path]
 ) -> tuple[Index, list[np.ndarray]]:
-    """Return the index of a folder and a few of its images."""
+    """Return the index of an image folder and a few of its images."""
     first, last = crops.numbers_of_folder(material)
     number, paths = np.arange(first, last + 1), list(images.values())
     chosen = [paths[len(paths) * i // SAMPLES] for i in range(min(SAMPLES, len(paths)))]
@@ -148,11 +149,11 @@ def _index_of_folder(
 
 
 def _index_of_video(material: Material, findings: list[Finding]) -> Index | None:
-    """Return the index of a video, or None if the file is truncated; add findings."""
+    """Return the index of a video and append to `findings`; return None if it is truncated."""
     timeline = read_timeline(material.pictures)
     if timeline.cut_off_s is not None:
-        end = f"ends at {timeline.time_s[-1]:.2f} s, by its header at {timeline.cut_off_s:.2f} s"
-        problem = f"{material.pictures}: {end}: copy it again"
+        end = f"ends at {timeline.time_s[-1]:.2f} s of {timeline.cut_off_s:.2f} s"
+        problem = f"{material.pictures}: {end}; copy it again"
         findings.append(Finding("truncated video", problem, LEFT_OUT))
         return None
     if timeline.variable:
@@ -172,7 +173,7 @@ def _thumbnails(samples: list[np.ndarray]) -> np.ndarray:
 
 
 def _stored_bytes(image: np.ndarray, config: RecordedConfig) -> int:
-    """Estimate the size of a crop: the middle square has more detail than a face."""
+    """Return an upper estimate of a crop's size: the central square has more detail than a face."""
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     square = image[top : top + side, left : left + side]
@@ -183,7 +184,7 @@ def _stored_bytes(image: np.ndarray, config: RecordedConfig) -> int:
 def _few_faces(
     material: Material, index: Index, samples: list[np.ndarray], config: RecordedConfig
 ) -> list[Finding]:
-    """Return a finding if few frames, or few of the sampled ones, show a face."""
+    """Return a finding if few of the frames (or of the samples) show a face."""
     if material.faces == "detect":
         found = [len(crops.detector(config.min_face)(image).boxes) > 0 for image in samples]
         hits, total, unit = sum(found), len(samples), "sampled key frames"

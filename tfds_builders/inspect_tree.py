@@ -1,4 +1,4 @@
-"""Inspect the source material of a set before a build: each recording, and all together."""
+"""Inspect the source material of a set before a build: each recording, and all of them together."""
 
 import collections
 import concurrent.futures
@@ -20,14 +20,14 @@ from tfds_builders.recorded import RecordedBuilder
 from va_jax.types import SPLITS, InputError
 
 # Our choices.
-ALIKE = 2.0  # pictures are the same if each sample differs by less on average, grey levels
-FLAT = 4.0  # samples with a smaller standard deviation are too plain to compare, grey levels
-LENGTH = 0.02  # copies of one video differ in length by at most this share
+ALIKE = 2.0  # mean difference of grey levels below which two samples show the same image
+FLAT = 4.0  # standard deviation of grey levels below which a sample is too plain to compare
+LENGTH = 0.02  # largest relative difference in length between copies of one video
 
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """The contents of a tree, and the problems found in it."""
+    """The contents of a folder of source material, and the problems found in it."""
 
     name: str
     tree: str
@@ -39,7 +39,7 @@ class Inspection:
         return {"name": self.name, "tree": self.tree, **self.facts, "findings": findings}
 
     def text(self) -> str:
-        """Return lines for people; files are named from the top of the tree."""
+        """Return a readable report, with file names relative to the inspected folder."""
         facts = self.facts
         expected = ", ".join(f"{key} {count}" for key, count in facts["expected"].items())
         published = f" (the published set has {expected})" * bool(expected)
@@ -54,7 +54,7 @@ class Inspection:
             lines.append(f"  {dim} from {low:.3f} to {high:.3f}")
         needed, free = facts["disk_bytes"] / 1e9, facts["disk_free_bytes"] / 1e9
         lines.append(
-            f"  records of about {needed:.2f} GB, twice that while building; {free:.1f} GB free"
+            f"  records of about {needed:.2f} GB, twice that during a build; {free:.1f} GB free"
         )
         lines += [str(each).replace(f"{self.tree}/", "") for each in self.findings]
         lines.append(f"problems: {len(self.findings)}" if self.findings else "no problems found")
@@ -73,27 +73,29 @@ def inspect_tree(
 
     Args:
         name: "set" or "set/config".
-        tree: the folder of the source material.
-        data_dir: the folder where the set would be built; it need not exist.
-        options: key=value, changes to the configuration.
-        jobs: number of threads.
-        find_faces: run the face detector on a few pictures, if a build would.
+        tree: Folder with the source material.
+        data_dir: Folder in which the set would be built; it need not exist.
+        options: key=value pairs that change the configuration.
+        jobs: Number of threads.
+        find_faces: Whether to run the face detector on a few images, provided that a build would
+            run it.
 
     Returns:
-        Its `facts` are `splits` (for each, the number of `recordings`, `subjects` and `frames`),
-        `found` and `expected` (recordings here and in the published set), `hours`, `fps` (lowest,
-        highest), `label_range` by dimension, `disk_bytes` (of the built set) and `disk_free_bytes`.
+        The findings and these `facts`: `splits` (numbers of `recordings`, `subjects` and `frames`
+        in each), `found` and `expected` (numbers of recordings here and in the published set),
+        `hours`, `fps` (lowest, highest), `label_range` by dimension, `disk_bytes` (size of the
+        built set) and `disk_free_bytes`.
 
     Raises:
-        InputError: the tree is not of this set.
+        InputError: The folder does not contain this set.
     """
     builder = make_builder(name, data_dir, options)
     if not isinstance(builder, RecordedBuilder):
-        raise InputError(f"{name} is generated: it has no source material to inspect")
+        raise InputError(f"{name} is a generated set without source material to inspect")
     if jobs < 1:
         raise InputError(f"jobs={jobs} must be at least 1")
     if not tree.is_dir():
-        raise InputError(f"{tree}: no such folder; name the folder of the source material")
+        raise InputError(f"{tree}: no such folder; check the path to the source material")
     recordings = [each for split in builder.recordings(tree).values() for each in split]
     work = functools.partial(
         inspect_recording,
@@ -148,15 +150,15 @@ def _facts(
 
 
 def _check_disk(facts: dict[str, Any], data_dir: pathlib.Path) -> Iterator[Finding]:
-    """Yield a finding if parts and shards, which exist together during a build, do not fit."""
+    """Yield a finding if the disk is too small for the parts and shards of a build together."""
     needed, free = 2 * facts["disk_bytes"], facts["disk_free_bytes"]
     if needed > free:
-        problem = f"{data_dir}: {free / 1e9:.1f} GB are free, a build takes {needed / 1e9:.1f} GB"
-        yield Finding("disk space", problem, "it will stop when the disk is full; it can resume")
+        problem = f"{data_dir}: {free / 1e9:.1f} GB are free, a build needs {needed / 1e9:.1f} GB"
+        yield Finding("disk space", problem, "it will stop when the disk is full, and can resume")
 
 
 def _in_several_splits(inspected: Sequence[Inspected]) -> Iterator[Finding]:
-    """Yield a finding for each subject and video that is in more than one split."""
+    """Yield a finding for each subject or video that is in more than one split."""
     for kind in ("subject", "video"):
         places: dict[str, dict[str, str]] = collections.defaultdict(dict)
         for each in inspected:
@@ -179,11 +181,11 @@ def _same_labels(inspected: Sequence[Inspected]) -> Iterator[Finding]:
     for key, (first, *others) in groups.items():
         if key and others:
             problem = f"{', '.join(others)}: the same values as in {first}"
-            yield Finding("duplicated labels", problem, "kept; all but one are wrong copies")
+            yield Finding("duplicated labels", problem, "kept; only one can be correct")
 
 
 def _same_pictures(footage: Sequence[Footage]) -> Iterator[Finding]:
-    """Yield a finding for each recording with the pictures of an earlier one."""
+    """Yield a finding for each recording that shows the same images as an earlier one."""
     lengths = np.array([len(each.number) for each in footage])
     for index, each in enumerate(footage):
         if each.thumbnails.std(1).max() < FLAT:

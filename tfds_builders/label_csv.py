@@ -1,4 +1,4 @@
-"""Label files that users bring: a csv with a time column and one or more columns per target."""
+"""Read users' own label files: csv with a time column and one or more columns per target."""
 
 import pathlib
 import re
@@ -15,22 +15,23 @@ from va_jax.types import LABEL_RANGE, InputError
 TIME_NAMES = frozenset(
     {"time", "times", "timesec", "timeinseconds", "timestamp", "timestamps", "frametime"}
 )
-"""Names of the time column, letters and digits only: `times` stands for `time_s` or `time (s)`."""
+"""Names of the time column, reduced to letters and digits: `times` is `time_s` or `time (s)`."""
 
 UNLABELLED = frozenset({"", "nan", "na"})
 
 
 def read_labels(path: pathlib.Path, dims: Sequence[str]) -> TimedLabels:
-    """Read a label csv; several raters' columns for one target are fused by `fuse_raters`.
+    """Read a label csv; if several raters labelled a target, `fuse_raters` fuses their columns.
 
     The file has a header if its first cell is not a number. With a header, the time column is the
-    one named `time`, `time_s`, `time in seconds`, `timestamp` or `frametime`, else the first. A
-    column belongs to the target with whose name it begins, in any case (`valence`, `Valence_r2`,
-    `valence FM1`); others are ignored. Without a header the columns are the time and then `dims`,
-    in this order. Times are seconds, values lie in [-1, 1]; an empty cell or `nan` is unlabelled.
+    one named `time`, `time_s`, `time in seconds`, `timestamp` or `frametime`, or else the first. A
+    column belongs to the target whose name it starts with, in upper or lower case (`valence`,
+    `Valence_r2`, `valence FM1`); other columns are ignored. Without a header, the columns are the
+    time followed by `dims`. Times are in seconds and values in [-1, 1]; an empty cell or `nan`
+    marks an unlabelled row.
 
     Raises:
-        InputError: anything else; names the file, the line and the value.
+        InputError: The file does not have this format.
     """
     file = _with_header(read_csv(path), dims)
     if len(file.rows) < 2:
@@ -50,7 +51,7 @@ def read_labels(path: pathlib.Path, dims: Sequence[str]) -> TimedLabels:
 
 
 def _with_header(file: CsvFile, dims: Sequence[str]) -> CsvFile:
-    """Return the file with the header `time` and `dims` if it has none."""
+    """Return the file, with the header `time`, `dims` added if it has none."""
     if number(file.header[0]) is None:
         return file
     header = ["time", *dims]
@@ -64,10 +65,10 @@ def _with_header(file: CsvFile, dims: Sequence[str]) -> CsvFile:
 
 
 def find_time_column(path: pathlib.Path, header: Sequence[str]) -> int:
-    """Return the place of the time column in a header, 0 if no name fits.
+    """Return the index of the time column, which is 0 if no name matches.
 
     Raises:
-        InputError: no name fits, and the first column holds frame numbers or milliseconds.
+        InputError: No name matches, and the first column contains frame numbers or milliseconds.
     """
     plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in header]
     for column, name in enumerate(plain):
@@ -75,13 +76,13 @@ def find_time_column(path: pathlib.Path, header: Sequence[str]) -> int:
             return column
     if plain[0].startswith("frame") or plain[0].endswith("ms") or "milli" in plain[0]:
         raise InputError(
-            f"{path}: line 1: column {header[0]!r} does not hold seconds; name a column time_s"
+            f"{path}: line 1: column {header[0]!r} is not in seconds; call the time column time_s"
         )
     return 0
 
 
 def _target_columns(file: CsvFile, dims: Sequence[str], time_column: int) -> list[list[int]]:
-    """Return the columns of each target; a name that fits two targets goes to the longer one."""
+    """Return the columns for each target; if two targets match, the longer name wins."""
     columns: dict[str, list[int]] = {dim: [] for dim in dims}
     for column, name in enumerate(file.header):
         fits = [dim for dim in dims if name.lower().startswith(dim.lower())]
@@ -91,23 +92,23 @@ def _target_columns(file: CsvFile, dims: Sequence[str], time_column: int) -> lis
         if not found:
             raise InputError(
                 f"{file.path}: line {file.header_line}: no column for {dim!r} among "
-                f"{', '.join(file.header)}; rename one, or set the option dims"
+                f"{', '.join(file.header)}; rename a column or set the option dims"
             )
     return list(columns.values())
 
 
 def rising_times(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Float[np.ndarray, "rows"]:
-    """Return the seconds in (line, cell) pairs.
+    """Return the times, in seconds, from (line, cell) pairs.
 
     Raises:
-        InputError: a cell is not a number, or the times do not increase strictly.
+        InputError: A cell is not a number, or the times are not strictly increasing.
     """
     times: list[float] = []
     for line, cell in cells:
         time = require_number(path, line, "time", cell)
         if times and time <= times[-1]:
             how = "repeats" if time == times[-1] else "goes back from"
-            raise InputError(f"{path}: line {line}: time {cell} {how} {times[-1]:g}; sort by time")
+            raise InputError(f"{path}: line {line}: time {cell} {how} {times[-1]:g}; sort the rows")
         times.append(time)
     return np.array(times)
 
@@ -120,6 +121,6 @@ def _value(path: pathlib.Path, line: int, name: str, cell: str) -> float:
     if not low <= value <= high:
         raise InputError(
             f"{path}: line {line}: {name} {cell} is outside [{low:g}, {high:g}]; "
-            "rescale the labels, and leave unlabelled cells empty"
+            "rescale the labels and leave unlabelled cells empty"
         )
     return value

@@ -1,4 +1,4 @@
-"""The targets of one recording, and the frames they belong to: by frame number or by time."""
+"""The labels of one recording, which are joined to its frames by frame number or by time."""
 
 import dataclasses
 import pathlib
@@ -11,39 +11,39 @@ from va_jax.types import LABEL_RANGE, InputError
 
 @dataclasses.dataclass(frozen=True)
 class TimedLabels:
-    """Targets over time, at any rate."""
+    """Labels identified by their time, at any rate."""
 
     time_s: np.ndarray  # float64 [rows], increasing
     values: np.ndarray  # float64 [rows, dims], NaN where unlabelled
-    raters: tuple[np.ndarray, ...] = ()  # per dim float64 [raters, rows], if they are known
-    max_gap_s: float = 1.0  # rows further apart are not interpolated
+    raters: tuple[np.ndarray, ...] = ()  # float64 [raters, rows] per dim; empty if not known
+    max_gap_s: float = 1.0  # values are not interpolated between rows further apart than this
 
     @property
     def step_s(self) -> float:
-        """Return the median distance of two rows."""
+        """Return the median interval between rows, in seconds."""
         return float(np.median(np.diff(self.time_s)))
 
     def at(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Float[np.ndarray, "frames dims"]:
-        """Return the targets of frames at these times, see `resample`."""
+        """Return the targets for frames at these times, see `resample`."""
         return resample(self.time_s, self.values, time_s.astype(np.float64), self.max_gap_s)
 
     def covers(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Bool[np.ndarray, "frames"]:
-        """Return whether each frame lies between the first and the last row, valid or not."""
+        """Return whether each frame lies between the first and last row, even if unlabelled."""
         reach = self.step_s / 2 + 1e-9
         return (time_s >= self.time_s[0] - reach) & (time_s <= self.time_s[-1] + reach)
 
     def unused(self, number: tuple[int, int], time_s: tuple[float, float]) -> int:
-        """Count the rows that fall on no frame, given number and time of the first and last one."""
+        """Count the rows outside the frames, given the first and last frame's number and time."""
         reach = self.step_s / 2 + 1e-9
         inside = (self.time_s >= time_s[0] - reach) & (self.time_s <= time_s[1] + reach)
         return int((~inside).sum())
 
     def describe(self) -> str:
-        """Say where the rows lie, for an error."""
+        """Describe the range of the rows, for an error message."""
         first, last = self.time_s[0], self.time_s[-1]
         return (
             f"span {first:g} to {last:g} s, {self.step_s:g} s apart (max_gap_s={self.max_gap_s:g})"
@@ -52,7 +52,7 @@ class TimedLabels:
 
 @dataclasses.dataclass(frozen=True)
 class NumberedLabels:
-    """Targets of frames identified by their number."""
+    """Labels identified by their frame number."""
 
     number: np.ndarray  # int64 [rows], increasing
     values: np.ndarray  # float64 [rows, dims], NaN where unlabelled
@@ -61,7 +61,7 @@ class NumberedLabels:
     def at(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Float[np.ndarray, "frames dims"]:
-        """Return the targets of frames with these numbers, NaN where no row has the number."""
+        """Return the targets for frames with these numbers, NaN for frames without a row."""
         row = np.minimum(np.searchsorted(self.number, number), len(self.number) - 1)
         same = self.number[row] == number
         return np.where(same[:, None], self.values[row], np.nan).astype(np.float32)
@@ -69,16 +69,16 @@ class NumberedLabels:
     def covers(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Bool[np.ndarray, "frames"]:
-        """Return whether each frame has a row, valid or not."""
+        """Return whether each frame has a row, even if unlabelled."""
         return np.isin(number, self.number)
 
     def unused(self, number: tuple[int, int], time_s: tuple[float, float]) -> int:
-        """Count the rows that fall on no frame, given number and time of the first and last one."""
+        """Count the rows outside the frames, given the first and last frame's number and time."""
         return int(((self.number < number[0]) | (self.number > number[1])).sum())
 
     def describe(self) -> str:
-        """Say where the rows lie, for an error."""
-        return f"are those of frames {self.number[0]} to {self.number[-1]}"
+        """Describe the range of the rows, for an error message."""
+        return f"are for frames {self.number[0]} to {self.number[-1]}"
 
 
 Labels = TimedLabels | NumberedLabels
@@ -87,7 +87,7 @@ Labels = TimedLabels | NumberedLabels
 def to_label_range(
     values: Float[np.ndarray, "*shape"], source: tuple[float, float]
 ) -> Float[np.ndarray, "*shape"]:
-    """Map values from the range `source` (lowest, highest) linearly to LABEL_RANGE."""
+    """Map values linearly from the range `source` (lowest, highest) to LABEL_RANGE."""
     low, high = LABEL_RANGE
     return low + (values - source[0]) * ((high - low) / (source[1] - source[0]))
 
@@ -99,10 +99,17 @@ def check_range(
     name: str,
     source: tuple[float, float],
 ) -> None:
-    """Refuse values outside the range `source` (lowest, highest); NaN is allowed.
+    """Check that all values are in the range `source` (lowest, highest) or NaN.
+
+    Args:
+        path: File the values come from.
+        values: One value per row.
+        lines: Line number of each row.
+        name: Name of the target.
+        source: Lowest and highest legal value.
 
     Raises:
-        InputError: names the file, the line (from `lines`) and the first such value.
+        InputError: A value is outside the range.
     """
     outside = (values < source[0]) | (values > source[1])
     if outside.any():
@@ -119,20 +126,24 @@ def resample(
     frame_s: Float[np.ndarray, "frames"],
     max_gap_s: float,
 ) -> Float[np.ndarray, "frames dims"]:
-    """Return the labels at the frames' times, linear between neighbouring rows; float32.
+    """Interpolate the labels linearly at the times of the frames.
 
-    Nothing is interpolated next to an unlabelled row, across more than `max_gap_s`, or beyond the
-    first and last row. There a frame takes the value of the nearest row if that is at most half a
-    label step (the median distance of rows) away, else NaN.
+    There is no interpolation next to an unlabelled row, across a gap of more than `max_gap_s`, or
+    outside the first and last row. In these cases a frame takes the value of the nearest row if
+    that row is at most half a label step (the median interval between rows) away, and NaN
+    otherwise.
 
     Args:
-        label_s: times of the rows, seconds, increasing.
-        values: NaN where unlabelled.
-        frame_s: times of the frames, seconds.
-        max_gap_s: seconds.
+        label_s: Times of the rows in seconds, increasing.
+        values: Labels, NaN where unlabelled.
+        frame_s: Times of the frames in seconds.
+        max_gap_s: Longest interval to interpolate across, in seconds.
+
+    Returns:
+        The labels as float32.
     """
     if len(label_s) < 2:
-        raise ValueError(f"resampling needs 2 label rows, got {len(label_s)}")
+        raise ValueError(f"resampling requires at least 2 label rows, got {len(label_s)}")
     right = np.clip(np.searchsorted(label_s, frame_s), 1, len(label_s) - 1)
     left = right - 1
     gap = label_s[right] - label_s[left]

@@ -1,4 +1,4 @@
-"""The two things a builder returns: a Recording for each track, and the Material it consists of."""
+"""The types that a builder returns: a `Recording` for each track, and its `Material`."""
 
 import collections
 import dataclasses
@@ -13,7 +13,7 @@ from tfds_builders.labels import Labels
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """One track to be extracted: its names, and the files it is made of."""
+    """A track to extract: its names and its files."""
 
     track_id: str
     video_id: str
@@ -21,22 +21,22 @@ class Recording:
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)  # role -> file or folder
     group: str = ""
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # JSON values
-    split: str = ""  # "": to be drawn
-    problem: str = ""  # why it cannot be extracted, if that is known before decoding
+    split: str = ""  # "" if the split is to be drawn
+    problem: str = ""  # reason why the track cannot be extracted, if known before decoding
 
 
 Tally = collections.Counter[str]
-"""Counts of what was dropped, filled or hidden in one recording, by name."""
+"""Counts of rows and frames in one recording that were dropped, filled in or hidden, by name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """The pictures, labels and face positions of one recording, before anything is decoded.
+    """The images, labels and face positions of one recording, before anything is decoded.
 
-    `faces` says how the face is found: `crops` (the images are crops), `boxes` (`places` holds
-    x1, y1, x2, y2), `landmarks` (`places` holds 5, 49 or 68 points) or `detect`. `places`, and the
-    `landmarks` to be stored, are in pixels of the pictures and belong to frame numbers. A frame
-    without an entry, or whose entry is not finite, does not show the face.
+    `faces` is the way to find the face: `crops` (the images are crops), `boxes` (`places` contains
+    x1, y1, x2, y2), `landmarks` (`places` contains 5, 49 or 68 points) or `detect`. `places` and
+    `landmarks` (the points to store) map frame numbers to pixel coordinates in the images. A frame
+    that has no entry, or whose entry is not finite, does not show the face.
     """
 
     pictures: pathlib.Path  # a video file or a folder of numbered images
@@ -44,9 +44,9 @@ class Material:
     labels: Labels | None = None  # None: unlabelled
     first: int = 0  # number of a video's first frame, or of the image at time 0
     last: int | None = None  # number of a folder's last frame; None: that of its last image
-    fps: float = 25.0  # frames per second of a folder
-    grid_fps: float | None = None  # number a video's frames by time at this rate; None: count them
+    fps: float = 25.0  # frame rate of an image folder
+    grid_fps: float | None = None  # rate at which times give frame numbers; None: count frames
     places: Mapping[int, np.ndarray] | None = None
     landmarks: Mapping[int, np.ndarray] | None = None
-    repeats: bool = True  # False: leave out frames that repeat the one before
-    pad: bool = False  # pad crops that are not square with black; False: refuse them
+    repeats: bool = True  # whether to keep frames that repeat the previous one
+    pad: bool = False  # pad crops that are not square with black; False: reject them

@@ -1,4 +1,4 @@
-"""The files beside the records: the metadata of a set, and report.csv with a line per recording."""
+"""The files next to the records: the metadata of a set, and report.csv with a row per recording."""
 
 import collections
 import hashlib
@@ -24,13 +24,18 @@ Row = Mapping[str, Any]
 
 
 def summarize(rows: Mapping[str, Sequence[Row]], dims: Sequence[str]) -> dict[str, Any]:
-    """Return the metadata that follow from the rows of each split, without refused ones.
+    """Compute metadata from the rows of the recordings that were built.
+
+    Args:
+        rows: {split: rows of its recordings, without refused ones}.
+        dims: Names of the targets.
 
     Returns:
         `tracks` (the track table of each split), `split_hash` (a hash of the assignment of tracks
         to splits), `fps` (median over the tracks), `train_mean` (by dimension, over the frames with
-        face and label; empty if there are none) and `counts` by split: `tracks`, `frames`, `face`,
-        `labelled`, `used` (face and label) and `tally`, the sum of the recordings' tallies.
+        a face and a label; empty if there are none) and `counts` by split: `tracks`, `frames`,
+        `face`, `labelled`, `used` (frames with a face and a label) and `tally`, the sum over all
+        recordings.
     """
     tracks = {split: _track_table(each) for split, each in rows.items()}
     ids = {split: sorted(track.track_id for track in tracks[split]) for split in tracks}
@@ -66,10 +71,12 @@ def _counts(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def write_report(path: pathlib.Path, recordings: Sequence[Recording], rows: Sequence[Row]) -> None:
-    """Write one csv line per recording: its names, status, counts, and the reason of a refusal.
+    """Write one csv row per recording: its names, status, counts, and the reason if it was refused.
 
-    `status` is `built` or `refused`. Every tally that occurs has a column. `rows` are in the order
-    of the recordings.
+    Args:
+        path: File to write.
+        recordings: All recordings of the set.
+        rows: Their rows, in the same order.
     """
     tallies = sorted({key for row in rows for key in row.get("tally", ())})
     header = [*IDS, "status", "frames", "fps", *COUNTS, *tallies, "reason"]

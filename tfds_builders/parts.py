@@ -1,7 +1,8 @@
 """Extract every recording once, in parallel, into a part file that survives a restart.
 
-A part is an ArrayRecord file of finished records and a JSON row about them. Each is written under a
-temporary name and renamed, the row last: where a row exists, its part is complete.
+A part consists of an ArrayRecord file with finished records and a JSON row that describes them.
+Both are written under a temporary name and then renamed, the row last, so a part is complete if its
+row exists.
 """
 
 import collections
@@ -28,38 +29,39 @@ from va_jax import io
 from va_jax.types import CLIP_FRAMES, LABEL_RANGE, Clip, InputError
 
 Row = dict[str, Any]
-"""A part's facts, as JSON values; see `extract_all`."""
+"""The description of a part, as JSON values; see `extract_all`."""
 
 Extract = Callable[[Recording, Any, Tally], tuple[float, Iterator[Clip]]]
-"""`extract(recording, builder_config, tally) -> (frames per second, the clips in order)`.
+"""`extract(recording, builder_config, tally) -> (frames per second, clips in order)`.
 
-It must be picklable, so that worker processes can receive it. Clips are drawn one at a time: memory
-must not grow with the length of the video. `tally` is complete after the last clip.
+The function must be picklable, so that it can be sent to worker processes. Clips are consumed one
+at a time, so that memory does not grow with the length of the video. `tally` is complete after the
+last clip.
 """
 
 Task = tuple[Recording, pathlib.Path]
-"""A recording and the file for its records."""
+"""A recording, and the path of the part file to write."""
 
 Work = Callable[[Recording, pathlib.Path], Row]
 
 Run = Callable[[Work, Sequence[Task]], Generator[tuple[pathlib.Path, Row], None, None]]
-"""`run(work, tasks)` yields (part, work(recording, part)) of each task, in any order."""
+"""`run(work, tasks)` yields (part, work(recording, part)) for each task, in any order."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The facts that all recordings of one build share."""
+    """The settings shared by all recordings in a build."""
 
     extract: Extract
     config: Any  # the builder config
-    options: Mapping[str, Any]  # those options of it that the parts depend on
+    options: Mapping[str, Any]  # the options in `config` that affect the parts
     version: str
     dims: tuple[str, ...]
-    points: int  # landmarks per frame
+    points: int  # number of landmarks per frame
 
 
 def features(dims: Sequence[str], points: int) -> tfds.features.FeaturesDict:
-    """Return the features of one stored clip; `landmarks` is among them if `points` > 0."""
+    """Return the features of a stored clip, which include `landmarks` if `points` > 0."""
     layout: dict[str, Any] = {
         "frames": tfds.features.Tensor(shape=(None,), dtype=np.object_),  # JPEG bytes
         "target": tfds.features.Tensor(shape=(None, len(dims)), dtype=np.float32),
@@ -85,18 +87,18 @@ def extract_all(
     """Extract the recordings that have no part in `folder` yet.
 
     Args:
-        recordings: all recordings of the set.
-        plan: the facts they share.
-        folder: the folder of the parts.
-        run: runs the extraction of several recordings in parallel, see `workers`.
-        strict: raise InputError at the first refused recording.
+        recordings: All recordings in the set.
+        plan: The settings they share.
+        folder: Folder for the parts.
+        run: Function that extracts several recordings in parallel, see `workers`.
+        strict: Whether to raise InputError at the first refused recording.
 
     Returns:
-        A row for each recording, in order, with `track` (a `types.Track` without its first record),
-        `part` (path of the file), `records`, `bytes`, the counts of frames `face`, `labelled` and
-        `used` (both), `target_sum` (sum of the targets over the used frames) and `tally`; or only
-        `part` and `refused`, the reason why the recording could not be extracted. The next build
-        tries a refused recording again, but keeps finished parts.
+        A row for each recording, in order. It contains `track` (a `types.Track` without its first
+        record), `part` (path of the file), `records`, `bytes`, the numbers of frames with a `face`,
+        with a label (`labelled`) and with both (`used`), `target_sum` (sum of the targets over the
+        used frames) and `tally`. The row of a refused recording contains only `part` and `refused`,
+        the reason. The next build tries refused recordings again, but keeps finished parts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[pathlib.Path] = []
@@ -133,12 +135,12 @@ def extract_all(
 
 
 def fingerprint(recording: Recording, plan: Plan) -> str:
-    """Return the name of the part: it changes with the recording, the options and the source files.
+    """Return a name for the part that depends on the recording, the options and the source files.
 
-    A file is identified by its path, size and modification time, a folder by those of its files.
+    A file is identified by its path, size and modification time; a folder, by those of its files.
 
     Raises:
-        InputError: the recording has a problem, or one of its files is missing.
+        InputError: The recording has a problem, or one of its files is missing.
     """
     if recording.problem:
         raise InputError(recording.problem)
@@ -164,8 +166,8 @@ def fingerprint(recording: Recording, plan: Plan) -> str:
 
 
 def extract_part(recording: Recording, part: pathlib.Path, plan: Plan) -> Row:
-    """Write the part of one recording, then its row; return the row, or `refused` on bad input."""
-    temporary = part.with_name(f"{part.stem}.{uuid.uuid4().hex}.tmp")  # machines may share a folder
+    """Write the part of one recording, then its row; return the row, or `refused` for bad input."""
+    temporary = part.with_name(f"{part.stem}.{uuid.uuid4().hex}.tmp")  # unique across machines
     try:
         row = _write_records(recording, temporary, plan)
         temporary.rename(part)
@@ -192,7 +194,7 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
         fps, clips = plan.extract(recording, plan.config, tally)
         for clip in clips:
             if frames % CLIP_FRAMES:
-                raise ValueError(f"clip {records} follows one of fewer than {CLIP_FRAMES} frames")
+                raise ValueError(f"clip {records} follows one with fewer than {CLIP_FRAMES} frames")
             _check_clip(clip, plan, last_s)
             example = {**clip._asdict(), **ids, "first_frame": frames}
             if not plan.points:
@@ -211,7 +213,7 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
         writer.close()
     if not frames:
         source = ", ".join(recording.files.values()) or recording.track_id
-        raise InputError(f"{source}: no frames for track {recording.track_id!r}; remove it")
+        raise InputError(f"{source}: track {recording.track_id!r} has no frames; remove it")
     return {
         "track": {**ids, "group": recording.group, "fps": float(fps), "frames": frames},
         "records": records,
@@ -225,10 +227,9 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
 
 
 def _serialize(example: dict[str, Any], layout: tfds.features.FeaturesDict) -> bytes:
-    """Serialize as `layout.serialize_example` does, but to the same bytes in every process.
+    """Serialize like `layout.serialize_example`, but to the same bytes in every process.
 
-    Protobuf writes the entries of a map in an order that differs between processes, unless asked
-    for a deterministic one.
+    By default, Protobuf writes the entries of a map in an order that differs between processes.
     """
     encoded = layout.encode_example(example)
     info: Any = layout.get_serialized_info()
@@ -237,10 +238,10 @@ def _serialize(example: dict[str, Any], layout: tfds.features.FeaturesDict) -> b
 
 
 def _check_clip(clip: Clip, plan: Plan, last_s: float) -> None:
-    """Raise ValueError if a clip breaks the promises of `types.Clip`: a bug in a builder."""
+    """Raise ValueError if a clip violates the contract of `types.Clip` (a bug in a builder)."""
     n = len(clip.frames)
     if not 0 < n <= CLIP_FRAMES:
-        raise ValueError(f"a clip holds 1 to {CLIP_FRAMES} frames, got {n}")
+        raise ValueError(f"a clip must have 1 to {CLIP_FRAMES} frames, got {n}")
     points = (n, plan.points, 2) if plan.points else None
     wanted = (("target", (n, len(plan.dims))), ("face", (n,)), ("time_s", (n,)))
     for name, shape in (*wanted, ("landmarks", points)):
@@ -249,6 +250,6 @@ def _check_clip(clip: Clip, plan: Plan, last_s: float) -> None:
             raise ValueError(f"clip.{name}: expected {shape}, got {value}")
     low, high = LABEL_RANGE
     if np.any((clip.target < low) | (clip.target > high)):
-        raise ValueError(f"clip.target leaves [{low}, {high}]: {clip.target}")
+        raise ValueError(f"clip.target is outside [{low}, {high}]: {clip.target}")
     if not np.all(np.diff(clip.time_s, prepend=np.float32(last_s)) >= 0):
         raise ValueError(f"clip.time_s goes back after {last_s}: {clip.time_s}")

@@ -1,4 +1,4 @@
-"""The numbered pictures of a recording: frames of a video, or images in a folder."""
+"""The numbered images of a recording: frames of a video, or image files in a folder."""
 
 import pathlib
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from va_jax.video.read import read_frames
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 REPEAT = 0.2
-"""A picture repeats the one before if the two, shrunk to an eighth, differ by less on average, in
-grey levels of 255 (our choice). In two videos of talking faces at 640x360 that store each frame
-twice, repeats differed by at most 0.17 and new frames by at least 0.25, in MPEG-4 at 4 Mbit/s and
-H.264 at CRF 23; at a quarter of the bit rate the two ranges overlap."""
+"""Mean difference below which an image repeats the previous one (our choice). Both are shrunk to an
+eighth; the unit is grey levels, 0 to 255. In two 640x360 videos of talking faces in which every
+frame is stored twice, repeats differed by at most 0.17 and new frames by at least 0.25, in MPEG-4
+at 4 Mbit/s and H.264 at CRF 23; at a quarter of the bit rate the two ranges overlap."""
 
 
 class Picture(NamedTuple):
-    """One picture; a missing one keeps its place."""
+    """An image and its place in the recording; a missing image keeps its place."""
 
     number: int
     time_s: float
@@ -32,11 +32,17 @@ class Picture(NamedTuple):
 
 
 def numbered_images(folder: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Return {frame number: image}, sorted; the number is the last run of digits in the name."""
+    """Return {frame number: image file}, sorted.
+
+    The frame number is the last run of digits in the file name.
+
+    Raises:
+        InputError: There is no image, or the names do not identify the frames.
+    """
     images = numbered_files(folder, *SUFFIXES)
     if not images:
         raise InputError(
-            f"{folder}: contains no .jpg or .png; give the folder of one track, with its images"
+            f"{folder}: contains no .jpg or .png; expected a folder with the images of one track"
         )
     return images
 
@@ -49,10 +55,16 @@ def of_video(
     tally: Tally | None = None,
     grid_fps: float | None = None,
 ) -> Iterator[Picture]:
-    """Yield the frames of a video, at most `max_side` pixels long, numbered by `frame_number`.
+    """Yield the frames of a video, numbered by `frame_number`.
 
-    Without `repeats`, a frame that repeats the one before is left out, and counted in `tally` as
-    `repeats_dropped`; no other frame gets its number.
+    Args:
+        path: Video file.
+        first: Number of the first frame.
+        max_side: Longest side in pixels; larger frames are shrunk.
+        repeats: Whether to keep frames that repeat the previous one. A dropped frame is counted in
+            `tally` as `repeats_dropped`, and its number is not reused.
+        tally: Counts to update.
+        grid_fps: Rate at which times give frame numbers; None: count the frames.
     """
     before = None
     for index, (time_s, image) in enumerate(read_frames(path, max_side)):
@@ -73,10 +85,10 @@ def frame_number(
     first: int,
     grid_fps: float | None,
 ) -> Int[np.ndarray, "*frames"]:
-    """Return the numbers of a video's frames: counted from `first` or, with `grid_fps`, by time.
+    """Return the numbers of a video's frames: counted from `first`, or derived from their times.
 
-    Counting goes wrong if a file leaves out frames: a container may store a repeated frame as an
-    empty packet, which the decoder skips.
+    Counting fails if the file lacks frames: a container may store a repeated frame as an empty
+    packet, which the decoder skips. With `grid_fps`, the time determines the number instead.
     """
     return np.add(first, index if grid_fps is None else np.rint(time_s * grid_fps).astype(int))
 
@@ -84,7 +96,15 @@ def frame_number(
 def of_folder(
     folder: pathlib.Path, fps: float, first: int, last: int, max_side: int | None = None
 ) -> Iterator[Picture]:
-    """Yield the images numbered `first` to `last` at `fps` frames per second, missing ones too."""
+    """Yield the images numbered `first` to `last`, including missing ones.
+
+    Args:
+        folder: Folder with numbered images.
+        fps: Frame rate.
+        first: Number of the first frame.
+        last: Number of the last frame.
+        max_side: Longest side in pixels; larger images are shrunk.
+    """
     images = numbered_images(folder)
     for number in range(first, last + 1):
         image = read_image(images[number]) if number in images else None
@@ -95,7 +115,7 @@ def of_folder(
 
 
 def read_image(path: pathlib.Path) -> np.ndarray:
-    """Return the pixels of a JPEG or PNG, uint8 [height, width, 3] RGB."""
+    """Read a JPEG or PNG file, as uint8 [height, width, 3] RGB."""
     return decode_image(path, read_bytes(path))
 
 
@@ -108,7 +128,7 @@ def read_bytes(path: pathlib.Path) -> bytes:
 
 
 def decode_image(path: pathlib.Path, data: bytes) -> np.ndarray:
-    """Return the pixels in a file's bytes, uint8 RGB; raise InputError if they do not decode."""
+    """Decode the bytes of an image file to uint8 RGB; raise InputError if that fails."""
     if path.suffix.lower() == ".png":
         image = None
         if data.startswith(b"\x89PNG"):  # OpenCV raises on an empty file

@@ -1,4 +1,4 @@
-"""Face points in a text file for each frame, parsed when the frame is needed."""
+"""Read the points of a face from one text file per frame, when the frame is needed."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +11,11 @@ from va_jax.types import InputError
 
 
 class PointFiles(Mapping[int, np.ndarray]):
-    """{frame number: points}; a file is opened when its frame is looked up, every time.
+    """A mapping {frame number: points} that reads the file on every lookup of its frame.
 
     Args:
         files: {frame number: file}, see `trees.numbered_files`.
-        parse: returns the points of one file; raises InputError that names the file and the line.
+        parse: Function that returns the points in a file, or raises InputError.
     """
 
     def __init__(
@@ -41,8 +41,12 @@ class PointFiles(Mapping[int, np.ndarray]):
 def read_pts(path: pathlib.Path, points: int) -> Float[np.ndarray, "points 2"]:
     """Read a `.pts` file: `version: 1`, `n_points: N`, `{`, a line `x y` for each point, `}`.
 
+    Args:
+        path: The file.
+        points: Expected number of points.
+
     Raises:
-        InputError: anything else, or N is not `points`; names the file and the line.
+        InputError: The file does not have this format, or N is not `points`.
     """
     lines = [(line, text.strip()) for line, text in read_lines(path)]
     fixed = {0: "version: 1", 1: f"n_points: {points}", 2: "{", points + 3: "}"}
@@ -54,12 +58,12 @@ def read_pts(path: pathlib.Path, points: int) -> Float[np.ndarray, "points 2"]:
                     f"{path}: line {line}: {text!r}, expected {fixed[place]!r}; correct the file"
                 )
         elif place > points + 3:
-            raise InputError(f"{path}: line {line}: {text!r} after the last point; remove it")
+            raise InputError(f"{path}: line {line}: {text!r} follows the last point; remove it")
         else:
             rows.append(_point(path, line, text))
     if len(lines) < len(fixed) + points:
         raise InputError(
-            f"{path}: line {lines[-1][0]}: the file ends, expected {points} points between braces; "
+            f"{path}: line {lines[-1][0]}: file ends before {points} points and a closing brace; "
             "replace the file"
         )
     return np.array(rows)
@@ -68,10 +72,10 @@ def read_pts(path: pathlib.Path, points: int) -> Float[np.ndarray, "points 2"]:
 def _point(path: pathlib.Path, line: int, text: str) -> list[float]:
     cells = text.split()
     if len(cells) != 2:
-        raise InputError(f"{path}: line {line}: {text!r} is not a point; write x y")
+        raise InputError(f"{path}: line {line}: {text!r} is not a point; expected x y")
     return [require_number(path, line, name, cell) for name, cell in zip("xy", cells, strict=True)]
 
 
 def box_around(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "4"]:
-    """Return x1, y1, x2, y2 of the smallest upright box that contains the points."""
+    """Return the smallest upright box (x1, y1, x2, y2) that contains all points."""
     return np.concatenate([points.min(0), points.max(0)])

@@ -1,4 +1,4 @@
-"""Several raters of one trace: fuse them into one, and measure how far they agree."""
+"""Fuse several raters' traces into one, and measure how well the raters agree."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from va_jax.types import LABEL_RANGE, InputError
 
 
 def fuse_raters(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "rows"]:
-    """Fuse several raters' traces into one, as AVEC 2016 makes the gold standard of RECOLA.
+    """Fuse several raters' traces into one, like the gold standard of RECOLA in AVEC 2016.
 
-    Each trace is centred by its own mean. The result is the mean of the centred traces, plus the
-    mean of the raters' means weighted by w_r, the mean CCC of rater r with the others, and clipped
-    to LABEL_RANGE. Our choice: weights below 0 count as 0, weights that are all 0 as equal, and a
-    rater does not count in rows it left unlabelled.
+    Each trace is centred by subtracting its mean. The result is the mean of the centred traces,
+    plus a weighted mean of the raters' means, clipped to LABEL_RANGE. The weight of rater r is the
+    mean CCC between r and the other raters. Our choice: negative weights are set to 0, equal
+    weights are used if all are 0, and a rater is ignored in rows that the rater left unlabelled.
     """
     raters = len(values)
     if raters == 1:
@@ -24,7 +24,7 @@ def fuse_raters(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "
     known = np.isfinite(values)
     if not known.any(1).all():
         rater = int(np.argmin(known.any(1))) + 1
-        raise InputError(f"rater {rater} of {raters} labelled nothing; remove its column")
+        raise InputError(f"rater {rater} of {raters} has no labels; remove the rater's column")
     weights = np.zeros(raters)
     for rater in range(raters):
         others = [_ccc(values[rater], values[other]) for other in range(raters) if other != rater]
@@ -40,7 +40,7 @@ def fuse_raters(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "
 
 
 def _ccc(a: Float[np.ndarray, "rows"], b: Float[np.ndarray, "rows"]) -> float:
-    """Return Lin's CCC over the rows that both raters labelled; 0 if both are constant."""
+    """Return Lin's CCC over the rows that both raters labelled, or 0 if both are constant."""
     both = np.isfinite(a) & np.isfinite(b)
     if not both.any():
         return 0.0
@@ -50,10 +50,10 @@ def _ccc(a: Float[np.ndarray, "rows"], b: Float[np.ndarray, "rows"]) -> float:
 
 
 def pair_sums(raters: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "pairs 6"]:
-    """Return for each pair of raters a, b: n, and the sums of a, b, a a, b b and a b.
+    """Return the number of rows and five sums for each pair of raters a, b.
 
-    The sums run over the rows that both labelled, so those of several recordings can be added.
-    Pairs are in the order of `itertools.combinations`.
+    The sums of a, b, a*a, b*b and a*b run over the rows that both labelled, and can be added over
+    several recordings. Pairs are in the order of `itertools.combinations`.
     """
     sums = []
     for a, b in itertools.combinations(raters, 2):
@@ -64,14 +64,18 @@ def pair_sums(raters: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "pa
 
 
 def agreement(recordings: Sequence[Sequence[np.ndarray]], dims: Sequence[str]) -> dict[str, Any]:
-    """Measure how far raters agree, from the `pair_sums` of each recording and dimension.
+    """Measure how well raters agree, from the `pair_sums` of each recording and dimension.
 
     The CCC of each pair is pooled over all recordings, like that of a model; the mean over pairs is
-    the score of one human against another. Recordings whose number of raters differs from the most
-    common one are left out.
+    the score of one human compared with another. Recordings whose number of raters differs from the
+    most common one are left out.
+
+    Args:
+        recordings: `pair_sums` of each dimension, for each recording.
+        dims: Names of the dimensions.
 
     Returns:
-        {dim: {`raters`, `recordings` (those used), `pairwise_ccc`, `mean_ccc`}}.
+        {dim: {`raters`, `recordings` (number used), `pairwise_ccc`, `mean_ccc`}}.
     """
     result = {}
     for index, dim in enumerate(dims):

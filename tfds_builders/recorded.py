@@ -1,4 +1,4 @@
-"""The base of builders of recorded faces: a builder finds and reads files, this does the rest."""
+"""The base class of builders for recorded faces, which only have to find and read files."""
 
 import abc
 import dataclasses
@@ -16,7 +16,7 @@ from tfds_builders.parts import Extract
 from va_jax.types import CLIP_FRAMES, Clip, InputError
 
 Read = Callable[[Recording, Any], Material]
-"""`read(recording, builder_config)` parses the labels of a recording, but decodes no picture."""
+"""`read(recording, builder_config)` parses the labels of a recording, but decodes no images."""
 
 ALIGNMENT = {
     "crops": "none",
@@ -29,14 +29,14 @@ ALIGNMENT["auto"] = f"videos: {ALIGNMENT['detect']}; crop folders: none"
 
 
 class RecordedBuilder(base.TrackBuilder, skip_registration=True):
-    """A builder of recorded faces.
+    """A builder for recorded faces.
 
-    A subclass sets `read` (a staticmethod, see `Read`) and defines `scan` and `labels_facts`; its
+    A subclass sets `read` (a static method, see `Read`) and defines `scan` and `labels_facts`; its
     config is a RecordedConfig.
     """
 
     read: ClassVar[Read]
-    fractions: ClassVar[Mapping[str, float]] = {  # shares of drawn splits (our choice)
+    fractions: ClassVar[Mapping[str, float]] = {  # shares of randomly drawn splits (our choice)
         "train": 0.7,
         "dev": 0.15,
         "test": 0.15,
@@ -51,19 +51,19 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
 
     @abc.abstractmethod
     def scan(self, manual_dir: pathlib.Path) -> list[Recording]:
-        """Return all recordings of the tree in order, `split` empty where it is to be drawn.
+        """Return all recordings in the folder in order; an empty `split` is drawn later.
 
         Raises:
-            InputError: the tree is not of this set.
+            InputError: The folder does not contain this set.
         """
 
     @property
     @abc.abstractmethod
     def labels_facts(self) -> dict[str, Any]:
-        """Return facts about the labels: `source` (annotation), `range` (in the files), `join`."""
+        """Describe the labels: `source` (kind of annotation), `range` (in the files) and `join`."""
 
     def splitting_units(self, recordings: Sequence[Recording]) -> dict[str, str]:
-        """Return {subject: unit that stays in one split}; by default each subject is a unit."""
+        """Return {subject: unit}; a unit stays in one split, and by default is one subject."""
         return {each.subject_id: each.subject_id for each in recordings}
 
     @property
@@ -91,7 +91,7 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
 
     def recordings(self, manual_dir: pathlib.Path | None) -> dict[str, list[Recording]]:
         if manual_dir is None:
-            raise InputError(f"{self.name} needs the folder of its source material; name it")
+            raise InputError(f"{self.name} requires its source material; set --manual_dir")
         found = [self._with_problem(each) for each in self.scan(manual_dir)]
         without_split = [each for each in found if not each.split]
         drawn = self._draw(without_split) if without_split else {}
@@ -103,7 +103,7 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
         return result
 
     def _with_problem(self, recording: Recording) -> Recording:
-        """Read the labels before anything is decoded; return the recording with their problem."""
+        """Read the labels before anything is decoded; if that fails, add the problem."""
         if recording.problem:
             return recording
         try:
@@ -133,12 +133,12 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
         if not row["face"] and self.builder_config.no_face == "refuse":
             raise InputError(
                 f"{next(iter(recording.files.values()))}: no frame of track "
-                f"{recording.track_id!r} shows a face (by {self.builder_config.faces}); remove it, "
-                "or keep it as black crops by no_face=mask"
+                f"{recording.track_id!r} shows a face (faces={self.builder_config.faces}); remove "
+                "the track, or set no_face=mask to keep it as black crops"
             )
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
-        """Return `labels`, `splits` and, where there are several raters, `rater_agreement`."""
+        """Return `labels`, `splits` and, if several raters are known, `rater_agreement`."""
         agreement = {}
         for split, each in recordings.items():
             ids = [recording.track_id for recording in each]
@@ -167,7 +167,8 @@ def _label_frames(
 ) -> Iterator[base.Frame]:
     """Join the labels to the frames.
 
-    Tallies: `rows` of the label files, `rows_invalid` (unlabelled), `rows_unused` (on no frame).
+    This counts `rows` (rows in the label files), `rows_invalid` (unlabelled rows) and `rows_unused`
+    (rows without a frame) in `tally`.
     """
     labels, first, last, matched = material.labels, None, None, False
     while chunk := list(itertools.islice(cuts, CLIP_FRAMES)):
@@ -189,6 +190,6 @@ def _label_frames(
     tally["rows_unused"] += labels.unused((first[0], last[0]), (first[1], last[1]))
     if not matched and np.isfinite(labels.values).any():
         raise InputError(
-            f"{material.pictures}: no label falls on its frames {first[0]} to {last[0]}, "
+            f"{material.pictures}: no label matches frames {first[0]} to {last[0]}, "
             f"{first[1]:g} to {last[1]:g} s; labels {labels.describe()}"
         )

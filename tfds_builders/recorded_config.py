@@ -1,4 +1,4 @@
-"""The options that all builders of recorded faces have, and the configurations made from them."""
+"""The options common to all builders for recorded faces, and the configurations based on them."""
 
 import dataclasses
 import itertools
@@ -16,22 +16,22 @@ SIZES = (112, 96, 224)
 
 @dataclasses.dataclass
 class RecordedConfig(tfds.core.BuilderConfig):
-    """Options of all builders of recorded faces; set by `--config_options key=value`."""
+    """Options of all builders for recorded faces, set with `--config_options key=value`."""
 
     FACES: ClassVar[tuple[str, ...]] = ("detect",)  # legal values of `faces`
 
     size: int = 112  # side of the crops, pixels
-    faces: str = "detect"  # how the face is found, see material.Material
+    faces: str = "detect"  # the way to find the face, see material.Material
     dims: tuple[str, ...] = DIMS  # targets to read from the label files
-    margin: float = 0.0  # around boxes, as a share of the longer side, on each end
+    margin: float = 0.0  # margin on each side of a box, as a fraction of its longer side
     detect_every: int = 1  # search every n-th frame for faces
-    min_face: int = 40  # smallest face searched for, pixels of the decoded frame
-    max_side: int = 1280  # larger videos are shrunk to this before the search, pixels
+    min_face: int = 40  # smallest face to search for, in pixels of the decoded frame
+    max_side: int = 1280  # larger videos are shrunk to this side before the search, pixels
     no_face: str = "refuse"  # or "mask": keep a recording that never shows a face, as black crops
     jpeg_quality: int = jpeg.QUALITY
-    max_gap_s: float = 1.0  # labels joined by time: rows further apart are not interpolated
-    seed: int = 0  # for drawing the splits
-    folds: int = 0  # 0: one split; else fold number `fold` of this many is the test split
+    max_gap_s: float = 1.0  # longest gap between rows to interpolate across, for labels by time
+    seed: int = 0  # seed for drawing the splits
+    folds: int = 0  # number of cross-validation folds; fold number `fold` is test; 0: no folds
     fold: int = 0
 
     def __post_init__(self):
@@ -41,16 +41,16 @@ class RecordedConfig(tfds.core.BuilderConfig):
         if not 1 <= self.jpeg_quality <= 100:
             raise InputError(f"jpeg_quality={self.jpeg_quality} must be from 1 to 100")
         if self.margin < 0:
-            raise InputError(f"margin={self.margin} must be 0 or above")
+            raise InputError(f"margin={self.margin} must be at least 0")
         for name, legal in (("no_face", ("refuse", "mask")), ("faces", self.FACES)):
             if getattr(self, name) not in legal:
                 known = ", ".join(legal)
                 raise InputError(f"{name}={getattr(self, name)!r} is not one of {known}")
         if not self.dims or len(set(self.dims)) < len(self.dims):
-            raise InputError(f"dims={','.join(self.dims)} must name each target once")
+            raise InputError(f"dims={','.join(self.dims)} must list each target exactly once")
         if self.folds and not (self.folds >= 3 and 0 <= self.fold < self.folds):
             raise InputError(
-                f"folds={self.folds}, fold={self.fold}: give at least 3 folds, and a smaller fold"
+                f"folds={self.folds}, fold={self.fold}: folds must be at least 3, fold below folds"
             )
 
     @property
@@ -65,15 +65,15 @@ def named_configs(
     sizes: Sequence[int] = SIZES,
     folds: int = 0,
 ) -> list[RecordedConfig]:
-    """Return a configuration for each variant, size and, with `folds`, fold.
+    """Return a configuration for each combination of variant, size and fold.
 
-    They are called `SIZE`, `SIZE_VARIANT` and, with `folds`, also `..._foldK`.
+    They are called `SIZE`, `SIZE_VARIANT` and, if there are folds, also `..._foldK`.
 
     Args:
-        config: the dataclass of the builder's options.
-        variants: {name: options it sets}; the name "" adds nothing to the configuration's name.
-        sizes: sides of the crops, pixels.
-        folds: number of folds; 0 for none.
+        config: Dataclass with the builder's options.
+        variants: {name: options to set}; the name "" adds nothing to the configuration's name.
+        sizes: Sides of the crops in pixels.
+        folds: Number of folds; 0 for none.
     """
     result = []
     for variant, size in itertools.product(variants, sizes):

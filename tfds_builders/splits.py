@@ -1,4 +1,4 @@
-"""Splits that share no subject, drawn in the same way on every machine."""
+"""Draw splits that share no subjects, identically on every machine."""
 
 import functools
 import hashlib
@@ -18,23 +18,22 @@ def subject_disjoint_splits(
     """Assign each subject to one split.
 
     Subjects are sorted by a hash of seed and name, so the result depends neither on their order nor
-    on the version of a random generator. Each stratum is divided by the fractions, rounded so that
-    the totals stay right. Of N splits, the first min(N, subjects) in the order of `fractions` get
-    at least one subject, taken from the largest.
+    on the version of a random generator. Each stratum is divided according to the fractions,
+    rounded so that the overall fractions stay correct. If there are at least as many subjects as
+    splits, every split gets at least one subject, taken from the largest split if necessary;
+    otherwise the first splits in `fractions` get one each.
 
     Args:
-        subjects: names, in any order, possibly repeated.
-        seed: another seed gives other splits.
-        fractions: {split: share}; the shares sum to 1.
-        strata: {subject: stratum}, such as the culture; None: all are in one stratum.
+        subjects: Names, in any order, possibly repeated.
+        seed: Seed; a different seed produces different splits.
+        fractions: {split: fraction}; the fractions sum to 1.
+        strata: {subject: stratum}, for example the culture; None: all are in one stratum.
 
     Returns:
         {subject: split}.
     """
     if any(share < 0 for share in fractions.values()) or not np.isclose(sum(fractions.values()), 1):
-        raise InputError(
-            f"split fractions {dict(fractions)} are not shares that sum to 1; correct them"
-        )
+        raise InputError(f"split fractions {dict(fractions)} must be at least 0 and sum to 1")
     wanted = {split: share for split, share in fractions.items() if share > 0}
     by_stratum: dict[str, list[str]] = {}
     for subject in sorted(set(subjects), key=functools.partial(_draw, seed)):
@@ -54,7 +53,7 @@ def subject_disjoint_splits(
             members[split] += queue[:share]
             queue = queue[share:]
     for split in list(wanted)[:total]:
-        if not members[split]:  # on a tie the last split gives, so that the first ones stay
+        if not members[split]:  # on a tie, take from the last split and spare the first ones
             giver = max(reversed(wanted), key=lambda each: len(members[each]))
             members[split].append(members[giver].pop())
     return {subject: split for split, names in members.items() for subject in names}
@@ -67,11 +66,11 @@ def fold_splits(
     fold: int,
     strata: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return {subject: split} of one of `folds` cross-validation rounds.
+    """Return {subject: split} for one round of cross-validation.
 
     Subjects are divided evenly, as in `subject_disjoint_splits`. Fold number `fold` is test, the
-    next one (the first after the last) is dev, the rest train. Over all rounds every subject is in
-    test once.
+    next one is dev (the first fold follows the last), and the others are train. Every subject is in
+    test in exactly one of the `folds` rounds.
     """
     shares = {str(number): 1 / folds for number in range(folds)}
     drawn = subject_disjoint_splits(subjects, seed, shares, strata)
@@ -80,13 +79,13 @@ def fold_splits(
 
 
 def linked_subjects(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return {subject: unit}; subjects linked by shared sessions, even indirectly, share a unit.
+    """Group subjects that are linked by shared sessions, even indirectly.
 
     Args:
-        pairs: (subject, session).
+        pairs: (subject, session) pairs.
 
     Returns:
-        A unit is named after its first subject in sorted order.
+        {subject: unit}. A unit is named after its first subject in sorted order.
     """
     unit: dict[str, str] = {}
     members: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Find folders and files in the source material, even if folders are renamed or nested twice."""
+"""Find folders and files in the source material, even if names vary or folders are nested."""
 
 import os
 import pathlib
@@ -10,11 +10,11 @@ from va_jax.video.read import VIDEO_SUFFIXES
 
 
 def find_folder(root: pathlib.Path, *levels: str | tuple[str, ...]) -> pathlib.Path | None:
-    """Return the folder `root`/level/level ..., None if a level is missing.
+    """Return the folder `root`/level/level ..., or None if a level is missing.
 
-    A level is a name or several alternatives, in any case; the first that exists counts. If the
-    only folder in a folder has the same name (`train/train`), the inner one counts. A level
-    `*/NAME` may also lie one folder deeper.
+    A level is a name or a tuple of alternatives, in upper or lower case; the first alternative that
+    exists is used. If a folder contains only a folder of the same name (`train/train`), the inner
+    one is used. A level `*/NAME` may also be one folder deeper.
     """
     place = root
     for level in levels:
@@ -41,22 +41,22 @@ def _child(place: pathlib.Path, name: str) -> pathlib.Path | None:
 
 
 def require_folder(root: pathlib.Path, *levels: str | tuple[str, ...]) -> pathlib.Path:
-    """Return the folder that `find_folder` finds; raise InputError if there is none."""
+    """Return the folder found by `find_folder`; raise InputError if there is none."""
     found = find_folder(root, *levels)
     if found is None:
         names = (level if isinstance(level, str) else " or ".join(level) for level in levels)
         wanted = "/".join(names).replace("*/", "")
-        raise InputError(f"{root}: has no folder {wanted}; give the top folder of the set")
+        raise InputError(f"{root}: no folder {wanted}; expected the top folder of the set")
     return found
 
 
 def files_by_name(folder: pathlib.Path, suffixes: Iterable[str]) -> dict[str, pathlib.Path]:
-    """Return {name without suffix: file} of the files with one of the suffixes, in any case.
+    """Return {name without suffix: file} for the files with one of the suffixes, in any case.
 
-    Hidden files, such as those that other systems leave there, are ignored.
+    Hidden files, such as those left by other operating systems, are ignored.
 
     Raises:
-        InputError: two files differ only in their suffix.
+        InputError: Two files differ only in their suffix.
     """
     wanted = {suffix.lower() for suffix in suffixes}
     found: dict[str, pathlib.Path] = {}
@@ -71,9 +71,9 @@ def files_by_name(folder: pathlib.Path, suffixes: Iterable[str]) -> dict[str, pa
 
 
 def videos_by_name(root: pathlib.Path, depth: int = 2) -> dict[str, pathlib.Path]:
-    """Return {name without suffix: video} of the videos in `root` and `depth` levels below it.
+    """Return {name without suffix: video} for the videos in `root` and up to `depth` levels below.
 
-    Folders whose name begins with `cropped` are skipped: they hold millions of images.
+    Folders whose names start with `cropped` are skipped because they contain millions of images.
     """
     found: dict[str, pathlib.Path] = {}
     for path in sorted(root.iterdir()):
@@ -86,12 +86,12 @@ def videos_by_name(root: pathlib.Path, depth: int = 2) -> dict[str, pathlib.Path
 
 
 def numbered_files(folder: pathlib.Path, *suffixes: str) -> dict[int, pathlib.Path]:
-    """Return {frame number: file} of the files with one of the suffixes, in any case, sorted.
+    """Return {frame number: file}, sorted, for the files with one of the suffixes, in any case.
 
-    The number is the last run of digits in the name; hidden files are ignored.
+    The number is the last run of digits in the name. Hidden files are ignored.
 
     Raises:
-        InputError: a name has no number, or two files have the same number.
+        InputError: A name has no number, or two files have the same number.
     """
     files: dict[int, pathlib.Path] = {}
     for name in sorted(os.listdir(folder)):
@@ -101,9 +101,9 @@ def numbered_files(folder: pathlib.Path, *suffixes: str) -> dict[int, pathlib.Pa
         digits = re.findall(r"\d+", stem)
         if not digits:
             raise InputError(
-                f"{folder / name}: no frame number in the name; rename it, such as to 00001{suffix}"
+                f"{folder / name}: no frame number in the name; expected a name like 00001{suffix}"
             )
         other = files.setdefault(int(digits[-1]), folder / name)
         if other.name != name:
-            raise InputError(f"{folder / name}: has the frame number of {other.name}; remove one")
+            raise InputError(f"{folder / name}: same frame number as {other.name}; remove one")
     return dict(sorted(files.items()))

@@ -17,9 +17,9 @@ Finished = Generator[tuple[pathlib.Path, Row], None, None]
 
 
 def processes(jobs: int) -> Run:
-    """Share the work among `jobs` processes of this machine; 1 stays in this process.
+    """Distribute the work over `jobs` processes on this machine; 1 means the current process.
 
-    A bug stops the build once the recordings in progress are done.
+    An unexpected exception stops the build once the recordings in progress are done.
     """
     return functools.partial(_in_processes, jobs=jobs)
 
@@ -37,23 +37,23 @@ def _in_processes(work: Work, tasks: Sequence[Task], jobs: int) -> Finished:
             yield futures[future], future.result()
     except concurrent.futures.process.BrokenProcessPool as error:
         raise InputError(
-            f"a worker process died, perhaps for lack of memory; lower jobs={jobs}"
+            f"a worker process died, perhaps because memory ran out; use fewer than {jobs} jobs"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _prepare_worker() -> None:
-    """Let several workers share one accelerator: no worker reserves its whole memory."""
+    """Let several workers share one accelerator by not reserving all of its memory."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def beam(flags: Sequence[str]) -> Run:
-    """Hand the work to an Apache Beam runner, chosen by Beam's own `flags` (`--runner=...`).
+    """Distribute the work with an Apache Beam runner, chosen in Beam's own flags (`--runner=...`).
 
-    Its workers need this package, and must reach the source material and the data folder under the
-    same paths as this process, over a shared file system. No row is known before all recordings are
-    done.
+    This package must be installed on the workers, and a shared file system must provide the source
+    material and the data folder under the same paths as in this process. No rows are available
+    until all recordings are done.
     """
     return functools.partial(_in_beam, flags=list(flags))
 
@@ -63,14 +63,14 @@ def _in_beam(work: Work, tasks: Sequence[Task], flags: list[str]) -> Finished:
         import apache_beam
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
     except ImportError as error:
-        raise InputError("--beam needs Apache Beam; run pip install 'va_jax[beam]'") from error
+        raise InputError("--beam requires Apache Beam; run pip install 'va_jax[beam]'") from error
     options = PipelineOptions(flags)
     if options.view_as(StandardOptions).runner is None:
-        raise InputError(f"--beam={shlex.join(flags)!r} names no runner; add --runner=DirectRunner")
+        raise InputError(f"--beam={shlex.join(flags)!r}: no runner; add --runner=DirectRunner")
     try:
         pipeline = apache_beam.Pipeline(options=options)
     except ValueError as error:
-        problem = " ".join(str(error).split())  # it has several lines
+        problem = " ".join(str(error).split())  # the message has several lines
         raise InputError(f"--beam={shlex.join(flags)!r}: {problem}") from error
     if not tasks:
         return
@@ -80,7 +80,7 @@ def _in_beam(work: Work, tasks: Sequence[Task], flags: list[str]) -> Finished:
             _ = (
                 pipeline
                 | "recordings" >> apache_beam.Create(tasks)
-                | "spread" >> apache_beam.Reshuffle()  # or one worker may get them all
+                | "spread" >> apache_beam.Reshuffle()  # otherwise one worker may get all tasks
                 | "extract" >> apache_beam.Map(_one_in_beam, work, pathlib.Path(refusals))
             )
         for _, part in tasks:
@@ -88,15 +88,15 @@ def _in_beam(work: Work, tasks: Sequence[Task], flags: list[str]) -> Finished:
             row = next((each for each in rows if each.exists()), None)
             if row is None:
                 raise InputError(
-                    f"{rows[0]}: not found after the Beam job; let its workers share this folder"
+                    f"{rows[0]}: not found after the Beam job; workers must share this folder"
                 )
             yield part, json.loads(row.read_text())
 
 
 def _one_in_beam(task: Task, work: Work, refusals: pathlib.Path) -> None:
-    """Extract one recording, unless its row is there: Beam may run a task twice.
+    """Extract one recording unless its row already exists, because Beam may run a task twice.
 
-    Rows are passed on in files, those of finished parts where a restart looks for them.
+    Results are passed on as files. The row of a finished part is where a restart looks for it.
     """
     _prepare_worker()
     recording, part = task

@@ -109,7 +109,7 @@ def plant_in_crops(root, labels, images):
         ("no labels", "none.txt: no row is valid", "unlabelled"),
         ("subject in several splits", "subject '1' is in dev", "too high"),
         ("video in several splits", "video '1' is in dev", "too high"),
-        ("disk space", "GB are free, a build takes", "it will stop"),
+        ("disk space", "GB are free, a build needs", "it will stop"),
     }
 
 
@@ -208,8 +208,8 @@ def test_sampled_frames_are_searched_for_faces_if_the_set_has_no_boxes(tmp_path,
     ("name", "message"),
     [
         ("aff_wild3", "no builder 'aff_wild3'"),
-        ("synthetic_faces", "synthetic_faces is generated"),
-        ("aff_wild2", "has no folder"),
+        ("synthetic_faces", "synthetic_faces is a generated set"),
+        ("aff_wild2", "no folder"),
     ],
 )
 def test_a_tree_that_cannot_be_inspected_gives_one_line(tmp_path, capsys, name, message):

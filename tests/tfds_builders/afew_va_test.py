@@ -164,11 +164,11 @@ def test_a_clip_in_two_places_and_a_tree_without_clips_are_refused(tmp_path):
     builder = Builder(data_dir=tmp_path / "data")
     (tmp_path / "in" / "empty").mkdir(parents=True)
     write_video(tmp_path / "in" / "other" / "film.mp4", 2)
-    with pytest.raises(InputError, match=r"in: contains no clip such as 01/001/001\.json"):
+    with pytest.raises(InputError, match=r"in: contains no clips such as 01/001/001\.json"):
         builder.scan(tmp_path / "in")
     for part in ("01", "02"):
         write_clip(tmp_path / "in" / part / "001", {"0": frame()}, [0])
-    with pytest.raises(InputError, match=r"02/001: clip 001 is also in .*01/001; remove one"):
+    with pytest.raises(InputError, match=r"02/001: clip 001 also exists in .*01/001; remove one"):
         builder.scan(tmp_path / "in")
 
 

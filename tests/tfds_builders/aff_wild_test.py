@@ -214,7 +214,7 @@ def test_bad_recordings_are_left_out_with_a_reason_and_the_others_are_built(tmp_
         "few": "train/few.mp4: video 'few' has 8 labels, but 10 frames and 10 files of boxes; ",
         "range": "valence/range.txt: line 3: valence -1.25 is outside [-1, 1]",
         "unequal": "valence/unequal.txt: has 3 rows, but ",
-        "cut": "cut.mp4: is truncated after ",
+        "cut": "cut.mp4: truncated after ",
         "bare": "bare.mp4: no annotations/train/valence/bare.txt and no annotations/train/arousal/",
         "lost": "valence/lost.txt: no video 'lost' in videos/train; add it, or remove the labels",
         "torn": "bboxs/train/torn/2.pts: line 5: '}' is not a point",
@@ -361,7 +361,7 @@ def test_a_tree_that_is_one_folder_deeper_is_found(tmp_path):
 def test_another_tree_is_refused_in_one_line(tmp_path, lacking):
     write_plain(tmp_path / "in", "1")
     shutil.rmtree(tmp_path / "in" / lacking)
-    with pytest.raises(InputError, match=f"has no folder .*{lacking}.*train") as caught:
+    with pytest.raises(InputError, match=f"no folder .*{lacking}.*train") as caught:
         build("aff_wild/112", tmp_path / "data", tmp_path / "in")
     assert "\n" not in str(caught.value)
 
@@ -370,7 +370,7 @@ def test_another_tree_is_refused_in_one_line(tmp_path, lacking):
     ("option", "message"),
     [
         ("folds=5", "folds=5, fold=0: Aff-Wild has an official test split"),
-        ("dims=valence", "dims=valence: Aff-Wild has valence, arousal"),
+        ("dims=valence", "dims=valence: must be valence, arousal"),
         ("faces=crops", "faces='crops' is not one of boxes, landmarks, detect"),
     ],
 )

@@ -178,7 +178,7 @@ def test_a_bug_in_a_worker_keeps_its_traceback_and_names_the_track(tmp_path):
 
 def test_a_worker_that_dies_gives_one_line(tmp_path):
     (tmp_path / "train1").write_text("die")
-    with pytest.raises(InputError, match=r"a worker process died.*lower jobs=2"):
+    with pytest.raises(InputError, match=r"a worker process died.*fewer than 2 jobs"):
         build_toy(tmp_path, jobs=2)
 
 

@@ -89,7 +89,7 @@ def test_without_any_good_recording_nothing_is_built(tmp_path, source, capsys):
     assert run(tmp_path, "video_folder/112") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "anna.csv: the file is empty" in error
-    assert error.endswith("(and 1 more: no recording is left)")
+    assert error.endswith("(and 1 more; no recordings remain)")
     assert not list((tmp_path / "data" / "video_folder").glob("112/1.0.0"))
 
 
@@ -147,9 +147,9 @@ def test_the_console_command_takes_the_same_flags(tmp_path, source, capsys):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("siz=96", "option 'siz=96': write key=value, key one of size, faces, dims"),
-        ("size", "option 'size': write key=value"),
-        ("size=big", "option size='big' is not of type int"),
+        ("siz=96", "option 'siz=96': expected key=value; keys: size, faces, dims"),
+        ("size", "option 'size': expected key=value"),
+        ("size=big", "option size='big': must be of type int"),
     ],
 )
 def test_bad_options_are_refused(tmp_path, source, option, message):
@@ -158,9 +158,9 @@ def test_bad_options_are_refused(tmp_path, source, option, message):
 
 
 def test_missing_folders_and_jobs_below_one_are_refused(tmp_path, source):
-    with pytest.raises(InputError, match="video_folder needs --manual_dir: A folder with videos"):
+    with pytest.raises(InputError, match="video_folder needs --manual_dir: a folder with videos"):
         build("video_folder", tmp_path / "data")
-    with pytest.raises(InputError, match="nowhere does not exist or is empty; it must"):
+    with pytest.raises(InputError, match="nowhere does not exist or is empty; it must contain"):
         build("video_folder", tmp_path / "data", tmp_path / "nowhere")
     with pytest.raises(InputError, match="jobs=0 must be at least 1"):
         build("video_folder", tmp_path / "data", source, jobs=0)
@@ -170,7 +170,7 @@ def test_a_set_built_with_other_options_needs_overwrite(tmp_path, source):
     data = tmp_path / "data"
     directory, new = build("video_folder", data, source)
     assert new
-    with pytest.raises(InputError, match=r"was built with fps=25.0; give the same options or --ov"):
+    with pytest.raises(InputError, match=r"was built with fps=25.0; pass the same options or --ov"):
         build("video_folder", data, source, options=["fps=5"])
     again, new = build("video_folder", data, source, overwrite=True, options=["fps=5"])
     assert (again, new) == (directory, True)
@@ -184,9 +184,7 @@ def test_a_set_of_an_older_version_needs_overwrite(tmp_path, source):
     facts = json.loads((directory / "metadata.json").read_text())
     del facts["refused"]
     (directory / "metadata.json").write_text(json.dumps(facts))
-    with pytest.raises(
-        InputError, match="was built by an older version; build it again with --over"
-    ):
+    with pytest.raises(InputError, match="was built by an older version; rebuild it with --over"):
         build("video_folder", tmp_path / "data", source)
     assert build("video_folder", tmp_path / "data", source, overwrite=True) == (directory, True)
 

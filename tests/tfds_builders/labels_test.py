@@ -90,8 +90,8 @@ HEADER = "time,valence,arousal\n"
         (HEADER + "1,.1,.1\n1.0,.1,.1\n", "line 3: time 1.0 repeats 1"),
         ("time,valence\n0,.1\n1,.1\n", "line 1: no column for 'arousal' among time, valence"),
         ("0,.1\n1,.1\n", r"2 columns without a header, expected 3 \(time, valence, arousal\)"),
-        ("frame,valence,arousal\n0,.1,.1\n1,.1,.1\n", "column 'frame' does not hold seconds"),
-        ("time_ms,valence,arousal\n0,.1,.1\n1,.1,.1\n", "column 'time_ms' does not hold seconds"),
+        ("frame,valence,arousal\n0,.1,.1\n1,.1,.1\n", "column 'frame' is not in seconds"),
+        ("time_ms,valence,arousal\n0,.1,.1\n1,.1,.1\n", "column 'time_ms' is not in seconds"),
         ("0.0;abc;.3\n0.1;.2;.3\n", "line 1: valence 'abc' is not a number"),
     ],
 )

@@ -301,8 +301,8 @@ def test_a_tree_of_several_layouts_is_read_as_the_first_or_as_chosen(tmp_path, a
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layout": "original"}, r"lacks the folders of RECOLA \(original: RECOLA-Video-rec.*top"),
-        ({"labels": "raters"}, "labels=raters: the layout centred has labels=gold; leave it empty"),
+        ({"layout": "original"}, r"RECOLA folders are missing \(original: RECOLA-Video-rec.*top"),
+        ({"labels": "raters"}, "labels=raters: the layout centred has labels=gold"),
         ({"protocol": "avec2016"}, "protocol=avec2016: the layout centred has protocol=full46"),
         ({"labels": "mine"}, "labels='mine' is not one of gold, raters"),
         ({"layout": "mine"}, "layout='mine' is not one of auto, avec2016, original, centred"),
@@ -318,7 +318,7 @@ def test_options_that_the_tree_does_not_have_are_refused(tmp_path, centred, opti
 
 def test_names_beyond_the_protocol_are_refused_unless_splits_are_drawn(tmp_path, centred):
     video(centred / "Video_recordings_MP4" / "P99.mp4")
-    with pytest.raises(InputError, match=r"P99\.mp4: 'P99' is not a recording of full46 .*folds=N"):
+    with pytest.raises(InputError, match=r"P99\.mp4: 'P99' is not a recording in full46 .*folds=N"):
         scan(tmp_path)
     assert len(scan(tmp_path, folds=3)) == 6
 
@@ -327,14 +327,14 @@ def test_avec_2016_has_fixed_names_and_no_folds(tmp_path, avec):
     with pytest.raises(InputError, match="folds=5: AVEC 2016 has fixed splits"):
         scan(tmp_path, folds=5)
     video(avec / "recordings_video" / "train_10.mp4")
-    with pytest.raises(InputError, match=r"'train_10' is not a recording of avec2016 \(train_1, "):
+    with pytest.raises(InputError, match=r"'train_10' is not a recording in avec2016 \(train_1, "):
         scan(tmp_path)
 
 
 def test_other_trees_are_refused(tmp_path):
     video(tmp_path / "in" / "recordings_video" / "train_1.mp4")
     with pytest.raises(
-        InputError, match=r"lacks the folders of RECOLA .*avec2016: recordings_video"
+        InputError, match=r"RECOLA folders are missing .*avec2016: recordings_video"
     ):
         build("recola", tmp_path / "data", tmp_path / "in")
 

@@ -79,7 +79,7 @@ TOP = "frame,valence\n"
         (TOP, "contains no rows below its header"),
         ("1,0.5\n2,0.5\n", "line 1: header '1,0.5'; expected frame,...,arousal"),
         ("frame\n1\n", "line 1: header 'frame'; expected frame"),
-        (TOP + "1,.5\n3,.5\n3,.6\n", "line 4: frame 3 repeats 3; sort them"),
+        (TOP + "1,.5\n3,.5\n3,.6\n", "line 4: frame 3 repeats 3; sort"),
         (TOP + "1,.5\n3,.5\n2,.6\n", "line 4: frame 2 goes back from 3"),
         (TOP + "1,.5\n1.5,.5\n", "line 3: frame '1.5' is not a whole number"),
         (TOP + "-1,.5\n", "line 2: frame '-1' is not a whole number"),
@@ -159,5 +159,5 @@ def test_points_that_are_written_are_read(tmp_path_factory, values, missing):
 def test_landmark_files_of_one_frame_are_refused(tmp_path):
     write_text(tmp_path / "1.txt", "x")
     write_text(tmp_path / "001.txt", "x")
-    with pytest.raises(InputError, match=r"1\.txt: has the frame number of 001\.txt; remove one"):
+    with pytest.raises(InputError, match=r"1\.txt: same frame number as 001\.txt; remove one"):
         landmarks_of(tmp_path, CLIP)

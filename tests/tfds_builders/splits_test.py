@@ -94,5 +94,5 @@ def test_strata_are_shared_out_evenly():
 
 
 def test_shares_that_do_not_sum_to_one_are_refused():
-    with pytest.raises(InputError, match="not shares that sum to 1"):
+    with pytest.raises(InputError, match="split fractions"):
         subject_disjoint_splits(["a"], 0, {"train": 0.7, "dev": 0.7})

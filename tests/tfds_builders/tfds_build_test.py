@@ -55,5 +55,5 @@ def test_tfds_build_stops_at_bad_input(tmp_path):
         "tfds_builders/video_folder", "--config=112", f"--data_dir={tmp_path / 'data'}"
     )
     assert done.returncode == 1
-    assert "does not exist or is empty; it must hold the data" in done.stderr.splitlines()[-1]
+    assert "does not exist or is empty; it must contain the" in done.stderr.splitlines()[-1]
     assert not list((tmp_path / "data").rglob("1.0.0"))

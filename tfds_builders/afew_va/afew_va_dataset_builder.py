@@ -1,4 +1,4 @@
-"""Build AFEW-VA: clips of films as folders of images, with landmarks and labels in JSON."""
+"""Build AFEW-VA: film clips as folders of images, with landmarks and labels in JSON."""
 
 import dataclasses
 import pathlib
@@ -13,17 +13,17 @@ from tfds_builders.recorded_config import RecordedConfig, named_configs
 from va_jax.types import DIMS, InputError
 
 DEPTH = 4
-"""Levels of folders that are searched for clips, as in AFEW-VA/AFEW-VA/01/001."""
+"""Number of folder levels to search for clips, as in AFEW-VA/AFEW-VA/01/001."""
 
 
 @dataclasses.dataclass
 class AfewVaConfig(RecordedConfig):
-    """Options of this builder; set by `--config_options key=value`."""
+    """Options of this builder, set with `--config_options key=value`."""
 
     FACES: ClassVar = ("landmarks", "detect")
 
     faces: str = "landmarks"
-    fps: float = 25.0  # our choice: the images carry no times
+    fps: float = 25.0  # our choice, because the images have no timestamps
 
     def __post_init__(self):
         super().__post_init__()
@@ -38,7 +38,7 @@ class AfewVaConfig(RecordedConfig):
 
 
 def read(recording: Recording, config: AfewVaConfig) -> Material:
-    """Join image n and frame n of the JSON file; the track spans the numbers of both."""
+    """Join image n to frame n in the JSON file; the track covers the frame numbers of both."""
     folder = pathlib.Path(recording.files["frames"])
     annotation = read_annotation(pathlib.Path(recording.files["labels"]), config.dims)
     numbers = {*pictures.numbered_images(folder), *annotation.labels.number.tolist()}
@@ -59,8 +59,8 @@ class Builder(RecordedBuilder):
     """AFEW-VA, 600 short film clips: one track per clip, all clips of an actor in one split."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder that contains the parts 01 to 12 of AFEW-VA, or its clips: 01/001/001.json, "
-        "01/001/00000.png and so on."
+        "the folder that contains parts 01 to 12 of AFEW-VA or its clips, such as 01/001/001.json "
+        "and 01/001/00000.png"
     )
     BUILDER_CONFIGS: ClassVar = named_configs(AfewVaConfig, {"": {}}, folds=5)
     read = staticmethod(read)
@@ -75,17 +75,21 @@ class Builder(RecordedBuilder):
         for folder in _clip_folders(manual_dir, DEPTH):
             other = found.setdefault(folder.name, folder)
             if other != folder:
-                raise InputError(f"{folder}: clip {folder.name} is also in {other}; remove one")
+                raise InputError(f"{folder}: clip {folder.name} also exists in {other}; remove one")
         if not found:
             raise InputError(
-                f"{manual_dir}: contains no clip such as 01/001/001.json with its images; give the "
-                "top folder of the set"
+                f"{manual_dir}: contains no clips such as 01/001/001.json with its images; "
+                "expected the top folder of the set"
             )
         return [_recording(found[name]) for name in sorted(found)]
 
 
 def _clip_folders(root: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
-    """Yield folders with a JSON file of the same name, or with only files, some JSON or images."""
+    """Yield the folders that look like clips.
+
+    These are folders with a JSON file of the same name, and folders that contain images or JSON
+    files but no other folders.
+    """
     for folder in sorted(root.iterdir()):
         if not folder.is_dir() or folder.name.startswith("."):
             continue
@@ -101,7 +105,7 @@ def _clip_folders(root: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
 
 
 def _recording(folder: pathlib.Path) -> Recording:
-    """Return a clip; its subject is the actor or, if the actor is not known, the clip itself."""
+    """Return the recording of a clip; its subject is the actor or, if unknown, the clip itself."""
     name, labels = folder.name, folder / f"{folder.name}.json"
     actor, problem = "", ""
     try:

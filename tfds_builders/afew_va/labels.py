@@ -1,4 +1,4 @@
-"""Read the JSON file of an AFEW-VA clip: the actor, and 68 points and two labels for each frame."""
+"""Read the JSON file of an AFEW-VA clip: the actor, and 68 points and two labels per frame."""
 
 import dataclasses
 import pathlib
@@ -18,10 +18,10 @@ from va_jax.types import InputError
 POINTS = 68
 
 RANGE = (-10.0, 10.0)
-"""Lowest and highest label in the files."""
+"""Lowest and highest legal label in the files."""
 
 REACH_PX = 4096.0
-"""A coordinate with a larger absolute value is an error in the file (our choice)."""
+"""Largest plausible absolute value of a coordinate (our choice)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,12 @@ class Annotation:
 
 
 def read_actor(path: pathlib.Path) -> str:
-    """Return the actor's name in lower case and with single blanks; "" if the name is blank.
+    """Return the actor's name in lower case with single spaces, or "" if it is blank.
+
+    Frames are not checked.
 
     Raises:
-        InputError: the file cannot be read, or `actor` is not a name. Frames are not checked.
+        InputError: The file cannot be read, or `actor` is not a name.
     """
     actor = _get(path, _object(path, read_json(path), "the file"), "actor", "the file")
     if not isinstance(actor, str) or not (actor := " ".join(actor.split())).isprintable():
@@ -45,20 +47,20 @@ def read_actor(path: pathlib.Path) -> str:
 
 
 def read_annotation(path: pathlib.Path, dims: Sequence[str]) -> Annotation:
-    """Read the annotation of a clip; labels are mapped to [-1, 1].
+    """Read the annotation of a clip, with labels mapped to [-1, 1].
 
-    Frames are identified by number and may come in any order. Landmarks that do not place a face
+    Frames are identified by number and may be in any order. Landmarks from which no crop can be cut
     (see `crops.usable`) are left out.
 
     Raises:
-        InputError: the file differs from the layout of the set; names the file and the frame.
+        InputError: The file does not have the set's format.
     """
     content = _object(path, read_json(path), "the file")
     frames = _object(path, _get(path, content, "frames", "the file"), "frames")
     keys: dict[int, str] = {}
     for key in frames:
         if not re.fullmatch(r"[0-9]{1,5}", key):
-            raise InputError(f"{path}: frame {key!r}: a name must have 1 to 5 digits; rename it")
+            raise InputError(f"{path}: frame {key!r}: a frame key must have 1 to 5 digits")
         other = keys.setdefault(int(key), key)
         if other != key:
             raise InputError(f"{path}: frames {other!r} and {key!r} are the same; remove one")

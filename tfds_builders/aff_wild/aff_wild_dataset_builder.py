@@ -1,4 +1,4 @@
-"""Build Aff-Wild, the set of the first challenge, from its videos, boxes, landmarks and labels."""
+"""Build Aff-Wild, the set of the 2017 challenge, from its videos, boxes, landmarks and labels."""
 
 import dataclasses
 import functools
@@ -19,10 +19,10 @@ from va_jax.types import DIMS, InputError
 from va_jax.video.facts import read_timeline
 from va_jax.video.read import VIDEO_SUFFIXES
 
-POINTS = 68  # landmarks of a face in the set
+POINTS = 68  # number of landmarks per face in the set
 
 SPLITS = {"train": "", "test": "test"}
-"""The challenge's splits -> ours; "" is divided into train and dev by drawing subjects."""
+"""The challenge's splits -> our splits; subjects in "" are drawn into train and dev."""
 
 TOPS = {
     "video": ("*/videos",),
@@ -30,15 +30,15 @@ TOPS = {
     "boxes": ("*/bboxes", "*/bboxs"),
     "landmarks": ("*/landmarks",),
 }
-"""The folder of each kind of file; each contains a folder for each of SPLITS."""
+"""Kind of file -> its folder, which contains a folder for each split in SPLITS."""
 
 ROLES = {"boxes": ("boxes", "landmarks"), "landmarks": ("landmarks",), "detect": ("boxes",)}
-"""Value of `faces` -> kinds of place files to read; labels may be joined by the first kind."""
+"""Value of `faces` -> kinds of position files to read; labels may be joined to the first kind."""
 
 
 @dataclasses.dataclass
 class AffWildConfig(RecordedConfig):
-    """Options of this builder; set by `--config_options key=value`."""
+    """Options of this builder, set with `--config_options key=value`."""
 
     FACES: ClassVar = tuple(ROLES)
 
@@ -49,12 +49,10 @@ class AffWildConfig(RecordedConfig):
         if self.folds or self.fold:
             raise InputError(
                 f"folds={self.folds}, fold={self.fold}: Aff-Wild has an official test split; "
-                "leave both at 0"
+                "both must be 0"
             )
         if set(self.dims) != set(DIMS):
-            raise InputError(
-                f"dims={','.join(self.dims)}: Aff-Wild has {', '.join(DIMS)}; give both"
-            )
+            raise InputError(f"dims={','.join(self.dims)}: must be {', '.join(DIMS)}, in any order")
 
     @property
     def points(self) -> int:
@@ -62,9 +60,10 @@ class AffWildConfig(RecordedConfig):
 
 
 def read(recording: Recording, config: AffWildConfig) -> Material:
-    """Join labels, boxes and landmarks to the frames by number, from 1.
+    """Join labels, boxes and landmarks to the frames, which are numbered from 1.
 
-    A frame without a box, or without landmarks if these place the faces, shows no face.
+    A frame does not show the face if the file with its box (or with its landmarks, if crops are
+    aligned with landmarks) is missing.
     """
     files = {role: pathlib.Path(path) for role, path in recording.files.items()}
     parsers = {"boxes": _read_box, "landmarks": functools.partial(read_pts, points=POINTS)}
@@ -90,9 +89,7 @@ def _read_box(path: pathlib.Path) -> np.ndarray:
 def _numbered_from_1(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     files = trees.numbered_files(folder, ".pts")
     if 0 in files:
-        raise InputError(
-            f"{files[0]}: frame 0 does not exist; number the files of the folder from 1"
-        )
+        raise InputError(f"{files[0]}: frame 0 does not exist; the files must be numbered from 1")
     return files
 
 
@@ -100,18 +97,18 @@ def _frames(video: pathlib.Path) -> int:
     timeline = read_timeline(video)
     if timeline.cut_off_s is not None:
         raise InputError(
-            f"{video}: is truncated after {len(timeline.time_s)} frames, at "
+            f"{video}: truncated after {len(timeline.time_s)} frames, at "
             f"{timeline.time_s[-1]:.3f} s of {timeline.cut_off_s:.3f} s; copy it again"
         )
     return len(timeline.time_s)
 
 
 class Builder(RecordedBuilder):
-    """Aff-Wild: one track per video; dev is held out from the challenge's training videos."""
+    """Aff-Wild: one track per video, with dev held out from the challenge's training videos."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder that contains videos, annotations, bboxes and landmarks, each with the folders "
-        "train and test."
+        "the folder that contains videos, annotations, bboxes and landmarks, each with the folders "
+        "train and test"
     )
     BUILDER_CONFIGS: ClassVar = named_configs(
         AffWildConfig,
@@ -124,7 +121,7 @@ class Builder(RecordedBuilder):
     read = staticmethod(read)
     fractions: ClassVar = {"train": 0.85, "dev": 0.15}  # our choice
     expected: ClassVar = {"all": 298}
-    _subjects = ""  # source of the subjects, for the metadata
+    _subjects = ""  # where the subjects come from, for the metadata
 
     @property
     def labels_facts(self) -> dict[str, Any]:
@@ -132,7 +129,7 @@ class Builder(RecordedBuilder):
         return {"source": "annotations", "range": [-1, 1], "join": join}
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
-        """Add to `splits`: the fractions, and the sources of the test split and the subjects."""
+        """Add the fractions and the sources of the test split and the subjects to `splits`."""
         facts = super().extras(recordings)
         shares = {"fractions": dict(self.fractions), "test": "official", "subjects": self._subjects}
         return {**facts, "splits": facts["splits"] | shares}
@@ -162,7 +159,7 @@ def _splits(root: pathlib.Path, found: Mapping[str, Sequence[Recording]]) -> dic
     """Return {video: the challenge's split}.
 
     Raises:
-        InputError: a video is in both splits.
+        InputError: A video is in both splits.
     """
     split_of: dict[str, str] = {}
     for split, each in found.items():
@@ -176,7 +173,7 @@ def _splits(root: pathlib.Path, found: Mapping[str, Sequence[Recording]]) -> dic
 
 
 def _recordings(root: pathlib.Path, split: str, faces: str) -> Iterator[Recording]:
-    """Yield the videos of one of SPLITS and the annotations without a video, without subjects."""
+    """Yield the videos in one of SPLITS and any annotations without a video; subjects are empty."""
     by_name = {"video": _files(root, TOPS["video"], split, suffixes=VIDEO_SUFFIXES)}
     for dim in DIMS:
         by_name[dim] = _files(root, TOPS["labels"], split, dim, suffixes=[".txt"])
@@ -203,7 +200,7 @@ def _files(
 
 
 def _problem(video: str, files: Mapping[str, pathlib.Path], split: str, faces: str) -> str:
-    """Return what is missing; test videos may lack the labels of both targets."""
+    """Return a message about missing files, or ""; test videos may lack both label files."""
     unlabelled = [f"annotations/{split}/{dim}/{video}.txt" for dim in DIMS if dim not in files]
     if "video" not in files:
         labels_file = next(files[dim] for dim in DIMS if dim in files)
@@ -213,5 +210,5 @@ def _problem(video: str, files: Mapping[str, pathlib.Path], split: str, faces: s
         return f"{files['video']}: no {lacking}; add the labels, or remove the video"
     if faces in TOPS and faces not in files:
         folder = f"{TOPS[faces][0].removeprefix('*/')}/{split}/{video}"
-        return f"{files['video']}: no folder {folder}; add it, or choose a `_detect` configuration"
+        return f"{files['video']}: no folder {folder}; add it or use a `_detect` configuration"
     return ""

@@ -14,11 +14,11 @@ from va_jax.types import LABEL_RANGE, InputError
 def read_trace(path: pathlib.Path, name: str) -> Float[np.ndarray, "rows"]:
     """Read the values of the target `name`, one per line, in [-1, 1].
 
-    Blank lines at the end are ignored; one between values is refused, because the frames of the
-    lines below it would be ambiguous.
+    Blank lines at the end are ignored. A blank line between values is rejected, because it would be
+    unclear which frames the lines below it belong to.
 
     Raises:
-        InputError: anything else; names the file and the line.
+        InputError: The file does not have this format.
     """
     values = []
     for expected_line, (line, text) in enumerate(read_lines(path), 1):
@@ -36,14 +36,14 @@ def read_trace(path: pathlib.Path, name: str) -> Float[np.ndarray, "rows"]:
 def read_labels(
     files: Mapping[str, pathlib.Path], dims: Sequence[str]
 ) -> Float[np.ndarray, "rows dims"]:
-    """Read the values of all targets, columns in the order of `dims`.
+    """Read the values of all targets, with columns in the order of `dims`.
 
     Args:
         files: {target: label file}.
-        dims: the targets to read.
+        dims: Targets to read.
 
     Raises:
-        InputError: a file cannot be read, or the files differ in length.
+        InputError: A file cannot be read, or the files differ in length.
     """
     traces = {dim: read_trace(files[dim], dim) for dim in dims}
     first, *others = dims
@@ -63,21 +63,21 @@ def join(
     places: Collection[int],
     role: str,
 ) -> NumberedLabels:
-    """Assign rows to the frames of a video, which are numbered from 1.
+    """Assign rows of labels to the frames of a video, which are numbered from 1.
 
-    Row k belongs to frame k if there are as many rows as frames, or one more or less. Otherwise, if
-    there are as many rows as files of places, row k belongs to the k-th of these files in order of
-    their frame numbers.
+    Row k belongs to frame k if the numbers of rows and frames differ by at most one. Otherwise, if
+    there are as many rows as position files, row k belongs to the k-th of these files in the order
+    of their frame numbers.
 
     Args:
-        video: the video file.
-        values: rows of labels.
-        frames: number of frames of the video.
-        places: numbers of the frames that have a file of places.
-        role: the kind of these files, such as `boxes`.
+        video: Video file.
+        values: Rows of labels.
+        frames: Number of frames in the video.
+        places: Numbers of the frames that have a position file.
+        role: Kind of these files, such as `boxes`.
 
     Raises:
-        InputError: the number of rows is neither.
+        InputError: The number of rows matches neither count.
     """
     rows = len(values)
     if abs(rows - frames) <= 1:
@@ -86,5 +86,5 @@ def join(
         return NumberedLabels(np.array(sorted(places)), values)
     raise InputError(
         f"{video}: video {video.stem!r} has {rows} labels, but {frames} frames and {len(places)} "
-        f"files of {role}; the labels must match one of the two counts (frames within 1)"
+        f"files of {role}; expected as many labels as frames (plus or minus 1) or files"
     )

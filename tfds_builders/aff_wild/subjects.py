@@ -1,4 +1,4 @@
-"""Read `subjects.csv`, the user's list of the subjects in the videos of Aff-Wild."""
+"""Read `subjects.csv`, the user's own list of who is in which video of Aff-Wild."""
 
 import pathlib
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
     """Return {video: subject} for all videos.
 
     Args:
-        path: a csv file with the columns `video` (with or without its suffix) and `subject`.
-        split_of: {video: its official split}, all videos of the set.
+        path: Csv file with the columns `video` (with or without its suffix) and `subject`.
+        split_of: {video: its official split} for all videos in the set.
 
     Raises:
-        InputError: a video is not in the set, is listed twice or not at all, or a subject is in two
-            splits; names the file and the line.
+        InputError: A video is not in the set, is listed twice or not at all, or a subject is in two
+            splits.
     """
     file = read_csv(path)
     video_column, subject_column = file.columns("video", "subject")
@@ -29,9 +29,9 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
     for line, cells in file.rows:
         video, subject = _without_suffix(cells[video_column]), cells[subject_column]
         if not video or not subject:
-            raise InputError(f"{path}: line {line}: a cell is empty; give a video and its subject")
+            raise InputError(f"{path}: line {line}: empty cell; expected a video and its subject")
         if video not in split_of:
-            raise InputError(f"{path}: line {line}: no video {video!r} in the tree; correct it")
+            raise InputError(f"{path}: line {line}: no video {video!r} in the set; correct it")
         if video in line_of:
             raise InputError(
                 f"{path}: line {line}: video {video!r} is already in line {line_of[video]}; "
@@ -48,7 +48,7 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
     missing = sorted(set(split_of) - set(subjects))
     if missing:
         others = f" and {len(missing) - 1} more" * (len(missing) > 1)
-        raise InputError(f"{path}: lists no subject for video {missing[0]!r}{others}; add a row")
+        raise InputError(f"{path}: no subject for video {missing[0]!r}{others}; add a row")
     return subjects
 
 

@@ -16,7 +16,7 @@ from va_jax.types import DIMS, InputError
 from va_jax.video.facts import read_timeline
 
 FOLDERS = {"cropped": ("cropped",), "aligned": ("cropped_aligned",)}
-"""Value of `crops` -> folder of the crops, in the first two levels of the tree."""
+"""Value of `crops` -> folder with the crops, in the first two folder levels."""
 
 LABELS = (("*/VA_Estimation_Challenge", "*/VA_Set"),)
 SPLITS = {
@@ -27,33 +27,31 @@ TEST = ("*/names_of_videos_in_each_test_set",)
 TEST_LIST = "Valence_Arousal_Estimation_Challenge_test_set_release*.txt"
 
 FPS = 30.0
-"""Frame rate of most videos; our choice if neither a video nor the option `fps` gives one."""
+"""Frame rate of most videos; our default if neither a video nor the option `fps` provides one."""
 
 
 @dataclasses.dataclass
 class AffWild2Config(RecordedConfig):
-    """Options of this builder; set by `--config_options key=value`."""
+    """Options of this builder, set with `--config_options key=value`."""
 
     FACES: ClassVar = ("crops",)
 
     faces: str = "crops"
-    crops: str = "aligned"  # or "cropped": the boxes of the organisers' detector
-    fps: float = 0.0  # of all tracks; 0: that of the video if it is in the tree, else FPS
+    crops: str = "aligned"  # or "cropped": boxes from the organisers' detector
+    fps: float = 0.0  # frame rate of all tracks; 0: that of the video if available, else FPS
 
     def __post_init__(self):
         super().__post_init__()
         if self.crops not in FOLDERS:
             raise InputError(f"crops={self.crops!r} is not one of {', '.join(FOLDERS)}")
         if set(self.dims) != set(DIMS):
-            raise InputError(
-                f"dims={','.join(self.dims)}: Aff-Wild2 has {', '.join(DIMS)}; give both"
-            )
+            raise InputError(f"dims={','.join(self.dims)}: must be {', '.join(DIMS)}, in any order")
         if self.fps < 0:
-            raise InputError(f"fps={self.fps} must be 0 or above")
+            raise InputError(f"fps={self.fps} must be at least 0")
 
 
 def read(recording: Recording, config: AffWild2Config) -> Material:
-    """Join image k and label row k; the track ends with the last image or row."""
+    """Join image k to label row k; the track ends with the later of the last image and row."""
     folder = pathlib.Path(recording.files["crops"])
     last, labels = max(numbered_images(folder)), None
     if "labels" in recording.files:
@@ -67,11 +65,11 @@ def read(recording: Recording, config: AffWild2Config) -> Material:
 
 
 class Builder(RecordedBuilder):
-    """Aff-Wild2: one track per annotated person; `_left` and `_right` are two people of a video."""
+    """Aff-Wild2: one track per annotated person; `_left` and `_right` are two people in a video."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder that contains the annotations (VA_Estimation_Challenge), cropped_aligned and, "
-        "for the test split, names_of_videos_in_each_test_set."
+        "the folder that contains the annotations (VA_Estimation_Challenge), cropped_aligned and, "
+        "for the test split, names_of_videos_in_each_test_set"
     )
     BUILDER_CONFIGS: ClassVar = named_configs(
         AffWild2Config, {"": {}, "cropped": {"crops": "cropped"}}
@@ -106,7 +104,7 @@ class Builder(RecordedBuilder):
 
 
 def _test_tracks(root: pathlib.Path) -> list[str]:
-    """Return the tracks of the organisers' list; none if the tree does not contain it."""
+    """Return the tracks in the organisers' test list, or none if the list is not available."""
     folder = trees.find_folder(root, TEST)
     lists = [] if folder is None else sorted(folder.glob(TEST_LIST))
     return [text.strip() for _, text in read_lines(lists[0])] if lists else []
@@ -119,9 +117,9 @@ def _recording(
     videos: dict[str, pathlib.Path],
     labels: pathlib.Path | None,
 ) -> Recording:
-    """Return a track; all tracks of a video count as one subject.
+    """Return the recording of a track.
 
-    Subjects are not published.
+    All tracks of a video count as one subject, because subjects are not published.
     """
     video = re.sub(r"_(left|right)$", "", track)
     folder = crops / track

@@ -1,4 +1,4 @@
-"""Read the label files of Aff-Wild2: a row `valence,arousal` for each frame, -5 if invalid."""
+"""Read the label files of Aff-Wild2: a row `valence,arousal` per frame, -5 if invalid."""
 
 import pathlib
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ def read_labels(path: pathlib.Path, dims: Sequence[str]) -> NumberedLabels:
     """Read the labels of frames 1, 2, ...: row k after the header belongs to image number k.
 
     The file has the columns `valence` and `arousal`, in any order. A row is unlabelled if one of
-    its values is -5, the organisers' mark. A blank line between rows is refused, because the frames
-    of the rows below it would be ambiguous.
+    its values is -5, the organisers' marker. A blank line between rows is rejected, because it
+    would be unclear which frames the rows below it belong to.
 
     Args:
-        path: the label file.
-        dims: both targets, in the order of the result's columns.
+        path: Label file.
+        dims: Both targets, in the order of the columns to return.
 
     Raises:
-        InputError: anything else; names the file and the line.
+        InputError: The file does not have this format.
     """
     file = read_csv(path)
     columns = file.columns(*dims)

@@ -1,4 +1,4 @@
-"""Read the label files of RECOLA, one trace or those of six raters, on the grid of the frames."""
+"""Read the label files of RECOLA, which contain one trace or the traces of six raters."""
 
 import dataclasses
 import pathlib
@@ -17,27 +17,27 @@ STEP_S = 0.04
 """Seconds from one row to the next, and from one frame of a video to the next."""
 
 OFF_GRID = 0.1
-"""A time may be this share of a step off its frame (our choice)."""
+"""Largest distance between a row and its frame, as a fraction of STEP_S (our choice)."""
 
 MAX_TIME_S = 86_400.0
-"""A time of more than a day is an error in the file (our choice)."""
+"""Largest plausible time, one day (our choice)."""
 
 RATERS = ("FM1", "FM2", "FM3", "FF1", "FF2", "FF3")
 GOLD = ("instance_name", "frametime", "goldstandard")
 
 Rows = Sequence[tuple[int, Sequence[str]]]
-"""(line, cells) of each row."""
+"""(line number, cells) of each row."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Traces:
-    """The rows of one file by frame number; frame 1 is at STEP_S, and time 0 has no frame."""
+    """The rows of a file by frame number: frame 1 is at STEP_S, and there is no frame at time 0."""
 
     number: np.ndarray  # int64 [rows], increasing, from 0
     values: np.ndarray  # float64 [traces, rows], NaN where unlabelled
 
     def on(self, number: Int[np.ndarray, "frames"]) -> Float[np.ndarray, "traces frames"]:
-        """Return the values of frames with these increasing numbers, NaN without a row."""
+        """Return the values for frames in increasing order, NaN for frames without a row."""
         result = np.full((len(self.values), len(number)), np.nan)
         place = np.searchsorted(number, self.number)
         known = np.isin(self.number, number)
@@ -46,16 +46,16 @@ class Traces:
 
 
 def read_gold(path: pathlib.Path, instance: str) -> Traces:
-    """Read the one trace of an arff file of AVEC 2016.
+    """Read the trace in an arff file of AVEC 2016.
 
-    Attributes are found by name, in any case and order; `?` means unlabelled.
+    Attributes are found by name, in upper or lower case and any order; `?` means unlabelled.
 
     Args:
-        path: the arff file.
-        instance: name of the recording, which every row must give.
+        path: Arff file.
+        instance: Name of the recording, which every row must contain.
 
     Raises:
-        InputError: anything else; names the file and the line.
+        InputError: The file does not have this format.
     """
     lines = ((line, text.strip()) for line, text in read_lines(path))
     lines = ((line, text) for line, text in lines if not text.startswith("%"))
@@ -67,13 +67,15 @@ def read_gold(path: pathlib.Path, instance: str) -> Traces:
         if keyword == "@attribute" and words:
             names.append(words[0].strip("'\""))
         elif keyword != "@relation":
-            raise InputError(f"{path}: line {line}: {text!r} before @data; correct the file")
+            raise InputError(
+                f"{path}: line {line}: unexpected {text!r} before @data; correct the file"
+            )
     else:
         raise InputError(f"{path}: contains no @data; replace the file")
     if any(names.count(each) != 1 for each in GOLD):
         raise InputError(
             f"{path}: line {line}: the attributes are {', '.join(names) or 'missing'}; expected "
-            f"{', '.join(GOLD)}, each once"
+            f"{', '.join(GOLD)}, each exactly once"
         )
     instance_column, *others = map(names.index, GOLD)
     rows = []
@@ -86,7 +88,7 @@ def read_gold(path: pathlib.Path, instance: str) -> Traces:
         if cells[instance_column] != instance:
             raise InputError(
                 f"{path}: line {line}: instance {cells[instance_column]!r} in the file of "
-                f"{instance!r}; give each file its own name"
+                f"{instance!r}; restore the file's original name"
             )
         rows.append((line, [cells[column] for column in others]))
     return _traces(path, rows, ["GoldStandard"])
@@ -95,10 +97,10 @@ def read_gold(path: pathlib.Path, instance: str) -> Traces:
 def read_raters(path: pathlib.Path) -> Traces:
     """Read the traces of RATERS, in this order, from a csv file with a time column.
 
-    Columns are found by name, in any case and order.
+    Columns are found by name, in upper or lower case and any order.
 
     Raises:
-        InputError: anything else, such as a rater without values; names the file and the line.
+        InputError: The file does not have this format, or a rater has no values.
     """
     file = read_csv(path)
     if number(file.header[0]) is not None:
@@ -116,10 +118,10 @@ def read_raters(path: pathlib.Path) -> Traces:
 
 
 def read_trace(path: pathlib.Path) -> Traces:
-    """Read the one trace of a csv file with the columns time and value, header or not.
+    """Read the trace in a csv file with the columns time and value, with or without a header.
 
     Raises:
-        InputError: anything else; names the file and the line.
+        InputError: The file does not have this format.
     """
     file = read_csv(path)
     if len(file.header) != 2:
@@ -137,7 +139,7 @@ def _select(file: CsvFile, columns: Sequence[int]) -> Rows:
 
 
 def _traces(path: pathlib.Path, rows: Rows, names: Sequence[str]) -> Traces:
-    """Return the traces called `names` in rows of time and values."""
+    """Build traces from rows that contain the time and one value for each of `names`."""
     if not rows:
         raise InputError(f"{path}: contains no rows; replace the file")
     lines = [line for line, _ in rows]
@@ -162,7 +164,7 @@ def _value(path: pathlib.Path, line: int, name: str, cell: str) -> float:
 
 
 def _frames(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Int[np.ndarray, "rows"]:
-    """Return the frame numbers of (line, time) pairs; refuse times that fit no frame."""
+    """Convert (line, time) pairs to frame numbers; reject times that match no frame."""
     time_s = rising_times(path, cells)
     nearest = np.rint(np.clip(time_s, 0, MAX_TIME_S) / STEP_S).astype(np.int64)
     off = np.abs(time_s - nearest * STEP_S) > OFF_GRID * STEP_S + 1e-9
@@ -170,25 +172,25 @@ def _frames(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Int[np.ndar
     if off.any():
         line, cell = cells[int(np.argmax(off))]
         raise InputError(
-            f"{path}: line {line}: time {cell} fits no frame: times must be different multiples of "
-            f"{STEP_S:g} s, from 0 on; resample the file to {1 / STEP_S:g} rows per second"
+            f"{path}: line {line}: time {cell} matches no frame; times must be distinct multiples "
+            f"of {STEP_S:g} s, starting at 0; resample to {1 / STEP_S:g} rows per second"
         )
     return nearest
 
 
 def fused(ratings: Traces) -> Traces:
-    """Fuse the traces of several raters into one over the whole file, see `raters.fuse_raters`."""
+    """Fuse several raters' traces into one, with weights for the whole file."""
     return Traces(ratings.number, fuse_raters(ratings.values)[None])
 
 
 def join(traces: Sequence[Traces], raters: Sequence[Traces | None]) -> NumberedLabels:
-    """Return the labels of a recording from the traces of its dimensions.
+    """Combine the traces of all dimensions into the labels of a recording.
 
-    A row is NaN in the dimensions whose trace lacks it.
+    If a dimension lacks a row, its value there is NaN.
 
     Args:
-        traces: the trace of each dimension.
-        raters: the raters' traces of each dimension, None where they are not known.
+        traces: The trace for each dimension.
+        raters: The raters' traces for each dimension, or None if they are not available.
     """
     number = np.unique(np.concatenate([each.number for each in traces]))
     values = np.concatenate([each.on(number) for each in traces]).T

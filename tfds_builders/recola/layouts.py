@@ -1,4 +1,4 @@
-"""The layouts of the copies of RECOLA, and the one that a tree has."""
+"""The folder layouts in which RECOLA is distributed, and their detection."""
 
 import dataclasses
 import pathlib
@@ -10,7 +10,7 @@ from va_jax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Label files of one kind: `folder`/DIMENSION/RECORDING`suffix`."""
+    """One kind of label files: `folder`/DIMENSION/RECORDING`suffix`."""
 
     folder: tuple[str, ...]  # levels of `trees.find_folder`
     suffix: str
@@ -19,20 +19,20 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The folders of videos and label files in a copy, and the protocol of its splits."""
+    """The folders with videos and label files in a copy, and the protocol for its splits."""
 
     name: str
     protocol: str
     videos: str
-    sources: Mapping[str, Source]  # by value of the option `labels`, the default first
+    sources: Mapping[str, Source]  # value of the option `labels` -> source, the default first
 
     @property
     def default_labels(self) -> str:
-        """Return the default of the option `labels` in this layout."""
+        """Return the default value of the option `labels` for this layout."""
         return next(iter(self.sources))
 
     def is_in(self, root: pathlib.Path) -> bool:
-        """Return whether the tree contains the videos and at least one kind of label files."""
+        """Return whether the folder contains the videos and at least one kind of label files."""
         labels = (each.folder for each in self.sources.values())
         return trees.find_folder(root, self.videos) is not None and any(
             trees.find_folder(root, *levels) is not None for levels in labels
@@ -81,20 +81,20 @@ LAYOUTS = {
         ),
     )
 }
-"""Layouts by name; if a tree has several, the first counts."""
+"""Layouts by name; if a folder matches several, the first one is used."""
 
 
 def find_layout(root: pathlib.Path, name: str) -> Layout:
-    """Return the layout called `name` or, with "auto", the first that the tree has.
+    """Return the layout called `name` or, with "auto", the first one that the folder matches.
 
     Raises:
-        InputError: the tree lacks its folders.
+        InputError: The folder does not match.
     """
     wanted = [each for each in LAYOUTS.values() if name in ("auto", each.name)]
     found = next((each for each in wanted if each.is_in(root)), None)
     if found is None:
         folders = "; ".join(map(str, wanted))
         raise InputError(
-            f"{root}: lacks the folders of RECOLA ({folders}); give the top folder of a copy"
+            f"{root}: the RECOLA folders are missing ({folders}); expected the top folder of a copy"
         )
     return found

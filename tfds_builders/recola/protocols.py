@@ -1,4 +1,4 @@
-"""The splits of RECOLA by the protocols that published results follow."""
+"""The splits of RECOLA in the protocols that published results follow."""
 
 import pathlib
 
@@ -9,7 +9,7 @@ FULL46 = {
     "dev": (14, 19, 24, 26, 28, 30, 34, 40, 42, 43, 44, 45, 52, 64, 65),
     "test": (13, 20, 22, 32, 38, 47, 48, 49, 53, 54, 57, 58, 59, 62, 63),
 }
-"""Numbers of all 46 participants. 23 of them are public."""
+"""Numbers of all 46 participants, 23 of whom are public."""
 
 PROTOCOLS = {
     "avec2016": {split: tuple(f"{split}_{n}" for n in range(1, 10)) for split in SPLITS},
@@ -27,7 +27,7 @@ def split_of(protocol: str, name: str, path: pathlib.Path) -> str:
     """Return the split of a recording.
 
     Raises:
-        InputError: the protocol has no recording of this name.
+        InputError: The protocol has no recording with this name.
     """
     for split, names in PROTOCOLS[protocol].items():
         if name in names:
@@ -35,7 +35,7 @@ def split_of(protocol: str, name: str, path: pathlib.Path) -> str:
     known = PROTOCOLS[protocol]["train"]
     remedy = "rename or remove it"
     if protocol == "full46":
-        remedy += ", or draw the splits by folds=N"
+        remedy += ", or set folds=N to draw the splits"
     raise InputError(
-        f"{path}: {name!r} is not a recording of {protocol} ({known[0]}, {known[1]}, ...); {remedy}"
+        f"{path}: {name!r} is not a recording in {protocol} ({known[0]}, {known[1]}, ...); {remedy}"
     )

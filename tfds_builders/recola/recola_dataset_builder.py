@@ -26,16 +26,16 @@ from va_jax.video.read import VIDEO_SUFFIXES
 
 FPS = 1 / STEP_S
 FPS_TOLERANCE = 0.01
-"""A video's frame rate may deviate from FPS by this share (our choice)."""
+"""Largest relative deviation of a video's frame rate from FPS (our choice)."""
 
 
 @dataclasses.dataclass
 class RecolaConfig(RecordedConfig):
-    """Options of this builder; set by `--config_options key=value`."""
+    """Options of this builder, set with `--config_options key=value`."""
 
-    layout: str = "auto"  # or a name of `layouts.LAYOUTS`
-    labels: str = ""  # "gold": the published trace; "raters": fuse six; "": as usual in the layout
-    protocol: str = ""  # a name of `protocols.PROTOCOLS`; "": that of the layout
+    layout: str = "auto"  # or a name in `layouts.LAYOUTS`
+    labels: str = ""  # "gold": published trace; "raters": six raters, fused; "": layout's default
+    protocol: str = ""  # a name in `protocols.PROTOCOLS`; "": that of the layout
 
     def __post_init__(self):
         super().__post_init__()
@@ -52,7 +52,7 @@ class RecolaConfig(RecordedConfig):
 
 
 class RoleFiles(NamedTuple):
-    """The files of one role, such as the videos."""
+    """The files in one role, such as the videos."""
 
     folder: pathlib.Path
     suffix: str
@@ -60,10 +60,13 @@ class RoleFiles(NamedTuple):
 
 
 def read(recording: Recording, config: RecolaConfig) -> Material:
-    """Join frame i of the video, from 1 on, to the row of time 0.04 i; the row of time 0 is unused.
+    """Join frame i of the video to the row at 0.04 i seconds; frames are numbered from 1.
+
+    The row at time 0 is not used.
 
     Raises:
-        InputError: a file is bad, or the video does not have the frame rate of the rows.
+        InputError: A file cannot be read, or the frame rate of the video differs from that of the
+            rows.
     """
     files = {role: pathlib.Path(path) for role, path in recording.files.items()}
     _require_rate(files["video"])
@@ -84,7 +87,7 @@ def _require_rate(video: pathlib.Path) -> None:
     fps = read_timeline(video).fps or 0.0
     if abs(fps / FPS - 1) > FPS_TOLERANCE:
         raise InputError(
-            f"{video}: has {fps:g} frames per second, but its labels have {FPS:g} rows; "
+            f"{video}: has {fps:g} frames per second, but its labels have {FPS:g} rows per second; "
             f"re-encode it at {FPS:g} frames per second"
         )
 
@@ -97,27 +100,27 @@ class Builder(RecordedBuilder):
     """RECOLA: one track per participant; the detector finds the faces."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder that contains a copy of RECOLA: recordings_video and ratings_gold_standard, or "
+        "the folder that contains a copy of RECOLA: recordings_video and ratings_gold_standard, or "
         "RECOLA-Video-recordings and RECOLA-Annotation, or Video_recordings_MP4 and "
-        "Ratings_affective_behaviour_CCC_centred."
+        "Ratings_affective_behaviour_CCC_centred"
     )
     BUILDER_CONFIGS: ClassVar = named_configs(
         RecolaConfig, {"": {}, "raters": {"labels": "raters"}}
     )
     read = staticmethod(read)
     late_options = (*RecordedBuilder.late_options, "layout", "protocol")
-    _layout: Layout | None = None  # of the tree, after `scan`
+    _layout: Layout | None = None  # set by `scan`
 
     @property
     def layout(self) -> Layout:
-        """Return the layout of the tree, after `scan`."""
+        """Return the layout detected by `scan`."""
         if self._layout is None:
-            raise RuntimeError("no tree was scanned")
+            raise RuntimeError("the layout is not known before scan")
         return self._layout
 
     @property
     def expected(self) -> Mapping[str, int]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Return the recordings of the whole set, half of which is public; empty before `scan`."""
+        """Return the size of the whole set, half of which is public, or {} before `scan`."""
         counts = COUNTS[self._layout.protocol] if self._layout else {}
         return {"all": sum(counts.values())} if self.builder_config.folds else counts
 
@@ -161,7 +164,7 @@ def _label_files(root: pathlib.Path, source: Source, dim: str) -> RoleFiles:
 
 
 def _require_fit(config: RecolaConfig, layout: Layout) -> None:
-    """Refuse options that do not fit the layout of the tree."""
+    """Raise InputError for options that do not fit the layout."""
     for name, value, legal in (
         ("protocol", config.protocol, (layout.protocol,)),
         ("labels", config.labels, tuple(layout.sources)),
@@ -169,19 +172,19 @@ def _require_fit(config: RecolaConfig, layout: Layout) -> None:
         if value not in ("", *legal):
             raise InputError(
                 f"{name}={value}: the layout {layout.name} has {name}={' or '.join(legal)}; "
-                "leave it empty, or choose another layout"
+                "leave the option empty or choose a different layout"
             )
     if config.folds and layout.protocol == "avec2016":
         raise InputError(
             f"folds={config.folds}: AVEC 2016 has fixed splits and no test labels; "
-            "set folds=0, or choose the layout original or centred"
+            "set folds=0 or use the layout original or centred"
         )
 
 
 def _recording(
     name: str, labels: str, roles: dict[str, RoleFiles], dims: Sequence[str], protocol: str
 ) -> Recording:
-    """Return a recording; only test recordings of AVEC 2016 may lack labels."""
+    """Return the recording called `name`; only test recordings in AVEC 2016 may lack labels."""
     files = {role: str(each.files[name]) for role, each in roles.items() if name in each.files}
     split = ""
     if protocol:
@@ -198,5 +201,5 @@ def _recording(
         files=files,
         details={"labels": labels},
         split=split,
-        problem=f"{', '.join(paths)}: missing; complete the copy" if missing else "",
+        problem=f"{', '.join(paths)}: missing; restore the missing files" if missing else "",
     )

@@ -1,4 +1,4 @@
-"""The clips of SEWA Basic: their names, their files, and the numbering of their frames."""
+"""The clips in SEWA Basic: their names, their files, and the numbering of their frames."""
 
 import operator
 import os
@@ -15,20 +15,23 @@ from va_jax.video.read import VIDEO_SUFFIXES
 NAME = re.compile(r"S[AVS][HLD]_C([1-6])_S(\d+)_P(\d+)_VC1_(\d{1,9})_(\d{1,9})")
 
 LANDMARKS = re.compile(r"(\d+)\.txt", re.IGNORECASE)
-"""Names of the landmark files, which are frame numbers; other text files are ignored."""
+"""Pattern of landmark file names, which are frame numbers; other text files are ignored."""
 
 DEPTH = 2
-"""Levels of folders below that of the clip, of unpacked archives, that are searched for files."""
+"""Number of folder levels (from unpacked archives) to search for files in a clip's folder."""
 
 
 class Clip(NamedTuple):
-    """A clip, by the name of its folder; ids contain the culture, because each has its own."""
+    """A clip, described by the name of its folder.
+
+    Ids contain the culture, because different cultures may use the same numbers.
+    """
 
     name: str
     culture: str  # C1 to C6
     session: str
     participant: str
-    first: int  # number of the clip's first frame in the recording it was cut from
+    first: int  # number of the clip's first frame in the original recording
     last: int
 
     @property
@@ -37,24 +40,24 @@ class Clip(NamedTuple):
 
 
 def parse(name: str) -> Clip:
-    """Return the clip with this name.
+    """Parse the name of a clip.
 
     Raises:
-        InputError: it is not the name of a clip.
+        InputError: `name` is not the name of a clip.
     """
     match = NAME.fullmatch(name)
     if match is None:
-        raise InputError(f"{name!r} is not the name of a clip; restore the name of its folder")
+        raise InputError(f"{name!r} is not the name of a clip; restore the folder's original name")
     culture = f"C{match[1]}"
     session, participant = f"{culture}_S{match[2]}", f"{culture}_P{match[3]}"
     return Clip(name, culture, session, participant, int(match[4]), int(match[5]))
 
 
 def find_clips(root: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Return {name of a clip: its folder}, sorted, of `root` and the folders directly in it.
+    """Return {name of a clip: its folder}, sorted, for clips up to one folder level below `root`.
 
     Raises:
-        InputError: a clip is in two places.
+        InputError: A clip is in two places.
     """
     found: dict[str, pathlib.Path] = {}
     for folder in (root, *(each for each in _folders(root) if not NAME.fullmatch(each.name))):
@@ -62,7 +65,7 @@ def find_clips(root: pathlib.Path) -> dict[str, pathlib.Path]:
             if NAME.fullmatch(each.name):
                 other = found.setdefault(each.name, each)
                 if other != each:
-                    raise InputError(f"{each}: is also in {other.parent}; remove one")
+                    raise InputError(f"{each}: also exists in {other.parent}; remove one")
     return dict(sorted(found.items()))
 
 
@@ -71,7 +74,7 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def files_of(folder: pathlib.Path, depth: int = DEPTH) -> list[pathlib.Path]:
-    """Return the files in the folder of a clip, then those in the folders up to `depth` below."""
+    """Return the files in a clip's folder, followed by those up to `depth` levels below."""
     with os.scandir(folder) as entries:
         shown = [each for each in entries if not each.name.startswith(".")]
     shown.sort(key=operator.attrgetter("name"))
@@ -84,7 +87,7 @@ def find_video(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> pathlib.P
     """Return the video of a clip.
 
     Raises:
-        InputError: there is none, or more than one.
+        InputError: There is no video, or more than one.
     """
     found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if len(found) != 1:
@@ -95,10 +98,10 @@ def find_video(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> pathlib.P
 def find_labels(
     folder: pathlib.Path, files: Sequence[pathlib.Path], dim: str, annotation: str
 ) -> pathlib.Path:
-    """Return the csv of one dimension and annotation.
+    """Return the csv file for one dimension and annotation.
 
     Raises:
-        InputError: there is none; says which annotations there are.
+        InputError: There is no such file; the message lists the available annotations.
     """
     wanted = f"{folder.name}_{dim}_{annotation}_Aligned.csv".lower()
     for path in files:
@@ -108,43 +111,43 @@ def find_labels(
     kinds = {match[1] for path in files if (match := other.search(path.name))}
     remedy = f"unpack the annotations of {dim}"
     if kinds:
-        remedy = f"set the option annotation to {' or '.join(sorted(kinds))}"
+        remedy = f"set annotation={' or '.join(sorted(kinds))}"
     raise InputError(
         f"{folder}: no {folder.name}_{dim.capitalize()}_{annotation}_Aligned.csv; {remedy}"
     )
 
 
 def find_landmarks(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> pathlib.Path:
-    """Return the folder with a text file for each frame.
+    """Return the folder that contains a landmark file for each frame.
 
     Raises:
-        InputError: there is none, or more than one.
+        InputError: There is no such folder, or more than one.
     """
     found = sorted({path.parent for path in files if LANDMARKS.fullmatch(path.name)})
     if not found:
         raise InputError(
-            f"{folder}: no landmarks (1.txt and so on); unpack them, or build a `_detect` "
-            "configuration, which finds the faces"
+            f"{folder}: no landmarks (1.txt and so on); unpack them or use a `_detect` "
+            "configuration, which detects the faces"
         )
     if len(found) > 1:
-        raise InputError(f"{folder}: landmarks in {found[0]} and in {found[1]}; remove one")
+        raise InputError(f"{folder}: landmarks in both {found[0]} and {found[1]}; remove one")
     return found[0]
 
 
 def offset(source: pathlib.Path, clip: Clip, numbers: np.ndarray) -> int:
-    """Return the number that turns the frame numbers of a clip's files into those of its name.
+    """Return the number to add to the frame numbers in a clip's files to match those in its name.
 
-    The set does not document where they start: at the first frame of the name, or at 0 or 1. Our
-    choice: the start under which more of them fall into the clip, in doubt that of the name; 0 is
-    considered if it occurs, else 1.
+    The set does not document whether they start at the first frame number in the name, or at 0 or
+    1. Our choice: the start for which more frame numbers lie within the clip or, in a tie, the one
+    in the name. The alternative start is 0 if number 0 occurs, and 1 otherwise.
 
     Args:
-        source: the file or folder, for an error.
-        clip: the clip.
-        numbers: frame numbers in its files.
+        source: The file or folder, for the error message.
+        clip: The clip.
+        numbers: Frame numbers in its files.
 
     Raises:
-        InputError: less than half of the numbers fit under either start.
+        InputError: With either start, less than half of the numbers lie within the clip.
     """
     start = int(0 not in numbers)
     in_name, in_clip = (
@@ -154,6 +157,6 @@ def offset(source: pathlib.Path, clip: Clip, numbers: np.ndarray) -> int:
         raise InputError(
             f"{source}: frames {numbers.min()} to {numbers.max()} fit neither {clip.first} to "
             f"{clip.last}, as in the clip's name, nor {clip.frames} frames from {start}; replace "
-            "it, it may belong to another clip"
+            "the data, which may belong to a different clip"
         )
     return 0 if in_name >= in_clip else clip.first - start

@@ -24,10 +24,10 @@ def read_labels(files: Mapping[str, pathlib.Path], clip: Clip) -> NumberedLabels
 
     Args:
         files: {dim: csv file}.
-        clip: the clip, to find out how its frames are numbered.
+        clip: The clip, which determines how its frames are numbered.
 
     Raises:
-        InputError: a file differs from this format; names the file and, if possible, the line.
+        InputError: A file does not have the expected format.
     """
     columns = {dim: read_column(path, dim) for dim, path in files.items()}
     number = np.unique(np.concatenate([number for number, _ in columns.values()]))
@@ -41,12 +41,13 @@ def read_labels(files: Mapping[str, pathlib.Path], clip: Clip) -> NumberedLabels
 def read_column(
     path: pathlib.Path, dim: str
 ) -> tuple[Int[np.ndarray, "rows"], Float[np.ndarray, "rows"]]:
-    """Return increasing frame numbers, and values in RANGE, NaN if a cell is empty or `nan`.
+    """Read the frame numbers (increasing) and the values (in RANGE) from a csv file.
 
-    The header begins with `frame`; the first column holds the number, the last one the value.
+    The header begins with `frame`. The first column contains the frame number and the last one the
+    value, which is NaN if the cell is empty or `nan`.
 
     Raises:
-        InputError: anything else; names the file and the line.
+        InputError: The file does not have this format.
     """
     file = read_csv(path)
     if not file.header[0].lower().startswith("frame") or len(file.header) < 2:
@@ -62,7 +63,9 @@ def read_column(
         number = _frame(path, line, cells[0])
         if numbers and number <= numbers[-1]:
             how = "repeats" if number == numbers[-1] else "goes back from"
-            raise InputError(f"{path}: line {line}: frame {number} {how} {numbers[-1]}; sort them")
+            raise InputError(
+                f"{path}: line {line}: frame {number} {how} {numbers[-1]}; sort the rows"
+            )
         numbers.append(number)
         unlabelled = cells[-1].lower() in UNLABELLED
         values.append(np.nan if unlabelled else require_number(path, line, dim, cells[-1]))
@@ -71,7 +74,7 @@ def read_column(
 
 
 def _frame(path: pathlib.Path, line: int, cell: str) -> int:
-    """Return a whole number written as `12` or, as some programs save it, `12.0`."""
+    """Parse a whole number, which some programs save as `12.0` instead of `12`."""
     match = re.fullmatch(r"([0-9]{1,9})(\.0*)?", cell)
     if match is None:
         raise InputError(f"{path}: line {line}: frame {cell!r} is not a whole number; correct it")

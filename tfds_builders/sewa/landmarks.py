@@ -1,4 +1,4 @@
-"""Read the landmark files of SEWA: pose, eyes and 49 points of the face, a text file per frame."""
+"""Read the landmark files of SEWA: one text file per frame with pose, eyes and 49 face points."""
 
 import os
 import pathlib
@@ -12,15 +12,17 @@ from va_jax.io import read_lines, require_number
 from va_jax.types import InputError
 
 POINTS = 49
-LINE = 3  # after pitch, yaw and roll, and ten points of the eyes
+LINE = 3  # the lines above contain pitch, yaw and roll, and ten points around the eyes
 MISSING = -1.0
 
 
 def landmarks_of(folder: pathlib.Path, clip: Clip) -> PointFiles:
-    """Return {frame number as in the clip's name: points}; files with other names are ignored.
+    """Return {frame number: points}, numbered as in the clip's name.
+
+    Files whose names are not numbers are ignored.
 
     Raises:
-        InputError: two files have the same number, or the numbers do not fit the clip.
+        InputError: Two files have the same number, or the numbers do not match the clip.
     """
     files: dict[int, pathlib.Path] = {}
     for name in sorted(os.listdir(folder)):
@@ -28,18 +30,16 @@ def landmarks_of(folder: pathlib.Path, clip: Clip) -> PointFiles:
         if match is not None:
             other = files.setdefault(int(match[1]), folder / name)
             if other.name != name:
-                raise InputError(
-                    f"{folder / name}: has the frame number of {other.name}; remove one"
-                )
+                raise InputError(f"{folder / name}: same frame number as {other.name}; remove one")
     start = offset(folder, clip, np.array(list(files)))
     return PointFiles({number + start: path for number, path in files.items()}, read_points)
 
 
 def read_points(path: pathlib.Path) -> Float[np.ndarray, "49 2"]:
-    """Read the 49 points of one frame: x and y in pixels, NaN if a point is missing.
+    """Read the 49 points in one frame: x and y in pixels, NaN if a point is missing.
 
     Raises:
-        InputError: line 3 does not hold 98 numbers; names the file.
+        InputError: Line 3 does not contain exactly 98 numbers.
     """
     cells = dict(read_lines(path)).get(LINE, "").split()
     values = np.array([require_number(path, LINE, "coordinate", cell) for cell in cells])

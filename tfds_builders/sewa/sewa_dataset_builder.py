@@ -1,4 +1,4 @@
-"""Build SEWA Basic: clips of people in a video chat, from six cultures, rated frame by frame."""
+"""Build SEWA Basic: clips of people from six cultures in video chats, rated frame by frame."""
 
 import dataclasses
 import pathlib
@@ -19,10 +19,10 @@ ANNOTATIONS = ("A", "V", "AV")
 REPEATS = ("drop", "keep")
 
 GRID_FPS = 50.0
-"""Rate of the frame numbers in the names of clips, and of labels and landmarks."""
+"""Rate to which frame numbers refer, in clip names, labels and landmarks."""
 
 LENGTH_TOLERANCE = 0.1
-"""A video may be longer or shorter than its clip's name says by this share (our choice)."""
+"""Largest relative difference in length between a video and its clip's name (our choice)."""
 
 FOLDS = 5
 
@@ -34,18 +34,18 @@ VARIANTS = {
     "detect_V": {"faces": "detect", "annotation": "V"},
     "detect_A": {"faces": "detect", "annotation": "A"},
 }
-"""Part of the name of a configuration -> options that it sets."""
+"""Part of a configuration's name -> options to set."""
 
 
 @dataclasses.dataclass
 class SewaConfig(RecordedConfig):
-    """Options of this builder; set by `--config_options key=value`."""
+    """Options of this builder, set with `--config_options key=value`."""
 
     FACES: ClassVar = ("landmarks", "detect")
 
     faces: str = "landmarks"
-    annotation: str = "AV"  # the raters had A: audio, V: video, AV: both
-    repeats: str = "drop"  # or "keep": repeated frames, which fill the 50 Hz grid
+    annotation: str = "AV"  # what the raters were given: A: audio, V: video, AV: both
+    repeats: str = "drop"  # drop repeated frames, which fill the 50 Hz grid, or "keep" them
 
     def __post_init__(self):
         super().__post_init__()
@@ -86,17 +86,17 @@ def _check_length(video: pathlib.Path, clip: clips.Clip) -> None:
     frames = round(read_timeline(video).time_s[-1] * GRID_FPS) + 1
     if abs(frames - clip.frames) > LENGTH_TOLERANCE * clip.frames:
         raise InputError(
-            f"{video}: lasts {frames} frames at {GRID_FPS:g} per second, but {clip.frames} by the "
-            "name of its clip; replace it by the clip's own video"
+            f"{video}: lasts {frames} frames at {GRID_FPS:g} per second, but {clip.frames} "
+            "according to the clip's name; replace it with the clip's own video"
         )
 
 
 class Builder(RecordedBuilder):
-    """SEWA Basic: one track per clip; people who talked to each other are in one split."""
+    """SEWA Basic: one track per clip, with people who talked to each other in the same split."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The folder 'SEWA DB v0.2 - BASIC' with unpacked clips: SSL_C2_S055_P109_VC1_004803_005542 "
-        "and so on."
+        "the folder 'SEWA DB v0.2 - BASIC' with unpacked clips, such as "
+        "SSL_C2_S055_P109_VC1_004803_005542"
     )
     BUILDER_CONFIGS: ClassVar = named_configs(SewaConfig, VARIANTS, folds=FOLDS)
     read = staticmethod(read)
@@ -112,12 +112,12 @@ class Builder(RecordedBuilder):
         if not folders:
             raise InputError(
                 f"{manual_dir}: contains no folder such as SSL_C2_S055_P109_VC1_004803_005542; "
-                "give the top folder of the set"
+                "expected the top folder of the set"
             )
         return [_recording(folder, self.builder_config) for folder in folders.values()]
 
     def splitting_units(self, recordings: Sequence[Recording]) -> dict[str, str]:
-        """Keep the two people of a session together, and everybody else they talked to."""
+        """Keep the two people in a session together, along with everyone else they talked to."""
         pairs = ((each.subject_id, each.details["session"]) for each in recordings)
         return splits.linked_subjects(pairs)
 

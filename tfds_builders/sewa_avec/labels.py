@@ -12,29 +12,28 @@ from va_jax.io import read_csv, require_number
 from va_jax.types import LABEL_RANGE, InputError
 
 HEADER = ("name", "timestamp", "arousal", "valence", "liking")
-"""Header of the files of 2019; those of 2017 and 2018 have these columns without a header."""
+"""Header of the files from 2019; files from 2017 and 2018 have the columns but no header."""
 
 DIMS = HEADER[2:]
 
 Rows = list[tuple[int, list[str]]]
-"""(line, cells) of each row."""
+"""(line number, cells) of each row."""
 
 
 def read_labels(
     path: pathlib.Path, name: str, dims: Sequence[str], max_gap_s: float
 ) -> TimedLabels:
-    """Read the labels of a recording; an empty cell or `nan` is unlabelled.
+    """Read the labels of a recording; an empty cell or `nan` means unlabelled.
 
     Args:
-        path: the csv file.
-        name: the recording; every row must name it.
-        dims: targets to read, of DIMS.
-        max_gap_s: rows further apart than this many seconds are not interpolated.
+        path: Csv file.
+        name: Name of the recording, which every row must contain.
+        dims: Targets to read, from DIMS.
+        max_gap_s: Longest gap between rows to interpolate across, in seconds.
 
     Raises:
-        InputError: a row names another recording (as in a file renamed by mistake), times do not
-            increase, a value is outside [-1, 1], or rows are further apart than `max_gap_s`; names
-            the file and, if possible, the line.
+        InputError: A row belongs to a different recording (as in a file renamed by mistake), times
+            do not increase, a value is outside [-1, 1], or rows are further apart than `max_gap_s`.
     """
     header, rows = _table(path)
     name_column = header.index("name")
@@ -42,7 +41,7 @@ def read_labels(
         if cells[name_column] != name:
             raise InputError(
                 f"{path}: line {line}: a row of {cells[name_column]!r} in the file of {name!r}; "
-                "give each file its own name"
+                "restore the file's original name"
             )
     if len(rows) < 2:
         raise InputError(f"{path}: {len(rows)} label rows; at least 2 are needed")
@@ -53,13 +52,13 @@ def read_labels(
     if labels.step_s > max_gap_s:
         raise InputError(
             f"{path}: labels are {labels.step_s:g} s apart, more than max_gap_s={max_gap_s:g}; "
-            "raise it"
+            "raise max_gap_s"
         )
     return labels
 
 
 def _table(path: pathlib.Path) -> tuple[list[str], Rows]:
-    """Return the names of the columns, and the rows."""
+    """Return the column names and the rows."""
     file = read_csv(path)
     header: list[str] = [cell.lower() for cell in file.header]
     rows = file.rows

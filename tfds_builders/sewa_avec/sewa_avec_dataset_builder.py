@@ -1,4 +1,4 @@
-"""Build SEWA in the layout of the AVEC challenges of 2017, 2018 and 2019."""
+"""Build SEWA as distributed for the AVEC challenges in 2017, 2018 and 2019."""
 
 import dataclasses
 import pathlib
@@ -15,12 +15,12 @@ from va_jax.video.read import VIDEO_SUFFIXES
 
 SPLITS = {"Train": "train", "Devel": "dev", "Test": "test"}
 NAME = re.compile(r"(Train|Devel|Test)_(?:([A-Z]{2})_)?\d+")
-CULTURE = "DE"  # if the name has none: the package of 2017 is German
+CULTURE = "DE"  # for names without a culture: the 2017 package is German
 
 
 @dataclasses.dataclass
 class SewaAvecConfig(RecordedConfig):
-    """Options of this builder; set by `--config_options key=value`."""
+    """Options of this builder, set with `--config_options key=value`."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -29,7 +29,7 @@ class SewaAvecConfig(RecordedConfig):
 
 
 def read(recording: Recording, config: SewaAvecConfig) -> Material:
-    """Join a video and, unless it is a test video, its labels by time."""
+    """Join a video and its labels, if it has any, by time."""
     labels = None
     if "labels" in recording.files:
         path = pathlib.Path(recording.files["labels"])
@@ -38,9 +38,9 @@ def read(recording: Recording, config: SewaAvecConfig) -> Material:
 
 
 class Builder(RecordedBuilder):
-    """SEWA of the AVEC challenges: one track per video, in the official splits."""
+    """SEWA in the AVEC challenges: one track per video, in the official splits."""
 
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "The folder that contains the folders labels and video."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "the folder that contains the folders labels and video"
     BUILDER_CONFIGS: ClassVar = named_configs(SewaAvecConfig, {"": {}})
     read = staticmethod(read)
     expected: ClassVar = {"train": 68, "dev": 28, "test": 104}  # in 2019
@@ -58,12 +58,12 @@ class Builder(RecordedBuilder):
         proper = [NAME.fullmatch(name) for name in names]
         if not any(proper):
             raise InputError(
-                f"{video_folder}: contains no video such as Train_01.avi or Train_DE_01.avi"
+                f"{video_folder}: contains no videos such as Train_01.avi or Train_DE_01.avi"
             )
         if len({match[2] is None for match in proper if match}) > 1:
             raise InputError(
-                f"{video_folder}: contains videos of 2017 (Train_01) and of later years "
-                "(Train_DE_01), which show the same people; give the folder of one year"
+                f"{video_folder}: contains videos from 2017 (Train_01) and from later years "
+                "(Train_DE_01), which show the same people; use the folder of one year"
             )
         label_files = {name: labels.get(name, label_folder / f"{name}.csv") for name in names}
         video_files = {name: videos.get(name, video_folder / f"{name}.avi") for name in names}
@@ -71,16 +71,16 @@ class Builder(RecordedBuilder):
 
 
 def _recording(name: str, video: pathlib.Path, labels: pathlib.Path) -> Recording:
-    """Return a recording; each video is its own subject.
+    """Return the recording called `name`; each video counts as its own subject.
 
-    The organisers' splits share no people, but subjects are not published.
+    Nobody is in more than one of the official splits, but subjects are not published.
     """
     match = NAME.fullmatch(name)
     files = {"video": str(video)}
     problem = ""
     if match is None:
         there = video if video.is_file() else labels
-        problem = f"{there}: the name is not like Train_01 or Train_DE_01; rename or remove it"
+        problem = f"{there}: expected a name like Train_01 or Train_DE_01; rename or remove it"
     elif not video.is_file():
         problem = f"{video}: does not exist; add the video of {labels}"
     elif labels.is_file():

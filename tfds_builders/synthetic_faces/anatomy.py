@@ -1,4 +1,4 @@
-"""The moving parts of a face as shapes: eyes, brows, cheeks, nose and mouth by action units."""
+"""The moving parts of a face as shapes: eyes, brows, cheeks and mouth follow action units."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,7 +7,7 @@ from tfds_builders.synthetic_faces.behaviour import UNITS, Motion
 from tfds_builders.synthetic_faces.identity import Identity, mix
 from tfds_builders.synthetic_faces.shapes import SIDES, Points, Shape, band, oval, points_of
 
-UNIT_LIMIT = 1.7  # a face deforms no further
+UNIT_LIMIT = 1.7  # strongest possible deformation of a face
 INK = np.array([38, 26, 28])
 WHITE = np.array([246, 244, 240])
 
@@ -21,7 +21,7 @@ def units_of(motion: Motion) -> Units:
 
 
 def mouth_line(identity: Identity, unit: Units, t: Float[np.ndarray, "points"]) -> Points:
-    """Return the line between the lips, for t from -1 (left corner) to 1 (right corner)."""
+    """Return the line between the lips at positions t from -1 (left corner) to 1 (right corner)."""
     height, half, _ = identity.mouth
     corner, gap = unit["corner"], _gap(unit)
     x = half * (1 + 0.16 * corner - 1.6 * gap) * t
@@ -30,7 +30,7 @@ def mouth_line(identity: Identity, unit: Units, t: Float[np.ndarray, "points"]) 
 
 
 def mouth(identity: Identity, unit: Units) -> list[Shape]:
-    """Return lips, inner mouth and teeth, and the line of the upper lip."""
+    """Return the lips, the inner mouth, the teeth and the line of the upper lip."""
     t = np.linspace(-1, 1, 15)
     line, gap, lip = mouth_line(identity, unit, t), _gap(unit), identity.mouth[2]
     arch = (1 - t**2) ** 0.7
@@ -55,12 +55,12 @@ def eyes(identity: Identity, unit: Units, motion: Motion) -> list[Shape]:
     below = opening * (0.62 - 0.3 * unit["cheek"]) * awake
 
     def lids(s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the heights of the upper and lower lid at s from -1 to 1 across the eye."""
+        """Return the heights of the upper and lower lids at positions s across the eye, -1 to 1."""
         arch, axis = 1 - np.abs(s) ** 2.3, height - identity.eye_slant * half * SIDES * s
         return axis - above * arch, axis + below * arch
 
     def inside(radius: float, dx: float = 0.0, dy: float = 0.0) -> Points:
-        """Return discs that follow the gaze, cut off by the lids."""
+        """Return discs that follow the gaze and are cut off by the lids."""
         disc = oval(middle + dx, height - 0.1 * opening + dy, radius, radius)
         disc = disc + motion.gaze[:, None, None] * [0.3 * half, 0.12 * half]
         upper, lower = lids(np.clip((disc[..., 0] - middle) / half, -1, 1))
@@ -94,7 +94,7 @@ def brows(identity: Identity, unit: Units) -> list[Shape]:
 
 
 def cheeks(identity: Identity, unit: Units) -> list[Shape]:
-    """Return the blush, which rises with the cheeks, and the creases of raised cheeks."""
+    """Return the blush, which moves up with the cheeks, and the creases of raised cheeks."""
     cheek = np.clip(unit["cheek"], -1, 1.5)
     height = 0.09 - 0.04 * cheek
     shapes = []
@@ -110,7 +110,7 @@ def cheeks(identity: Identity, unit: Units) -> list[Shape]:
 
 
 def nose(identity: Identity) -> list[Shape]:
-    """Return ridge, edge and wings of the nose."""
+    """Return the ridge, the edge and the wings of the nose."""
     half, tip = identity.nose
     t = np.linspace(-1, 1, 9)
     wing = points_of(half * t[None], tip + 0.012 - 0.02 * t**2 + 0.006 * np.cos(3 * t))
@@ -124,7 +124,7 @@ def nose(identity: Identity) -> list[Shape]:
 
 
 def hand(identity: Identity, motion: Motion) -> list[Shape]:
-    """Return a hand in front of the face, fingers up; points are NaN if there is none."""
+    """Return a hand with raised fingers in front of the face; points are NaN without a hand."""
     at = motion.hand[:, None, None]
     palm = [[-0.13, -0.02], [0.12, -0.03], [0.14, 0.16], [0.11, 0.9], [-0.11, 0.9], [-0.12, 0.16]]
     x = np.array([[-0.1], [-0.035], [0.03], [0.09]])

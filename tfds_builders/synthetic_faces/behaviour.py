@@ -1,7 +1,7 @@
-"""The behaviour of a synthetic subject: latent valence and arousal, and the motion that shows them.
+"""The behaviour of a synthetic subject: latent valence and arousal, and motion that reveals them.
 
-All randomness of a recording except that of its pixels is drawn here, so labels and the ceiling of
-a split can be computed without rendering a frame. Every number in this file is our choice.
+None of this depends on pixels, so the labels and the ceiling of a split can be computed without
+rendering a frame. All numbers in this file are our choice.
 """
 
 import dataclasses
@@ -11,89 +11,89 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 UNITS = ("corner", "cheek", "part", "raise", "frown", "open")
-"""Action units, with their numbers in FACS: mouth corners up (12, down 15), cheeks up (6), lips
-apart (25, 26), brows up (1, 2), brows together and down (4), eyes wide (5). 0 is the average
-neutral face, 1 is strong."""
+"""Action units, with their FACS numbers: mouth corners up (12; down: 15), cheeks up (6), lips apart
+(25, 26), brows up (1, 2), brows together and down (4), eyes wide (5). 0 is the average neutral
+face, and 1 is a strong expression."""
 
 VALENCE_TO_UNITS = np.array([1.0, 0.9, 0.1, 0.2, -0.8, -0.2])
 AROUSAL_TO_UNITS = np.array([0.1, 0.15, 0.6, 0.7, 0.25, 0.8])
 
-GRID_HZ = 50  # least rate of the simulation, which is then sampled at the frames
-WARM_UP_S = 10.0  # simulated before time 0, so that the first label has a past
+GRID_HZ = 50  # minimum rate of the simulation, which is then sampled at the frame times
+WARM_UP_S = 10.0  # time simulated before time 0, so that the first label has a past
 BLINK_S = 0.2
-ENTRY_S = 0.5  # time that a hand takes to reach the face
+ENTRY_S = 0.5  # time a hand takes to reach the face
 
 
 @dataclasses.dataclass(kw_only=True)
 class Behaviour:
-    """The constants of the generator; the second group makes a single frame ambiguous.
+    """The constants of the generator; the second group makes single frames ambiguous.
 
-    Times are in seconds. Spreads are standard deviations; those of action units are in the units of
-    `UNITS`, in which the expression itself has a spread of about 0.5.
+    Times are in seconds. Spreads are standard deviations. Those of action units are on the scale of
+    `UNITS`, on which the expression itself has a spread of about 0.5.
     """
 
-    # the latent state
+    # latent state
     latent_s: float = 3.5  # correlation time (integral of the autocorrelation) of both dimensions
     latent_gain: float = 0.6  # latent = tanh(gain * unit Gaussian process)
     correlation: float = 0.2  # between the two Gaussian processes
 
     # ambiguity of a single frame
-    neutral_spread: float = 0.35  # resting faces across identities
+    neutral_spread: float = 0.35  # spread of resting faces across identities
     tremor: float = 0.4  # flicker of each action unit within a recording
     tremor_s: float = 0.15  # correlation time of the flicker
-    speech_share: float = 0.5  # share of the time; speech moves the lips and their corners
-    speech: float = 0.6  # size of speech-like mouth movement
-    blink_hz: float = 0.3
+    speech_share: float = 0.5  # fraction of time with speech, which moves the lips and corners
+    speech: float = 0.6  # size of the mouth movement in speech
+    blink_hz: float = 0.3  # rate of blinks
     energy: float = 1.4  # log of the head and mouth movement per unit of arousal
 
-    camera_noise: float = 4.0  # spread, grey levels of 255
+    camera_noise: float = 4.0  # spread in grey levels, 0 to 255
 
-    # the raters
+    # raters
     lag_s: float = 0.6  # reaction lag of every rater
     response_s: float = 0.3  # additional mean delay of the raters' smooth response
     raters: int = 6
-    rater_gain: float = 0.15  # spread of log gain across raters
-    rater_bias: float = 0.08  # spread of constant bias across raters
-    rater_drift: float = 0.4  # spread of the slow drift of one rater in one recording
+    rater_gain: float = 0.15  # spread of the log gain across raters
+    rater_bias: float = 0.08  # spread of the constant bias across raters
+    rater_drift: float = 0.4  # spread of a rater's slow drift within a recording
     drift_s: float = 4.0  # correlation time of the drift
 
     # hidden faces
     hand_hz: float = 0.03  # rate at which a hand covers the face
-    missing_hz: float = 0.02  # rate at which the face leaves the picture
-    event_s: float = 1.5  # mean duration of either
+    missing_hz: float = 0.02  # rate at which the face leaves the image
+    event_s: float = 1.5  # mean duration of both kinds of events
 
 
 class Latent(NamedTuple):
-    """The latent state of one recording on the grid of the simulation, from `-WARM_UP_S` on."""
+    """The latent state of one recording on the simulation grid, which starts at `-WARM_UP_S`."""
 
     values: np.ndarray  # float64 [grid, 2]: valence, arousal in (-1, 1)
     step_s: float
-    every: int  # grid steps per frame
+    every: int  # number of grid steps per frame
     frames: int
 
     def at_frames(
         self, signal: Float[np.ndarray, "grid *channels"]
     ) -> Float[np.ndarray, "frames *channels"]:
-        """Return a signal on the grid at the frames; frame i is at i / fps seconds."""
+        """Sample a signal on the grid at the frame times; frame i is at i / fps seconds."""
         start = len(self.values) - self.frames * self.every
         return signal[start :: self.every]
 
 
 class Motion(NamedTuple):
-    """The input of the renderer: one row per frame, and one number about the camera."""
+    """The input of the renderer: one row per frame, and the noise level of the camera."""
 
-    units: np.ndarray  # float64 [frames, units], with neutral offset and disturbances
+    units: np.ndarray  # float64 [frames, units], including neutral offset and disturbances
     blink: np.ndarray  # float64 [frames], 0 open .. 1 closed
     gaze: np.ndarray  # float64 [frames, 2], right and down, about -1 .. 1
     pose: np.ndarray  # float64 [frames, 3]: yaw, pitch, roll in radians
-    place: np.ndarray  # float64 [frames, 3]: shift right, down in crop sides; log of scale
+    place: np.ndarray  # float64 [frames, 3]: shift right and down in crop sides; log of the scale
     light: np.ndarray  # float64 [frames, 3]: log gain, slope to the right, slope downwards
-    hand: np.ndarray  # float64 [frames, 2]: its centre in crop sides; NaN if there is none
+    hand: np.ndarray  # float64 [frames, 2]: centre of the hand in crop sides; NaN without a hand
     present: np.ndarray  # bool [frames]: False if the crop shows only background
-    noise: float  # spread of the camera's noise, grey levels
+    noise: float  # spread of the camera noise, grey levels
 
     def cut(self, start: int, stop: int) -> "Motion":
-        """Return the motion of frames `start` to `stop`."""
+        """Return the motion in frames `start` to `stop` (excluded)."""
         rows = {name: getattr(self, name)[start:stop] for name in self._fields if name != "noise"}
         return self._replace(**rows)
 
@@ -115,13 +115,13 @@ def perform(
     neutral: Float[np.ndarray, "units"],
     constants: Behaviour,
 ) -> Motion:
-    """Draw the motion of a face that shows a latent path.
+    """Draw the motion of a face that expresses a latent path.
 
     Args:
-        rng: random generator.
-        latent: the latent path.
-        neutral: resting offset of each action unit, drawn from a unit normal.
-        constants: of the generator.
+        rng: Random generator.
+        latent: The latent path.
+        neutral: Resting offset of each action unit, drawn from a unit normal distribution.
+        constants: Constants of the generator.
     """
     steps, step_s = len(latent.values), latent.step_s
 
@@ -162,9 +162,9 @@ def perform(
 
 
 def face_shown(motion: Motion) -> Bool[np.ndarray, "frames"]:
-    """Return whether each crop shows the face: it is present, and no hand covers its middle.
+    """Return whether each crop shows the face, which must be present and not covered by a hand.
 
-    A hand hides the face if its centre is within 0.15 crop sides of the centre of the crop.
+    A hand covers the face if the hand's centre is within 0.15 crop sides of the crop's centre.
     """
     near = np.hypot(*(motion.hand - 0.5).T) < 0.15  # NaN (no hand) compares as False
     return motion.present & ~near
@@ -175,8 +175,8 @@ def smooth_noise(
 ) -> Float[np.ndarray, "steps channels"]:
     """Draw stationary unit Gaussian noise with the autocorrelation (1 + |t|/tau) exp(-|t|/tau).
 
-    This is white noise filtered by a gamma kernel with tau = time_s / 2 (a critically damped
-    Ornstein-Uhlenbeck process); `time_s` is the integral of the autocorrelation from 0.
+    This is white noise filtered with a gamma kernel with tau = time_s / 2 (a critically damped
+    Ornstein-Uhlenbeck process); `time_s` is the integral of the autocorrelation from 0 to infinity.
     """
     kernel = gamma_kernel(time_s / 2, step_s)
     white = rng.standard_normal((len(kernel) - 1 + steps, channels))
@@ -184,7 +184,7 @@ def smooth_noise(
 
 
 def gamma_kernel(tau_s: float, step_s: float) -> Float[np.ndarray, "taps"]:
-    """Return t exp(-t/tau) on the grid: mean delay 2 tau, not normalised."""
+    """Return t exp(-t/tau) on the grid, not normalised; the mean delay is 2 tau."""
     time = np.arange(max(2, int(np.ceil(8 * tau_s / step_s)) + 1)) * step_s
     return time * np.exp(-time / tau_s)
 
@@ -192,7 +192,7 @@ def gamma_kernel(tau_s: float, step_s: float) -> Float[np.ndarray, "taps"]:
 def filtered(
     signal: Float[np.ndarray, "steps channels"], kernel: Float[np.ndarray, "taps"]
 ) -> Float[np.ndarray, "steps channels"]:
-    """Filter causally; before the first step the signal counts as zero."""
+    """Filter a signal causally, as if it were zero before the first step."""
     size = 1 << (len(signal) + len(kernel) - 2).bit_length()
     spectrum = np.fft.rfft(signal, size, axis=0) * np.fft.rfft(kernel, size)[:, None]
     return np.fft.irfft(spectrum, size, axis=0)[: len(signal)]
@@ -206,7 +206,7 @@ def _events(
     mean_s: float,
     ramp_s: float = 0.0,
 ) -> Float[np.ndarray, "steps"]:
-    """Draw a signal: 1 during random events of mean duration `mean_s`, else 0; linear ramps."""
+    """Draw a signal that rises linearly from 0 to 1 in events that last `mean_s` on average."""
     level = np.zeros(steps)
     time = np.arange(steps) * step_s
     for start in rng.uniform(0, steps * step_s, rng.poisson(rate_hz * steps * step_s)):
@@ -220,7 +220,7 @@ def _events(
 def _speech(
     rng: np.random.Generator, steps: int, step_s: float, share: float
 ) -> Float[np.ndarray, "steps"]:
-    """Draw a signal: 1 in episodes of speech of about 2 s that fill `share` of the time, else 0."""
+    """Draw a signal that is 1 during speech (about 2 s each, `share` of the time) and else 0."""
     if not 0 < share < 1:
         return np.full(steps, float(share >= 1))
     level = np.zeros(steps)
@@ -235,7 +235,7 @@ def _speech(
 def _hand(
     rng: np.random.Generator, steps: int, step_s: float, constants: Behaviour
 ) -> Float[np.ndarray, "steps 2"]:
-    """Draw the centre of a hand that comes from below, stops on the face and leaves again."""
+    """Draw the path of a hand that comes from below, rests on the face and leaves again."""
     centre = np.full((steps, 2), np.nan)
     time = np.arange(steps) * step_s
     for start in rng.uniform(0, steps * step_s, rng.poisson(constants.hand_hz * steps * step_s)):

@@ -17,10 +17,14 @@ BEARDS = ("none", "stubble", "full")
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """Lengths in units of the crop's side from between eyes and mouth; colours RGB, 0 to 255."""
+    """The appearance of a person.
+
+    Lengths are fractions of the crop's side, heights are measured downwards from a point between
+    eyes and mouth, and colours are RGB from 0 to 255.
+    """
 
     head: tuple[float, float]  # half width, half height
-    jaw: float  # how much the head narrows towards the chin
+    jaw: float  # narrowing of the head towards the chin
     eye: tuple[float, float, float, float]  # distance from the middle, height, half width, opening
     eye_slant: float
     brow: tuple[float, float, float]  # distance above the eye, thickness, arch
@@ -31,13 +35,13 @@ class Identity:
     iris: np.ndarray
     lips: np.ndarray
     clothes: np.ndarray
-    background: np.ndarray  # [3, 3]: colours of top, bottom and blurred things in it
-    things: np.ndarray  # [count, 3]: x, y, radius of these things
+    background: np.ndarray  # [3, 3]: colours of its top, its bottom and the blurred objects in it
+    things: np.ndarray  # [count, 3]: x, y, radius of these objects
     hair_style: str
     hair_line: float
     beard: str
     glasses: str  # "" or the shape of the frame, "round" or "square"
-    neutral: np.ndarray  # [units], unit normal: resting offset of each action unit
+    neutral: np.ndarray  # [units]: resting offset of each action unit, unit normal
 
 
 def identity(rng: np.random.Generator) -> Identity:

@@ -1,4 +1,4 @@
-"""The portrait of a person, and its parts that do not move by themselves: head, hair, clothes."""
+"""The portrait of a person, and its parts that do not move on their own: head, hair and clothes."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ GLASSES_LIFT = 0.05
 
 
 def portrait(identity: Identity, motion: Motion) -> list[Shape]:
-    """Return the shapes of the whole person in the crop, from back to front."""
+    """Return the shapes that make up the person in the crop, from back to front."""
     # shoulders and long hair follow the head but hardly turn with it
     still = projection(identity, motion._replace(pose=motion.pose * [0.15, 0.0, 0.2]))
     turned = projection(identity, motion)
@@ -62,7 +62,7 @@ def _body(identity: Identity) -> list[Shape]:
 
 
 def _head(identity: Identity, motion: Motion) -> list[Shape]:
-    """Return the ears and the head, lit from the side of the light."""
+    """Return the ears and the head, brighter on the side of the light."""
     wide, shade = identity.head[0], 0.82 * identity.skin
     sun = 0.025 * np.tanh(4 * motion.light[:, None, None, 1:]) * [1.0, 0.4]
     return [

@@ -1,4 +1,4 @@
-"""The raters of a recording: delayed and smoothed traces with individual gain, bias and drift."""
+"""Simulate raters: delayed and smoothed traces with individual gain, bias and drift."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from tfds_builders.synthetic_faces.behaviour import (
 
 
 class Panel(NamedTuple):
-    """The raters of a whole data set; their drift is drawn for each recording."""
+    """The raters of a whole data set, whose drift is drawn separately for each recording."""
 
     gain: np.ndarray  # float64 [raters, 2]
     bias: np.ndarray  # float64 [raters, 2]
@@ -31,7 +31,7 @@ def draw_panel(rng: np.random.Generator, constants: Behaviour) -> Panel:
 
 
 def perceived(latent: Latent, constants: Behaviour) -> Float[np.ndarray, "frames 2"]:
-    """Return the trace of a rater without noise: the latent, delayed by `lag_s` and smoothed.
+    """Return a noise-free rater's trace: the latent state, smoothed and delayed by `lag_s`.
 
     The smoothing kernel is t/tau^2 exp(-t/tau) with tau = response_s / 2. Its mean delay is
     response_s, so the total delay is lag_s + response_s.
@@ -44,7 +44,7 @@ def perceived(latent: Latent, constants: Behaviour) -> Float[np.ndarray, "frames
 def rate(
     rng: np.random.Generator, latent: Latent, panel: Panel, constants: Behaviour
 ) -> Float[np.ndarray, "raters frames 2"]:
-    """Draw the trace of each rater: gain * perceived + bias + drift."""
+    """Draw each rater's trace, gain * perceived + bias + drift."""
     steps = len(latent.values)
     channels = 2 * constants.raters
     drift = smooth_noise(rng, steps, channels, constants.drift_s, latent.step_s)

@@ -9,16 +9,16 @@ from tfds_builders.synthetic_faces.behaviour import Motion, face_shown
 from tfds_builders.synthetic_faces.identity import Identity
 from tfds_builders.synthetic_faces.shapes import SIDES, Shape, points_of, polygon, projection
 
-LANDMARKS = ("left eye", "right eye", "nose", "mouth left", "mouth right")  # as the viewer sees
+LANDMARKS = ("left eye", "right eye", "nose", "mouth left", "mouth right")  # seen by the viewer
 SUPERSAMPLING = 2
-FRACTION_BITS = 5  # of the fixed-point coordinates OpenCV draws with
-MARGIN = 0.2  # background around the crop, over which the camera moves, in crop sides
+FRACTION_BITS = 5  # number of fractional bits in OpenCV's fixed-point coordinates
+MARGIN = 0.2  # background around the crop that lets the camera move, in crop sides
 
 
 def render(
     identity: Identity, motion: Motion, size: int, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "frames size size 3"]:
-    """Render RGB crops of side `size`, pixels; `rng` draws the noise of the camera."""
+    """Render RGB crops of `size` x `size` pixels; `rng` draws the camera noise."""
     canvas_size = SUPERSAMPLING * size
     person = _brushes(looks.portrait(identity, motion), len(motion.present), canvas_size)
     hand = _brushes(anatomy.hand(identity, motion), len(motion.present), canvas_size)
@@ -37,7 +37,7 @@ def render(
 
 
 def landmarks(identity: Identity, motion: Motion) -> Float[np.ndarray, "frames landmarks 2"]:
-    """Return the points LANDMARKS in units of the crop's side; NaN if the face is not shown."""
+    """Return LANDMARKS as fractions of the crop's side, NaN if the face is not shown."""
     look = projection(identity, motion)
     unit = anatomy.units_of(motion)
     eyes = look(points_of(SIDES.T * identity.eye[0], identity.eye[1]), 0.0)
@@ -48,10 +48,10 @@ def landmarks(identity: Identity, motion: Motion) -> Float[np.ndarray, "frames l
 
 
 def _brushes(shapes: list[Shape], frames: int, canvas_size: int) -> list[tuple]:
-    """Convert shapes for OpenCV: fixed-point pixels, a colour per frame, thickness, closed."""
+    """Convert shapes to OpenCV's fixed-point pixels, colour per frame, thickness and closedness."""
     brushes = []
     for points, colour, width, closed in shapes:
-        # in OpenCV the centres of pixels have whole coordinates
+        # OpenCV places the centres of pixels at whole coordinates
         pixels = (np.nan_to_num(points) * canvas_size - 0.5) * 2**FRACTION_BITS
         colours = np.broadcast_to(np.round(colour), (frames, 3)).tolist()
         thickness = max(1, round(width * canvas_size)) if width else 0
@@ -90,7 +90,7 @@ def _photograph(
     noise: float,
     rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "frames size size 3"]:
-    """Apply light that varies across the crop and over time, then grey noise."""
+    """Apply light that varies across the crop and over time, then add grey noise."""
     across = np.linspace(-1, 1, frames.shape[1], dtype=np.float32)
     gain, right, down = light.astype(np.float32).T[:, :, None]
     row, column = np.exp(gain + right * across), np.exp(down * across)

@@ -1,7 +1,7 @@
 """Polygons on a head, and the projection from the head to the crop.
 
-Lengths are in crop sides; x points right, y down, z towards the viewer. Coordinates of the face
-have their origin between eyes and mouth. Its points lie on an ellipsoid, the head.
+Lengths are fractions of the crop's side; x points right, y down and z towards the viewer. The
+origin is between the eyes and the mouth. Points of the face lie on an ellipsoid, the head.
 """
 
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike
 from tfds_builders.synthetic_faces.behaviour import Motion
 from tfds_builders.synthetic_faces.identity import Identity
 
-CENTRE = (0.5, 0.53)  # the face in a crop without shift
+CENTRE = (0.5, 0.53)  # position of the face in a crop without shift
 DEPTH = 0.3  # half depth of the head
-SIDES = np.array([[-1.0], [1.0]])  # [contours, 1]: left and right as the viewer sees
+SIDES = np.array([[-1.0], [1.0]])  # [contours, 1]: left and right for the viewer
 
 Points = Float[np.ndarray, "#frames contours points 2"]
 
 
 class Shape(NamedTuple):
-    """Polygons of one colour (strokes if `width` > 0) in each frame of a recording."""
+    """Polygons of one colour, or strokes if `width` > 0, in all frames of a recording."""
 
     points: np.ndarray  # float64 [frames or 1, contours, points, 2]
     colour: np.ndarray  # [3] or [frames, 3], RGB, 0 to 255
@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
 
 def projection(identity: Identity, motion: Motion) -> Callable[[np.ndarray, float | None], Points]:
-    """Return the function that projects points of the face, turned with the head, to the crop.
+    """Return a function that turns points of the face with the head and projects them to the crop.
 
     Its second argument is the height above the surface of the head, or None for points in the plane
     of the head's silhouette.
@@ -64,22 +64,22 @@ def outline(identity: Identity, grow: float = 1.0) -> Float[np.ndarray, "points 
 
 
 def points_of(x: np.ndarray | float, y: np.ndarray | float) -> Points:
-    """Combine coordinates that broadcast to [frames, contours, points] into points."""
+    """Combine x and y, which must broadcast to [frames, contours, points], into points."""
     points = np.stack(np.broadcast_arrays(x, y), -1)
     return points.reshape((1,) * (4 - points.ndim) + points.shape)
 
 
 def polygon(corners: ArrayLike) -> Points:
-    """Return the same polygon for all frames, from corners [points, 2]."""
+    """Return a polygon that is the same in all frames, given its corners [points, 2]."""
     return np.array(corners, float)[None, None]
 
 
 def oval(x: np.ndarray | float, y: np.ndarray | float, width: float, height: float) -> Points:
-    """Return ellipses with these half axes around centres [..., contours, 1]."""
+    """Return ellipses with half-axes `width` and `height` around centres [..., contours, 1]."""
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     return points_of(x + width * np.cos(angle), y + height * np.sin(angle))
 
 
 def band(above: Points, below: Points) -> Points:
-    """Return the area between two lines with the same direction."""
+    """Return the area between two lines that run in the same direction."""
     return np.concatenate(np.broadcast_arrays(above, below[..., ::-1, :]), -2)

@@ -1,4 +1,4 @@
-"""Build a set of rendered faces with known latent state, raters and best possible score."""
+"""Build a set of rendered faces whose latent state, raters and best possible score are known."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,21 +15,21 @@ from tfds_builders.synthetic_faces import behaviour, identity, raters, render
 from va_jax.types import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 from va_jax.video import jpeg
 
-SUBJECT, PLAY, RATING, CAMERA, PANEL = range(5)  # random streams of one seed
-BATCH_FRAMES = 4 * CLIP_FRAMES  # rendered at once; bounds the memory of long recordings
+SUBJECT, PLAY, RATING, CAMERA, PANEL = range(5)  # independent random streams from one seed
+BATCH_FRAMES = 4 * CLIP_FRAMES  # frames rendered at once, which limits memory for long recordings
 
 
 @dataclasses.dataclass
 class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
-    """Options of this builder, with those of `Behaviour`; set by `--config_options key=value`."""
+    """Options of this builder and of `Behaviour`, set with `--config_options key=value`."""
 
     size: int = 48  # side of the crops, pixels
     fps: float = 10.0
-    train: int = 200  # subjects
+    train: int = 200  # number of subjects, also in dev and test
     dev: int = 30
     test: int = 40
-    recordings: int = 1  # per subject
-    lengths: tuple[int, ...] = (320,)  # frames of the recordings, taken in turn
+    recordings: int = 1  # number of recordings per subject
+    lengths: tuple[int, ...] = (320,)  # numbers of frames, used for the recordings in rotation
     seed: int = 0
     jpeg_quality: int = jpeg.QUALITY
 
@@ -39,7 +39,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
         except ValueError as error:
             raise InputError(f"lengths={self.lengths} must be whole numbers of frames") from error
         if not self.lengths or min(self.lengths) < 2:
-            raise InputError(f"lengths={self.lengths} must be numbers of frames, at least 2")
+            raise InputError(f"lengths={self.lengths} must be at least 2 frames each")
         for name in ("fps", "train", "recordings", "raters", "latent_s", "tremor_s", "drift_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)} must be above 0")
@@ -49,7 +49,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
         if self.lag_s < 0 or self.response_s <= 0 or delay_s > behaviour.WARM_UP_S:
             raise InputError(
                 f"lag_s={self.lag_s}, response_s={self.response_s}: lag_s must be at least 0, "
-                f"response_s above 0, lag_s + 4 response_s at most {behaviour.WARM_UP_S:g}"
+                f"response_s above 0, and lag_s + 4 response_s at most {behaviour.WARM_UP_S:g}"
             )
 
 
@@ -58,13 +58,13 @@ class Script(NamedTuple):
 
     who: identity.Identity
     motion: behaviour.Motion
-    perceived: np.ndarray  # float64 [frames, 2], the trace of a rater without noise
+    perceived: np.ndarray  # float64 [frames, 2], the trace of a noise-free rater
     target: np.ndarray  # float32 [frames, 2], the raters' fused labels
     face: np.ndarray  # bool [frames]
 
 
 def script(recording: Recording, config: SyntheticFacesConfig) -> Script:
-    """Draw a recording; it depends only on the seed, the config and the recording's number."""
+    """Draw a recording, which depends only on the seed, the config and the recording's number."""
     subject, number, frames = (recording.details[key] for key in ("subject", "number", "frames"))
     who = _subject(config, subject)
     play = _stream(config, PLAY, number)
@@ -82,14 +82,14 @@ def script(recording: Recording, config: SyntheticFacesConfig) -> Script:
 
 
 def panel(config: SyntheticFacesConfig) -> raters.Panel:
-    """Draw the raters, the same for all recordings of a set."""
+    """Draw the raters, who are the same for all recordings in a set."""
     return raters.draw_panel(_stream(config, PANEL), config)
 
 
 def extract(
     recording: Recording, config: SyntheticFacesConfig, tally: Tally
 ) -> tuple[float, Iterator[Clip]]:
-    """Return frames per second and clips of one recording."""
+    """Return the frame rate and the clips of one recording."""
     return config.fps, _clips(script(recording, config), recording, config)
 
 
@@ -108,10 +108,10 @@ def _clips(scene: Script, recording: Recording, config: SyntheticFacesConfig) ->
 
 
 class Observer(NamedTuple):
-    """The best possible model: a linear function of the trace of a rater without noise.
+    """The best possible model: a linear function of a noise-free rater's trace.
 
-    Scale and offset, fitted on train, give it the mean and the spread of the labels. This maximises
-    the CCC of a signal with a given correlation.
+    Scale and offset are fitted on train, so that the function has the mean and the spread of the
+    labels. This maximises the CCC for a given correlation.
     """
 
     scale: np.ndarray  # float64 [2]
@@ -125,7 +125,7 @@ class Observer(NamedTuple):
         return cls(scale, target.mean(0) - scale * perceived.mean(0))
 
     def ccc(self, scripts: Sequence[Script]) -> dict[str, float]:
-        """Return {dim: CCC}, pooled over the frames that show the face; population moments."""
+        """Return {dim: CCC}, pooled over the frames that show the face, with population moments."""
         perceived, target = _used(scripts)
         pred = self.scale * perceived + self.offset
         covariance = ((pred - pred.mean(0)) * (target - target.mean(0))).mean(0)
@@ -135,7 +135,7 @@ class Observer(NamedTuple):
 
 
 class Builder(base.TrackBuilder):
-    """Rendered faces that show a latent valence and arousal, labelled by simulated raters."""
+    """Rendered faces that express latent valence and arousal, labelled by simulated raters."""
 
     BUILDER_CONFIGS: ClassVar = [
         SyntheticFacesConfig(
@@ -185,7 +185,7 @@ class Builder(base.TrackBuilder):
         }
 
     def recordings(self, manual_dir=None) -> dict[str, list[Recording]]:
-        """Return {split: recordings}; subject numbers continue across splits, so none is shared."""
+        """Return {split: recordings}; subjects are numbered across splits, so none is shared."""
         config, first, result = self.builder_config, 0, {}
         for split in SPLITS:
             subjects = range(first, first + getattr(config, split))
@@ -218,7 +218,7 @@ class Builder(base.TrackBuilder):
 
 
 def _used(scripts: Sequence[Script]) -> tuple[np.ndarray, np.ndarray]:
-    """Return perceived traces and labels, [frames, 2], of all frames that show the face."""
+    """Return the perceived traces and labels, [frames, 2], in all frames that show the face."""
     perceived = np.concatenate([each.perceived[each.face] for each in scripts])
     target = np.concatenate([each.target[each.face] for each in scripts])
     return perceived, target.astype(np.float64)

@@ -13,7 +13,7 @@ OPTIONAL = ("subject", "split", "group")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the listing: a video file or a folder of crops, with its labels and names."""
+    """One row in the listing: a video file or folder of crops, with its labels and names."""
 
     line: int
     video: pathlib.Path
@@ -25,10 +25,10 @@ class Row:
 
 
 def find_listing(manual_dir: pathlib.Path) -> pathlib.Path:
-    """Return `videos.csv`, or the only csv file of the folder.
+    """Return `videos.csv` or, if it does not exist, the only csv file in the folder.
 
     Raises:
-        InputError: there is no `videos.csv` and not exactly one other csv file.
+        InputError: There is no `videos.csv`, and there are no or several other csv files.
     """
     named = manual_dir / "videos.csv"
     if named.is_file():
@@ -43,14 +43,15 @@ def find_listing(manual_dir: pathlib.Path) -> pathlib.Path:
 
 
 def read_listing(path: pathlib.Path) -> list[Row]:
-    """Read all rows and check them.
+    """Read and check all rows.
 
-    The columns are `video` and `labels` (a cell may be empty), and optionally `subject` (default:
-    the video's name without suffix), `split` and `group`. Paths are relative to the file.
+    The columns are `video` and `labels` (whose cells may be empty), and optionally `subject`
+    (default: the video's name without suffix), `split` and `group`. Paths are relative to the
+    listing.
 
     Raises:
-        InputError: a file does not exist, a video is listed twice, a split is unknown, or a subject
-            is in two splits; names the file and the line.
+        InputError: A file does not exist, a video is listed twice, a split is unknown, or a subject
+            is in two splits.
     """
     file = read_csv(path)
     header = [name.lower() for name in file.header]
@@ -65,7 +66,7 @@ def read_listing(path: pathlib.Path) -> list[Row]:
         if any(cells)
     ]
     if not rows:
-        raise InputError(f"{path}: lists no videos; add a line for each")
+        raise InputError(f"{path}: lists no videos; add a row for each video")
     _check_together(path, rows)
     return rows
 
@@ -73,16 +74,16 @@ def read_listing(path: pathlib.Path) -> list[Row]:
 def _row(path: pathlib.Path, line: int, values: Mapping[str, str]) -> Row:
     where = f"{path}: line {line}"
     if not values["video"]:
-        raise InputError(f"{where}: the video cell is empty; name a video or remove the line")
+        raise InputError(f"{where}: the video cell is empty; add a video or remove the line")
     video = path.parent / values["video"]
     if not video.exists():
         raise InputError(
-            f"{where}: video {video} does not exist; give a path relative to {path.name}"
+            f"{where}: video {video} does not exist; use a path relative to {path.name}"
         )
     labels = path.parent / values["labels"] if values["labels"] else None
     if labels is not None and not labels.is_file():
         raise InputError(
-            f"{where}: labels {labels} does not exist; leave the cell empty if there are none"
+            f"{where}: label file {labels} does not exist; leave the cell empty if there are none"
         )
     split = values.get("split")
     if split is not None and split not in SPLITS:
@@ -94,7 +95,7 @@ def _row(path: pathlib.Path, line: int, values: Mapping[str, str]) -> Row:
 
 
 def _check_together(path: pathlib.Path, rows: list[Row]) -> None:
-    """Refuse a video or track that is listed twice, and a subject in two splits."""
+    """Raise InputError if a video or track is listed twice, or a subject is in two splits."""
     videos: dict[pathlib.Path, int] = {}
     tracks: dict[str, int] = {}
     subjects: dict[str, Row] = {}
@@ -106,7 +107,7 @@ def _check_together(path: pathlib.Path, rows: list[Row]) -> None:
         earlier = tracks.setdefault(row.track_id, row.line)
         if earlier != row.line:
             raise InputError(
-                f"{where}: {row.video.name} and the video of line {earlier} differ only in "
+                f"{where}: {row.video.name} and the video in line {earlier} differ only in their "
                 "suffix; rename one"
             )
         first = subjects.setdefault(row.subject, row)

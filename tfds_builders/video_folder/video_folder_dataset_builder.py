@@ -1,4 +1,4 @@
-"""Build a data set from your own videos or face crops, and label files."""
+"""Build a data set from your own videos or face crops and your own label files."""
 
 import dataclasses
 import pathlib
@@ -16,12 +16,12 @@ from va_jax.types import InputError
 
 @dataclasses.dataclass
 class VideoFolderConfig(RecordedConfig):
-    """Options of this builder; set by `--config_options key=value`."""
+    """Options of this builder, set with `--config_options key=value`."""
 
     FACES: ClassVar = ("auto",)
 
-    faces: str = "auto"  # detect in videos; folders contain crops
-    fps: float = 25.0  # frames per second of crop folders, whose images carry no times
+    faces: str = "auto"  # detect faces in videos; use folders as crops
+    fps: float = 25.0  # frame rate of crop folders, whose images have no timestamps
 
     def __post_init__(self):
         super().__post_init__()
@@ -34,7 +34,7 @@ class VideoFolderConfig(RecordedConfig):
 
 
 def read(recording: Recording, config: VideoFolderConfig) -> Material:
-    """Read the labels of one row of the listing, and join them to its video or crops by time."""
+    """Read the labels for one row in the listing, and join them to its video or crops by time."""
     pictures = pathlib.Path(recording.files["video"])
     labels = None
     if "labels" in recording.files:
@@ -43,7 +43,7 @@ def read(recording: Recording, config: VideoFolderConfig) -> Material:
         if labels.step_s > config.max_gap_s:
             raise InputError(
                 f"{path}: labels are {labels.step_s:g} s apart, more than "
-                f"max_gap_s={config.max_gap_s:g}; raise it"
+                f"max_gap_s={config.max_gap_s:g}; raise max_gap_s"
             )
     if not pictures.is_dir():
         return Material(pictures, "detect", labels)
@@ -55,7 +55,7 @@ class Builder(RecordedBuilder):
     """Your own videos or folders of face crops, listed in `videos.csv`: one track per row."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "A folder with videos.csv, which has the columns video,labels[,subject][,split]."
+        "a folder with videos.csv, which has the columns video,labels[,subject][,split]"
     )
     BUILDER_CONFIGS: ClassVar = named_configs(VideoFolderConfig, {"": {}})
     read = staticmethod(read)
