@@ -5,34 +5,37 @@ in-the-wild", arXiv 1804.10938, whose networks were released.
 
 Usage: `configs/kollias2017.py:NETWORK,WORDS`. NETWORK is one of
 
-vggface_cnn_4096, vggface_cnn_2000, vgg16_cnn, resnet50_cnn: single frames; vgg16_cnn is
-    vggface_cnn_4096, for a start from ImageNet weights
+vggface_cnn_4096, vggface_cnn_2000, vgg16_cnn, resnet50_cnn: single frames; vgg16_cnn is the same
+    network as vggface_cnn_4096, to be initialized with ImageNet weights
 affwildnet_vggface, affwildnet_resnet50: a recurrent stack on the features
-1rnn, 3rnn: the group's next networks (arXiv 1805.01452); one stack on the fully connected layer
-    and the last pool together; one stack on each of these and one on the last convolution
+1rnn, 3rnn: the group's later networks (arXiv 1805.01452). 1rnn has one stack, on the fully
+    connected layer and the last pooling layer together. 3rnn has one stack on each of these, and
+    one on the last convolution
 
 and WORDS are
 
-gru, lstm: cell of the recurrent stack
+gru, lstm: cell type of the recurrent stack
 landmarks: 68 points are appended to the features, before the fully connected layer
 ccc, mse: the loss
-frozen: the convolutions keep their initial weights; without it, everything is trained
+frozen: the convolutions keep their initial weights; otherwise everything is trained
 recola, afew_va: transfer to that set from a run on Aff-Wild (see chains.md)
 tiny: a run of a few seconds, for tests
 
 From the released code: 96 px, RGB from -1 to 1; non-overlapping windows of 80 frames with a zero
 initial state; layers and widths of VGG, with dropout 0.5 after the first fully connected layer;
-2 x GRU(128); heads drawn from a truncated normal of 0.01. From the code of 1rnn and 3rnn: both
-losses, ten windows per batch, Adam at 1e-3, and both 128 and 256 units.
+2 x GRU(128); heads drawn from a truncated normal distribution with standard deviation 0.01. From
+the code for 1rnn and 3rnn: both losses, ten windows per batch, Adam with learning rate 1e-3, and
+both 128 and 256 units.
 
-Differences from that code: the dropout of 1rnn and 3rnn acts on the whole input of their stacks;
-ResNet-50 strides one block later, as in torchvision, not TF-Slim; the GRU resets after its
-recurrent product.
+Differences from that code: the dropout in 1rnn and 3rnn acts on the whole input of their stacks;
+ResNet-50 strides one block later, as in torchvision rather than TF-Slim; the GRU applies its reset
+gate after the recurrent product.
 
-Not known for sure, so our choice: where the landmarks enter, and the layer of 1500 after them in
-ResNet-50; the units of the LSTM; flips; steps; everything about the transfers but their sets.
+Not known for certain, so our choice: where the landmarks enter, and the layer with 1500 units after
+them in ResNet-50; the number of LSTM units; flips; the number of steps; everything about the
+transfers except their data sets.
 
-Parameters and forward GFLOP per frame at 96 px, as `--mode=summary` counts them (without padding):
+Parameters and forward GFLOP per frame at 96 px, as counted by `--mode=summary` (without padding):
 
 vggface_cnn_4096, vgg16_cnn    50,382,658  5.29
 vggface_cnn_2000               41,791,154  5.28
@@ -79,11 +82,11 @@ ROWS = (
 )
 
 THEIR_FC = r"(?:.*[./])?(?:fc[67]|classifier|pre_logits)[./_].*"
-"""VGG's fully connected layers in weight files; they fit a map of 7x7, not the 3x3 of 96 px."""
+"""VGG's fully connected layers in weight files, which expect 7x7 feature maps, not 3x3 (96 px)."""
 
 
 def get_config(variant: str = "affwildnet_vggface,gru,ccc") -> ConfigDict:
-    """Return the config of a variant, NETWORK,WORDS."""
+    """Return the config for a variant, NETWORK,WORDS."""
     backbone, fc, branches = NETWORKS.get(variant.partition(",")[0], ("", (), ()))
     words = variants.read(
         "configs/kollias2017.py",
@@ -115,7 +118,7 @@ def get_config(variant: str = "affwildnet_vggface,gru,ccc") -> ConfigDict:
         config.model.recurrent = words.get("cell", "gru")
         config.model.units = 128
         config.model.dropout = 0.5 if fc else 0.0
-        if "transfer" not in words:  # from a CNN, whose second layer and heads are not used
+        if "transfer" not in words:  # the second layer and the heads of the source CNN are not used
             config.init.leave_out += ("params/fc/layer_1/.*", "params/head_.*")
     else:
         config.model.recurrent = "none"

@@ -1,12 +1,12 @@
-"""A network that learns valence and arousal from rendered faces, in minutes on a 2-core CPU.
+"""A network that learns valence and arousal from rendered faces, within minutes on a 2-core CPU.
 
-No data set is needed: the faces are rendered on the first run.
+No data set is required: the faces are rendered on the first run.
 
 configs/quickstart.py: a CNN with a GRU
 configs/quickstart.py:lstm: a CNN with an LSTM
 configs/quickstart.py:frame: the same CNN on single frames
-configs/quickstart.py:i3d: the CNN inflated to three taps in time, from random weights or, with
-    `--config.init.from_workdir` and `--config.init.inflate`, from a trained `:frame`
+configs/quickstart.py:i3d: the CNN inflated to three taps in time, with random weights or, with
+    `--config.init.from_workdir` and `--config.init.inflate`, initialized from a `:frame` run
 configs/quickstart.py:tiny: a run of a few seconds, for tests
 """
 
@@ -16,7 +16,7 @@ from va_jax.config import defaults
 
 
 def get_config(variant: str = "gru") -> ConfigDict:
-    """Return the config of a variant: gru, lstm, frame, i3d or tiny."""
+    """Return the config for a variant: gru, lstm, frame, i3d or tiny."""
     config = defaults()
     config.data.name = "synthetic_faces/quickstart"
     config.data.build_missing = True

@@ -6,25 +6,25 @@
 Usage: `configs/teixeira2021.py:NETWORK,WORDS`. NETWORK is vgg16, vgg16bn or resnet50. WORDS are
 
 frame, lstm, i3d_copied, i3d_centred: the 2-D network on single frames, with an LSTM, or inflated
-    to three taps in time; the last three start from a run of the first (see chains.md)
-length=16|32|64, overlap=.2|.5|.8: frames of a window, and the share that the next one repeats
-fusion=mean|extremum: how predictions of overlapping windows for a frame are combined
-init=random|imagenet|vggface|rafdb: the data on which the file of `--config.init.weights` was
-    trained; vggface is VGG-Face for vgg16, VGGFace2 for resnet50, which strides as in Caffe
+    to three taps in time; the last three are initialized from a run of the first (see chains.md)
+length=16|32|64, overlap=.2|.5|.8: frames per window, and the overlap of consecutive windows
+fusion=mean|extremum: how the predictions for a frame from overlapping windows are combined
+init=random|imagenet|vggface|rafdb: the data on which the weights in `--config.init.weights` were
+    trained; vggface is VGG-Face for vgg16 and VGGFace2 for resnet50, which strides as in Caffe
 tiny: a run of a few seconds, for tests
 
 From the abstract: the two kinds of temporal networks, and the inflation of a trained network. From
-the code of the authors' lab: both inflations, three taps, and pools of one frame, so that every
-frame gets a value. Its code for another task fine-tunes an inflated VGG on clips of 16 frames, four
-per batch, at 2.5e-6, a new head at 5e-4, with weight decay 1e-3, flips, rotations of 20 degrees and
-changes of colour; these are the defaults here.
+the code of the authors' lab: both kinds of inflation, three taps, and pooling over one frame, so
+that every frame gets a value. The lab's code for a different task fine-tunes an inflated VGG on
+clips of 16 frames, four per batch, with learning rate 2.5e-6 (5e-4 for a new head), weight decay
+1e-3, flips, rotations by up to 20 degrees and colour changes; these are the defaults here.
 
-Not known from the paper, so our choice: split, loss, optimiser, learning rates of frame and lstm,
-size of the LSTM, dropout, steps, crops, and the length, overlap and fusion of each result. Padding
-in time repeats the edge frame, also our choice: a copied network then starts out equal to the 2-D
-network wherever a face holds still.
+Not known from the paper, so our choice: split, loss, optimiser, learning rates for frame and lstm,
+size of the LSTM, dropout, steps, crops, and the length, overlap and fusion for each result. Padding
+in time repeats the edge frame, which is also our choice. As a result, a copied network initially
+computes the same as the 2-D network while a face does not move.
 
-Parameters and forward GFLOP per frame at 224 px, as `--mode=summary` counts them (without padding):
+Parameters and forward GFLOP per frame at 224 px, as counted by `--mode=summary` (without padding):
 
            frame                lstm                 i3d_copied, i3d_centred
 vgg16      134,268,738  29.97   139,243,842  29.98   163,689,666  89.44
@@ -38,7 +38,7 @@ from configs import variants
 from va_jax.config import defaults
 
 TORCH = {"random": "auto", "imagenet": "torchvision", "rafdb": "torchvision"}
-FORMATS = {  # network -> data its weights were trained on -> format of their file
+FORMATS = {  # network -> training data of its weights -> format of the weight file
     "vgg16": TORCH | {"vggface": "auto"},
     "vgg16bn": TORCH,
     "resnet50": TORCH | {"vggface": "vggface2"},
@@ -48,7 +48,7 @@ ROWS = tuple(f"{network},{form}" for network in FORMATS for form in FORMS)
 
 
 def get_config(variant: str = ROWS[0]) -> ConfigDict:
-    """Return the config of a variant, NETWORK,WORDS."""
+    """Return the config for a variant, NETWORK,WORDS."""
     formats = FORMATS.get(variant.partition(",")[0], {})
     words = variants.read(
         "configs/teixeira2021.py",
@@ -89,7 +89,7 @@ def get_config(variant: str = ROWS[0]) -> ConfigDict:
     if form == "lstm":
         config.init.leave_out = (
             "params/head_.*",
-        )  # they fit the features of the 2-D network, not the state
+        )  # they match the features of the 2-D network, not the recurrent state
     else:
         config.model.recurrent = "none"
     if form != "frame":

@@ -6,22 +6,22 @@
 Usage: `configs/tzirakis2021.py:NETWORK,WORDS`. NETWORK is resnet50_lstm, resnet34_lstm or
 resnet18_lstm. WORDS are
 
-pretrain: the first stage, on Aff-Wild2 instead of the paper's private videos; any set of labelled
-    videos will do (`--config.data.name`)
-recola: the second stage, which starts from a run of the first (see chains.md)
+pretrain: the first stage, on Aff-Wild2 instead of the paper's private videos; you can use any set
+    of labelled videos (`--config.data.name`)
+recola: the second stage, which is initialized from a run of the first (see chains.md)
 tiny: a run of a few seconds, for tests
 
 From the abstract: the two stages, the LSTM, and the CCC on RECOLA. From the first author's code for
-such networks: RGB of 96 px in [0, 1], crops of 96 out of 110 px, changes of colour, the pooled 2048
-features, 2 x LSTM(256), windows of 150 frames, 1 - CCC over the whole batch, Adam at 1e-4, two
-windows per batch. The group's toolkit trains for 30 epochs; the steps of the second stage are
-30 epochs of nine recordings of 7,500 frames.
+such networks: RGB at 96 px in [0, 1], 96 px crops from 110 px, colour changes, the 2048 pooled
+features, 2 x LSTM(256), windows of 150 frames, 1 - CCC over the whole batch, Adam with learning
+rate 1e-4, two windows per batch. The group's toolkit trains for 30 epochs; the number of steps in
+the second stage corresponds to 30 epochs over nine recordings of 7,500 frames.
 
-Difference from that code: a crop has any side from 96/110 up. Not known, so our choice: the initial
-weights, the amount of colour change, the steps of the first stage, the state carried along a
-recording in evaluation, and networks other than ResNet-50.
+Difference from that code: the side of a crop varies from 96/110 to the full image. Not known, so
+our choice: the initial weights, the amount of colour change, the number of steps in the first
+stage, carrying the state along a recording in evaluation, and networks other than ResNet-50.
 
-Parameters and forward GFLOP per frame at 96 px, as `--mode=summary` counts them (without padding):
+Parameters and forward GFLOP per frame at 96 px, as counted by `--mode=summary` (without padding):
 
 resnet50_lstm  26,394,178  1.40
 resnet34_lstm  22,597,954  1.12
@@ -37,7 +37,7 @@ ROWS = ("resnet50_lstm", "resnet34_lstm", "resnet18_lstm")
 
 
 def get_config(variant: str = ROWS[0]) -> ConfigDict:
-    """Return the config of a variant, NETWORK,WORDS."""
+    """Return the config for a variant, NETWORK,WORDS."""
     words = variants.read(
         "configs/tzirakis2021.py",
         variant,

@@ -1,4 +1,4 @@
-"""Shared by the configs of the papers: variants written as words, and the small size for tests."""
+"""Helpers for the paper configs: parse the words of a variant, and shrink a config for tests."""
 
 from collections.abc import Mapping
 
@@ -6,20 +6,19 @@ from ml_collections import ConfigDict
 
 
 def read(file: str, variant: str, legal: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """Read the words of a variant.
+    """Parse the words of a variant.
 
     Args:
-        file: the config file, for an error.
-        variant: words, joined by commas.
-        legal: {choice: its words}; the first word makes the first choice, the others follow in any
-            order or not at all.
+        file: Name of the config file, for error messages.
+        variant: Words, joined by commas.
+        legal: {choice: its words}. The first word must be for the first choice; the other choices
+            are optional and may be in any order.
 
     Returns:
-        {choice: word}; of a word `length=16`, only `16`.
+        {choice: word}; for a word such as `length=16`, only `16`.
 
     Raises:
-        ValueError: a word is unknown or repeats a choice; one line that names `file`, the word and
-            the legal words.
+        ValueError: A word is unknown, or a choice is made twice.
     """
     chosen: dict[str, str] = {}
     for word in variant.split(","):
@@ -34,10 +33,10 @@ def read(file: str, variant: str, legal: Mapping[str, tuple[str, ...]]) -> dict[
 
 
 def shrink(config: ConfigDict) -> ConfigDict:
-    """Return `config` with the same kinds of layers, so few and narrow that a run takes seconds.
+    """Shrink `config` to fewer, narrower layers of the same kinds, for a run of a few seconds.
 
-    It runs two steps on `synthetic_faces/tiny`, which is built if missing, and saves and evaluates
-    at every step.
+    The run takes two steps on `synthetic_faces/tiny`, which is built if missing, and saves and
+    evaluates at every step.
     """
     tiny = {
         "data.name": "synthetic_faces/tiny",
