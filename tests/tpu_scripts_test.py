@@ -140,7 +140,7 @@ def test_the_kubernetes_manifest_is_a_jobset_of_pods(flags, resource, job):
         (("watch", "zone"), "zone is not --key=value"),
         (("run", *PLACE), "no flags after --"),
         (("slurm", "--gpus=none", *RUN), "--gpus=none is not a whole number"),
-        (("kubernetes", *KUBERNETES, *RUN), "give either --gpus=N or --tpus=N"),
+        (("kubernetes", *KUBERNETES, *RUN), "pass either --gpus=N or --tpus=N"),
         (("kubernetes", *KUBERNETES, "--tpus=4", *RUN), "--tpus requires --accelerator"),
         (("collect", *PLACE, "--from=a", f"--to={FOLDER}"), "already exists"),
     ],

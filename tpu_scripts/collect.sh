@@ -3,9 +3,9 @@
 #
 #   collect.sh --name=NAME --zone=ZONE --from=DIR --to=DIR [--project=P] [--dry-run]
 #
-# To copy from a bucket, no worker is needed: gcloud storage rsync --recursive gs://BUCKET/runs/NAME DIR
+# Copying from a bucket does not require a worker: gcloud storage rsync --recursive gs://BUCKET/runs/NAME DIR
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name zone from to project=" "$@"
-[[ ! -e $to ]] || fail "--to=$to already exists; name another folder"
+[[ ! -e $to ]] || fail "--to=$to already exists; use a different folder"
 
 tpu tpu-vm scp --recurse "$name:$from" "$to" --worker=0

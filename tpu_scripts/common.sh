@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by the other scripts: flags as --key=value, one-line errors, --dry-run.
+# Functions for the other scripts: flags as --key=value, one-line errors, --dry-run.
 set -euo pipefail
 
 dry_run=false
@@ -10,7 +10,7 @@ fail() {
   exit 1
 }
 
-# run COMMAND...: print the command, and run it unless --dry-run was given.
+# run COMMAND...: print the command, and run it unless --dry-run is set.
 run() {
   printf '+'
   printf ' %q' "$@"
@@ -19,7 +19,7 @@ run() {
 }
 
 # shellcheck disable=SC2034 # given is read by the scripts
-# parse "KEY KEY=DEFAULT ..." ARGUMENT...: set a variable for each key; keys without default are required.
+# parse "KEY KEY=DEFAULT ..." ARGUMENT...: set a variable for each key; keys without a default are required.
 parse() {
   local specs=$1 spec key argument known=""
   shift
@@ -41,7 +41,7 @@ parse() {
         [[ " $known " == *" --$key "* ]] || fail "unknown flag $argument; use$known --dry-run"
         printf -v "${key//-/_}" %s "${argument#*=}"
         ;;
-      *) fail "$argument is not --key=value; use$known --dry-run, and -- before the flags of va_jax" ;;
+      *) fail "$argument is not --key=value; use$known --dry-run, and -- before flags for va_jax" ;;
     esac
   done
   for spec in $specs; do
@@ -49,7 +49,7 @@ parse() {
   done
 }
 
-# whole KEY...: require whole numbers of at least 1.
+# whole KEY...: require that the values are whole numbers of at least 1.
 whole() {
   local key
   for key in "$@"; do
@@ -57,17 +57,17 @@ whole() {
   done
 }
 
-# tpu COMMAND...: run gcloud compute tpus, in the zone and, if given, the project.
+# tpu COMMAND...: run gcloud compute tpus for the zone and, if set, the project.
 tpu() {
   run gcloud compute tpus "$@" "--zone=$zone" ${project:+"--project=$project"} --quiet
 }
 
-# on WORKER COMMAND: run a shell command on one worker, or on all.
+# on WORKER COMMAND: run a shell command on one worker or, with "all", on every worker.
 on() {
   tpu tpu-vm ssh "$name" "--worker=$1" "--command=$2"
 }
 
-# state: print the state of the queued resource, such as ACTIVE; GONE if there is none.
+# state: print the state of the queued resource, such as ACTIVE, or GONE if it does not exist.
 state() {
   gcloud compute tpus queued-resources describe "$name" "--zone=$zone" \
     ${project:+"--project=$project"} '--format=value(state.state)' 2>/dev/null || echo GONE

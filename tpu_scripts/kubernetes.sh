@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Apply a JobSet that runs one job on several pods, each with GPUs or a part of a TPU slice.
+# Apply a JobSet that runs one job on several pods, each with GPUs or part of a TPU slice.
 #
 #   kubernetes.sh --name=NAME --image=IMAGE --claim=CLAIM --pods=2 --gpus=8 [--restarts=20] [--dry-run]
 #                 -- --config=FILE --workdir=/data/runs/NAME ...
 #   kubernetes.sh ... --pods=4 --tpus=4 --accelerator=tpu-v5-lite-podslice --topology=4x4 -- ...
 #
-# IMAGE has va_jax installed, with [cuda] or [tpu]. The volume CLAIM (ReadWriteMany) is /data in every
-# pod. --gpus and --tpus count per pod. --dry-run prints the manifest. Requires the JobSet controller. A
-# pod that gets SIGTERM saves and exits with 75, so that the JobSet restarts all pods.
+# Requires the JobSet controller. va_jax must be installed in IMAGE, with [cuda] or [tpu]. The volume
+# CLAIM (ReadWriteMany) is mounted at /data in every pod. --gpus and --tpus are numbers per pod.
+# --dry-run prints the manifest. A pod that receives SIGTERM saves its state and exits with code 75, so
+# that the JobSet restarts all pods.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name image claim pods gpus= tpus= accelerator= topology= restarts=20" "$@"
 whole pods
-((${#given[@]})) || fail "no flags after --; give --config=FILE --workdir=/data/..."
-[[ $name =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] || fail "--name=$name: use lower-case letters, digits and - only"
+((${#given[@]})) || fail "no flags after --; pass --config=FILE --workdir=/data/..."
+[[ $name =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] || fail "--name=$name: use only lower-case letters, digits and -"
 if [[ -n $gpus && -z $tpus ]]; then
   whole gpus
   resource="nvidia.com/gpu: $gpus"
@@ -28,7 +29,7 @@ elif [[ -n $tpus && -z $gpus ]]; then
                 cloud.google.com/gke-tpu-topology: $topology"
   job="--coordinator=auto"
 else
-  fail "give either --gpus=N or --tpus=N"
+  fail "pass either --gpus=N or --tpus=N"
 fi
 if ((pods == 1)); then job=""; fi
 

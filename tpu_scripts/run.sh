@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Start or resume a run on all workers; it continues after this command ends.
+# Start or resume a run on all workers; the run continues after this command ends.
 #
 #   run.sh --name=NAME --zone=ZONE [--project=P] [--dry-run] -- --config=FILE --workdir=DIR ...
 #
-# The flags after -- go to `python -m va_jax.main`. DIR must be the same folder on all workers, relative
-# to ~/va_jax, such as ../bucket/runs/NAME. Each worker writes its log to ~/run.log.
+# The flags after -- are passed to `python -m va_jax.main`. DIR is relative to ~/va_jax and must be the
+# same folder on all workers, such as ../bucket/runs/NAME. Each worker writes its log to ~/run.log.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name zone project=" "$@"
-((${#given[@]})) || fail "no flags after --; give --config=FILE --workdir=DIR"
+((${#given[@]})) || fail "no flags after --; pass --config=FILE --workdir=DIR"
 
 flags=$(printf ' %q' "${given[@]}")
 on all "cd va_jax && { setsid nohup .venv/bin/python -m va_jax.main --coordinator=auto$flags \

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Install the last commit of this checkout on all workers, and mount a bucket if one is given.
+# Install the last commit of this checkout on all workers, and mount a bucket if --bucket is set.
 #
 #   setup.sh --name=NAME --zone=ZONE [--project=P] [--bucket=BUCKET] [--dry-run]
 #
-# gcsfuse mounts the bucket as ~/bucket; it is installed if it is missing.
+# The bucket is mounted at ~/bucket with gcsfuse, which is installed if it is missing.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name zone project= bucket=" "$@"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The job that slurm.sh submits: slurm_job.sh PYTHON FLAGS...
+# The job submitted by slurm.sh: slurm_job.sh PYTHON FLAGS...
 set -euo pipefail
 python=$1
 shift
@@ -8,7 +8,7 @@ workdir=""
 for flag in "$@"; do
   if [[ $flag == --workdir=* ]]; then workdir=${flag#--workdir=}; fi
 done
-[[ -n $workdir ]] || { echo "error: --workdir=DIR is missing; give it after --" >&2 && exit 1; }
+[[ -n $workdir ]] || { echo "error: --workdir=DIR is missing; pass it after --" >&2 && exit 1; }
 
 job=()
 if ((SLURM_NTASKS > 1)); then job=(--coordinator=auto); fi

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Run on spot capacity until the run is finished: after each preemption request another TPU and resume.
+# Run on spot capacity until the run is finished: after each preemption, request a new TPU and resume.
 #
 #   spot.sh --name=NAME --zone=ZONE --accelerator=A --runtime=R --bucket=BUCKET --workdir=runs/NAME
 #           [--project=P] [--every-s=60] [--dry-run] -- --config=FILE ...
 #
-# The workdir is a folder of the bucket; the run is finished when it contains metrics.json. Leave this
-# script running on a machine that stays up. You pay for the time in which the TPU is ACTIVE.
+# The workdir is a folder in the bucket, and the run is finished once it contains metrics.json. Leave
+# this script running on a machine that stays up. You pay for the time during which the TPU is ACTIVE.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name zone accelerator runtime bucket workdir project= every_s=60" "$@"
 whole every_s
-((${#given[@]})) || fail "no flags after --; give --config=FILE"
+((${#given[@]})) || fail "no flags after --; pass --config=FILE"
 
 here=$(dirname "${BASH_SOURCE[0]}")
 place=("--name=$name" "--zone=$zone")
@@ -32,7 +32,7 @@ fi
 until ended; do
   now=$(state)
   if [[ $now != ACTIVE ]]; then
-    echo "$name is $now; requesting another TPU"
+    echo "$name is $now; requesting a new TPU"
     if [[ $now != GONE ]]; then "$here/delete.sh" "${place[@]}"; fi
     begin || echo "the request failed; trying again in $every_s s"
   fi

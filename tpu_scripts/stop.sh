@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the run save and stop on all workers; run.sh resumes it.
+# Save and stop the run on all workers; run.sh resumes it.
 #
 #   stop.sh --name=NAME --zone=ZONE [--project=P] [--dry-run]
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

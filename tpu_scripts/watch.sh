@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Print the state of the queued resource, then follow the log of a worker.
+# Print the state of the queued resource, then follow the log of one worker.
 #
 #   watch.sh --name=NAME --zone=ZONE [--project=P] [--worker=0] [--dry-run]
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
