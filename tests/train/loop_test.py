@@ -193,7 +193,7 @@ def test_a_missing_set_and_a_missing_split_are_refused_and_leave_no_workdir(tmp_
     with pytest.raises(InputError, match=r"not found in data.dir.*va_jax build"):
         train(config, tmp_path / "run")
     config = tiny(tiny_data, **{"data.dev": "validation"})
-    with pytest.raises(InputError, match=r"no split 'validation', only dev, test, train; set"):
+    with pytest.raises(InputError, match=r"no split 'validation', only dev, test, train;"):
         train(config, tmp_path / "run")
     config = tiny(tiny_data, **{"data.test": "private"})
     with pytest.raises(InputError, match=r"no split 'private'"):

@@ -14,7 +14,7 @@ from benchmarks import kills
 from tests.train.faults_test import ROOT, command
 from va_jax.train import stopping
 
-AGAIN = "the same command goes on"
+AGAIN = "the same command continues the run"
 
 
 def start(workdir, data, *flags):
@@ -45,7 +45,7 @@ def test_of_two_that_start_one_hears_it_and_both_stop(tmp_path, tiny_data, secon
     time.sleep(seconds)
     job.running[seconds % 2].send_signal(signal.SIGTERM)
     assert job.wait() == [0, 0], job.output()
-    assert job.output().count("stopped as asked") == 2
+    assert job.output().count("stopped on request") == 2
 
 
 @pytest.mark.slow
