@@ -284,7 +284,7 @@ def test_a_number_is_a_camera_unless_a_file_has_that_name(tmp_path, monkeypatch)
 
 def test_options_for_one_source_or_a_camera_are_refused_elsewhere(command):
     folder("a.mp4", "b.mp4")
-    with pytest.raises(InputError, match=r"--overlay and --plot .* 2 "):
+    with pytest.raises(InputError, match=r"--overlay and --plot .* 2[ ;]"):
         command("clips", plot=pathlib.Path("a.png"))
     with pytest.raises(InputError, match=r"--seconds=3 .*camera"):
         command("clips", seconds=3.0)

@@ -257,8 +257,8 @@ def test_the_test_split_comes_first_and_its_pictures_before_its_metrics(tmp_path
     both = {"dev": split(traces), "test": split(traces)}
     page.write(tmp_path, evaluation(traces, splits=both, lags={}, history=()))
     text = (tmp_path / "report.html").read_text()
-    order = ["id=\"split-test\"", "and arousal, test\"", "over labels, test:", "<caption>valence",
-             "id=\"worst\"", "id=\"split-dev\"", "id=\"traces\""]  # fmt: skip
+    order = ["id=\"split-test\"", "valence-arousal plane, test\"", "against labels, test:",
+             "<caption>valence", "id=\"worst\"", "id=\"split-dev\"", "id=\"traces\""]  # fmt: skip
     places = [text.index(part) for part in order]
     assert places == sorted(places)
     assert "Traces in test" in text
