@@ -75,9 +75,6 @@ COUNTS = {
 SMALLER = {"width", "stage_sizes", "fc", "units", "landmark_points"}
 """Keys of the model in which a tiny row may differ from its row."""
 
-QUICK = ("teixeira2021:vgg16,i3d_copied",)
-"""What the main suite trains: together all that sets the rows apart, but for ResNets."""
-
 
 @pytest.fixture(autouse=True)
 def _optax_promotes_types():
@@ -112,6 +109,7 @@ def test_every_row_has_a_pinned_count_and_every_count_a_row():
     assert len(set(ROWS)) == len(ROWS) == 12 + 3 + 2 * 2**4 + 4 + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_is_legal_and_has_its_pinned_number_of_parameters(row):
     config_of(row)
@@ -192,6 +190,7 @@ def test_the_costs_in_the_docstrings_are_those_of_the_summary(network):
     assert any(whole.flops / 1e9 == pytest.approx(each, rel=0.01) for each in gflops)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", COUNTS)
 def test_a_tiny_row_has_the_parts_of_its_row(row):
     whole, tiny = config_of(row), config_of(row, "tiny")
@@ -401,10 +400,8 @@ def logged(workdir, step, but=()):
     return [{k: x[k] for k in x if k not in but} for x in entries if x["step"] == step]
 
 
-@pytest.mark.parametrize(
-    "row",
-    [*QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in ROWS if row not in QUICK)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
 def test_a_tiny_row_trains_goes_on_after_a_stop_and_is_scored(row, tmp_path, tiny_data):
     config = tiny_of(row, tiny_data)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"

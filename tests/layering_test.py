@@ -1,6 +1,7 @@
 """Imports go one way, and fenced libraries stay behind their fence."""
 
 import ast
+import functools
 import pathlib
 
 import pytest
@@ -49,7 +50,8 @@ def relative(path: pathlib.Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def imports(path: pathlib.Path) -> set[str]:
+@functools.cache
+def imports(path: pathlib.Path) -> frozenset[str]:
     """Return the modules that a file imports, and the names that it takes from them."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -57,7 +59,7 @@ def imports(path: pathlib.Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def packages(path: pathlib.Path) -> set[str]:

@@ -84,6 +84,7 @@ def test_a_prediction_at_half_the_scale_has_the_scores_calculated_by_hand():
     assert moments.rmse()[0] == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_a_million_points_in_any_pieces_and_order_keep_their_digits(offset):
     pred, target, mask = signals(1_000_000, offset)

@@ -158,6 +158,7 @@ def test_without_labels_nothing_is_fitted():
     assert PostProcessing.from_json(fitted.to_json(), "x") == fitted
 
 
+@pytest.mark.slow
 @examples(max_examples=40)
 @given(st.integers(0, 100_000))
 def test_a_fit_never_lowers_the_pooled_dev_ccc(seed):
@@ -259,6 +260,7 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("delay_s", "options", "tolerance_s"),
     [

@@ -47,6 +47,10 @@ class Pixels(nn.Module):
         return y, y
 
 
+def slow(*values, id=None):
+    return pytest.param(*values, marks=pytest.mark.slow, id=id)
+
+
 def light(**changes):
     """Return a network without a CNN, which compiles faster."""
     return tiny(**changes).clone(backbone=Pixels())
@@ -174,7 +178,7 @@ def test_windows_over_cached_features_are_predicted_as_by_the_whole_network():
 
 @pytest.mark.parametrize(
     ("changes", "hop"),
-    [(BOTH_WAYS, 8), (BOTH_WAYS, 5), (BOTH_WAYS, 1), ({"recurrent": "lstm"}, 4)],
+    [(BOTH_WAYS, 5), slow(BOTH_WAYS, 8), slow(BOTH_WAYS, 1), slow({"recurrent": "lstm"}, 4)],
 )
 def test_windows_of_any_overlap_and_stride_use_cached_features(changes, hop):
     check_windows(light(**changes), 8, hop, 2)
@@ -203,7 +207,11 @@ INFLATED = {
 
 
 @pytest.mark.parametrize(
-    ("inflation", "changes", "holes", "length"), INFLATED.values(), ids=INFLATED
+    ("inflation", "changes", "holes", "length"),
+    [
+        pytest.param(*INFLATED["zero padding"], id="zero padding"),
+        *(slow(*case, id=name) for name, case in INFLATED.items() if name != "zero padding"),
+    ],
 )
 def test_chunks_that_overlap_by_the_reach_give_the_result_of_one_pass(
     inflation, changes, holes, length
@@ -229,6 +237,7 @@ def test_a_backbone_knows_how_far_it_reaches(name):
     assert inflate.reach(network(name).times()) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "far", "stride"),
     [
@@ -257,6 +266,7 @@ def test_an_output_strided_in_time_sees_as_far_as_its_backbone_says(case, far, s
     assert furthest == far
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "chunk"),
     [
@@ -287,7 +297,7 @@ def with_few_rows(state):
 
 
 @pytest.mark.parametrize("state", SETTINGS)
-@pytest.mark.parametrize(("devices", "batch"), [(1, 1), (2, 2), (4, 4), (4, 12)])
+@pytest.mark.parametrize(("devices", "batch"), [(4, 12), slow(1, 1), slow(2, 2), slow(4, 4)])
 def test_predictions_depend_neither_on_devices_nor_on_the_batch_size(state, devices, batch):
     config = config_of(2, batch_size=batch, **SETTINGS[state])
     found = evaluated(light(), config, source(), devices)

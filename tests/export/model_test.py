@@ -190,6 +190,7 @@ def check_stream(stride, changes, count):
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "changes"), STREAMED.values(), ids=STREAMED)
 def test_a_stream_predicts_like_one_pass_over_every_subtrack(stride, changes):
     check_stream(stride, changes, 20 * stride)

@@ -53,6 +53,7 @@ def written(path, data):
     return stablehlo.read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", FAMILIES, ids=str)
 def test_a_serialised_network_predicts_like_the_network(tmp_path, changes):
     model = tiny(**changes)
@@ -64,6 +65,7 @@ def test_a_serialised_network_predicts_like_the_network(tmp_path, changes):
         np.testing.assert_allclose(found, live(model, inputs), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_track_in_pieces_is_predicted_like_the_whole_track(tmp_path):
     model = tiny(recurrent="lstm", branches=("fc", "conv"), landmarks="after_fc")
     data = stablehlo.serialize_stream(model, variables_of(model), SIDE)

@@ -108,6 +108,7 @@ def test_every_face_of_a_crowd_is_found(crowd_found):
     assert (np.diff(crowd_found.scores) <= 0).all()
 
 
+@pytest.mark.slow
 def test_a_cap_that_drops_candidates_warns_and_leaves_the_other_faces_unchanged(crowd, crowd_found):
     with pytest.warns(UserWarning, match=r"caps\[2\]=4"):
         few = Detector(80, caps=(100, 90, 4))(crowd)

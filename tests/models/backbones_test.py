@@ -17,7 +17,6 @@ from va_jax.models.pooling import ceil_padding, max_pool
 from va_jax.types import DIMS
 
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50", "vgg16", "vgg16bn")
-TWICE = ("resnet34", "resnet50_vggface2")  # every part of them is also in another network
 SHALLOW = {  # every kind of block and transition, but quick to compile
     name: {"backbone": name, "width": 4, "stage_sizes": (1, 2) if "vgg16" in name else (1, 1)}
     for name in NAMES
@@ -33,6 +32,7 @@ INFLATIONS = {
     "all with edge": {"padding": "edge", "dilation": (1, 2), "strided": True, "pool_taps": 3},
     "kinetics": {"layout": "kinetics"},
 }
+QUICK = ("2-D", "zero")
 MASKED = {
     "2-D": {"backbone": "vgg16bn"},
     "zero": {"backbone": "vgg16bn", "inflation": {"taps": 3, "pool_taps": 3}},
@@ -41,8 +41,6 @@ MASKED = {
         "stage_sizes": (1, 1),
         "inflation": {"taps": 3, "dilation": (1, 2), "strided": True, "padding": "edge"},
     },
-}
-MASKED_SLOWLY = {
     "blocks, edge": {"backbone": "resnet", "inflation": {"taps": 3, "padding": "edge"}},
     "blocks, strided": SHALLOW["resnet18"] | {"inflation": {"taps": 3, "strided": True}},
 }
@@ -181,7 +179,9 @@ def assert_gradients_and_statistics_match_torch(x, **changes):
     assert_same(ours, to_ours(ours, grads | dict(peer.backbone.named_buffers())))
 
 
-@pytest.mark.parametrize("name", [slow(name) if name in TWICE else name for name in NAMES])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "vgg16bn", *map(slow, sorted({*NAMES} - {"resnet18", "vgg16bn"}))]
+)
 def test_outputs_match_torch(name):
     changes = {"backbone": name, "width": 8}
     assert difference(network(**changes), torch_peer(64, **changes), frames(1, 2, 64, 64)) < 1e-5
@@ -210,8 +210,8 @@ def test_gradients_and_running_statistics_match_torch_in_float64(name):
 @pytest.mark.parametrize(
     ("name", "inflation"),
     [
-        ("resnet50_vggface2", "all with edge"),
         ("vgg16bn", "dilation"),
+        slow("resnet50_vggface2", "all with edge"),
         slow("resnet18", "pools"),
         slow("resnet50", "edge"),
         slow("resnet50", "kinetics"),
@@ -257,6 +257,7 @@ def pool_that_rounds_down(monkeypatch):
     monkeypatch.setattr(resnet, "ceil_padding", lambda side, size: (0, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mistake", "ours", "theirs"),
     [
@@ -310,8 +311,8 @@ def test_predictions_of_the_whole_network_match_torch(changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [*MASKED.values(), *map(slow, MASKED_SLOWLY.values())],
-    ids=[*MASKED, *MASKED_SLOWLY],
+    [each if name in QUICK else slow(each) for name, each in MASKED.items()],
+    ids=MASKED,
 )
 def test_masked_frames_affect_neither_maps_nor_gradient_nor_statistics(changes):
     net = network(jnp.float64, **TINY | changes)
@@ -327,7 +328,7 @@ def test_masked_frames_affect_neither_maps_nor_gradient_nor_statistics(changes):
             assert_same(([y[:, :5] for y in maps], tree), expected)
 
 
-@pytest.mark.parametrize("changes", MASKED.values(), ids=MASKED)
+@pytest.mark.parametrize("changes", [MASKED[name] for name in QUICK], ids=QUICK)
 def test_a_batch_without_a_face_keeps_the_statistics_and_is_finite(changes):
     net = network(jnp.float64, **TINY | changes)
     variables = random_variables(net)
@@ -337,6 +338,7 @@ def test_a_batch_without_a_face_keeps_the_statistics_and_is_finite(changes):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet", "vgg16bn"])
 def test_remat_keeps_less_and_gives_the_same_result(backbone):
     changes = TINY | {"backbone": backbone}
@@ -369,6 +371,7 @@ def test_statistics_are_exact_if_the_mean_is_large_against_the_spread():
     assert abs(updated["batch_stats"]["var"][0] - expected) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inflation", [{}, {"taps": 3}], ids=["2-D", "inflated"])
 def test_bfloat16_stays_close_to_float32_with_float32_statistics(inflation):
     changes = TINY | {"backbone": "resnet", "inflation": inflation}
@@ -404,6 +407,7 @@ def value_and_gradient(pool, x):
     return jax.jit(lambda x: (pool(x), jax.grad(lambda x: (pool(x) ** 3).sum())(x)))(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "padding"), [(3, (1, 1)), (2, (0, 0)), (3, (0, 1))])
 @pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 7, 10, 2), (1, 2, 2, 1)])
 def test_the_max_pool_and_its_gradient_match_flax_also_for_ties(side, padding, shape):
@@ -416,6 +420,7 @@ def test_the_max_pool_and_its_gradient_match_flax_also_for_ties(side, padding, s
     jax.tree.map(np.testing.assert_array_equal, ours, value_and_gradient(library, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", range(2, 10))
 def test_the_pool_that_rounds_up_and_its_gradient_match_torch_also_for_ties(size):
     torch = pytest.importorskip("torch")

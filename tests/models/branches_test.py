@@ -27,6 +27,7 @@ from tests.tiny_networks import (
 from va_jax.types import DIMS
 
 
+@pytest.mark.slow
 def test_heads_are_named_and_never_indexed():
     model, swapped = tiny(), tiny(dims=("arousal", "valence"))
     variables, (frames, face) = variables_of(model), batch()
@@ -145,6 +146,7 @@ def test_every_fully_connected_layer_has_a_relu():
     np.testing.assert_allclose(y, x, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_dropout_between_fully_connected_layers_acts_in_training_only():
     rngs = {"dropout": jax.random.key(0)}
     frames, face = batch()

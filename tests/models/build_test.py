@@ -58,6 +58,7 @@ def test_the_published_count_of_every_named_backbone_is_listed():
     assert COUNTS.keys() == BACKBONES.keys() - {"resnet", "vgg"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", COUNTS)
 def test_a_network_has_the_parameters_of_its_published_backbone_stack_and_heads(backbone):
     params = params_of(backbone=backbone)
@@ -74,6 +75,7 @@ def test_squeeze_and_excitation_adds_two_layers_with_bias_to_every_block():
     assert COUNTS["seresnet50"] == COUNTS["resnet50_vggface2"] + added
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taps", [3, 5])
 @pytest.mark.parametrize("backbone", TAP)
 def test_each_tap_adds_the_kernels_of_several_pixels_and_nothing_else(backbone, taps):

@@ -44,6 +44,7 @@ def assert_close(ours, expected, tolerance=1e-6):
     jax.tree.map(close, ours, expected)
 
 
+@pytest.mark.slow
 @every_cell
 def test_each_half_is_a_one_way_stack_over_the_unmasked_steps(cell):
     both, params, x, _, _ = case(cell, 1, bidirectional=True)
@@ -97,6 +98,7 @@ def test_chunks_with_a_carried_state_give_the_same_as_the_whole_sequence(cell):
     assert_close((np.concatenate(parts, 1), state), (whole, final))
 
 
+@pytest.mark.slow
 @widest_cells
 def test_gradient_does_not_depend_on_the_number_of_devices(cell):
     stack, params, _, _, _ = case(cell, 1, bidirectional=True)
@@ -124,6 +126,7 @@ def new_lstm():
     return stack, y, variables["params"]["layer_0"]
 
 
+@pytest.mark.slow
 def test_kernels_start_orthogonal_per_gate_and_the_forget_gate_open():
     layer = new_lstm()[-1]
     for gate in np.split(layer["recurrent_kernel"], 4, axis=1):

@@ -109,7 +109,9 @@ def difference(ours, theirs):
 
 
 @both_kinds
-@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "layers", [2, pytest.param(1, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
 def test_outputs_states_and_all_gradients_match_torch(kind, layers, bidirectional):
     tensors, theirs = torch_results(kind, layers, bidirectional)
@@ -125,6 +127,7 @@ def test_float32_outputs_match_torch_in_float64(kind):
     assert difference({"output": y}, {"output": theirs["output"]}) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "order"),
     [(kind, "".join(order)) for kind in GATES for order in itertools.permutations(GATES[kind])],

@@ -96,6 +96,7 @@ def test_padding_changes_neither_gradient_nor_statistics(changes):
     )
 
 
+@pytest.mark.slow
 def test_mean_and_std_of_the_input_belong_to_the_weights():
     model, other = tiny(), tiny(input_mean=(0.1, 0.2, 0.3), input_std=(0.5, 0.6, 0.7))
     frames, face = batch()
@@ -109,6 +110,7 @@ def test_mean_and_std_of_the_input_belong_to_the_weights():
     np.testing.assert_array_equal(pred, predict(other, moved, frames, face)[0])
 
 
+@pytest.mark.slow
 def test_training_moves_the_statistics_of_batch_norm_and_not_of_the_input():
     model = tiny()
     variables, (frames, face) = variables_of(model), batch()
@@ -129,6 +131,7 @@ def test_a_frozen_backbone_keeps_its_statistics_and_gets_no_gradient_while_the_r
     assert {"fc", "recurrent_fc", "recurrent_conv", "head_valence"} <= grads.keys()
 
 
+@pytest.mark.slow
 def test_a_bidirectional_network_sees_the_whole_window_and_carries_no_state():
     model = tiny(bidirectional=True)
     variables, (frames, face) = variables_of(model), batch()
@@ -138,6 +141,7 @@ def test_a_bidirectional_network_sees_the_whole_window_and_carries_no_state():
     assert (np.abs(other - pred).max((0, 2)) > 1e-4).all()
 
 
+@pytest.mark.slow
 def test_frames_hidden_in_training_count_as_frames_without_a_face():
     model, open_ = tiny(frame_mask=0.5), tiny()
     variables, (frames, face) = variables_of(model), batch()
@@ -164,6 +168,7 @@ def test_no_frame_is_hidden_in_evaluation():
     )
 
 
+@pytest.mark.slow
 def test_an_inflated_network_sees_no_hidden_frame():
     model = tiny(frame_mask=0.5, recurrent="none", inflation=INFLATED)
     variables, frames = variables_of(model), batch()[0][:1]
@@ -180,6 +185,7 @@ def test_an_inflated_network_sees_no_hidden_frame():
     assert 0 < sum(hidden) < TIME
 
 
+@pytest.mark.slow
 def test_gradient_and_statistics_do_not_depend_on_the_number_of_devices():
     model = tiny()
     variables, (frames, face) = variables_of(model), batch()

@@ -78,7 +78,7 @@ def test_of_very_many_faces_those_shown_longest_are_drawn(monkeypatch):
     titles = {axes.get_title(loc="left") for axes in drawn.axes}
     assert "face 1: valence" not in titles
     assert {"face 0: valence", "face 2: valence"} <= titles
-    assert "40 frames, 3 faces, the 2 " in drawn.get_suptitle()
+    assert "40 frames, 3 faces; only the 2 " in drawn.get_suptitle()
 
 
 @pytest.mark.parametrize(("tracks", "frames"), [(0, 5), (1, 1), (2, 40)])

@@ -348,9 +348,9 @@ def test_bad_input_is_refused(clean, tmp_path):
     write(empty / "a.csv", [[900, 0.1, 0.1]])
     assert "no prediction for a valid label" in refusal(empty, labels)
     for flag, message in {
-        "--fps=0": "--fps=0: not above 0",
+        "--fps=0": "--fps=0: must be greater than 0",
         "--lag_s=nan": "--lag_s=nan",
-        "--resamples=-1": "--resamples=-1: below 0",
+        "--resamples=-1": "--resamples=-1: must be 0 or greater",
         "--formula=sample": "invalid choice: 'sample'",
         "--unknown": "--unknown",
     }.items():

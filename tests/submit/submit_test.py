@@ -159,7 +159,7 @@ def test_images_without_a_prediction_can_be_filled(tmp_path, rule, expected):
         ("image_location\na/00001.jpg\nb;3\n", r"line 3: 'b;3' is not an image"),
         ("a/00000.jpg\n", r"line 1: 'a/00000.jpg' is not an image"),
         ("00001.jpg,0,0\n", r"line 1: '00001.jpg' is not an image"),
-        ("image_location,valence,arousal\n", "no image"),
+        ("image_location,valence,arousal\n", "lists no image"),
         ("\n", "the file is empty"),
     ],
 )
@@ -243,7 +243,7 @@ def test_an_existing_file_is_replaced_only_on_request(tmp_path):
     submit(folder, out)
     before = out.read_text()
     one_track(folder, [0.9])
-    with pytest.raises(InputError, match=r"out\.txt: exists; .*--overwrite"):
+    with pytest.raises(InputError, match=r"out\.txt: already exists; .*--overwrite"):
         submit(folder, out)
     assert out.read_text() == before
     submit(folder, out, overwrite=True)
@@ -266,7 +266,7 @@ def test_an_out_that_cannot_be_written_is_refused(tmp_path):
     folder = one_track(tmp_path / "in")
     write_text(tmp_path / "notes.txt", "")
     for out, message in (
-        (tmp_path, "exists; name another file"),
+        (tmp_path, "already exists; choose another file"),
         (tmp_path / "notes.txt" / "out.txt", r"--out=.*notes.txt/out.txt: "),
     ):
         with pytest.raises(InputError, match=message):

@@ -235,6 +235,7 @@ def test_the_ceiling_of_the_default_set_is_high_but_below_one(quickstart):
             assert 0.85 < value < 0.99
 
 
+@pytest.mark.slow
 def test_no_other_scale_or_offset_beats_the_ceiling_on_train(quickstart):
     _, scripts = quickstart
     best = Observer.fit(scripts["train"])

@@ -195,6 +195,7 @@ def test_a_fine_tuned_frame_network_becomes_an_inflated_one_that_starts_at_its_s
     assert kinds == {"loaded", "inflated (centred, 3 taps)"}
 
 
+@pytest.mark.slow
 def test_an_export_gives_a_run_what_the_run_it_came_from_gives(tmp_path, frame):
     workdir.store(tmp_path / "out", workdir.load(frame))
     arrays.write(tmp_path / "out", read_best(frame)[0])
@@ -250,7 +251,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_weights(
 def test_weights_that_would_fit_but_belong_in_another_network_are_refused():
     vggface2 = Weights({}, {}, {}, "resnet50_ft.pkl", 224, "resnet50_vggface2|seresnet50")
     initialize.check_backbone(vggface2, "resnet50_vggface2")
-    message = r"not belong to model.backbone='resnet50'; set it to resnet50_vggface2 or seresnet50$"
+    message = r"not for model.backbone='resnet50'; set it to resnet50_vggface2 or seresnet50$"
     with pytest.raises(InputError, match=message):
         initialize.check_backbone(vggface2, "resnet50")
 

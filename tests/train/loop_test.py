@@ -124,7 +124,8 @@ def run_steps(config, count, devices=None):
     return first, jax.tree.map(np.asarray, state), jax.tree.map(np.asarray, tally)
 
 
-@pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 4])
 def test_the_number_of_devices_changes_nothing_but_rounding(tiny_data, devices):
     config = tiny(tiny_data, **{"optim.name": "sgd", "model.dropout": 0.2})
     _, one, tally_one = run_steps(config, 3, jax.devices()[:1])
@@ -146,6 +147,7 @@ def test_a_batch_computed_in_pieces_has_the_gradient_of_the_whole(tiny_data, mon
         )
 
 
+@pytest.mark.slow
 def test_a_frozen_part_keeps_parameters_and_statistics_and_the_others_learn(tiny_data):
     config = tiny(tiny_data, **{"optim.rates.backbone": 0.0})
     first, last, _ = run_steps(config, 2)
@@ -165,6 +167,7 @@ def test_batch_norm_statistics_move_when_nothing_is_frozen(tiny_data):
     assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_finite_stops_the_run_with_its_number_and_tracks(tmp_path, tiny_data):
     config = tiny(
         tiny_data,

@@ -58,6 +58,7 @@ def test_weight_decay_touches_kernels_only():
     assert change["backbone"]["bn1"]["scale"] == change["recurrent"]["layer_0"]["bias"] == 0
 
 
+@pytest.mark.slow
 def test_the_clipped_norm_leaves_frozen_parts_out():
     moved = updates(settings(clip_norm=1.0, rates__backbone=0.0))
     assert float(optax.tree.norm(moved)) == pytest.approx(0.1 * 1.9, rel=1e-5)

@@ -71,6 +71,7 @@ def test_flops_at_224_pixels_are_the_published_ones_but_for_padding(backbone, pu
     assert gflops < 2 * published
 
 
+@pytest.mark.slow
 def test_rows_of_a_recurrent_network_are_those_by_hand():
     found = rows_of(settings())
     stem = found["backbone/conv1"]
@@ -124,6 +125,7 @@ def test_modules_sum_to_their_parent_and_parts_to_the_network():
     assert found[""].parameters == parameter_count(variables["params"])
 
 
+@pytest.mark.slow
 def test_flops_of_a_frame_include_every_tap_and_shrink_with_a_stride_in_time():
     flat, inflated, strided = (
         rows_of(settings(model__recurrent="none", **changes), depth=0)[""].flops

@@ -150,7 +150,7 @@ class Source:
 
 
 def _label_fields(landmarks: int) -> tuple[str, ...]:
-    """Return the fields of `Labels` to read from a record; without landmarks if there are 0."""
+    """Return the `Labels` fields to read from a record, omitting `landmarks` if there are none."""
     return tuple(key for key in Labels._fields if landmarks or key != "landmarks")
 
 

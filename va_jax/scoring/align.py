@@ -121,7 +121,7 @@ def pair(predictions: TraceFile, labels: TraceFile, tally: Tally, group: str = "
     else:
         raise InputError(
             f"{predictions.path} and {labels.path} have neither frames nor times in common; "
-            "give --fps to derive times from frames"
+            "set --fps to derive times from frames"
         )
     wrong_label: np.ndarray = ~(
         (labels.values >= LABEL_RANGE[0]) & (labels.values <= LABEL_RANGE[1])

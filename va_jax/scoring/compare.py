@@ -42,12 +42,12 @@ class CompareOptions:
     def __post_init__(self) -> None:
         if self.resamples < FEWEST_RESAMPLES:
             raise InputError(
-                f"--resamples={self.resamples}: too few; give {FEWEST_RESAMPLES} or more"
+                f"--resamples={self.resamples}: too few; set {FEWEST_RESAMPLES} or more"
             )
         if self.seed < 0:
-            raise InputError(f"--seed={self.seed}: below 0; give 0 or more")
+            raise InputError(f"--seed={self.seed}: must be 0 or greater")
         if self.fps is not None and not 0 < self.fps < math.inf:
-            raise InputError(f"--fps={self.fps:g}: not above 0; give a positive number")
+            raise InputError(f"--fps={self.fps:g}: must be greater than 0")
 
 
 @dataclasses.dataclass(frozen=True)

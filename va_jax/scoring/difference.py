@@ -124,7 +124,7 @@ def _compare_runs(
 
 
 def _mean_of_runs(runs: Sequence[Moments], values_of: Callable[[Moments], Values]) -> Values:
-    """Return the mean of `values_of` each run, of which few are in memory at a time."""
+    """Return the mean of `values_of(run)` over all runs, keeping only a few in memory at a time."""
     shares = (_map(lambda value: value / len(runs), values_of(run)) for run in runs)
     return functools.reduce(functools.partial(_map, np.add), shares)
 

@@ -44,13 +44,13 @@ class ScoreOptions:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.lag_s):
-            raise InputError(f"--lag_s={self.lag_s}: not a finite number; give seconds")
+            raise InputError(f"--lag_s={self.lag_s}: must be a finite number of seconds")
         for name, value in (("fps", self.fps), ("max_lag_s", self.max_lag_s)):
             if value is not None and not 0 < value < math.inf:
-                raise InputError(f"--{name}={value:g}: not above 0; give a positive number")
+                raise InputError(f"--{name}={value:g}: must be greater than 0")
         for name, count in (("resamples", self.resamples), ("seed", self.seed)):
             if count < 0:
-                raise InputError(f"--{name}={count}: below 0; give 0 or more")
+                raise InputError(f"--{name}={count}: must be 0 or greater")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ def score(
     if timeless and (options.lag_s or options.max_lag_s):
         raise InputError(
             f"{timeless.predictions.path} and {timeless.labels.path} have frames without times, "
-            "but a lag needs times; give --fps"
+            "but a lag needs times; set --fps"
         )
     traces = [each.on_labels(options.lag_s) for each in pairs]
     marked = sum(int(each.labels.excluded.sum()) for each in pairs)

@@ -47,10 +47,10 @@ def write_submission(
     """
     options = options or SubmissionOptions()
     if out.is_dir() or (out.exists() and not options.overwrite):
-        raise InputError(f"--out={out}: exists; name another file, or add --overwrite")
+        raise InputError(f"--out={out}: already exists; choose another file, or add --overwrite")
     template = options.template
     if template is not None and out.resolve() == template.resolve():
-        raise InputError(f"--out={out}: this is the template; name another file")
+        raise InputError(f"--out={out}: this is the template; choose another file")
     traces, columns = read_predictions(folder, DIMS, options.processed)
     images = _list_frames(traces) if template is None else _read_template(template)
     missing = [image for image in images if not _has(traces, image)]
@@ -93,7 +93,7 @@ def _read_template(path: pathlib.Path) -> list[Image]:
     if lines[0][1].lower() == HEADER[0]:
         lines = lines[1:]
     if not lines:
-        raise InputError(f"{path}: no image; give the list of the organisers")
+        raise InputError(f"{path}: lists no image; use the organisers' list of images")
     images: list[Image] = []
     seen: dict[tuple[str, int], int] = {}
     for line, location in lines:

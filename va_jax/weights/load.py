@@ -81,7 +81,7 @@ def translate(
             five), or an array has an impossible shape.
     """
     if format not in (*FORMATS, *RECURRENT):
-        raise InputError(f"weights format {format!r} is unknown; legal: auto, {LEGAL}")
+        raise InputError(f"weights format {format!r} is unknown; expected auto or one of {LEGAL}")
     left_out = _left_out(arrays, leave_out)
     pattern, convert = RECURRENT.get(format, RECURRENT["torch_rnn"])
     kept = {name: array for name, array in arrays.items() if name not in left_out}

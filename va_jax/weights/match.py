@@ -106,10 +106,11 @@ def find_format(arrays: dict[str, np.ndarray], where: str) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise InputError(f"{where}: no known format has such names ({names}); legal: {LEGAL}")
+        raise InputError(f"{where}: no known format has such names ({names}); expected one of {LEGAL}")
     raise InputError(
-        f"{where}: by names and shapes ({names}) it could be {' or '.join(found)}, whose networks "
-        "expect different input; set init.format to one of them"
+        f"{where}: the names and shapes ({names}) match more than one format "
+        f"({' or '.join(found)}), and their networks expect different input; set init.format to "
+        "one of them"
     )
 
 

@@ -64,7 +64,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give a weight file") from error
+        raise InputError(f"{path} cannot be read ({error.strerror}); expected a weight file") from error
     try:
         return _checked(_stored_arrays(path, head))
     except InputError:
