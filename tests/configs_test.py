@@ -304,6 +304,7 @@ BRANCHES = {f"recurrent_{part}/layer_{n}" for part in ("fc", "pool", "conv") for
 STACK_TO_BRANCH = (r"params/recurrent/(.*) -> params/recurrent_fc/\1",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second", "left_out", "initialised"),
     [

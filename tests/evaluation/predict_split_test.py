@@ -171,6 +171,7 @@ def check_windows(model, length, hop, stride):
         assert_same_traces(found, expected)
 
 
+@pytest.mark.slow
 def test_windows_over_cached_features_are_predicted_as_by_the_whole_network():
     model = tiny(recurrent="gru", branches=("fc", "conv"), landmarks="after_fc")
     check_windows(model, 8, 3, 1)
@@ -184,6 +185,7 @@ def test_windows_of_any_overlap_and_stride_use_cached_features(changes, hop):
     check_windows(light(**changes), 8, hop, 2)
 
 
+@pytest.mark.slow
 def test_an_inflated_network_runs_on_every_window_by_itself():
     model = tiny(inflation={"taps": 3, "padding": "edge"}, recurrent="none")
     check_windows(model, 8, 5, 1)

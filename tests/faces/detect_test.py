@@ -45,6 +45,7 @@ def exact_pyramid(image: np.ndarray, scales: list[float]) -> list[np.ndarray]:
     return [(cv2.resize(image, s, interpolation=cv2.INTER_AREA) - 127.5) / 128 for s in sizes]
 
 
+@pytest.mark.slow
 def test_the_cascade_agrees_with_the_mtcnn_package(smile, monkeypatch):
     monkeypatch.setattr(detect, "build_pyramid", exact_pyramid)
     found = Detector(refinements=0)(smile)

@@ -200,6 +200,7 @@ def test_inflated_outputs_match_torch(inflation):
     assert difference(network(**changes), torch_peer(22, **changes), frames(2, 7, 22, 22)) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["resnet18", *map(slow, ("resnet50", "resnet50_vggface2", "seresnet50", "vgg16bn"))]
 )
@@ -207,6 +208,7 @@ def test_gradients_and_running_statistics_match_torch_in_float64(name):
     assert_gradients_and_statistics_match_torch(frames(1, 3, 22, 22), **SHALLOW[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "inflation"),
     [

@@ -71,6 +71,7 @@ def test_a_masked_step_repeats_the_output_and_keeps_the_state(cell):
     assert_close(final, dense_final)
 
 
+@pytest.mark.slow
 @widest_cells
 def test_masked_steps_and_padding_affect_neither_output_nor_gradient(cell):
     stack, params, x, mask, _ = case(cell, 2, bidirectional=True)
@@ -135,6 +136,7 @@ def test_kernels_start_orthogonal_per_gate_and_the_forget_gate_open():
     np.testing.assert_array_equal(layer["bias"], expected)
 
 
+@pytest.mark.slow
 def test_a_new_lstm_with_peepholes_is_a_plain_one():
     stack, y, layer = new_lstm()
     np.testing.assert_array_equal(layer["peephole"], np.zeros((3, UNITS)))

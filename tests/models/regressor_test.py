@@ -55,6 +55,7 @@ def test_streaming_with_a_carried_state_gives_the_offline_trace(changes):
     assert not model.recurrent or np.abs(jax.tree.leaves(final)[0]).min() > 0
 
 
+@pytest.mark.slow
 def test_features_and_recurrent_part_make_the_whole_network():
     model = tiny(recurrent="lstm", branches=("fc+conv", "pool"))
     variables, (frames, face) = variables_of(model), batch()
@@ -121,6 +122,7 @@ def test_training_moves_the_statistics_of_batch_norm_and_not_of_the_input():
     assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_keeps_its_statistics_and_gets_no_gradient_while_the_rest_learns():
     model = tiny(fc=(5,), branches=("fc", "conv"))
     variables, (frames, face) = variables_of(model), batch()

@@ -252,6 +252,7 @@ def test_the_worst_recordings_have_the_lowest_mean_ccc_among_those_long_enough(m
     assert "no face" in section
 
 
+@pytest.mark.slow
 def test_the_test_split_comes_first_and_its_pictures_before_its_metrics(tmp_path):
     traces = recordings()[:1]
     both = {"dev": split(traces), "test": split(traces)}

@@ -100,6 +100,7 @@ def test_losses_and_lags_can_be_drawn():
     assert opened(plots.draw_lags({"valence": curve})).shape[1] > 500
 
 
+@pytest.mark.slow
 def test_the_overview_shows_six_recordings_of_many(tmp_path):
     plot_traces(tmp_path / "few.png", TRACES[:1], DIMS)
     plot_traces(tmp_path / "many.png", [trace(n, 20) for n in range(20)], DIMS)

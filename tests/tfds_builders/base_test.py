@@ -87,6 +87,7 @@ def test_split_hash_tells_which_track_is_in_which_split(tmp_path, monkeypatch):
     assert first["split_hash"] != other["split_hash"]
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes_as_one(tmp_path):
     one = build_toy(tmp_path, "one", jobs=1)
     two = build_toy(tmp_path, "two", jobs=2)

@@ -216,6 +216,7 @@ def test_a_recurrent_stack_is_put_on_a_trained_frame_network(tmp_path, tiny_data
     assert_identical(here["batch_stats"], there["batch_stats"])
 
 
+@pytest.mark.slow
 def test_a_refused_start_leaves_no_workdir(tmp_path, tiny_data, frame):
     config = config_of("gru", tiny_data, **{"init.from_workdir": str(frame)})
     with pytest.raises(InputError, match=r"step \d: \d arrays do not fit: params/head_a"):
@@ -256,6 +257,7 @@ def test_weights_that_would_fit_but_belong_in_another_network_are_refused():
         initialize.check_backbone(vggface2, "resnet50")
 
 
+@pytest.mark.slow
 def test_a_run_of_another_backbone_is_refused(tmp_path, tiny_data, frame):
     config = config_of("frame", tiny_data, **{"init.from_workdir": str(frame)})
     config = with_values(config, **{"model.backbone": "vgg"})

@@ -160,6 +160,7 @@ def test_a_frozen_part_keeps_parameters_and_statistics_and_the_others_learn(tiny
         assert any(jax.tree.leaves(changed)), part
 
 
+@pytest.mark.slow
 def test_batch_norm_statistics_move_when_nothing_is_frozen(tiny_data):
     first, last, _ = run_steps(tiny(tiny_data), 1)
     moved = jax.tree.map(lambda x, y: bool((x != y).any()), last.batch_stats, first.batch_stats)
@@ -231,6 +232,7 @@ def test_overlapping_windows_of_a_frame_network_fuse_to_what_one_pass_gives(
         assert fused == pytest.approx(one_pass, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_workdir_of_another_config_is_left_as_it_is(tmp_path, tiny_data):
     workdir.store(tmp_path / "run", tiny(tiny_data))
     with pytest.raises(InputError, match=r"a different config: seed \(0 there, 9 here\)"):
