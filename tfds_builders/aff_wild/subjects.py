@@ -31,11 +31,11 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
         if not video or not subject:
             raise InputError(f"{path}: line {line}: empty cell; expected a video and its subject")
         if video not in split_of:
-            raise InputError(f"{path}: line {line}: no video {video!r} in the set; correct it")
+            raise InputError(f"{path}: line {line}: video {video!r} is not in the data set; correct the name")
         if video in line_of:
             raise InputError(
-                f"{path}: line {line}: video {video!r} is already in line {line_of[video]}; "
-                "remove one of the lines"
+                f"{path}: line {line}: video {video!r} already appears on line {line_of[video]}; "
+                "remove one of the two lines"
             )
         first = first_video.setdefault(subject, video)
         if split_of[first] != split_of[video]:

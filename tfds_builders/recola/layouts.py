@@ -32,7 +32,7 @@ class Layout:
         return next(iter(self.sources))
 
     def is_in(self, root: pathlib.Path) -> bool:
-        """Return whether the folder contains the videos and at least one kind of label files."""
+        """Return whether the folder contains the videos and at least one kind of label file."""
         labels = (each.folder for each in self.sources.values())
         return trees.find_folder(root, self.videos) is not None and any(
             trees.find_folder(root, *levels) is not None for levels in labels

@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
 
 def projection(identity: Identity, motion: Motion) -> Callable[[np.ndarray, float | None], Points]:
-    """Return a function that turns points of the face with the head and projects them to the crop.
+    """Return a function that rotates face points with the head and projects them onto the crop.
 
     Its second argument is the height above the surface of the head, or None for points in the plane
     of the head's silhouette.

@@ -17,7 +17,7 @@ from va_jax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """The role of this process in a job of several processes."""
+    """The role of this process in a multi-process job."""
 
     coordinator: str = ""
     process: int | None = None
@@ -96,7 +96,7 @@ def evaluate(
 
 
 def export(workdir: pathlib.Path, out: pathlib.Path | None, stop: Stopping) -> None:
-    """Export the network of the run in `workdir`; everything, including the check, uses the CPU."""
+    """Export the network of the run in `workdir`; everything, including the check, runs on the CPU."""
     import jax
 
     jax.config.update("jax_platforms", "cpu")

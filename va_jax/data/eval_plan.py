@@ -115,7 +115,7 @@ def cache_sizes(length: int, hop: int) -> tuple[int, int]:
 
 
 def _starts(subtrack: Subtrack, length: int, hop: int) -> range:
-    """Return the starts of the windows, as few as possible, that cover a subtrack."""
+    """Return the start positions of the fewest windows that cover a subtrack."""
     return range(0, max(subtrack.frames - (length - hop), 1), hop)
 
 
