@@ -16,6 +16,7 @@ FOLDER = pathlib.Path(__file__).resolve().parents[1] / "tpu_scripts"
 SCRIPTS = sorted(FOLDER.glob("*.sh"))
 PLACE = ("--name=va", "--zone=z")
 KUBERNETES = ("--name=va", "--image=i", "--claim=c", "--pods=2")
+TPUS = ("--tpus=4", "--accelerator=a", "--topology=2x4")
 RUN = ("--", "--config=configs/quickstart.py:a,b", "--workdir=../bucket/r")
 TPU = "+ gcloud compute tpus"
 
@@ -127,7 +128,7 @@ def test_the_kubernetes_manifest_is_a_jobset_of_pods(flags, resource, job):
     assert container["resources"]["limits"] == resource
     assert container["command"][2].strip() == (
         f"exec python -m va_jax.main --stopped_code=75 {job}"
-        "--config=configs/quickstart.py:a\\,b --workdir=../bucket/r"
+        "--config=configs/quickstart.py:a,b --workdir=../bucket/r"
     )
     assert ("nodeSelector" in pod) == ("--tpus=4" in flags)
 
@@ -142,15 +143,107 @@ def test_the_kubernetes_manifest_is_a_jobset_of_pods(flags, resource, job):
         (("slurm", "--gpus=none", *RUN), "--gpus=none is not a whole number"),
         (("kubernetes", *KUBERNETES, *RUN), "pass either --gpus=N or --tpus=N"),
         (("kubernetes", *KUBERNETES, "--tpus=4", *RUN), "--tpus requires --accelerator"),
+        (("kubernetes", "--name=Va", *KUBERNETES[1:], "--gpus=1", *RUN), "--name=Va is not valid"),
+        (("kubernetes", "--name=" + 51 * "v", *KUBERNETES[1:], "--gpus=1", *RUN), "at most 50"),
+        (
+            ("kubernetes", *KUBERNETES, "--image=i\n  x: y", "--gpus=1", *RUN),
+            "is not valid; expected",
+        ),
+        (("kubernetes", *KUBERNETES, "--image=a b", "--gpus=1", *RUN), "--image=a b is not valid"),
+        (
+            ("kubernetes", *KUBERNETES, "--claim=c: d", "--gpus=1", *RUN),
+            "--claim=c: d is not valid",
+        ),
+        (("kubernetes", *KUBERNETES, "--restarts=-1", "--gpus=1", *RUN), "--restarts=-1 is not"),
+        (
+            ("kubernetes", *KUBERNETES, *TPUS, "--topology=4by4", *RUN),
+            "--topology=4by4 is not valid",
+        ),
+        (
+            ("kubernetes", *KUBERNETES, *TPUS, "--accelerator=#", *RUN),
+            "--accelerator=# is not valid",
+        ),
+        (("kubernetes", *KUBERNETES, "--gpus=1", "--", "--a=b\n- c"), "contains a line break"),
         (("collect", *PLACE, "--from=a", f"--to={FOLDER}"), "already exists"),
     ],
 )
 def test_a_mistake_is_one_line(given, message):
     done = call(*given)
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("error: ") == 1
+    assert message in done.stderr
+
+
+HARD = ["--config=ü's.py", '--a=$(HOME) `x` $HOME \\ "', "--b=*", "--c=a b", "--d="]
+"""Flags that a shell, YAML or Kubernetes would change if they were not quoted."""
+
+
+def test_every_flag_reaches_a_pod_unchanged():
+    text = dry("kubernetes", "--name=true", *KUBERNETES[1:], "--gpus=1", "--", *HARD)
+    manifest = yaml.safe_load(text)
+    assert manifest["metadata"]["name"] == "true"  # not a YAML boolean
+    (replicated,) = manifest["spec"]["replicatedJobs"]
+    (container,) = replicated["template"]["spec"]["template"]["spec"]["containers"]
+    program = container["command"][2].replace("$$(", "$(")  # as Kubernetes does
+    program = program.replace("exec python", "printf '%s\\n'")
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-len(HARD) :] == HARD
+
+
+GCLOUD = """#!/usr/bin/env bash
+for word in "$@"; do
+  if [[ $word == --command=* ]]; then exec bash -c "${word#--command=}"; fi
+done
+"""
+
+
+def tools(folder, **programs):
+    """Return an environment whose first folder of programs contains these."""
+    for name, text in programs.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def test_stop_finds_the_run_and_not_its_own_shell(tmp_path):
+    search = '#!/bin/sh\nshift\necho shell $PPID\nexec pgrep "$@"\n'
+    env = tools(tmp_path, gcloud=GCLOUD, pkill=search)
+    run = subprocess.Popen([sys.executable, "-c", "input()", "-m", "va_jax.main"], stdin=-1)
+    try:
+        done = call("stop", *PLACE, env=env)
+    finally:
+        run.communicate(b"\n")
+    _, shell, *found = done.stdout.splitlines()
+    assert str(run.pid) in found
+    assert shell.removeprefix("shell ") not in found
+
+
+OLD = "#!/bin/sh\nexit 1\n"
+NEW = """#!/bin/sh
+[ "$1" = -c ] && exit 0
+mkdir -p .venv/bin
+printf '#!/bin/sh\\necho %s "$@" > $HOME/asked\\n' "$(basename "$0")" > .venv/bin/pip
+chmod +x .venv/bin/pip
+"""
+WORKER = """
+if [[ $* == *scp* ]]; then exec cp "$5" "$HOME/va_jax.tar.gz"; fi
+cd "$HOME" || exit
+"""
+CURL = """#!/bin/sh
+echo 'mkdir -p $HOME/.local/bin && cp "$(command -v uv_stub)" $HOME/.local/bin/uv'
+"""
+
+
+@pytest.mark.parametrize("found", ["python3.12", "python3", "uv"])
+def test_setup_takes_a_python_that_is_new_enough(tmp_path, found):
+    programs = dict.fromkeys(("python3.13", "python3.12", "python3.11", "python3"), OLD)
+    programs |= {"curl": CURL, "uv_stub": NEW, "gcloud": GCLOUD.replace("\n", WORKER, 1)}
+    (tmp_path / "bin").mkdir()
+    env = tools(tmp_path / "bin", **programs | {found: NEW}) | {"HOME": str(tmp_path)}
+    done = call("setup", *PLACE, env=env)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "asked").read_text() == f"{found} install --quiet -e .[tpu]\n"
 
 
 @pytest.mark.parametrize("path", [x for x in SCRIPTS if x.stem not in ("common", "slurm_job")])

@@ -18,6 +18,18 @@ run() {
   if ! $dry_run; then "$@"; fi
 }
 
+# quoted WORD...: print the words, each after a space, with quotes that every POSIX shell understands.
+quoted() {
+  local LC_ALL=C word # so that only ASCII letters go without quotes
+  for word in "$@"; do
+    if [[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]]; then
+      printf ' %s' "$word"
+    else
+      printf " '%s'" "${word//\'/\'\\\'\'}"
+    fi
+  done
+}
+
 # shellcheck disable=SC2034 # given is read by the scripts
 # parse "KEY KEY=DEFAULT ..." ARGUMENT...: set a variable for each key; keys without a default are required.
 parse() {
@@ -55,6 +67,12 @@ whole() {
   for key in "$@"; do
     [[ ${!key} =~ ^[1-9][0-9]*$ ]] || fail "--${key//_/-}=${!key} is not a whole number of at least 1"
   done
+}
+
+# like KEY PATTERN WORDS: require that the whole value matches the pattern, which WORDS describe.
+like() {
+  local LC_ALL=C
+  [[ ${!1} =~ ^($2)$ && ${!1} != *$'\n'* ]] || fail "--$1=${!1} is not valid; expected $3"
 }
 
 # tpu COMMAND...: run gcloud compute tpus for the zone and, if set, the project.

@@ -13,7 +13,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name image claim pods gpus= tpus= accelerator= topology= restarts=20" "$@"
 whole pods
 ((${#given[@]})) || fail "no flags after --; pass --config=FILE --workdir=/data/..."
-[[ $name =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] || fail "--name=$name: use only lower-case letters, digits and -"
+like name '[a-z]([-a-z0-9]{0,48}[a-z0-9])?' "at most 50 lower-case letters, digits and -, first a letter"
+like image '[a-zA-Z0-9][a-zA-Z0-9._/:@-]*' "an image such as registry/va_jax:1.0"
+like claim '[a-z0-9]([-a-z0-9.]*[a-z0-9])?' "the name of a PersistentVolumeClaim"
+like restarts '[0-9]+' "a whole number"
+[[ ${given[*]} != *[[:cntrl:]]* ]] || fail "a flag after -- contains a line break or control character"
 if [[ -n $gpus && -z $tpus ]]; then
   whole gpus
   resource="nvidia.com/gpu: $gpus"
@@ -22,28 +26,31 @@ if [[ -n $gpus && -z $tpus ]]; then
 elif [[ -n $tpus && -z $gpus ]]; then
   whole tpus
   [[ -n $accelerator && -n $topology ]] || fail "--tpus requires --accelerator and --topology; see --help"
+  like accelerator '[a-z0-9]([-a-z0-9]*[a-z0-9])?' "a GKE accelerator such as tpu-v5-lite-podslice"
+  like topology '[0-9]+x[0-9]+(x[0-9]+)?' "chips per dimension, such as 4x4"
   resource="google.com/tpu: $tpus"
   selector="
               nodeSelector:
-                cloud.google.com/gke-tpu-accelerator: $accelerator
-                cloud.google.com/gke-tpu-topology: $topology"
+                cloud.google.com/gke-tpu-accelerator: \"$accelerator\"
+                cloud.google.com/gke-tpu-topology: \"$topology\""
   job="--coordinator=auto"
 else
   fail "pass either --gpus=N or --tpus=N"
 fi
 if ((pods == 1)); then job=""; fi
 
-# A literal block of YAML needs no quoting.
+# A literal block of YAML needs no quoting. Kubernetes reads $(NAME) as a variable and $$(NAME) as text.
+flags=$(quoted "${given[@]//\$(/\$\$(}")
 manifest="apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
 metadata:
-  name: $name
+  name: \"$name\"
 spec:
   failurePolicy:
     maxRestarts: $restarts
   network:
     enableDNSHostnames: true
-    subdomain: $name
+    subdomain: \"$name\"
   replicatedJobs:
     - name: pods
       replicas: 1
@@ -59,12 +66,12 @@ spec:
               terminationGracePeriodSeconds: 120$selector
               containers:
                 - name: va-jax
-                  image: $image
+                  image: \"$image\"
                   command:
                     - sh
                     - -c
                     - |
-                      exec python -m va_jax.main --stopped_code=75 $job$(printf ' %q' "${given[@]}")
+                      exec python -m va_jax.main --stopped_code=75 $job$flags
                   resources:
                     limits:
                       $resource
@@ -76,7 +83,7 @@ spec:
               volumes:
                 - name: data
                   persistentVolumeClaim:
-                    claimName: $claim
+                    claimName: \"$claim\"
                 - name: shared-memory
                   emptyDir:
                     medium: Memory"

@@ -9,6 +9,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name zone project=" "$@"
 ((${#given[@]})) || fail "no flags after --; pass --config=FILE --workdir=DIR"
 
-flags=$(printf ' %q' "${given[@]}")
+flags=$(quoted "${given[@]}")
 on all "cd va_jax && { setsid nohup .venv/bin/python -m va_jax.main --coordinator=auto$flags \
 >> ../run.log 2>&1 < /dev/null & }"

@@ -5,4 +5,5 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "name zone project=" "$@"
 
-on all "pkill -TERM -f va_jax.main || true"
+# The brackets keep the pattern from matching the remote shell, whose command line contains it.
+on all "pkill -TERM -f '[v]a_jax[.]main' || echo 'no run to stop'"
