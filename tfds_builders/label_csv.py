@@ -20,7 +20,7 @@ TIME_NAMES = frozenset(
 UNLABELLED = frozenset({"", "nan", "na"})
 
 
-def read_labels(path: pathlib.Path, dims: Sequence[str]) -> TimedLabels:
+def read_labels(path: pathlib.Path, dims: Sequence[str], fusion: str = "ewe") -> TimedLabels:
     """Read a label csv; if several raters labelled a target, `fuse_raters` fuses their columns.
 
     The file has a header if its first cell is not a number. With a header, the time column is the
@@ -45,7 +45,7 @@ def read_labels(path: pathlib.Path, dims: Sequence[str]) -> TimedLabels:
         )
         for each in columns
     ]
-    fused = [fuse_raters(each) for each in raters]
+    fused = [fuse_raters(each, fusion) for each in raters]
     several = max(map(len, raters)) > 1
     return TimedLabels(time_s, np.stack(fused, axis=1), tuple(raters) if several else ())
 

@@ -5,18 +5,50 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from va_jax.types import LABEL_RANGE, InputError
 
+FUSIONS = ("ewe", "mean", "avec2016")
+"""Rules that fuse several raters' traces into one, see `fuse_raters`."""
 
-def fuse_raters(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "rows"]:
-    """Fuse several raters' traces into one, like the gold standard of RECOLA in AVEC 2016.
+CONSTANT = 1e-9
+"""A trace that varies less than this is constant; the rest is rounding."""
 
-    Each trace is centred by subtracting its mean. The result is the mean of the centred traces,
-    plus a weighted mean of the raters' means, clipped to LABEL_RANGE. The weight of rater r is the
-    mean CCC between r and the other raters. Our choice: negative weights are set to 0, equal
-    weights are used if all are 0, and a rater is ignored in rows that the rater left unlabelled.
+
+def check_fusion(fusion: str) -> None:
+    """Raise InputError if the option `fusion` is not one of FUSIONS."""
+    if fusion not in FUSIONS:
+        raise InputError(f"fusion={fusion!r} is not one of {', '.join(FUSIONS)}")
+
+
+def fuse_raters(
+    values: Float[np.ndarray, "raters rows"], fusion: str = "avec2016"
+) -> Float[np.ndarray, "rows"]:
+    """Fuse several raters' traces into one.
+
+    Each trace is centred by subtracting its mean. The result is a weighted mean of the centred
+    traces (the shape) plus a weighted mean of the raters' means (the level), clipped to
+    LABEL_RANGE. The weights of both are
+
+    - `ewe`: the correlation of a rater with the mean of the other raters, the evaluator-weighted
+      estimator of Grimm and Kroschel (2005);
+    - `mean`: equal;
+    - `avec2016`: equal for the shape, and the mean CCC with each of the other raters for the level,
+      like the gold standard of RECOLA in AVEC 2016.
+
+    Our choice: negative weights are set to 0, equal weights are used if all are 0, and a rater is
+    ignored in rows that the rater left unlabelled.
+
+    Args:
+        values: The raters' traces, NaN where unlabelled.
+        fusion: One of FUSIONS.
+
+    Returns:
+        The fused trace, NaN where no rater with a weight above 0 labelled the row.
+
+    Raises:
+        InputError: A rater has no labels.
     """
     raters = len(values)
     if raters == 1:
@@ -25,18 +57,54 @@ def fuse_raters(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "
     if not known.any(1).all():
         rater = int(np.argmin(known.any(1))) + 1
         raise InputError(f"rater {rater} of {raters} has no labels; remove the rater's column")
-    weights = np.zeros(raters)
-    for rater in range(raters):
-        others = [_ccc(values[rater], values[other]) for other in range(raters) if other != rater]
-        weights[rater] = max(0.0, float(np.mean(others)))
-    if not weights.any():
-        weights[:] = 1
     means = np.nanmean(values, axis=1)
-    level = (weights * means).sum() / weights.sum()
-    count = known.sum(0)
-    deviation = np.where(known, values - means[:, None], 0).sum(0)
-    fused = deviation / np.maximum(count, 1) + level
-    return np.where(count > 0, np.clip(fused, *LABEL_RANGE), np.nan)
+    centred = np.where(known, values - means[:, None], 0)
+    if fusion == "ewe":
+        shape = level = _correlations(centred, known)
+    else:
+        shape = np.ones(raters)
+        level = _mean_ccc(values) if fusion == "avec2016" else shape
+    weight = np.where(known, shape[:, None], 0)
+    total = weight.sum(0)
+    deviation = (weight * centred).sum(0) / np.where(total > 0, total, 1)
+    fused = deviation + (level * means).sum() / level.sum()
+    return np.where(total > 0, np.clip(fused, *LABEL_RANGE), np.nan)
+
+
+def _correlations(
+    centred: Float[np.ndarray, "raters rows"], known: Bool[np.ndarray, "raters rows"]
+) -> Float[np.ndarray, "raters"]:
+    """Return the weight of each rater: the correlation with the mean of the other raters."""
+    weights = []
+    for rater in range(len(centred)):
+        others = np.delete(known, rater, 0).sum(0)
+        rows = known[rater] & (others > 0)
+        one = centred[rater, rows]
+        mean = np.delete(centred, rater, 0).sum(0)[rows] / others[rows]
+        weights.append(_correlation(one, mean))
+    return _positive(weights)
+
+
+def _correlation(a: Float[np.ndarray, "rows"], b: Float[np.ndarray, "rows"]) -> float:
+    """Return Pearson's correlation, or 0 if either trace is constant or there are no rows."""
+    if not len(a) or min(np.ptp(a), np.ptp(b)) < CONSTANT:
+        return 0.0
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+
+
+def _mean_ccc(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "raters"]:
+    """Return the weight of each rater: the mean CCC with each of the other raters."""
+    raters = range(len(values))
+    return _positive(
+        [float(np.mean([_ccc(values[r], values[o]) for o in raters if o != r])) for r in raters]
+    )
+
+
+def _positive(weights: Sequence[float]) -> Float[np.ndarray, "raters"]:
+    """Set negative weights to 0, and all weights to 1 if none is above 0."""
+    positive = np.maximum(weights, 0)
+    return positive if positive.any() else np.ones(len(positive))
 
 
 def _ccc(a: Float[np.ndarray, "rows"], b: Float[np.ndarray, "rows"]) -> float:

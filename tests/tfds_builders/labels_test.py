@@ -69,7 +69,7 @@ def test_several_raters_of_one_target_are_fused(read):
         f"{t},{a},0,{b},{c}\n" for t, (a, b, c) in enumerate(zip(*raters.tolist(), strict=True))
     )
     labels = read("time,valence_1,arousal,valence FM2,Valence r3\n" + rows)
-    np.testing.assert_allclose(labels.values[:, 0], fuse_raters(raters), rtol=1e-12)
+    np.testing.assert_allclose(labels.values[:, 0], fuse_raters(raters, "ewe"), rtol=1e-12)
 
 
 HEADER = "time,valence,arousal\n"

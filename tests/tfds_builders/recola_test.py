@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tfds_builders.layouts import build, build_set, report_of, write_text, write_video
+from tfds_builders.raters import fuse_raters
 from tfds_builders.recola.protocols import COUNTS, FULL46, PROTOCOLS
 from tfds_builders.recola.recola_dataset_builder import Builder
 from va_jax.types import InputError
@@ -185,11 +186,16 @@ def test_rater_agreement_is_measured_along_with_the_gold_standard(tmp_path, avec
 def test_individual_ratings_of_avec_2016_can_be_fused_instead(tmp_path, avec):
     facts, tracks = built(tmp_path, "recola/96_raters")
     assert facts["labels"]["source"] == "six raters of AVEC 2016, fused"
+    assert facts["labels"]["fusion"] == "avec2016"
     expected = np.stack([fused_by_hand(ratings(1)), fused_by_hand(ratings(0))], 1)
     np.testing.assert_allclose(tracks["train_1"][1]["target"], expected[1:], atol=1e-7)
     assert "ratings_individual/valence/dev_1.csv" in facts["refused"]["dev_1"]
     _, tracks = built(tmp_path, "recola/96_raters", "dims=arousal,valence")
     np.testing.assert_allclose(tracks["train_1"][1]["target"], expected[1:, ::-1], atol=1e-7)
+    facts, tracks = built(tmp_path, "recola/96_raters", "fusion=ewe")
+    expected = np.stack([fuse_raters(ratings(seed), "ewe") for seed in (1, 0)], 1)
+    np.testing.assert_allclose(tracks["train_1"][1]["target"], expected[1:], atol=1e-7)
+    assert facts["labels"]["fusion"] == "ewe"
 
 
 @pytest.fixture

@@ -178,9 +178,9 @@ def _frames(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Int[np.ndar
     return nearest
 
 
-def fused(ratings: Traces) -> Traces:
+def fused(ratings: Traces, fusion: str) -> Traces:
     """Fuse several raters' traces into one, with weights for the whole file."""
-    return Traces(ratings.number, fuse_raters(ratings.values)[None])
+    return Traces(ratings.number, fuse_raters(ratings.values, fusion)[None])
 
 
 def join(traces: Sequence[Traces], raters: Sequence[Traces | None]) -> NumberedLabels:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from tfds_builders import trees
 from tfds_builders.material import Material, Recording
+from tfds_builders.raters import check_fusion
 from tfds_builders.recola.labels import (
     STEP_S,
     Traces,
@@ -36,9 +37,11 @@ class RecolaConfig(RecordedConfig):
     layout: str = "auto"  # or a name in `layouts.LAYOUTS`
     labels: str = ""  # "gold": published trace; "raters": six raters, fused; "": layout's default
     protocol: str = ""  # a name in `protocols.PROTOCOLS`; "": that of the layout
+    fusion: str = "avec2016"  # rule to fuse the raters, one of `raters.FUSIONS`
 
     def __post_init__(self):
         super().__post_init__()
+        check_fusion(self.fusion)
         for name, legal in (
             ("layout", ("auto", *LAYOUTS)),
             ("labels", ("", "gold", "raters")),
@@ -74,7 +77,7 @@ def read(recording: Recording, config: RecolaConfig) -> Material:
     if config.dims[0] in files:
         if recording.details["labels"] == "raters":
             raters = [read_raters(files[dim]) for dim in config.dims]
-            traces = [fused(each) for each in raters]
+            traces = [fused(each, config.fusion) for each in raters]
         else:
             known = (files.get(f"{dim}_raters") for dim in config.dims)
             raters = [path and read_raters(path) for path in known]
@@ -131,6 +134,7 @@ class Builder(RecordedBuilder):
             "source": self.layout.sources[labels].description,
             "range": [-1, 1],
             "join": f"frame number, time / {STEP_S:g} s",
+            **({"fusion": self.builder_config.fusion} if labels == "raters" else {}),
         }
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from tfds_builders.label_csv import read_labels
 from tfds_builders.material import Material, Recording
 from tfds_builders.pictures import numbered_images
+from tfds_builders.raters import check_fusion
 from tfds_builders.recorded import RecordedBuilder
 from tfds_builders.recorded_config import RecordedConfig, named_configs
 from tfds_builders.video_folder.listing import find_listing, read_listing
@@ -22,9 +23,11 @@ class VideoFolderConfig(RecordedConfig):
 
     faces: str = "auto"  # detect faces in videos; use folders as crops
     fps: float = 25.0  # frame rate of crop folders, whose images have no timestamps
+    fusion: str = "ewe"  # rule to fuse several raters, one of `raters.FUSIONS`
 
     def __post_init__(self):
         super().__post_init__()
+        check_fusion(self.fusion)
         if not self.fps > 0:
             raise InputError(f"fps={self.fps} must be above 0")
 
@@ -39,7 +42,8 @@ def read(recording: Recording, config: VideoFolderConfig) -> Material:
     labels = None
     if "labels" in recording.files:
         path = pathlib.Path(recording.files["labels"])
-        labels = dataclasses.replace(read_labels(path, config.dims), max_gap_s=config.max_gap_s)
+        labels = read_labels(path, config.dims, config.fusion)
+        labels = dataclasses.replace(labels, max_gap_s=config.max_gap_s)
         if labels.step_s > config.max_gap_s:
             raise InputError(
                 f"{path}: labels are {labels.step_s:g} s apart, more than "
@@ -66,7 +70,8 @@ class Builder(RecordedBuilder):
 
     @property
     def labels_facts(self) -> dict[str, Any]:
-        return {"source": "csv of each video", "range": [-1, 1], "join": "time"}
+        facts = {"source": "csv of each video", "range": [-1, 1], "join": "time"}
+        return facts | ({"fusion": self.builder_config.fusion} if self._pair_sums else {})
 
     def scan(self, manual_dir: pathlib.Path) -> list[Recording]:
         return [

@@ -24,6 +24,7 @@ MEANING = {  # fact -> consequence of a difference
     "fps": f"the frame rate differs; {REBUILD}",
     "labels.source": f"the labels come from a different source; {REBUILD}",
     "labels.range": f"the labels are scaled from a different range; {REBUILD}",
+    "labels.fusion": f"the labels of several raters are fused by a different rule; {REBUILD}",
     "labels.join": f"the labels are joined to the frames by a different rule; {REBUILD}",
     "split_hash": "the splits contain different tracks, so the run may have been trained on frames "
     "that are scored here; use a data set with the same splits",
