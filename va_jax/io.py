@@ -16,6 +16,26 @@ from va_jax.types import InputError
 
 DELIMITERS = (";", "\t", ",")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_NOT_IN_FILE_NAMES = re.compile(r'[%/\\<>:"|?*\x00-\x1f\x7f]|^\.')
+_ENCODED = re.compile("%([0-7][0-9A-Fa-f])")
+
+
+def file_name(name: str) -> str:
+    """Return the name for the files of a track, without an extension.
+
+    Characters that some file system does not allow, `%` and a leading dot, which would hide the
+    file, are written as in URLs: `part/a` becomes `part%2Fa`. Different tracks have different
+    names, and `track_name` recovers the name of the track.
+
+    Args:
+        name: name of the track, at least one character.
+    """
+    return _NOT_IN_FILE_NAMES.sub(lambda match: f"%{ord(match[0]):02X}", name)
+
+
+def track_name(stem: str) -> str:
+    """Return the name of the track whose files are called `stem`; the inverse of `file_name`."""
+    return _ENCODED.sub(lambda match: chr(int(match[1], 16)), stem)
 
 
 @contextlib.contextmanager
@@ -73,6 +93,15 @@ def write_csv(path: pathlib.Path, header: Sequence[str], rows: Sequence[Sequence
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def text_cell(text: str) -> str:
+    """Return a csv cell that a spreadsheet shows as text, for names and other text of users.
+
+    Spreadsheets run cells that begin with =, +, - or @ as formulas. Such a cell, and one that
+    begins with a tab or a carriage return, gets a leading apostrophe; `split_cells` removes it.
+    """
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
 def read_text(path: pathlib.Path) -> str:

@@ -19,6 +19,7 @@ from va_jax.evaluation import score_table
 from va_jax.evaluation.lags import LagCurve
 from va_jax.evaluation.metrics import METRICS
 from va_jax.evaluation.score_table import scores
+from va_jax.io import file_name
 from va_jax.report import page
 from va_jax.report.page import Evaluation, Split
 
@@ -169,7 +170,7 @@ def test_every_recording_of_the_last_split_with_labels_is_shown(made):
     listed = [row[0][0] for row in reader.tables[-1][1:]]
     assert listed == names
     files = {path.stem for path in (workdir / "plots/traces").iterdir()}
-    assert files == {name.replace("/", "__") for name in expected}
+    assert files == {file_name(name) for name in expected}
 
 
 def test_names_cannot_become_markup(made):

@@ -34,7 +34,7 @@ def test_every_frame_has_a_row_whether_it_is_scored_or_not(tmp_path):
 def test_a_track_id_with_a_slash_names_one_file(tmp_path):
     track = dataclasses.replace(TRACES[0].track, track_id="a/b")
     write_traces(tmp_path / "out", [dataclasses.replace(TRACES[0], track=track)], DIMS)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a__b.csv"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a%2Fb.csv"]
 
 
 def test_processed_predictions_have_their_own_columns(tmp_path):

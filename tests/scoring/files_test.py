@@ -122,9 +122,17 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path, text, message):
 def test_recordings_are_the_csv_files_of_a_folder(tmp_path):
     with pytest.raises(InputError, match=r"no \.csv file"):
         files.find_recordings(tmp_path)
-    for name in ("b.csv", "a.csv", ".a.csv", "notes.txt"):
+    (tmp_path / "part" / ".hidden").mkdir(parents=True)
+    (tmp_path / "part" / "loop").symlink_to(tmp_path)
+    names = ["b.csv", "a.CSV", "._a.csv", "notes.txt", ".c.csv", "part/a.csv", "part/.hidden/d.csv"]
+    for name in [*names, "a__b.csv", "part%2F%2Ee.csv"]:
         write(tmp_path, PLAIN, name)
-    assert list(files.find_recordings(tmp_path)) == ["a", "b"]
+    assert list(files.find_recordings(tmp_path)) == [
+        ".c", "a", "a__b", "b", "part/.e", "part/a",
+    ]  # fmt: skip
+    write(tmp_path, PLAIN, "part%2Fa.csv")
+    with pytest.raises(InputError, match=r"part%2Fa\.csv and .*part/a\.csv are both .*'part/a'"):
+        files.find_recordings(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         files.find_recordings(tmp_path / "absent")
 

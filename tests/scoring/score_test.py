@@ -344,7 +344,10 @@ def test_bad_input_is_refused(clean, tmp_path):
     assert f"{empty}: " in refusal(empty, labels)
     assert "absent: no such folder" in refusal(predictions, tmp_path / "absent")
     write(empty / "z.csv", [[0, 0.1, 0.1]])
-    assert "no recording in common: the first ones are 'z' and 'a'" in refusal(empty, labels)
+    message = refusal(empty, labels)
+    assert "no recording in common" in message
+    assert "'z'" in message
+    assert "'a'" in message
     write(empty / "a.csv", [[900, 0.1, 0.1]])
     assert "no prediction for a valid label" in refusal(empty, labels)
     for flag, message in {
@@ -383,3 +386,25 @@ def test_score_and_compare_import_no_heavy_library():
     heavy = {"jax", "flax", "tensorflow", "tensorflow_datasets", "matplotlib", "cv2", "torch"}
     assert not heavy & set(done.stdout.split())
     assert importlib.util.find_spec("jax")
+
+
+def test_recordings_with_similar_names_in_sub_folders_are_all_scored(tmp_path, capsys):
+    """Traces of a run encode names; other systems may use sub-folders. None hides another."""
+    names = ["a/b", "a__b", "a%2Fb", "b", "c/b", ".hidden", "Ä:1"]
+    traces = []
+    for seed, name in enumerate(names):
+        target = np.random.default_rng(seed).uniform(-1, 1, (30, 2)).astype(np.float32)
+        track = Track(name, name, name, "", 25.0, 30, 0)
+        time_s = np.arange(30, dtype=np.float32) / 25
+        traces.append(Trace(track, target / 2, target, np.ones(30, bool), time_s))
+    write_traces(tmp_path / "flat", traces, DIMS)
+    nested = tmp_path / "nested"
+    nested.mkdir()
+    for path in (tmp_path / "flat").iterdir():
+        (nested / path.name).write_bytes(path.read_bytes())
+    for stem in ("a%2Fb", "c%2Fb"):
+        (nested / stem[0]).mkdir(exist_ok=True)
+        (nested / f"{stem}.csv").rename(nested / stem[0] / "b.CSV")
+    found = scored(capsys, tmp_path / "flat", nested, "--label_suffix=_target", "--strict")
+    assert sorted(found["about"]["recordings"]) == sorted(names)
+    assert found["about"]["files"] == {"predictions": len(names), "labels": len(names)}

@@ -111,7 +111,7 @@ def test_values_beyond_the_range_are_clipped_and_counted(tmp_path):
 @pytest.mark.parametrize("header", ["", "image_location,valence,arousal\n", "image_location\n"])
 def test_the_template_defines_the_rows_and_their_order(tmp_path, header):
     folder = one_track(tmp_path / "in")
-    one_track(folder, [0.9, 0.8], name="part__a")
+    one_track(folder, [0.9, 0.8], name="part%2Fa")
     one_track(folder, name="unasked")
     template = tmp_path / "sample.txt"
     rows = "2-30-640x360/00003.jpg,0.5,-0.5\n\npart/a/00002.jpg\n2-30-640x360/00001.jpg,,\n"
@@ -181,7 +181,7 @@ def test_the_traces_of_an_evaluation_are_read(tmp_path):
     write_traces(tmp_path / "in", [trace], ("arousal", "valence"), [processed])
     submit(tmp_path / "in", tmp_path / "out.txt")
     rows = list(csv.reader((tmp_path / "out.txt").open()))[1:]
-    assert [row[0] for row in rows] == [f"a__b/0000{k}.jpg" for k in (1, 2, 3, 4)]
+    assert [row[0] for row in rows] == [f"a/b/0000{k}.jpg" for k in (1, 2, 3, 4)]
     expected = processed[[0, 1, 1, 3]][:, ::-1]
     np.testing.assert_allclose(np.array(rows)[:, 1:].astype(float), expected, atol=1e-6)
 
@@ -293,7 +293,7 @@ def test_the_command_writes_a_file_and_prints_a_summary(tmp_path, capsys):
         (["abaw", "in"], "--out"),
         (["abaw", "in", "--out=o", "--rows=3"], "--rows=3"),
         (["abaw", "nowhere", "--out=o"], "nowhere: not a folder"),
-        (["abaw", ROOT / "va_jax", "--out=o"], "va_jax: contains no .csv file"),
+        (["abaw", ROOT / "tpu_scripts", "--out=o"], "tpu_scripts: contains no .csv file"),
         (["abaw", "in", "--out=o", "--fill=guess"], "'guess'"),
     ],
 )

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from va_jax.io import read_json, write_json
+from va_jax.io import file_name, read_json, write_json
 from va_jax.predict.inputs import InputFile
 from va_jax.types import InputError
 from va_jax.video.write import FORMATS
@@ -37,8 +37,9 @@ class Outputs:
         return None if self.csv in (None, "-") else pathlib.Path(self.csv)
 
     def csv_of(self, file: InputFile) -> pathlib.Path:
-        """Return the path to a source's own csv file."""
-        return self.out / file.name.with_name(f"{file.name.name}.csv")
+        """Return the path to a source's own csv file, whose parts are encoded by `file_name`."""
+        *folders, name = map(file_name, file.name.parts)
+        return self.out.joinpath(*folders, f"{name}.csv")
 
     def named_csvs(self, files: Sequence[InputFile]) -> list[pathlib.Path]:
         """Return the csv files to write, except those for a folder, which can be resumed."""

@@ -14,9 +14,8 @@ import numpy as np
 
 from va_jax.evaluation.lags import LagCurve
 from va_jax.evaluation.metrics import METRICS
-from va_jax.io import replacing, write_text
+from va_jax.io import file_name, replacing, write_text
 from va_jax.report import plots, tables, trace_plots
-from va_jax.report.traces import file_name
 from va_jax.types import DIMS, Trace
 
 WORST, WORST_S = 5, 2.0

@@ -5,13 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from va_jax.io import replacing, write_csv
+from va_jax.io import file_name, replacing, write_csv
 from va_jax.types import Trace
-
-
-def file_name(track_id: str) -> str:
-    """Return the name for a track's files, without an extension and without slashes."""
-    return track_id.replace("/", "__")
 
 
 def write_traces(
@@ -20,7 +15,7 @@ def write_traces(
     dims: Sequence[str],
     processed: Sequence[np.ndarray] | None = None,
 ) -> None:
-    """Write TRACK.csv for every trace to `folder`, replacing any existing contents.
+    """Write `file_name(TRACK)`.csv for every trace to `folder`, replacing any existing contents.
 
     Every frame has a row, even if it is not scored. The columns are frame, time_s, the prediction
     for each dimension, its label as DIM_target (empty if there is none), its post-processed

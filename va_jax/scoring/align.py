@@ -47,6 +47,7 @@ class Tally:
 class Pair:
     """The predictions and labels of one recording, and which of their rows belong together."""
 
+    recording: str
     group: str
     predictions: TraceFile  # its valid rows
     labels: TraceFile  # all its rows; NaN where not valid
@@ -92,12 +93,14 @@ class Pair:
         face[paired] = ~self.labels.excluded[self.label_row]
         time_s = _seconds_from_start(file)
         step_s = mean_period_s(time_s) if len(time_s) else 0.0
-        name = self.labels.path.stem
+        name = self.recording
         track = Track(name, name, name, self.group, 1 / step_s if step_s else 1.0, len(pred), 0)
         return Trace(track, pred.astype(np.float32), target.astype(np.float32), face, time_s)
 
 
-def pair(predictions: TraceFile, labels: TraceFile, tally: Tally, group: str = "") -> Pair:
+def pair(
+    predictions: TraceFile, labels: TraceFile, tally: Tally, recording: str = "", group: str = ""
+) -> Pair:
     """Match the rows of a recording, by frame if both sides have frames, else by time.
 
     A label row is invalid as a whole if one of its values is not a number in `LABEL_RANGE`, a
@@ -107,6 +110,7 @@ def pair(predictions: TraceFile, labels: TraceFile, tally: Tally, group: str = "
         predictions: values in the order of the dimensions.
         labels: values in the same order.
         tally: receives each row that does not match or is invalid, once.
+        recording: its name.
         group: of the recording, "" for none.
 
     Raises:
@@ -138,6 +142,7 @@ def pair(predictions: TraceFile, labels: TraceFile, tally: Tally, group: str = "
     _count_alone(tally, "predictions_without_label", predictions, alone)
     good = ~bad_prediction[prediction_row]
     return Pair(
+        recording,
         group,
         _with_times_of(predictions, labels).select(kept),
         dataclasses.replace(

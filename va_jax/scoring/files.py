@@ -1,14 +1,15 @@
 """Read the predictions or labels of recordings from csv files with one row per frame."""
 
 import dataclasses
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from va_jax.io import number, read_csv, read_lines, sniff_delimiter, split_cells
+from va_jax.io import number, read_csv, read_lines, sniff_delimiter, split_cells, track_name
 from va_jax.types import InputError
 
 FRAME = "frame"
@@ -48,13 +49,46 @@ class TraceFile:
 
 
 def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Return the files `folder`/RECORDING.csv by recording, sorted by name."""
+    """Return the csv files of `folder` and its sub-folders by recording, sorted by name.
+
+    The recording is the path relative to `folder`, without its suffix and decoded by `track_name`:
+    `part/a.csv` and `part%2Fa.csv` are the recording `part/a`. Links to folders are followed.
+    Hidden folders and the metadata files of macOS (`._NAME`) are skipped.
+
+    Raises:
+        InputError: there is no file, or two files are of one recording.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name one that contains RECORDING.csv files")
-    found = sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
+    found: dict[str, pathlib.Path] = {}
+    for path in _csv_files(folder):
+        parts = path.relative_to(folder).with_suffix("").parts
+        name = "/".join(map(track_name, parts))
+        if name in found:
+            raise InputError(
+                f"{found[name]} and {path} are both named after recording {name!r}; remove one"
+            )
+        found[name] = path
     if not found:
         raise InputError(f"{folder}: contains no .csv file; name a folder of RECORDING.csv files")
-    return {path.stem: path for path in found}
+    return dict(sorted(found.items()))
+
+
+def _csv_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()  # a link to a folder that contains it
+            continue
+        seen.add(real)
+        for name in sorted(names):
+            if name.casefold().endswith(".csv") and not name.startswith("._"):
+                yield pathlib.Path(place, name)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(f"{error.filename}: {error.strerror}; make the folder readable") from error
 
 
 def find_traces(place: pathlib.Path, split: str) -> pathlib.Path:

@@ -145,7 +145,7 @@ def pair_runs(
             on_common = [each.at(common) for side in rows for each in side]
             target = on_common[0].target
             for each, of_run in zip(on_common, moments, strict=True):
-                _check_labels(on_common[0], each, dims)
+                _check_labels(name, on_common[0], each, dims)
                 of_run.append(Moments.of(each.pred, target, np.ones(len(common), bool)))
     if not frames:
         raise InputError(
@@ -234,13 +234,13 @@ def _read_rows(
     return Rows(path, key[trace.mask], trace.pred[trace.mask], trace.target[trace.mask])
 
 
-def _check_labels(first: Rows, other: Rows, dims: Sequence[str]) -> None:
+def _check_labels(name: str, first: Rows, other: Rows, dims: Sequence[str]) -> None:
     """Refuse two runs of a recording that have different labels."""
     differ = np.argwhere(np.abs(first.target - other.target) > TOLERANCE)
     if len(differ):
         row, dim = differ[0]
         raise InputError(
-            f"{first.path.stem}: frame {first.key[row]}: {dims[dim]} is labelled "
+            f"{name}: frame {first.key[row]}: {dims[dim]} is labelled "
             f"{first.target[row, dim]:g} in {first.path} but {other.target[row, dim]:g} in "
             f"{other.path}; evaluate both on the same data, or give a folder of labels"
         )

@@ -133,10 +133,12 @@ def _read_pairs(
     """Return the dimensions to score, and the recordings that both sides have."""
     names = sorted(of_predictions.keys() & of_labels.keys())
     if not names:
-        first = [next(iter(paths.values())) for paths in (of_predictions, of_labels)]
+        (first, path), (other, other_path) = (
+            next(iter(paths.items())) for paths in (of_predictions, of_labels)
+        )
         raise InputError(
-            f"{first[0].parent} and {first[1].parent} have no recording in common: the first ones "
-            f"are {first[0].stem!r} and {first[1].stem!r}; name both files after the recording"
+            f"no recording in common: the first predictions are {first!r}, {path}, the first labels "
+            f"{other!r}, {other_path}; name both files after the recording"
         )
     for fault, paths, others in (
         ("labels_without_file", of_labels, of_predictions),
@@ -154,7 +156,7 @@ def _read_pairs(
             raise InputError(f"{options.groups}: no row for recording {name!r}; add its group")
         predictions = files.read_trace_file(of_predictions[name], dims, options.fps)
         labels = files.read_trace_file(of_labels[name], label_columns, options.fps, has_marks=True)
-        pairs.append(pair(predictions, labels, tally, groups[name]))
+        pairs.append(pair(predictions, labels, tally, name, groups[name]))
     return dims, pairs
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from va_jax import io
-from va_jax.report.traces import file_name
 from va_jax.submit.predictions import FILL_RULES, Predictions, fill, read_predictions
 from va_jax.types import DIMS, LABEL_RANGE, InputError
 
@@ -21,7 +20,7 @@ class Image(NamedTuple):
     """A row of the submission: image k of a track, counted from 1, is its frame k - 1."""
 
     location: str  # as written
-    track: str  # name of its trace file
+    track: str
     frame: int
     line: int = 0  # of the template
 
@@ -103,7 +102,7 @@ def _read_template(path: pathlib.Path) -> list[Image]:
                 f"{path}: line {line}: {location!r} is not an image such as "
                 "2-30-640x360/00001.jpg; correct it"
             )
-        image = Image(location, file_name(match[1]), int(match[2]) - 1, line)
+        image = Image(location, match[1], int(match[2]) - 1, line)
         earlier = seen.setdefault((image.track, image.frame), line)
         if earlier != line:
             raise InputError(
