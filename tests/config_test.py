@@ -156,6 +156,20 @@ def test_overrides_may_leave_out_the_first_word():
     assert short.seed == long.seed == 3
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--seed=3", "--seed=4"),
+        ("--eval.state=window", "--config.eval.state=window"),
+        ("--config.seed", "3", "--config.seed=4"),
+        ("--config.log.progress", "--noconfig.log.progress"),
+    ],
+)
+def test_a_key_set_twice_is_refused(flags):
+    with pytest.raises(InputError, match="sets the same key; remove one"):
+        config_file.read(None, flags)
+
+
 def test_a_shipped_config_is_found_by_its_name_and_your_own_file_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("quickstart.py:tiny", "configs/quickstart.py:tiny"):

@@ -153,11 +153,13 @@ def builder_class(name: str) -> type[base.TrackBuilder]:
 def _parse_options(texts: Sequence[str], config: Any) -> dict[str, Any]:
     """Parse `key=value` pairs into the types of the config's fields; a tuple is written `a,b`."""
     known = base.options_of(config)
-    options = {}
+    options: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or key not in known:
             raise InputError(f"option {text!r}: expected key=value; keys: {', '.join(known)}")
+        if key in options:
+            raise InputError(f"option {text!r}: {key} is already set; remove one of the two")
         kind = type(known[key])
         try:
             if kind is bool:
@@ -211,10 +213,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--beam",
         metavar="FLAGS",
         type=shlex.split,
+        action="extend",
         help="extract with Apache Beam; pass its flags as one string: '--runner=DirectRunner'",
     )
     parser.add_argument(
-        "--config_options", nargs="*", default=[], metavar="KEY=VALUE", help="see the set's README"
+        "--config_options",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="see the set's README",
     )
 
 

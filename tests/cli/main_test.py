@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from va_jax.cli import command
+from va_jax.cli import build, command, compare, cross_dataset, inspect, score
 from va_jax.cli.command import COMMANDS
+from va_jax.cli.parser import Parser
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -54,6 +55,24 @@ def test_every_command_has_help_with_an_example(name, capsys):
         command.main([name, "--help"])
     assert ended.value.code == 0
     assert f"\nva_jax {name}" in capsys.readouterr().out.replace("    va_jax", "va_jax")
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (score, ["p", "l", "--dims=a,b", "--dims=c"]),
+        (compare, ["p", "q", "--dims=a,b", "--dims=c"]),
+        (cross_dataset, ["run", "--data=a,b", "--data=c"]),
+        (inspect, ["set", "tree", "--config_options", "a", "b", "--config_options=c"]),
+        (build, ["set", "--data_dir=d", "--config_options", "a", "b", "--config_options=c"]),
+        (build, ["set", "--data_dir=d", "--beam=a b", "--beam=c"]),
+    ],
+)
+def test_a_list_may_be_given_in_several_flags(module, words):
+    parser = Parser()
+    module.add_arguments(parser)
+    args = vars(parser.parse_args(words))
+    assert args[words[-1].lstrip("-").partition("=")[0]] == ["a", "b", "c"]
 
 
 def test_the_commands_are_listed(capsys):

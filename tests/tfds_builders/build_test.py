@@ -144,17 +144,32 @@ def test_the_console_command_takes_the_same_flags(tmp_path, source, capsys):
     assert "was built with fps=5" in capsys.readouterr().err
 
 
+def test_options_in_several_flags_are_all_used(tmp_path, source, capsys):
+    flags = ["--config_options", "fps=5", "--config_options", "jpeg_quality=80", "seed=1"]
+    assert run(tmp_path, "video_folder", *flags) == 0
+    facts = tfds.builder_from_directory(tmp_path / "data/video_folder/112/1.0.0").info.metadata
+    assert facts["fps"] == 5
+    assert (facts["options"]["jpeg_quality"], facts["options"]["seed"]) == (80, 1)
+    capsys.readouterr()
+    command.main(["inspect", "video_folder", str(source), *flags])
+    assert "at 5 frames per second" in capsys.readouterr().out
+    assert run(tmp_path, "video_folder", *flags, "--config_options=fps=6") == 1
+    assert "option 'fps=6': fps is already set" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
         ("siz=96", "option 'siz=96': expected key=value; keys: size, faces, dims"),
         ("size", "option 'size': expected key=value"),
         ("size=big", "option size='big': must be of type int"),
+        ("fps=5 fps=6", "option 'fps=6': fps is already set"),
+        ("fps=5 fps=5", "option 'fps=5': fps is already set"),
     ],
 )
 def test_bad_options_are_refused(tmp_path, source, option, message):
     with pytest.raises(InputError, match=message):
-        build("video_folder", tmp_path, source, options=[option])
+        build("video_folder", tmp_path, source, options=option.split())
 
 
 def test_missing_folders_and_jobs_below_one_are_refused(tmp_path, source):

@@ -137,9 +137,11 @@ def test_a_device_whose_memory_does_not_suffice_names_the_keys():
 
 
 def command(workdir, data, *flags):
+    set_here = {flag.partition("=")[0] for flag in flags}
+    others = [flag for flag in kills.FLAGS if flag.partition("=")[0] not in set_here]
     return [
         sys.executable, "-m", "va_jax.main", "--config=configs/quickstart.py:tiny",
-        f"--workdir={workdir}", f"--config.data.dir={data}", *kills.FLAGS, *flags,
+        f"--workdir={workdir}", f"--config.data.dir={data}", *others, *flags,
     ]  # fmt: skip
 
 

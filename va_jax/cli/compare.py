@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("second", metavar="B", help="workdir or folder, or several of them")
     add("labels", metavar="LABELS", nargs="?", type=pathlib.Path, help="folder of <recording>.csv")
     add("--split", default="test", help="split to use in workdirs; default %(default)s")
-    add("--dims", type=output.names, help="dimensions to compare; default: all shared ones")
+    add("--dims", type=output.names, action="extend",
+        help="dimensions to compare; default: all shared ones")  # fmt: skip
     add("--processed", action="store_true", help="compare post-processed predictions")
     add("--metric", choices=CHOSEN, default="all", help="metrics to compare; default all")
     add("--formula", choices=FORMULAS, default=FORMULAS[0], help="CCC formula; default %(default)s")

@@ -24,9 +24,10 @@ def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = 
         base: config to override if `file` is None; if both are None, the defaults are used.
 
     Raises:
-        InputError: the file cannot be loaded, or a key or its value is invalid.
+        InputError: the file cannot be loaded, a key or its value is invalid, or a key is set twice.
     """
     argv = ["va_jax", *map(_with_prefix, overrides)]
+    _refuse_repeated_keys(argv[1:])
     values = flags.FlagValues()
     if file is None:
         tree = configuration.defaults() if base is None else ConfigDict(configuration.to_tree(base))
@@ -47,6 +48,16 @@ def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = 
     if unknown:
         raise InputError(f"unexpected argument {unknown[0]!r}; see --help")
     return config
+
+
+def _refuse_repeated_keys(argv: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for flag in argv:
+        key = flag.lstrip("-").partition("=")[0].removeprefix("no")
+        if flag.startswith("--") and key.startswith("config."):
+            if key in first:
+                raise InputError(f"{flag}: {first[key]} sets the same key; remove one of the two")
+            first[key] = flag
 
 
 def resolve(file: str) -> str:

@@ -19,7 +19,8 @@ AGGREGATIONS = ("pooled", "mean_of_recordings", "length_weighted")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("runs", nargs="+", type=pathlib.Path, metavar="RUN", help="workdir of a run")
-    add("--data", required=True, type=output.names, help="built data sets, as NAME or NAME:SPLIT")
+    add("--data", required=True, type=output.names, action="extend",
+        help="built data sets, as NAME or NAME:SPLIT")  # fmt: skip
     add("--data_dir", default="", help="folder of the built data sets; default: as in each run")
     add("--split", default="test", help="split for sets given without one; default %(default)s")
     add("--processed", action="store_true", help="apply the post-processing of each run")

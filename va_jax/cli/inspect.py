@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print JSON")
     add("--jobs", type=int, default=os.cpu_count(), help="threads; default: one per core")
     add("--no_detector", action="store_true", help="do not search sampled frames for faces")
-    add("--config_options", nargs="*", default=[], metavar="KEY=VALUE",
+    add("--config_options", nargs="*", action="extend", default=[], metavar="KEY=VALUE",
         help="options for the builder, as for `va_jax build`")  # fmt: skip
 
 

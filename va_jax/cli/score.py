@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("predictions", type=pathlib.Path, metavar="PREDICTIONS", help="folder of <recording>.csv")
     add("labels", type=pathlib.Path, metavar="LABELS", help="folder of <recording>.csv")
-    add("--dims", type=output.names, help="columns to score; default: valence, arousal or both")
+    add("--dims", type=output.names, action="extend",
+        help="columns to score; default: valence, arousal or both")  # fmt: skip
     add("--label_suffix", default="", help="suffix of the label columns, such as _target")
     add("--groups", type=pathlib.Path, help="csv file with the columns recording and group")
     add("--formula", choices=FORMULAS, default=FORMULAS[0], help="CCC formula; default %(default)s")
