@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from va_jax.scoring import files
+from va_jax.scoring import files, folders
 from va_jax.types import InputError
 
 DIMS = ["valence", "arousal"]
@@ -69,9 +69,12 @@ def test_a_cell_that_is_not_a_number_leaves_the_others_intact(tmp_path, cell):
     np.testing.assert_array_equal(file.values, expected)
 
 
-def test_a_row_with_too_few_cells_has_nan_for_the_missing_ones(tmp_path):
-    file = files.read_trace_file(write(tmp_path, PLAIN.replace("0.5,0.125", "0.5")), DIMS)
-    np.testing.assert_array_equal(file.values[1], [0.5, np.nan])
+@pytest.mark.parametrize("cells", ["1,0.04,0.5", "1,0.04,0,5,0,125", "1,0.04,0.5,0.125,"])
+def test_a_row_with_missing_or_surplus_cells_is_refused(tmp_path, cells):
+    path = write(tmp_path, PLAIN.replace("1,0.04,0.5,0.125", cells))
+    count = cells.count(",") + 1
+    with pytest.raises(InputError, match=rf"P1\.csv: line 3: {count} cells, but .* has 4"):
+        files.read_trace_file(path, DIMS)
 
 
 def test_the_line_of_a_row_counts_empty_lines(tmp_path):
@@ -82,7 +85,7 @@ def test_the_line_of_a_row_counts_empty_lines(tmp_path):
 def test_frames_get_their_times_from_fps(tmp_path):
     path = write(tmp_path, "frame,valence\n0,0.1\n5,0.2\n")
     assert files.read_trace_file(path, DIMS[:1]).time_s is None
-    assert files.read_trace_file(path, DIMS[:1], fps=25.0).time_s.tolist() == [0, 0.2]
+    assert files.read_trace_file(path, DIMS[:1], files.Timing(fps=25.0)).time_s.tolist() == [0, 0.2]
 
 
 def test_marks_are_read_only_on_request(tmp_path):
@@ -99,7 +102,7 @@ def test_marks_are_read_only_on_request(tmp_path):
     ("text", "message"),
     [
         ("", "the file is empty"),
-        ("\nvalence,arousal\n0.1,0.2\n", "line 2: no column 'frame' or 'time_s'"),
+        ("\nvalence,arousal\n0.1,0.2\n", "line 2: no column .* time.* among valence, arousal"),
         ("frame,valence,arousal\n", "without rows"),
         ("frame,valence\n0,0.1\n", "line 1: no column 'arousal' among 'frame', 'valence'"),
         ("frame,valence,arousal,arousal\n0,1,1,1\n", "line 1: more than one column 'arousal'"),
@@ -121,31 +124,31 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path, text, message):
 
 def test_recordings_are_the_csv_files_of_a_folder(tmp_path):
     with pytest.raises(InputError, match=r"no \.csv file"):
-        files.find_recordings(tmp_path)
+        folders.find_recordings(tmp_path)
     (tmp_path / "part" / ".hidden").mkdir(parents=True)
     (tmp_path / "part" / "loop").symlink_to(tmp_path)
     names = ["b.csv", "a.CSV", "._a.csv", "notes.txt", ".c.csv", "part/a.csv", "part/.hidden/d.csv"]
     for name in [*names, "a__b.csv", "part%2F%2Ee.csv"]:
         write(tmp_path, PLAIN, name)
-    assert list(files.find_recordings(tmp_path)) == [
+    assert list(folders.find_recordings(tmp_path)) == [
         ".c", "a", "a__b", "b", "part/.e", "part/a",
     ]  # fmt: skip
     write(tmp_path, PLAIN, "part%2Fa.csv")
     with pytest.raises(InputError, match=r"part%2Fa\.csv and .*part/a\.csv are both .*'part/a'"):
-        files.find_recordings(tmp_path)
+        folders.find_recordings(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
-        files.find_recordings(tmp_path / "absent")
+        folders.find_recordings(tmp_path / "absent")
 
 
 def test_groups_are_read_by_recording_in_any_dialect(tmp_path):
     path = write(tmp_path, "Group,recording\nDE,a\nHU,b\n")
-    assert files.read_groups(path) == {"a": "DE", "b": "HU"}
+    assert folders.read_groups(path) == {"a": "DE", "b": "HU"}
     path = write(tmp_path, "recording;group\n'a';DE\n")
-    assert files.read_groups(path) == {"a": "DE"}
+    assert folders.read_groups(path) == {"a": "DE"}
     with pytest.raises(InputError, match=r"P1\.csv: line 1: no column named 'recording'"):
-        files.read_groups(write(tmp_path, PLAIN))
+        folders.read_groups(write(tmp_path, PLAIN))
     with pytest.raises(InputError, match=r"P1\.csv: line 2"):
-        files.read_groups(write(tmp_path, "recording,group\na\n"))
+        folders.read_groups(write(tmp_path, "recording,group\na\n"))
 
 
 def test_a_faulty_cell_in_a_long_file_changes_only_itself(tmp_path):

@@ -151,7 +151,7 @@ def test_each_planted_fault_is_counted_once_and_its_first_place_is_named(clean, 
     lines[6] = "5,,0.1"
     (labels / "c.csv").write_text("\n".join(lines) + "\n")
     lines = (predictions / "d.csv").read_text().splitlines()
-    lines[11] = "10,0.1"
+    lines[11] = "10,0.1,"
     lines[12] = "11,0.1,nan"
     (predictions / "d.csv").write_text("\n".join(lines) + "\n")
 

@@ -10,7 +10,7 @@ import pytest
 from tests.tfds_builders.layouts import write_text
 from va_jax.cli.command import main
 from va_jax.report.traces import write_traces
-from va_jax.scoring import files
+from va_jax.scoring import folders
 from va_jax.submit.abaw import SubmissionOptions, write_submission
 from va_jax.submit.predictions import FILL_RULES, Predictions, fill
 from va_jax.types import InputError, Trace, Track
@@ -232,10 +232,10 @@ def test_traces_with_different_columns_are_refused(tmp_path):
 
 def test_the_traces_of_a_workdir_are_found_by_split(tmp_path):
     one_track(tmp_path / "traces" / "dev")
-    assert files.find_traces(tmp_path, "dev") == tmp_path / "traces" / "dev"
-    assert files.find_traces(tmp_path / "traces" / "dev", "test") == tmp_path / "traces" / "dev"
+    assert folders.find_traces(tmp_path, "dev") == tmp_path / "traces" / "dev"
+    assert folders.find_traces(tmp_path / "traces" / "dev", "test") == tmp_path / "traces" / "dev"
     with pytest.raises(InputError, match="no split 'test', only dev"):
-        files.find_traces(tmp_path, "test")
+        folders.find_traces(tmp_path, "test")
 
 
 def test_an_existing_file_is_replaced_only_on_request(tmp_path):

@@ -11,7 +11,7 @@ Without LABELS, the labels in the traces of the runs are used.
 import argparse
 import pathlib
 
-from va_jax.cli import output
+from va_jax.cli import output, timing
 from va_jax.evaluation.bootstrap import RESAMPLES
 from va_jax.evaluation.metrics import FORMULAS, METRICS
 from va_jax.scoring import compare_text
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--formula", choices=FORMULAS, default=FORMULAS[0], help="CCC formula; default %(default)s")
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples; default %(default)s")
     add("--seed", type=int, default=0, help="seed of the bootstrap")
-    add("--fps", type=float, help="frame rate of files without times")
+    timing.add_arguments(parser)
     add("--strict", action="store_true", help="refuse recordings and rows that cannot be matched")
     output.add_arguments(parser)
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         metrics=CHOSEN[args.metric],
         resamples=args.resamples,
         seed=args.seed,
-        fps=args.fps,
+        timing=timing.read(args),
         strict=args.strict,
     )
     output.show(args, compare(args.first, args.second, args.labels, options), FORMATS)

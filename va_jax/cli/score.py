@@ -10,7 +10,7 @@ dimension.
 import argparse
 import pathlib
 
-from va_jax.cli import output
+from va_jax.cli import output, timing
 from va_jax.evaluation.bootstrap import RESAMPLES
 from va_jax.evaluation.metrics import FORMULAS
 from va_jax.scoring import score
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--groups", type=pathlib.Path, help="csv file with the columns recording and group")
     add("--formula", choices=FORMULAS, default=FORMULAS[0], help="CCC formula; default %(default)s")
     add("--lag_s", type=float, default=0.0, help="seconds to move predictions earlier by")
-    add("--fps", type=float, help="frame rate of files without times")
+    timing.add_arguments(parser)
     add("--lag_sweep", action="store_true", help="also print the CCC at every lag")
     add("--max_lag_s", type=float, default=10.0, help="longest lag in the sweep; default 10 s")
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples; default %(default)s")
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         groups=args.groups,
         formula=args.formula,
         lag_s=args.lag_s,
-        fps=args.fps,
+        timing=timing.read(args),
         max_lag_s=args.max_lag_s if args.lag_sweep else None,
         resamples=args.resamples,
         seed=args.seed,

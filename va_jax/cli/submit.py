@@ -9,7 +9,7 @@ and the rules for frames without a face, see docs/submissions.md.
 import argparse
 import pathlib
 
-from va_jax.scoring.files import find_traces
+from va_jax.scoring.folders import find_traces
 from va_jax.submit.abaw import SubmissionOptions, write_submission
 from va_jax.submit.predictions import FILL_RULES
 

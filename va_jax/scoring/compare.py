@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +9,7 @@ from va_jax.evaluation import bootstrap
 from va_jax.evaluation.metrics import METRICS
 from va_jax.scoring.align import FAULTS
 from va_jax.scoring.difference import Difference, differences
+from va_jax.scoring.files import UNTIMED, Timing
 from va_jax.scoring.pairing import Paired, Side, find_runs, pair_runs
 from va_jax.types import InputError
 
@@ -36,7 +36,7 @@ class CompareOptions:
     metrics: Sequence[str] = METRICS  # must contain ccc
     resamples: int = bootstrap.RESAMPLES
     seed: int = 0  # of the bootstrap
-    fps: float | None = None  # frames per second of files with frames only
+    timing: Timing = UNTIMED  # how rows are identified if their names leave it open
     strict: bool = False  # refuse the data if anything is left out
 
     def __post_init__(self) -> None:
@@ -46,8 +46,6 @@ class CompareOptions:
             )
         if self.seed < 0:
             raise InputError(f"--seed={self.seed}: must be 0 or greater")
-        if self.fps is not None and not 0 < self.fps < math.inf:
-            raise InputError(f"--fps={self.fps:g}: must be greater than 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +82,7 @@ def compare(
     options = options or CompareOptions()
     a, b = Side(first, options.split), Side(second, options.split)
     truth = None if labels is None else find_runs(str(labels), options.split)[0]
-    paired = pair_runs(a, b, truth, options.dims, options.processed, options.fps)
+    paired = pair_runs(a, b, truth, options.dims, options.processed, options.timing)
     if options.strict:
         _refuse_losses({"A": a, "B": b})
     rows = differences(a.moments, b.moments, options.formula, options.resamples, options.seed)

@@ -1,23 +1,57 @@
 """Read the predictions or labels of recordings from csv files with one row per frame."""
 
 import dataclasses
-import os
+import math
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from va_jax.io import number, read_csv, read_lines, sniff_delimiter, split_cells, track_name
-from va_jax.types import InputError
+from va_jax.data.columns import UNITS, Unit, understand, unit_of
+from va_jax.io import (
+    DELIMITERS,
+    number,
+    read_lines,
+    sniff_delimiter,
+    split_cells,
+)
+from va_jax.types import DIMS, InputError
 
-FRAME = "frame"
-TIME_NAMES = ("time_s", "time", "time in seconds", "timestamp", "frametime")
-VALID = "valid"
+FRAME, TIME, VALID = "frame", "time", "valid"
+
+LONGEST_STEP_S = 1.0
+"""Rows of a time column without a unit must be closer than this, or they may be milliseconds or
+frame numbers."""
+
+LARGEST_FRAME = 2**53
+"""Larger frame numbers are not exact in float64."""
 
 CHUNK_ROWS = 64
 """Rows that are parsed cell by cell if one of them is faulty."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """How rows are identified if the names of the columns leave it open.
+
+    Raises:
+        InputError: a value is not allowed.
+    """
+
+    fps: float | None = None  # gives times to files with frames only; frame 0 is at 0 s
+    time_column: str = ""  # its name or position from 1, in the files that have it; "": by name
+    time_unit: str = ""  # s, ms or frame: unit of a time column whose name has none
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise InputError(f"--fps={self.fps:g}: must be greater than 0")
+        if self.time_unit not in ("", *UNITS):
+            raise InputError(f"--time_unit={self.time_unit}: expected {', '.join(UNITS)}")
+
+
+UNTIMED = Timing()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,168 +82,162 @@ class TraceFile:
         )
 
 
-def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Return the csv files of `folder` and its sub-folders by recording, sorted by name.
-
-    The recording is the path relative to `folder`, without its suffix and decoded by `track_name`:
-    `part/a.csv` and `part%2Fa.csv` are the recording `part/a`. Links to folders are followed.
-    Hidden folders and the metadata files of macOS (`._NAME`) are skipped.
-
-    Raises:
-        InputError: there is no file, or two files are of one recording.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name one that contains RECORDING.csv files")
-    found: dict[str, pathlib.Path] = {}
-    for path in _csv_files(folder):
-        parts = path.relative_to(folder).with_suffix("").parts
-        name = "/".join(map(track_name, parts))
-        if name in found:
-            raise InputError(
-                f"{found[name]} and {path} are both named after recording {name!r}; remove one"
-            )
-        found[name] = path
-    if not found:
-        raise InputError(f"{folder}: contains no .csv file; name a folder of RECORDING.csv files")
-    return dict(sorted(found.items()))
-
-
-def _csv_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    seen: set[str] = set()
-    for place, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if (real := os.path.realpath(place)) in seen:
-            folders.clear()  # a link to a folder that contains it
-            continue
-        seen.add(real)
-        for name in sorted(names):
-            if name.casefold().endswith(".csv") and not name.startswith("._"):
-                yield pathlib.Path(place, name)
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise InputError(f"{error.filename}: {error.strerror}; make the folder readable") from error
-
-
-def find_traces(place: pathlib.Path, split: str) -> pathlib.Path:
-    """Return the folder of csv files: that of `split` if `place` is a workdir, else `place`."""
-    if not place.is_dir():
-        raise InputError(f"{place}: not a folder; name the workdir of a run or a folder of traces")
-    root = place / "traces"
-    if root.is_dir() and not (root / split).is_dir():
-        known = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir()))
-        raise InputError(
-            f"{root}: no split {split!r}, only {known or 'an empty folder'}; evaluate the split "
-            "or choose another --split"
-        )
-    return root / split if root.is_dir() else place
-
-
-def read_groups(path: pathlib.Path) -> dict[str, str]:
-    """Read the group of each recording from a csv file with columns `recording` and `group`."""
-    table = read_csv(path)
-    recording, group = table.columns("recording", "group")
-    return {cells[recording]: cells[group] for _, cells in table.rows}
-
-
-def read_header(path: pathlib.Path) -> list[str]:
+def read_header(path: pathlib.Path, timing: Timing = UNTIMED) -> list[str]:
     """Return the column names of a file in lower case, without surrounding blanks and quotes."""
-    return _read(path).names
+    return _read(path, timing.time_column).names
 
 
 def read_trace_file(
     path: pathlib.Path,
     columns: Sequence[str],
-    fps: float | None = None,
+    timing: Timing = UNTIMED,
     has_marks: bool = False,
 ) -> TraceFile:
     """Read `columns` of a csv file whose rows are identified by a frame or a time.
 
     The delimiter is detected: semicolon, tab or comma. Unless it is the comma, numbers may have
-    decimal commas. Column names match in any case. A value that is missing, empty or not a number
-    is NaN.
+    decimal commas. Column names match in any case. A value that is empty or not a number is NaN.
 
     Args:
-        path: file with a column `frame` or one of `TIME_NAMES`.
+        path: file with a column of frame numbers or of times, as `data.columns` finds them by name.
         columns: columns to read as values.
-        fps: frames per second that give times to a file with frames only; frame 0 is at 0 s.
+        timing: how rows are identified if their names leave it open.
         has_marks: whether a column `valid`, where there is one, excludes rows.
 
     Raises:
-        InputError: a column is missing, there is no row, or frames, times or marks are not numbers,
-            occur twice or fall.
+        InputError: a column is missing, there is no row, rows differ in their number of cells, or
+            frames, times or marks are not numbers, occur twice or fall.
     """
-    text = _read(path)
-    time_name = next((name for name in TIME_NAMES if name in text.names), "")
-    keys = [name for name in (FRAME, time_name, VALID if has_marks else "") if name in text.names]
-    wanted = [*(name.casefold() for name in columns), *keys]
-    for name in wanted:
-        if text.names.count(name) != 1:
-            problem = "more than one column" if name in text.names else "no column"
-            raise InputError(
-                f"{path}: line {text.header_line}: {problem} {name!r} among "
-                f"{', '.join(map(repr, text.names))}; name the column to score with --dims, or "
-                "correct the header"
-            )
-    if not text.rows:
-        raise InputError(f"{path}: a header without rows; write one row per frame")
-    places = [text.names.index(name) for name in wanted]
-    numbers = _parse([line for _, line in text.rows], text.delimiter, places)
+    text = _read(path, timing.time_column)
+    keys, unit = _find_keys(text, timing)
+    if has_marks and VALID in text.names:
+        keys[VALID] = _find(text, VALID)
+    places = [*(_find(text, name.casefold()) for name in columns), *keys.values()]
+    numbers = _parse(text, places)
     line = np.array([n for n, _ in text.rows])
     by_key = dict(zip(keys, numbers[:, len(columns) :].T, strict=True))
-    for name, cells in by_key.items():
-        kind = "whole number" if name == FRAME else "number"
-        bad = np.isnan(cells) | (name == FRAME) & (cells % 1 != 0)
+    for key, cells in by_key.items():
+        kind = "whole number" if key == FRAME else "number"
+        bad = np.isnan(cells) | (key == FRAME) & ((cells % 1 != 0) | (abs(cells) > LARGEST_FRAME))
         if bad.any():
-            at = line[np.argmax(bad)]
-            raise InputError(f"{path}: line {at}: {name!r} is not a {kind}; correct the row")
-    frame, time_s = by_key.get(FRAME), by_key.get(time_name)
-    if time_s is None and frame is not None and fps is not None:
-        time_s = frame / fps
+            where, name = f"{path}: line {line[np.argmax(bad)]}", text.names[keys[key]]
+            raise InputError(f"{where}: {name!r} is not a {kind}; correct the row")
+    frame, time_s = by_key.get(FRAME), None
+    if TIME in by_key:
+        time_s = _seconds(text, keys[TIME], by_key[TIME], unit)
+    elif frame is not None and timing.fps is not None:
+        time_s = frame / timing.fps
     excluded = by_key[VALID] == 0 if VALID in by_key else np.zeros(len(line), bool)
     values = numbers[:, : len(columns)]
     file = TraceFile(path, tuple(columns), frame, time_s, values, excluded, line)
     if frame is not None:
         file = file.select(np.argsort(frame, kind="stable"))
     _check_rising(file, FRAME, file.frame)
-    _check_rising(file, "time", file.time_s)
+    _check_rising(file, TIME, file.time_s)
     return file
 
 
 class _Text(NamedTuple):
+    path: pathlib.Path
     names: list[str]  # of the columns, in lower case
     header_line: int  # line number
     delimiter: str
     rows: list[tuple[int, str]]  # line number and text of the lines below that are not blank
 
+    @property
+    def header(self) -> str:
+        """Return the place of the header, for messages."""
+        return f"{self.path}: line {self.header_line}"
 
-def _read(path: pathlib.Path) -> _Text:
+
+def _read(path: pathlib.Path, time_column: str = "") -> _Text:
     (line, header), *rows = read_lines(path)
-    keys = (FRAME, *TIME_NAMES)
-    delimiter = sniff_delimiter(header, keys)
-    names = [cell.casefold() for cell in split_cells(header, delimiter)]
-    if not set(keys) & set(names):
+    cells = [cell for each in DELIMITERS for cell in split_cells(header.casefold(), each)]
+    times = [cell for cell in cells if unit_of(cell) != "" or cell == time_column.casefold()]
+    delimiter = sniff_delimiter(header, [*times, *DIMS])
+    return _Text(path, split_cells(header.casefold(), delimiter), line, delimiter, rows)
+
+
+def _find(text: _Text, name: str) -> int:
+    """Return the index of a column by its name in lower case."""
+    if text.names.count(name) != 1:
+        problem = "more than one column" if name in text.names else "no column"
         raise InputError(
-            f"{path}: line {line}: no column 'frame' or 'time_s' in {header.strip()[:80]!r}; "
-            "write a header such as frame,valence,arousal"
+            f"{text.header}: {problem} {name!r} among {', '.join(map(repr, text.names))}; name the "
+            "column to score with --dims, or correct the header"
         )
-    return _Text(names, line, delimiter, rows)
+    return text.names.index(name)
 
 
-def _parse(lines: list[str], delimiter: str, columns: list[int]) -> np.ndarray:
-    """Return the numbers in `columns` as float64; NaN for a missing cell or not a finite number."""
-    if delimiter != ",":
-        lines = [line.replace(",", ".") for line in lines]
-    try:  # numpy is fast, but gives up at the first faulty cell
-        table = np.loadtxt(lines, delimiter=delimiter, usecols=columns, comments=None, ndmin=2)
+def _find_keys(text: _Text, timing: Timing) -> tuple[dict[str, int], Unit | None]:
+    """Return the columns of frame numbers and of times, by `FRAME` and `TIME`, and their unit."""
+    units = [unit_of(name) for name in text.names]
+    chosen = timing.time_column
+    if chosen.casefold() not in text.names and any(unit != "" for unit in units):
+        chosen = ""
+    try:
+        found = understand(
+            text.names, (), time_column=chosen, time_unit=timing.time_unit if chosen else ""
+        )
+    except InputError as error:
+        raise InputError(f"{text.header}: {error}") from error
+    unit = found.unit or cast(Unit | None, timing.time_unit or None)
+    if unit == FRAME:
+        return {FRAME: found.time}, unit
+    keys = {TIME: found.time}
+    frames = [name for name, each in zip(text.names, units, strict=True) if each == FRAME]
+    if frames:
+        keys[FRAME] = _find(text, frames[0] if len(frames) == 1 else FRAME)
+    return keys, unit
+
+
+def _seconds(
+    text: _Text, column: int, cells: Float[np.ndarray, " rows"], unit: Unit | None
+) -> Float[np.ndarray, " rows"]:
+    """Return times in seconds; refuse times without a unit that may be something else."""
+    step = float(np.median(np.abs(np.diff(cells)))) if len(cells) > 1 else 0.0
+    if unit is None and step >= LONGEST_STEP_S:
+        raise InputError(
+            f"{text.header}: the rows are {step:g} apart in {text.names[column]!r}, which may be "
+            "seconds, milliseconds or frame numbers; set --time_unit=s, ms or frame"
+        )
+    return cells / 1000 if unit == "ms" else cells
+
+
+def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows columns"]:
+    """Return the numbers in `columns`; NaN for a cell that is empty or not a finite number.
+
+    Raises:
+        InputError: a row does not have as many cells as the header, or there is no row.
+    """
+    if not text.rows:
+        raise InputError(f"{text.path}: a header without rows; write one row per frame")
+    for n, line in text.rows:
+        if '"' in line:
+            count = len(split_cells(line, text.delimiter))
+        else:
+            count = line.count(text.delimiter) + 1
+        if count != len(text.names):
+            raise InputError(
+                f"{text.path}: line {n}: {count} cells, but the header has {len(text.names)}; "
+                "correct the row (numbers with decimal commas need another delimiter or quotes)"
+            )
+    return _numbers([line for _, line in text.rows], text.delimiter, columns)
+
+
+def _numbers(lines: list[str], delimiter: str, columns: list[int]) -> np.ndarray:
+    try:  # numpy is fast, but gives up at the first faulty cell, and at quotes
+        if any('"' in line for line in lines):
+            raise ValueError
+        points = lines if delimiter == "," else [line.replace(",", ".") for line in lines]
+        table = np.loadtxt(points, delimiter=delimiter, usecols=columns, comments=None, ndmin=2)
     except ValueError:
         if len(lines) > CHUNK_ROWS:
             starts = range(0, len(lines), CHUNK_ROWS)
             chunks = (lines[start : start + CHUNK_ROWS] for start in starts)
-            return np.concatenate([_parse(chunk, delimiter, columns) for chunk in chunks])
+            return np.concatenate([_numbers(chunk, delimiter, columns) for chunk in chunks])
         rows = [split_cells(line, delimiter) for line in lines]
-        cells = [[row[at] if at < len(row) else "" for at in columns] for row in rows]
-        table = np.array([[number(cell) for cell in row] for row in cells], np.float64)
+        table = np.array([[number(row[at]) for at in columns] for row in rows], np.float64)
     table[~np.isfinite(table)] = np.nan
     return table
 

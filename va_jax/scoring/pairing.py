@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from va_jax.evaluation.metrics import Moments
-from va_jax.scoring import files
+from va_jax.scoring import files, folders
 from va_jax.scoring.align import Tally, pair
-from va_jax.scoring.files import TraceFile
+from va_jax.scoring.files import UNTIMED, Timing, TraceFile
 from va_jax.types import DIMS, InputError
 
 TARGET, PROCESSED = "_target", "_processed"
@@ -46,7 +46,7 @@ class Side:
         """Find the runs that the argument `given` names, as `find_runs` does."""
         self.given = given
         self.folders = find_runs(given, split)
-        self.runs: list[Files] = [files.find_recordings(folder) for folder in self.folders]
+        self.runs: list[Files] = [folders.find_recordings(folder) for folder in self.folders]
         self.moments: list[Moments] = []  # [recordings, dims] of every run, from `pair_runs`
         self.tally = Tally()  # rows and files that do not match the labels
         self.recordings, self.frames = 0, 0  # left out because another run lacks them
@@ -86,7 +86,7 @@ def find_runs(given: str, split: str) -> list[pathlib.Path]:
     for i, place in enumerate(resolved):
         if place in resolved[:i]:
             raise InputError(f"{given}: names {places[i]} twice; name every run once")
-    return [files.find_traces(place, split) for place in places]
+    return [folders.find_traces(place, split) for place in places]
 
 
 def pair_runs(
@@ -95,7 +95,7 @@ def pair_runs(
     labels: pathlib.Path | None = None,
     dims: Sequence[str] | None = None,
     processed: bool = False,
-    fps: float | None = None,
+    timing: Timing = UNTIMED,
 ) -> Paired:
     """Read two systems and keep the frames that count in all of their runs.
 
@@ -106,11 +106,11 @@ def pair_runs(
             agree, are the labels.
         dims: dimensions to compare; without it, all that the labels and every run have.
         processed: whether to read DIM_processed for every dimension of which all runs have it.
-        fps: frames per second of files with frames only.
+        timing: how rows are identified if their names leave it open.
     """
     sides = first, second
     runs = [*first.runs, *second.runs]
-    label_files = {} if labels is None else files.find_recordings(labels)
+    label_files = {} if labels is None else folders.find_recordings(labels)
     names = _common_names([*runs, label_files] if label_files else runs)
     run_files = [run[names[0]] for run in runs]
     dims, targets = _choose_dims(dims, run_files, label_files.get(names[0]))
@@ -128,9 +128,12 @@ def pair_runs(
     for name in names:
         truth = None
         if label_files:
-            truth = files.read_trace_file(label_files[name], targets, fps, has_marks=True)
+            truth = files.read_trace_file(label_files[name], targets, timing, has_marks=True)
         rows = [
-            [_read_rows(run[name], columns, targets, truth, fps, side.tally) for run in side.runs]
+            [
+                _read_rows(run[name], columns, targets, truth, timing, side.tally)
+                for run in side.runs
+            ]
             for side in sides
         ]
         common = functools.reduce(np.intersect1d, [each.key for side in rows for each in side])
@@ -215,12 +218,12 @@ def _read_rows(
     columns: Sequence[str],
     targets: Sequence[str],
     truth: TraceFile | None,
-    fps: float | None,
+    timing: Timing,
     tally: Tally,
 ) -> Rows:
     """Return the rows of a file that count, on the labels of `truth` or on its own."""
     if truth is None:
-        both = files.read_trace_file(path, [*columns, *targets], fps, has_marks=True)
+        both = files.read_trace_file(path, [*columns, *targets], timing, has_marks=True)
         if both.frame is None:
             raise InputError(f"{path}: no column 'frame'; add it, or give a folder of labels")
         at = len(columns)
@@ -228,7 +231,7 @@ def _read_rows(
         truth = dataclasses.replace(both, columns=both.columns[at:], values=both.values[:, at:])
         key = both.frame.astype(np.int64)
     else:
-        predictions = files.read_trace_file(path, columns, fps)
+        predictions = files.read_trace_file(path, columns, timing)
         key = np.arange(len(truth.values))
     trace = pair(predictions, truth, tally).on_labels(0.0)
     return Rows(path, key[trace.mask], trace.pred[trace.mask], trace.target[trace.mask])

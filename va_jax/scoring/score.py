@@ -12,8 +12,9 @@ from va_jax.evaluation import bootstrap, lags, score_table
 from va_jax.evaluation.lags import LagCurve
 from va_jax.io import Table
 from va_jax.report import tables
-from va_jax.scoring import files
+from va_jax.scoring import files, folders
 from va_jax.scoring.align import FAULTS, Pair, Tally, pair
+from va_jax.scoring.files import UNTIMED, Timing
 from va_jax.types import DIMS, InputError
 
 ABOUT = "about"
@@ -36,7 +37,7 @@ class ScoreOptions:
     groups: pathlib.Path | None = None  # csv file with the columns recording and group
     formula: str = "population"  # of the CCC, one of `metrics.FORMULAS`
     lag_s: float = 0.0  # seconds by which predictions are moved earlier
-    fps: float | None = None  # frames per second of files with frames only
+    timing: Timing = UNTIMED  # how rows are identified if their names leave it open
     max_lag_s: float | None = None  # also try all lags up to this
     resamples: int = bootstrap.RESAMPLES
     seed: int = 0  # of the bootstrap
@@ -45,9 +46,8 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         if not math.isfinite(self.lag_s):
             raise InputError(f"--lag_s={self.lag_s}: must be a finite number of seconds")
-        for name, value in (("fps", self.fps), ("max_lag_s", self.max_lag_s)):
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"--{name}={value:g}: must be greater than 0")
+        if self.max_lag_s is not None and not 0 < self.max_lag_s < math.inf:
+            raise InputError(f"--max_lag_s={self.max_lag_s:g}: must be greater than 0")
         for name, count in (("resamples", self.resamples), ("seed", self.seed)):
             if count < 0:
                 raise InputError(f"--{name}={count}: must be 0 or greater")
@@ -77,7 +77,7 @@ def score(
     Both folders hold RECORDING.csv files with the same names.
     """
     options = options or ScoreOptions()
-    sides = files.find_recordings(predictions), files.find_recordings(labels)
+    sides = folders.find_recordings(predictions), folders.find_recordings(labels)
     tally = Tally()
     dims, pairs = _read_pairs(*sides, options, tally)
     if options.strict and tally.first:
@@ -137,8 +137,8 @@ def _read_pairs(
             next(iter(paths.items())) for paths in (of_predictions, of_labels)
         )
         raise InputError(
-            f"no recording in common: the first predictions are {first!r}, {path}, the first labels "
-            f"{other!r}, {other_path}; name both files after the recording"
+            f"no recording in common: the first prediction is {first!r} ({path}), the first label "
+            f"{other!r} ({other_path}); name both files after the recording"
         )
     for fault, paths, others in (
         ("labels_without_file", of_labels, of_predictions),
@@ -146,16 +146,16 @@ def _read_pairs(
     ):
         tally.add(fault, [path for name, path in paths.items() if name not in others])
     groups = (
-        dict.fromkeys(names, "") if options.groups is None else files.read_groups(options.groups)
+        dict.fromkeys(names, "") if options.groups is None else folders.read_groups(options.groups)
     )
     dims = _choose_dims(options, of_predictions[names[0]], of_labels[names[0]])
     label_columns = [f"{dim}{options.label_suffix}" for dim in dims]
-    pairs = []
+    pairs, timing = [], options.timing
     for name in names:
         if name not in groups:
             raise InputError(f"{options.groups}: no row for recording {name!r}; add its group")
-        predictions = files.read_trace_file(of_predictions[name], dims, options.fps)
-        labels = files.read_trace_file(of_labels[name], label_columns, options.fps, has_marks=True)
+        predictions = files.read_trace_file(of_predictions[name], dims, timing)
+        labels = files.read_trace_file(of_labels[name], label_columns, timing, has_marks=True)
         pairs.append(pair(predictions, labels, tally, name, groups[name]))
     return dims, pairs
 
@@ -181,7 +181,7 @@ def to_json(result: ScoreResult) -> str:
         "files": result.files,
         "joined_by": result.joined_by,
         "lag_s": result.options.lag_s,
-        "fps": result.options.fps,
+        **dataclasses.asdict(result.options.timing),
         "counts": result.counts,
         "first": result.first,
         "lag_sweep": {

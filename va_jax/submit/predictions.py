@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from va_jax.scoring import files
+from va_jax.scoring import files, folders
 from va_jax.types import InputError
 
 FILL_RULES = {
@@ -42,7 +42,7 @@ def read_predictions(
     Returns:
         The predictions by track, sorted by name, and the names of the columns read.
     """
-    paths = files.find_recordings(folder)
+    paths = folders.find_recordings(folder)
     columns: list[str] = []
     for path in paths.values():
         chosen = _choose_columns(path, dims, processed)

@@ -1,0 +1,21 @@
+"""The flags --fps, --time_column and --time_unit, for commands that read traces."""
+
+import argparse
+
+from va_jax.data.columns import UNITS
+from va_jax.scoring.files import Timing
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how the rows of files are identified."""
+    add = parser.add_argument
+    add("--fps", type=float, help="frame rate of files without times")
+    add(
+        "--time_column", default="", help="time column, in files that have it, if not found by name"
+    )
+    add("--time_unit", default="", choices=UNITS, help="unit of times whose column names none")
+
+
+def read(args: argparse.Namespace) -> Timing:
+    """Return the values of the flags."""
+    return Timing(args.fps, args.time_column, args.time_unit)

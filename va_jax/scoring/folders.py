@@ -1,0 +1,79 @@
+"""Find the csv files of recordings in folders, and the group of each recording."""
+
+import os
+import pathlib
+from collections.abc import Iterator
+
+from va_jax.io import read_csv, track_name
+from va_jax.types import InputError
+
+
+def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return the csv files of `folder` and its sub-folders by recording, sorted by name.
+
+    The recording is the path relative to `folder`, without its suffix and decoded by `track_name`:
+    `part/a.csv` and `part%2Fa.csv` are the recording `part/a`. Links to folders are followed.
+    Hidden folders and the metadata files of macOS (`._NAME`) are skipped.
+
+    Raises:
+        InputError: there is no file, or two files are of one recording.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name one that contains RECORDING.csv files")
+    found: dict[str, pathlib.Path] = {}
+    for path in _csv_files(folder):
+        parts = path.relative_to(folder).with_suffix("").parts
+        name = "/".join(map(track_name, parts))
+        if name in found:
+            raise InputError(
+                f"{found[name]} and {path} are both named after recording {name!r}; remove one"
+            )
+        found[name] = path
+    if not found:
+        raise InputError(f"{folder}: contains no .csv file; name a folder of RECORDING.csv files")
+    return dict(sorted(found.items()))
+
+
+def _csv_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()  # a link to a folder that contains it
+            continue
+        seen.add(real)
+        for name in sorted(names):
+            if name.casefold().endswith(".csv") and not name.startswith("._"):
+                yield pathlib.Path(place, name)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(f"{error.filename}: {error.strerror}; make the folder readable") from error
+
+
+def find_traces(place: pathlib.Path, split: str) -> pathlib.Path:
+    """Return the folder of csv files: that of `split` if `place` is a workdir, else `place`."""
+    if not place.is_dir():
+        raise InputError(f"{place}: not a folder; name the workdir of a run or a folder of traces")
+    root = place / "traces"
+    if root.is_dir() and not (root / split).is_dir():
+        known = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir()))
+        raise InputError(
+            f"{root}: no split {split!r}, only {known or 'an empty folder'}; evaluate the split "
+            "or choose another --split"
+        )
+    return root / split if root.is_dir() else place
+
+
+def read_groups(path: pathlib.Path) -> dict[str, str]:
+    """Read the group of each recording from a csv file with columns `recording` and `group`."""
+    table = read_csv(path)
+    recording, group = table.columns("recording", "group")
+    groups: dict[str, str] = {}
+    for line, cells in table.rows:
+        if groups.setdefault(cells[recording], cells[group]) != cells[group]:
+            raise InputError(
+                f"{path}: line {line}: recording {cells[recording]!r} is in group "
+                f"{cells[group]!r}, but in {groups[cells[recording]]!r} above; remove one row"
+            )
+    return groups
