@@ -1,4 +1,4 @@
-"""The default values of all keys, for runs on your own data set; docs/config.md explains each key.
+"""The default values of all keys; docs/config.md explains them, own_videos.py fits your own videos.
 
 Override any key on the command line:
 `python -m va_jax.main --config=configs/default.py --config.data.name=NAME ...`.

@@ -454,3 +454,22 @@ def test_the_chains_run(tmp_path, tiny_data):
         config = with_values(config, **changes)
         train(config, tmp_path / workdir)
         assert (tmp_path / workdir / "init.json").exists() == bool(config.init.from_workdir)
+
+
+OWN = MODULES["own_videos"]
+
+
+@pytest.mark.slow
+def test_the_small_network_for_own_videos_fits_a_laptop():
+    config = with_values(configuration.parse(OWN.get_config()), **{"data.size": 112})
+    model = build_model(config.model, DIMS)
+    assert sum(summary.step_cost(config, model, 112).bytes.values()) < 2**30
+
+
+@pytest.mark.slow
+def test_the_networks_for_own_videos_are_legal_and_the_tiny_one_trains(tmp_path, tiny_data):
+    for network in OWN.NETWORKS:
+        build_model(configuration.parse(OWN.get_config(network)).model, DIMS)
+    config = configuration.parse(OWN.get_config("tiny"))
+    train(with_values(config, **{"data.dir": str(tiny_data)}), tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
