@@ -1,12 +1,17 @@
 """Check readable labels, on their own and against the images they belong to."""
 
+import collections
 import hashlib
+import pathlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from tfds_builders.inspect_recording import Finding, Footage, Inspected
-from tfds_builders.labels import Labels, NumberedLabels
+from tfds_builders.inspect_recording import LEFT_OUT, Finding, Footage, Inspected
+from tfds_builders.labels import Extent, Labels, NumberedLabels, Reading, misfit
+from tfds_builders.recorded_config import RecordedConfig
+from va_jax.io import Table
 from va_jax.types import LABEL_RANGE
 
 # Our choices.
@@ -17,8 +22,51 @@ TOLERANCE = 0.01  # accepted relative difference between rows and frames; 2 are 
 LABEL_ROLES = ("labels", "valence", "arousal")
 """Roles in `Recording.files` that denote label files."""
 
+SHOWN_COLUMNS = 8
+"""Largest number of columns to show of a label file."""
 
-def check(inspected: Inspected, dims: Sequence[str]) -> Iterator[Finding]:
+
+class ReadAs(NamedTuple):
+    """Label files that were understood in the same way."""
+
+    file: str  # the first of them
+    files: int  # their number
+    reading: Reading  # of the first
+
+    def to_json(self) -> dict[str, object]:
+        """Return the meaning of each column, as JSON values; a name may occur twice."""
+        columns = list(zip(self.reading.header, self.reading.meaning, strict=True))
+        return {"file": self.file, "files": self.files, "columns": [list(each) for each in columns]}
+
+    def text(self) -> str:
+        """Return the first rows with the meaning of each column, as several lines."""
+        reading = self.reading
+        order = sorted(range(len(reading.header)), key=lambda n: reading.meaning[n] == "ignored")
+        shown = sorted(order[:SHOWN_COLUMNS])
+        rows = [("read as", [reading.meaning[n] for n in shown])]
+        rows += [(f"line {line}", [cells[n] for n in shown]) for line, cells in reading.rows]
+        table = Table(
+            ["column", *(reading.header[n] or str(n + 1) for n in shown)],
+            [[label, *cells] for label, cells in rows],
+        )
+        others = f" and {self.files - 1} more files" * (self.files > 1)
+        left = f"\n    and {len(order) - len(shown)} more columns, ignored"
+        indented = table.text().replace("\n", "\n    ")
+        return f"  {self.file}{others}:\n    {indented}{left * (len(order) > len(shown))}"
+
+
+def read_as(inspected: Sequence[Inspected]) -> list[ReadAs]:
+    """Group the label files by the way their columns were understood."""
+    groups: dict[tuple, list[tuple[str, Reading]]] = collections.defaultdict(list)
+    for each in inspected:
+        labels = _labels(each)
+        if labels is not None and labels.reading is not None:
+            reading = labels.reading
+            groups[reading.header, reading.meaning].append((label_file(each), reading))
+    return [ReadAs(files[0][0], len(files), files[0][1]) for files in groups.values()]
+
+
+def check(inspected: Inspected, config: RecordedConfig) -> Iterator[Finding]:
     """Yield the problems found in the labels of one recording."""
     labels = _labels(inspected)
     if labels is None:
@@ -28,11 +76,30 @@ def check(inspected: Inspected, dims: Sequence[str]) -> Iterator[Finding]:
         yield Finding("no labels", f"{name}: no row is valid", "its frames will be unlabelled")
         return
     if len(values) >= LEAST_ROWS:
-        for dim, column in zip(dims, values.T, strict=True):
+        for dim, column in zip(config.dims, values.T, strict=True):
             yield from _check_column(name, dim, column)
     yield from _check_gaps(labels, name)
     if inspected.footage is not None:
-        yield from _check_count(labels, inspected.footage, name)
+        problem = misfit(labels, _extent(inspected.footage))
+        if problem and config.unused_rows == "refuse":
+            yield Finding("labels do not fit", f"{name}: {problem}", LEFT_OUT)
+        else:
+            yield from _check_count(labels, inspected.footage, name)
+
+
+def check_scale(inspected: Sequence[Inspected], dims: Sequence[str]) -> Iterator[Finding]:
+    """Yield a finding if no label of the set is below 0, which suggests another range."""
+    ranges = [(label_range(each), label_file(each)) for each in inspected]
+    known = [(each, file) for each, file in ranges if each is not None]
+    if not known or any((low < 0).any() for (low, _), _ in known):
+        return
+    highest, file = max((float(high.max()), file) for (_, high), file in known)
+    if highest > 0:
+        problem = f"{pathlib.PurePath(file).parent}: no label of {', '.join(dims)} is below 0"
+        where = f"the highest is {highest:g} in {file}"
+        yield Finding(
+            "label range", f"{problem}, {where}", "kept; if the scale is not -1 to 1, correct it"
+        )
 
 
 def label_file(inspected: Inspected) -> str:
@@ -92,15 +159,21 @@ def _check_gaps(labels: Labels, name: str) -> Iterator[Finding]:
         yield Finding("label gap", problem, "frames in the gap will be unlabelled")
 
 
+def _extent(footage: Footage) -> Extent:
+    number, time_s = footage.number, footage.time_s
+    ends = (float(time_s[0]), float(time_s[-1]))
+    return Extent((int(number[0]), int(number[-1])), ends, len(number))
+
+
 def _check_count(labels: Labels, footage: Footage, name: str) -> Iterator[Finding]:
     """Yield a finding if too many rows or frames remain unmatched, joined as in a build."""
     frames = len(footage.number)
     bare = int((~labels.covers(footage.number, footage.time_s)).sum())
-    numbers = (int(footage.number[0]), int(footage.number[-1]))
-    unused = labels.unused(numbers, (float(footage.time_s[0]), float(footage.time_s[-1])))
+    extent = _extent(footage)
+    unused = labels.unused(extent.number, extent.time_s)
     beyond = 0
     if isinstance(labels, NumberedLabels) and footage.pictures.is_dir():
-        beyond = numbers[1] - int(footage.shown[-1])
+        beyond = extent.number[1] - int(footage.shown[-1])
     if max(bare, unused, beyond) <= max(2, TOLERANCE * frames):
         return
     problem = f"{name}: {len(labels.values)} rows for the {frames} frames of {footage.pictures}"

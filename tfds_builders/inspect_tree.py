@@ -33,10 +33,13 @@ class Inspection:
     tree: str
     facts: dict[str, Any]  # JSON values, see `inspect_tree`
     findings: list[Finding]
+    read_as: list[inspect_labels.ReadAs]  # how the columns of label files were understood
 
     def to_json(self) -> dict[str, Any]:
         findings = [each._asdict() for each in self.findings]
-        return {"name": self.name, "tree": self.tree, **self.facts, "findings": findings}
+        read_as = [each.to_json() for each in self.read_as]
+        names = {"name": self.name, "tree": self.tree}
+        return {**names, **self.facts, "label_files": read_as, "findings": findings}
 
     def text(self) -> str:
         """Return a readable report, with file names relative to the inspected folder."""
@@ -56,7 +59,8 @@ class Inspection:
         lines.append(
             f"  records of about {needed:.2f} GB, twice that during a build; {free:.1f} GB free"
         )
-        lines += [str(each).replace(f"{self.tree}/", "") for each in self.findings]
+        details = [each.text() for each in self.read_as] + [str(each) for each in self.findings]
+        lines += [each.replace(f"{self.tree}/", "") for each in details]
         lines.append(f"problems: {len(self.findings)}" if self.findings else "no problems found")
         return "\n".join(lines)
 
@@ -108,12 +112,13 @@ def inspect_tree(
         inspected = list(bar)
     findings = []
     for each in inspected:
-        findings += [*each.findings, *inspect_labels.check(each, builder.dims)]
+        findings += [*each.findings, *inspect_labels.check(each, builder.builder_config)]
+    findings += inspect_labels.check_scale(inspected, builder.dims)
     findings += [*_in_several_splits(inspected), *_same_labels(inspected)]
     findings += _same_pictures([each.footage for each in inspected if each.footage])
     facts = _facts(builder, inspected, data_dir)
     findings += _check_disk(facts, data_dir)
-    return Inspection(name, str(tree), facts, findings)
+    return Inspection(name, str(tree), facts, findings, inspect_labels.read_as(inspected))
 
 
 def _facts(

@@ -1,60 +1,89 @@
-"""Read users' own label files: csv with a time column and one or more columns per target."""
+"""Read users' own label files: csv with a time or frame column and columns for each target."""
 
+import dataclasses
 import pathlib
 import re
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from tfds_builders.labels import TimedLabels
+from tfds_builders.labels import (
+    Labels,
+    NumberedLabels,
+    OutOfRangeError,
+    Reading,
+    TimedLabels,
+    to_label_range,
+)
 from tfds_builders.raters import fuse_raters
+from va_jax.data.columns import Columns, understand, unit_of
 from va_jax.io import CsvFile, number, read_csv, require_number
 from va_jax.types import LABEL_RANGE, InputError
 
-TIME_NAMES = frozenset(
-    {"time", "times", "timesec", "timeinseconds", "timestamp", "timestamps", "frametime"}
-)
-"""Names of the time column, reduced to letters and digits: `times` is `time_s` or `time (s)`."""
-
 UNLABELLED = frozenset({"", "nan", "na"})
 
+SHOWN_ROWS = 2
+"""Number of rows in a `Reading`."""
 
-def read_labels(path: pathlib.Path, dims: Sequence[str], fusion: str = "ewe") -> TimedLabels:
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How to read label files, as far as their headers leave it open."""
+
+    time_column: str = ""  # as in `columns.understand`, like the next two
+    time_unit: str = ""
+    columns: tuple[str, ...] = ()
+    label_range: tuple[float, float] = LABEL_RANGE  # lowest and highest value in the files
+    fusion: str = "ewe"  # rule to fuse several raters, one of `raters.FUSIONS`
+
+
+def read_labels(path: pathlib.Path, dims: Sequence[str], form: Format = Format()) -> Labels:
     """Read a label csv; if several raters labelled a target, `fuse_raters` fuses their columns.
 
-    The file has a header if its first cell is not a number. With a header, the time column is the
-    one named `time`, `time_s`, `time in seconds`, `timestamp` or `frametime`, or else the first. A
-    column belongs to the target whose name it starts with, in upper or lower case (`valence`,
-    `Valence_r2`, `valence FM1`); other columns are ignored. Without a header, the columns are the
-    time followed by `dims`. Times are in seconds and values in [-1, 1]; an empty cell or `nan`
+    The file has a header if its first cell is not a number; `columns.understand` finds the columns
+    in it. Without a header, the columns are the time followed by `dims`. An empty cell or `nan`
     marks an unlabelled row.
+
+    Returns:
+        Labels in LABEL_RANGE, by frame number as in the file if its column is one, and by time in
+        seconds otherwise.
 
     Raises:
         InputError: The file does not have this format.
+        OutOfRangeError: A value is outside `form.label_range`.
     """
-    file = _with_header(read_csv(path), dims)
+    file = _with_header(read_csv(path), dims, form)
     if len(file.rows) < 2:
         raise InputError(f"{path}: {len(file.rows)} label rows; at least 2 are needed")
-    time_column = find_time_column(path, file.header)
-    columns = _target_columns(file, dims, time_column)
-    time_s = rising_times(path, [(line, cells[time_column]) for line, cells in file.rows])
+    columns = _understand(file, dims, form)
     raters = [
-        np.array(
-            [[_value(path, n, file.header[c], cells[c]) for n, cells in file.rows] for c in each]
-        )
-        for each in columns
+        np.array([_column(file, column, form.label_range) for column in found])
+        for found in columns.raters.values()
     ]
-    fused = [fuse_raters(each, fusion) for each in raters]
-    several = max(map(len, raters)) > 1
-    return TimedLabels(time_s, np.stack(fused, axis=1), tuple(raters) if several else ())
+    values = np.stack([fuse_raters(each, form.fusion) for each in raters], axis=1)
+    several = tuple(raters) if max(map(len, raters)) > 1 else ()
+    keys = [(line, cells[columns.time]) for line, cells in file.rows]
+    reading = _reading(file, columns, form)
+    if columns.unit == "frame":
+        return NumberedLabels(_frame_numbers(path, keys), values, several, reading)
+    times = rising_times(path, keys)
+    return TimedLabels(
+        times / 1000 if columns.unit == "ms" else times,
+        values,
+        several,
+        unit_known=columns.unit is not None,
+        reading=reading,
+    )
 
 
-def _with_header(file: CsvFile, dims: Sequence[str]) -> CsvFile:
-    """Return the file, with the header `time`, `dims` added if it has none."""
+def _with_header(file: CsvFile, dims: Sequence[str], form: Format) -> CsvFile:
+    """Return the file, with a header if it has none: `time`, `dims`, or else empty names."""
     if number(file.header[0]) is None:
         return file
     header = ["time", *dims]
+    if form.time_column and form.columns:  # positions
+        header = [""] * len(file.header)
     if len(file.header) != len(header):
         raise InputError(
             f"{file.path}: line {file.header_line}: {len(file.header)} columns without a header, "
@@ -64,41 +93,49 @@ def _with_header(file: CsvFile, dims: Sequence[str]) -> CsvFile:
     return CsvFile(file.path, header, rows, file.header_line)
 
 
+def _understand(file: CsvFile, dims: Sequence[str], form: Format) -> Columns:
+    try:
+        return understand(
+            file.header,
+            dims,
+            time_column=form.time_column,
+            time_unit=form.time_unit,
+            columns=form.columns,
+        )
+    except InputError as error:
+        raise InputError(f"{file.path}: line {file.header_line}: {error}") from error
+
+
+def _reading(file: CsvFile, columns: Columns, form: Format) -> Reading:
+    meaning = ["ignored"] * len(file.header)
+    unit = columns.unit or "taken as s"
+    meaning[columns.time] = "frame number" if unit == "frame" else f"time, {unit}"
+    low, high = form.label_range
+    scale = f", {low:g} to {high:g}" if form.label_range != LABEL_RANGE else ""
+    for dim, found in columns.raters.items():
+        for rater, column in enumerate(found, 1):
+            meaning[column] = f"{dim}{f', rater {rater}' if len(found) > 1 else ''}{scale}"
+    rows = tuple((line, tuple(cells)) for line, cells in file.rows[:SHOWN_ROWS])
+    return Reading(tuple(file.header), tuple(meaning), rows)
+
+
 def find_time_column(path: pathlib.Path, header: Sequence[str]) -> int:
-    """Return the index of the time column, which is 0 if no name matches.
+    """Return the index of the only column whose name is a time that can be in seconds.
 
     Raises:
-        InputError: No name matches, and the first column contains frame numbers or milliseconds.
+        InputError: There is no such column, or more than one.
     """
-    plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in header]
-    for column, name in enumerate(plain):
-        if name in TIME_NAMES:
-            return column
-    if plain[0].startswith("frame") or plain[0].endswith("ms") or "milli" in plain[0]:
+    found = [column for column, name in enumerate(header) if unit_of(name) in ("s", None)]
+    if len(found) != 1:
         raise InputError(
-            f"{path}: line 1: column {header[0]!r} is not in seconds; call the time column time_s"
+            f"{path}: line 1: {len(found)} columns named as a time in seconds among "
+            f"{', '.join(header)}; call the time column time_s"
         )
-    return 0
-
-
-def _target_columns(file: CsvFile, dims: Sequence[str], time_column: int) -> list[list[int]]:
-    """Return the columns for each target; if two targets match, the longer name wins."""
-    columns: dict[str, list[int]] = {dim: [] for dim in dims}
-    for column, name in enumerate(file.header):
-        fits = [dim for dim in dims if name.lower().startswith(dim.lower())]
-        if fits and column != time_column:
-            columns[max(fits, key=len)].append(column)
-    for dim, found in columns.items():
-        if not found:
-            raise InputError(
-                f"{file.path}: line {file.header_line}: no column for {dim!r} among "
-                f"{', '.join(file.header)}; rename a column or set the option dims"
-            )
-    return list(columns.values())
+    return found[0]
 
 
 def rising_times(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Float[np.ndarray, "rows"]:
-    """Return the times, in seconds, from (line, cell) pairs.
+    """Return the times from (line, cell) pairs, in the unit of the cells.
 
     Raises:
         InputError: A cell is not a number, or the times are not strictly increasing.
@@ -113,14 +150,32 @@ def rising_times(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Float[
     return np.array(times)
 
 
-def _value(path: pathlib.Path, line: int, name: str, cell: str) -> float:
-    if cell.lower() in UNLABELLED:
-        return np.nan
-    value = require_number(path, line, name, cell)
-    low, high = LABEL_RANGE
-    if not low <= value <= high:
-        raise InputError(
-            f"{path}: line {line}: {name} {cell} is outside [{low:g}, {high:g}]; "
-            "rescale the labels and leave unlabelled cells empty"
-        )
-    return value
+def _frame_numbers(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Int[np.ndarray, "rows"]:
+    """Return the frame numbers, which some programs save as `12.0`, from (line, cell) pairs."""
+    for line, cell in cells:
+        if not re.fullmatch(r"\d{1,9}([.,]0*)?", cell, re.ASCII):
+            raise InputError(
+                f"{path}: line {line}: frame {cell!r} is not a whole number; correct it, or set "
+                "time_column and time_unit if it is a time"
+            )
+    return rising_times(path, cells).astype(np.int64)
+
+
+def _column(
+    file: CsvFile, column: int, label_range: tuple[float, float]
+) -> Float[np.ndarray, "rows"]:
+    """Return the values in a column, mapped to LABEL_RANGE and NaN where unlabelled."""
+    low, high = label_range
+    name = file.header[column] or f"column {column + 1}"
+    values = []
+    for line, cells in file.rows:
+        cell = cells[column]
+        unlabelled = cell.lower() in UNLABELLED
+        value = np.nan if unlabelled else require_number(file.path, line, name, cell)
+        if value < low or value > high:
+            raise OutOfRangeError(
+                f"{file.path}: line {line}: {name} {cell} is outside [{low:g}, {high:g}]; correct "
+                "it, set label_range=LOW,HIGH, or leave unlabelled cells empty"
+            )
+        values.append(value)
+    return to_label_range(np.array(values), label_range)

@@ -8,6 +8,22 @@ from jaxtyping import Bool, Float, Int
 
 from va_jax.types import LABEL_RANGE, InputError
 
+NEAR = 0.1
+"""Relative difference up to which a ratio of lengths points to a unit (our choice)."""
+
+
+class OutOfRangeError(InputError):
+    """A label outside its legal range, which may be a wrong value or a wrong range."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How the columns of a label file were understood, with its first rows."""
+
+    header: tuple[str, ...]
+    meaning: tuple[str, ...]  # of each column, such as "time, ms" or "valence, rater 2"
+    rows: tuple[tuple[int, tuple[str, ...]], ...]  # (line number, cells)
+
 
 @dataclasses.dataclass(frozen=True)
 class TimedLabels:
@@ -17,6 +33,8 @@ class TimedLabels:
     values: np.ndarray  # float64 [rows, dims], NaN where unlabelled
     raters: tuple[np.ndarray, ...] = ()  # float64 [raters, rows] per dim; empty if not known
     max_gap_s: float = 1.0  # values are not interpolated between rows further apart than this
+    unit_known: bool = True  # False: no name or option says that the times are in seconds
+    reading: Reading | None = None  # of a file whose columns vary
 
     @property
     def step_s(self) -> float:
@@ -57,6 +75,7 @@ class NumberedLabels:
     number: np.ndarray  # int64 [rows], increasing
     values: np.ndarray  # float64 [rows, dims], NaN where unlabelled
     raters: tuple[np.ndarray, ...] = ()  # as in TimedLabels
+    reading: Reading | None = None  # as in TimedLabels
 
     def at(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
@@ -84,12 +103,69 @@ class NumberedLabels:
 Labels = TimedLabels | NumberedLabels
 
 
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """The first and last frame of a recording."""
+
+    number: tuple[int, int]
+    time_s: tuple[float, float]
+    frames: int
+
+    @property
+    def length_s(self) -> float:
+        """Return the time from the first frame to the end of the last."""
+        return (self.time_s[1] - self.time_s[0]) * self.frames / max(self.frames - 1, 1)
+
+
+def misfit(labels: Labels, extent: Extent) -> str:
+    """Return why labels cannot belong to these frames, with a remedy, or "" if they can.
+
+    Labels do not fit if fewer than half of their rows fall on frames, or if their length differs
+    from that of the frames by the factor of another unit, unless a name or an option states theirs.
+    """
+    rows = len(labels.values)
+    matched = rows - labels.unused(extent.number, extent.time_s)
+    cause, certain = "", False
+    if isinstance(labels, TimedLabels):
+        cause, certain = _other_unit(labels, extent)
+    if 2 * matched >= rows and not certain:
+        return ""
+    share = f"only {matched} of {rows} label rows match" if matched else "no label matches"
+    remedy = "correct the label file, or set unused_rows=drop to leave these rows out"
+    return (
+        f"{share} frames {extent.number[0]} to {extent.number[1]}, {extent.time_s[0]:g} to "
+        f"{extent.time_s[1]:g} s; labels {labels.describe()}; {cause or remedy}"
+    )
+
+
+def _other_unit(labels: TimedLabels, extent: Extent) -> tuple[str, bool]:
+    """Return the unit that the length of the labels points to, and whether to refuse them."""
+    if extent.length_s <= 0:
+        return "", False
+    ratio = (labels.time_s[-1] - labels.time_s[0] + labels.step_s) / extent.length_s
+    fps = extent.frames / extent.length_s
+    units = [
+        (1e3, "milliseconds: set time_unit=ms"),
+        (1e6, "microseconds: divide them by 1,000,000"),
+        (fps, "frame numbers: set time_unit=frame"),
+        (1 / 60, "minutes: multiply them by 60, or set time_unit=s if they are seconds"),
+        (1e-3, "seconds, not milliseconds: set time_unit=s and time_column"),
+    ]
+    for factor, unit in units:
+        if abs(factor - 1) > 2 * NEAR and abs(ratio / factor - 1) <= NEAR:
+            return f"the times seem to be {unit}", not labels.unit_known or factor < 0.01
+    return "", False
+
+
 def to_label_range(
     values: Float[np.ndarray, "*shape"], source: tuple[float, float]
 ) -> Float[np.ndarray, "*shape"]:
     """Map values linearly from the range `source` (lowest, highest) to LABEL_RANGE."""
+    if source == LABEL_RANGE:
+        return values
     low, high = LABEL_RANGE
-    return low + (values - source[0]) * ((high - low) / (source[1] - source[0]))
+    mapped = low + (values - source[0]) * ((high - low) / (source[1] - source[0]))
+    return np.clip(mapped, low, high)  # rounding may exceed the range
 
 
 def check_range(
@@ -109,12 +185,12 @@ def check_range(
         source: Lowest and highest legal value.
 
     Raises:
-        InputError: A value is outside the range.
+        OutOfRangeError: A value is outside the range.
     """
     outside = (values < source[0]) | (values > source[1])
     if outside.any():
         at = int(np.argmax(outside))
-        raise InputError(
+        raise OutOfRangeError(
             f"{path}: line {lines[at]}: {name} {values[at]:g} is outside "
             f"[{source[0]:g}, {source[1]:g}]; correct the file"
         )

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tfds_builders import base, crops, raters, splits
+from tfds_builders.labels import Extent, OutOfRangeError, misfit
 from tfds_builders.material import Material, Recording, Tally
 from tfds_builders.parts import Extract
 from va_jax.types import CLIP_FRAMES, Clip, InputError
@@ -47,6 +48,8 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._pair_sums: dict[str, list[np.ndarray]] = {}  # {track: sums of each dimension}
+        self._out_of_range: list[str] = []  # problems of label files
+        self._varied = 0  # number of label files whose values are in the range, and not constant
         self._drawn = False
 
     @abc.abstractmethod
@@ -109,7 +112,12 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
         try:
             labels = type(self).read(recording, self.builder_config).labels
         except InputError as error:
+            if isinstance(error, OutOfRangeError):
+                self._out_of_range.append(str(error))
             return dataclasses.replace(recording, problem=str(error))
+        if labels is not None:
+            known = labels.values[np.isfinite(labels.values).all(1)]
+            self._varied += bool(len(known) and np.ptp(known, axis=0).any())
         if labels is not None and labels.raters:
             sums = [raters.pair_sums(dim) for dim in labels.raters]
             self._pair_sums[recording.track_id] = sums
@@ -159,35 +167,39 @@ def _extract(
 ) -> tuple[float, Iterator[Clip]]:
     material = read(recording, config)
     fps, cuts = crops.cut(material, config, config.points, tally)
-    return fps, base.clips(_label_frames(cuts, material, len(config.dims), tally))
+    return fps, base.clips(_label_frames(cuts, material, config, tally))
 
 
 def _label_frames(
-    cuts: Iterator[crops.Cut], material: Material, dims: int, tally: Tally
+    cuts: Iterator[crops.Cut], material: Material, config: Any, tally: Tally
 ) -> Iterator[base.Frame]:
-    """Join the labels to the frames.
+    """Join the labels to the frames, and check that they fit.
 
     This counts `rows` (rows in the label files), `rows_invalid` (unlabelled rows) and `rows_unused`
     (rows without a frame) in `tally`.
     """
-    labels, first, last, matched = material.labels, None, None, False
+    labels, first, last, matched, frames = material.labels, None, None, False, 0
     while chunk := list(itertools.islice(cuts, CLIP_FRAMES)):
         number = np.array([each.number for each in chunk])
         time_s = np.array([each.time_s for each in chunk])
-        target = np.full((len(chunk), dims), np.nan, np.float32)
+        target = np.full((len(chunk), len(config.dims)), np.nan, np.float32)
         if labels is not None:
             target = labels.at(number, time_s)
             matched |= bool(np.isfinite(target).any())
         first = first or (int(number[0]), float(time_s[0]))
         last = (int(number[-1]), float(time_s[-1]))
+        frames += len(chunk)
         for each, row in zip(chunk, target, strict=True):
             points = each.landmarks if len(each.landmarks) else None
             yield base.Frame(each.jpeg, row, each.face, each.time_s, points)
     if labels is None or first is None or last is None:
         return
+    extent = Extent((first[0], last[0]), (first[1], last[1]), frames)
+    if config.unused_rows == "refuse" and (problem := misfit(labels, extent)):
+        raise InputError(f"{material.pictures}: {problem}")
     tally["rows"] += len(labels.values)
     tally["rows_invalid"] += int((~np.isfinite(labels.values).all(1)).sum())
-    tally["rows_unused"] += labels.unused((first[0], last[0]), (first[1], last[1]))
+    tally["rows_unused"] += labels.unused(extent.number, extent.time_s)
     if not matched and np.isfinite(labels.values).any():
         raise InputError(
             f"{material.pictures}: no label matches frames {first[0]} to {last[0]}, "

@@ -30,6 +30,7 @@ class RecordedConfig(tfds.core.BuilderConfig):
     no_face: str = "refuse"  # or "mask": keep a recording that never shows a face, as black crops
     jpeg_quality: int = jpeg.QUALITY
     max_gap_s: float = 1.0  # longest gap between rows to interpolate across, for labels by time
+    unused_rows: str = "refuse"  # or "drop": keep labels of which most rows fall on no frame
     seed: int = 0  # seed for drawing the splits
     folds: int = 0  # number of cross-validation folds; fold number `fold` is test; 0: no folds
     fold: int = 0
@@ -42,7 +43,12 @@ class RecordedConfig(tfds.core.BuilderConfig):
             raise InputError(f"jpeg_quality={self.jpeg_quality} must be from 1 to 100")
         if self.margin < 0:
             raise InputError(f"margin={self.margin} must be at least 0")
-        for name, legal in (("no_face", ("refuse", "mask")), ("faces", self.FACES)):
+        choices = {
+            "no_face": ("refuse", "mask"),
+            "unused_rows": ("refuse", "drop"),
+            "faces": self.FACES,
+        }
+        for name, legal in choices.items():
             if getattr(self, name) not in legal:
                 known = ", ".join(legal)
                 raise InputError(f"{name}={getattr(self, name)!r} is not one of {known}")

@@ -104,7 +104,7 @@ HEADER = RATER_HEADER + "\n"
         (HEADER + "0;0;nan;0;0;0;0\n0.04;0;;0;0;0;0\n", "FM2 has no values"),
         (
             "frame;FM1;FM2;FM3;FF1;FF2;FF3\n1;0;0;0;0;0;0\n",
-            "line 1: column 'frame' is not in seconds",
+            "line 1: 0 columns named as a time in seconds among frame",
         ),
     ],
 )

@@ -249,7 +249,7 @@ def test_agreement_is_pooled_over_the_recordings_of_a_split(tmp_path, original):
 def centred(tmp_path):
     root = tmp_path / "in" / "RECOLA"
     for n in (16, 17, 18, 14, 13):
-        video(root / "Video_recordings_MP4" / f"P{n}.mp4", frames=6)
+        video(root / "Video_recordings_MP4" / f"P{n}.mp4", frames=7)
         for dim in ("arousal", "valence"):
             path = root / "Ratings_affective_behaviour_CCC_centred" / dim / f"P{n}.csv"
             sign = {"arousal": 1, "valence": -1}[dim]
@@ -268,7 +268,7 @@ def test_the_centred_copy_has_the_splits_of_the_full_protocol(tmp_path, centred)
         "P13": "test",
     }
     expected = np.stack([-trace(16), trace(16)], 1).astype(np.float32)
-    np.testing.assert_array_equal(tracks["P16"][1]["target"], expected[1:7])
+    np.testing.assert_array_equal(tracks["P16"][1]["target"], expected[1:8])
     assert facts["labels"]["source"] == "CCC-centred ratings"
     assert facts["rater_agreement"] == {}
 

@@ -149,7 +149,7 @@ def test_rows_missing_in_one_file_are_unlabelled(tmp_path):
     folder = write_clip(tmp_path / "in")
     gappy = [None if n in (0, 7, 8) else v for n, v in enumerate(arousal())]
     gappy[10] = "nan"
-    write_text(folder / f"{NAME}_Arousal_AV_Aligned.csv", column_text("x", gappy, FIRST))
+    write_text(folder / f"{NAME}_Arousal_AV_Aligned.csv", column_text("arousal", gappy, FIRST))
     _, track = build_set(tmp_path, "sewa/96", "repeats=keep")[1][NAME]
     expected = mapped(range(COUNT))
     expected[[0, 7, 8, 10], 1] = np.nan
@@ -227,9 +227,9 @@ def copy_points(folder):
 
 
 def other_labels(folder):
-    text = column_text("x", valence(), FIRST)
-    for path in folder.glob("*.csv"):
-        write_text(path, text)
+    for dim in ("Valence", "Arousal"):
+        text = column_text(dim, valence(), FIRST)
+        write_text(folder / f"{folder.name}_{dim}_AV_Aligned.csv", text)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,14 +10,20 @@ from jaxtyping import Float, Int
 from tfds_builders.label_csv import UNLABELLED
 from tfds_builders.labels import NumberedLabels, check_range, to_label_range
 from tfds_builders.sewa.clips import Clip, offset
-from va_jax.io import read_csv, require_number
+from va_jax.data.columns import understand, unit_of
+from va_jax.io import CsvFile, read_csv, require_number
 from va_jax.types import InputError
 
 RANGE = (0.0, 1.0)
 """Lowest and highest value in the files."""
 
+VALUE = frozenset({"value", "values", "rating", "ratings", "gold", "goldstandard", "gold_standard"})
+"""Names of the value column, besides that of the dimension."""
 
-def read_labels(files: Mapping[str, pathlib.Path], clip: Clip) -> NumberedLabels:
+
+def read_labels(
+    files: Mapping[str, pathlib.Path], clip: Clip, columns: Sequence[str] = ()
+) -> NumberedLabels:
     """Read the labels of a clip, mapped to [-1, 1] and numbered as in the clip's name.
 
     The files are joined by frame number; a value is NaN if its file has no row for the frame.
@@ -25,36 +31,34 @@ def read_labels(files: Mapping[str, pathlib.Path], clip: Clip) -> NumberedLabels
     Args:
         files: {dim: csv file}.
         clip: The clip, which determines how its frames are numbered.
+        columns: `DIM:NAME` for each dim whose value column has a name of its own.
 
     Raises:
         InputError: A file does not have the expected format.
     """
-    columns = {dim: read_column(path, dim) for dim, path in files.items()}
-    number = np.unique(np.concatenate([number for number, _ in columns.values()]))
-    values = np.full((len(number), len(columns)), np.nan)
-    for column, (rows, value) in enumerate(columns.values()):
+    traces = {dim: read_column(path, dim, columns) for dim, path in files.items()}
+    number = np.unique(np.concatenate([number for number, _ in traces.values()]))
+    values = np.full((len(number), len(traces)), np.nan)
+    for column, (rows, value) in enumerate(traces.values()):
         values[np.searchsorted(number, rows), column] = value
     start = offset(next(iter(files.values())), clip, number)
     return NumberedLabels(number + start, to_label_range(values, RANGE))
 
 
 def read_column(
-    path: pathlib.Path, dim: str
+    path: pathlib.Path, dim: str, columns: Sequence[str] = ()
 ) -> tuple[Int[np.ndarray, "rows"], Float[np.ndarray, "rows"]]:
     """Read the frame numbers (increasing) and the values (in RANGE) from a csv file.
 
-    The header begins with `frame`. The first column contains the frame number and the last one the
-    value, which is NaN if the cell is empty or `nan`.
+    The header begins with the frame number, such as `frame` or `frame_idx`. The values are in the
+    column named like the dimension or, if there is none, in the only one of VALUE; other columns
+    are ignored. A value is NaN if the cell is empty or `nan`.
 
     Raises:
         InputError: The file does not have this format.
     """
     file = read_csv(path)
-    if not file.header[0].lower().startswith("frame") or len(file.header) < 2:
-        raise InputError(
-            f"{path}: line {file.header_line}: header {','.join(file.header)!r}; expected "
-            f"frame,...,{dim}"
-        )
+    column = _value_column(file, dim, columns)
     if not file.rows:
         raise InputError(f"{path}: contains no rows below its header; replace the file")
     numbers: list[int] = []
@@ -67,10 +71,31 @@ def read_column(
                 f"{path}: line {line}: frame {number} {how} {numbers[-1]}; sort the rows"
             )
         numbers.append(number)
-        unlabelled = cells[-1].lower() in UNLABELLED
-        values.append(np.nan if unlabelled else require_number(path, line, dim, cells[-1]))
+        unlabelled = cells[column].lower() in UNLABELLED
+        values.append(np.nan if unlabelled else require_number(path, line, dim, cells[column]))
     check_range(path, np.array(values), [line for line, _ in file.rows], dim, RANGE)
     return np.array(numbers), np.array(values)
+
+
+def _value_column(file: CsvFile, dim: str, columns: Sequence[str]) -> int:
+    """Return the index of the column with the values of `dim`."""
+    where = f"{file.path}: line {file.header_line}"
+    if unit_of(file.header[0]) != "frame" or len(file.header) < 2:
+        raise InputError(f"{where}: header {','.join(file.header)!r}; expected frame,...,{dim}")
+    chosen = [each for each in columns if each.casefold().startswith(f"{dim.casefold()}:")]
+    named = [name for name in file.header if name.casefold() in VALUE]
+    try:
+        found = understand(file.header, [dim], time_column=file.header[0], columns=chosen).raters[
+            dim
+        ]
+    except InputError as error:
+        if chosen or len(named) != 1 or dim.casefold() in ",".join(file.header).casefold():
+            raise InputError(f"{where}: {error}") from error
+        return file.header.index(named[0])
+    if len(found) != 1:
+        names = ", ".join(file.header[column] for column in found)
+        raise InputError(f"{where}: {names} may be the values of {dim}; set columns={dim}:NAME")
+    return found[0]
 
 
 def _frame(path: pathlib.Path, line: int, cell: str) -> int:

@@ -46,6 +46,7 @@ class SewaConfig(RecordedConfig):
     faces: str = "landmarks"
     annotation: str = "AV"  # what the raters were given: A: audio, V: video, AV: both
     repeats: str = "drop"  # drop repeated frames, which fill the 50 Hz grid, or "keep" them
+    columns: tuple[str, ...] = ()  # DIM:NAME of the value columns; (): by their names
 
     def __post_init__(self):
         super().__post_init__()
@@ -66,7 +67,8 @@ def read(recording: Recording, config: SewaConfig) -> Material:
     clip = clips.parse(recording.track_id)
     video = pathlib.Path(recording.files["video"])
     _check_length(video, clip)
-    labels = read_labels({dim: pathlib.Path(recording.files[dim]) for dim in config.dims}, clip)
+    files = {dim: pathlib.Path(recording.files[dim]) for dim in config.dims}
+    labels = read_labels(files, clip, config.columns)
     places = None
     if config.faces == "landmarks":
         places = landmarks_of(pathlib.Path(recording.files["landmarks"]), clip)

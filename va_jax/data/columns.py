@@ -15,6 +15,7 @@ _LIST_THEM = "set columns=TARGET:NAME,... to the columns to read"
 SECONDS = frozenset({"s", "sec", "secs", "second", "seconds"})
 MILLISECONDS = frozenset({"ms", "msec", "msecs", "millis", "millisecond", "milliseconds"})
 TIMES = frozenset({"time", "times", "stamp", "stamps", "t", "ts"})
+FRAMES = frozenset({"frame", "frames"})
 BESIDE_TIME = frozenset({"in", "video", "media", "frame", "elapsed"})
 BESIDE_FRAME = frozenset({"number", "no", "nr", "num", "idx", "index", "id", "video"})
 
@@ -104,7 +105,7 @@ def unit_of(name: str) -> Unit | Literal[""] | None:
     ('ms', 'frame', None, '')
     """
     words = set(_words(re.sub(r"(?i)(frame|time|video)(?=[a-z]{2})", r"\1 ", name)))
-    if words <= {"frame"} | BESIDE_FRAME and "frame" in words:
+    if words <= FRAMES | BESIDE_FRAME and words & FRAMES:
         return "frame"
     units = words & (SECONDS | MILLISECONDS)
     if not words <= TIMES | BESIDE_TIME | units or len(units) > 1:
