@@ -1,17 +1,15 @@
 """File input and output: atomic writes, text, csv and JSON with one-line errors, and tables."""
 
-import contextlib
 import csv
 import dataclasses
 import html
 import json
-import os
 import pathlib
 import re
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from va_jax.atomic import replacing
 from va_jax.types import InputError
 
 DELIMITERS = (";", "\t", ",")
@@ -36,38 +34,6 @@ def file_name(name: str) -> str:
 def track_name(stem: str) -> str:
     """Return the name of the track whose files are called `stem`; the inverse of `file_name`."""
     return _ENCODED.sub(lambda match: chr(int(match[1], 16)), stem)
-
-
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield a temporary path next to `path`, and move it to `path` if the block succeeds.
-
-    The block writes a file or a folder to the temporary path. Readers see either the old or the
-    new content, never a partial one. If the block fails, `path` stays unchanged and the temporary
-    file or folder is removed. Several processes may write to the same path.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    _remove(temporary)  # left behind by a killed process with the same id
-    if path.exists():
-        _remove(old)
-    try:
-        yield temporary
-        if path.is_dir() and not path.is_symlink():
-            path.rename(old)  # os.replace cannot replace a folder that is not empty
-        os.replace(temporary, path)
-    finally:
-        if old.is_dir() and not path.exists():
-            old.rename(path)
-        _remove(temporary)
-        _remove(old)
-
-
-def _remove(path: pathlib.Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

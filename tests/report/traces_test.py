@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import os
 
 import numpy as np
 
@@ -50,11 +49,3 @@ def test_the_old_content_of_the_folder_is_removed(tmp_path):
     write_traces(tmp_path / "out", TRACES[:1], DIMS)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["t0.csv"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_a_killed_write_leaves_nothing_in_the_next_one(tmp_path):
-    killed = tmp_path / f".out.{os.getpid()}.tmp"
-    killed.mkdir()
-    (killed / "stale.csv").touch()
-    write_traces(tmp_path / "out", TRACES[:1], DIMS)
-    assert [path.name for path in tmp_path.rglob("*")] == ["out", "t0.csv"]
