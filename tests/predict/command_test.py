@@ -16,7 +16,7 @@ import pytest
 
 from tests.predict.predicting import FakeModel, detect, write_video
 from va_jax.evaluation.postprocess import PostProcessing, Step
-from va_jax.predict import inputs, run
+from va_jax.predict import run, search
 from va_jax.predict.outputs import Outputs
 from va_jax.predict.predictor import Predictor
 from va_jax.predict.results import open_csv
@@ -237,9 +237,9 @@ def test_rows_that_cannot_be_written_are_one_line(tmp_path):
 
 
 def names(*sources) -> list[tuple[str, str]]:
-    found, problems = inputs.find(sources)
-    assert not problems
-    return [(str(file.path), str(file.name)) for file in found]
+    found = search.find(sources)
+    assert not found.problems
+    return [(str(file.path), str(file.name)) for file in found.files]
 
 
 def test_files_that_differ_in_their_ending_alone_keep_it(tmp_path, monkeypatch):
@@ -254,32 +254,35 @@ def test_two_files_for_one_output_are_refused(tmp_path, monkeypatch):
     for name in ("x", "y"):
         pathlib.Path(name).mkdir()
         pathlib.Path(name, "a.mp4").write_text("")
+    files = search.find(["x/a.mp4", "y/a.mp4"]).files
     with pytest.raises(InputError, match=r"x/a.mp4 and y/a.mp4 would both be written to a.mp4.csv"):
-        inputs.find(["x/a.mp4", "y/a.mp4"])
+        Outputs().check(files)
+    Outputs(csv="both.csv").check(files)
 
 
 @pytest.mark.parametrize(
     ("source", "line"),
     [
-        ("none.mp4", "no such file"),
+        ("none.mp4", "No such file"),
         ("empty", "contains no video"),
     ],
 )
 def test_a_source_that_gives_nothing_is_a_line(tmp_path, monkeypatch, source, line):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("empty").mkdir()
-    files, (problem,) = inputs.find([source])
-    assert files == []
+    found = search.find([source])
+    assert found.files == []
+    (problem,) = found.problems
     assert problem.startswith(f"{source}: {line}")
 
 
 def test_a_number_is_a_camera_unless_a_file_has_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert inputs.camera_index(["0"]) == 0
+    assert search.camera_index(["0"]) == 0
     with pytest.raises(InputError, match="camera 1 "):
-        inputs.camera_index(["1", "a.mp4"])
+        search.camera_index(["1", "a.mp4"])
     pathlib.Path("0").write_text("")
-    assert inputs.camera_index(["0"]) is None
+    assert search.camera_index(["0"]) is None
 
 
 def test_options_for_one_source_or_a_camera_are_refused_elsewhere(command):

@@ -8,11 +8,12 @@ import pytest
 
 from tests.predict.predicting import METADATA, FakeModel, detect, write_video
 from va_jax.predict import run
-from va_jax.predict.inputs import find
 from va_jax.predict.outputs import Outputs
 from va_jax.predict.run import Choices
+from va_jax.predict.search import find
 from va_jax.types import InputError
 
+OUT = pathlib.Path("out")
 FACE = [[(0, 40, 20, 48)]] * 4
 DRAWN = METADATA | {"data": {"name": "synthetic_faces/quickstart"}}
 
@@ -26,7 +27,7 @@ def check(source: str, overwrite: bool = False, **paths) -> None:
     """Check the outputs of one source; "csv" is text, the others are paths."""
     csv = paths.pop("csv", None)
     drawings = {name: pathlib.Path(path) for name, path in paths.items()}
-    Outputs(pathlib.Path("out"), csv, overwrite=overwrite, **drawings).check(find([source])[0])
+    Outputs(OUT, csv, overwrite=overwrite, **drawings).check(find([source], OUT).files)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="exported model, or workdir of a run")
     add("sources", nargs="+", metavar="SOURCE", help="video, folder, image or camera number")
-    add("--out", type=pathlib.Path, default=".", help="folder for the csv files, named NAME.csv")
+    add("--out", type=pathlib.Path, help="folder for the csv files, named NAME.csv; default: the "
+        "current one for a file, and FOLDER_predictions next to a folder")  # fmt: skip
     add("--csv", help="write all rows to this one file instead; - for standard output")
     add("--overlay", type=pathlib.Path, help="video to write, with faces and values drawn on it")
     add("--plot", type=pathlib.Path, help="plot of the values over time to write, a .png file")

@@ -6,15 +6,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from va_jax.io import file_name, read_json, write_json
+from va_jax.io import read_json, write_json
 from va_jax.predict.inputs import InputFile
+from va_jax.predict.results import source_of
 from va_jax.types import InputError
 from va_jax.video.write import FORMATS
 
 FOLDER_FILE = "predict.json"
 """Name of the side file that describes all csv files in a folder of results."""
 
-FIXED = ("model", "checkpoint_step", "track", "every", "processed")
+FIXED = ("sources", "model", "checkpoint_step", "track", "every", "processed")
 """Entries in the side file that must be the same for all csv files in a folder."""
 
 OVERLAY_IMAGES = (".png", ".jpg", ".jpeg")
@@ -24,7 +25,7 @@ OVERLAY_IMAGES = (".png", ".jpg", ".jpeg")
 class Outputs:
     """Where results are written: a csv file per source in `out`, or all rows in one `csv`."""
 
-    out: pathlib.Path
+    out: pathlib.Path | None = None  # None for the default of each source, see `search.find`
     csv: str | None = None  # path to a file, or "-" for standard output
     overlay: pathlib.Path | None = None
     plot: pathlib.Path | None = None
@@ -36,15 +37,10 @@ class Outputs:
         """Path to the csv file shared by all sources; None if there is none."""
         return None if self.csv in (None, "-") else pathlib.Path(self.csv)
 
-    def csv_of(self, file: InputFile) -> pathlib.Path:
-        """Return the path to a source's own csv file, whose parts are encoded by `file_name`."""
-        *folders, name = map(file_name, file.name.parts)
-        return self.out.joinpath(*folders, f"{name}.csv")
-
     def named_csvs(self, files: Sequence[InputFile]) -> list[pathlib.Path]:
         """Return the csv files to write, except those for a folder, which can be resumed."""
         if self.csv is None:
-            return [self.csv_of(file) for file in files if not file.searched]
+            return [file.csv for file in files if file.folder is None]
         return [] if self.common_csv is None else [self.common_csv]
 
     def check(self, files: Sequence[InputFile]) -> None:
@@ -53,6 +49,8 @@ class Outputs:
         Raises:
             InputError: a file would be overwritten, or an output cannot be created.
         """
+        if self.csv is None:
+            _check_distinct(files)
         drawings = [path for path in (self.overlay, self.plot) if path is not None]
         if drawings and len(files) > 1:
             raise InputError(
@@ -88,15 +86,44 @@ class Outputs:
                 )
 
     def is_complete(self, file: InputFile) -> bool:
-        """Return whether a file found in a folder has a csv file newer than itself.
+        """Return whether a file found in a folder has a csv file of ours that is newer than itself.
 
         An old file that was moved into the folder counts as new, because its status has changed.
+
+        Raises:
+            InputError: there is something else in the place of the csv file; it is never replaced.
         """
-        path = self.csv_of(file)
-        if self.csv is not None or self.overwrite or not file.searched or not path.exists():
+        if self.csv is not None or file.folder is None:
             return False
+        try:
+            written_s = file.csv.lstat().st_mtime
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise InputError(
+                f"{file.path}: {file.csv} cannot be written: {error.strerror}; rename the source "
+                "or choose a different --out"
+            ) from error
+        source = source_of(file.csv)
+        if source is None:
+            raise InputError(
+                f"{file.path}: {file.csv} was not written by this command and is kept; move it or "
+                "choose a different --out"
+            )
         status = file.path.stat()
-        return path.stat().st_mtime >= max(status.st_mtime, status.st_ctime)
+        same = pathlib.PurePath(source).name == file.path.name and not self.overwrite
+        return same and written_s >= max(status.st_mtime, status.st_ctime)
+
+
+def _check_distinct(files: Sequence[InputFile]) -> None:
+    sources: dict[pathlib.Path, pathlib.Path] = {}
+    for file in files:
+        other = sources.setdefault(file.csv, file.path)
+        if other is not file.path:
+            raise InputError(
+                f"{other} and {file.path} would both be written to {file.csv}; process them "
+                "separately with a different --out, or set --csv=FILE for both"
+            )
 
 
 def _check_suffix(path: pathlib.Path, what: str, suffixes: Sequence[str]) -> None:
@@ -121,12 +148,17 @@ def claim_folder(out: pathlib.Path, facts: Mapping[str, Any], overwrite: bool) -
     """Write the side file of a folder, after checking that its results use the same settings.
 
     Raises:
-        InputError: the folder contains results with different settings and `overwrite` is False.
+        InputError: the folder contains results with different settings and `overwrite` is False,
+            or a side file that was not written by this command.
     """
     path = out / FOLDER_FILE
-    if path.exists() and not overwrite:
-        before = read_json(path, "restore it or pass --overwrite")
-        for key in FIXED:
+    if path.exists():
+        before = read_json(path, "restore or remove it")
+        if not isinstance(before, dict) or not before.keys() >= {"model", "checkpoint_step"}:
+            raise InputError(
+                f"{path} was not written by this command and is kept; choose a different --out"
+            )
+        for key in () if overwrite else FIXED:
             if before.get(key) != facts[key]:
                 raise InputError(
                     f"{path}: the results in this folder have {key}={before.get(key)!r}, but now "

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import io
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,8 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from va_jax.io import replacing, write_json
+from va_jax.io import replacing, text_cell, write_json
 from va_jax.types import InputError
+
+BEFORE_VALUES = ("source", "frame", "time_s", "track", "x", "y", "w", "h", "face_score")
+"""Columns of a csv file before the predicted dimensions."""
+
+HEAD_BYTES = 1 << 16
+"""Length of the beginning of a csv file that contains the first row, whatever the file is."""
 
 WriteRows = Callable[[Iterable[Sequence[str]]], None]
 """Function that appends rows to a csv file."""
@@ -54,7 +61,7 @@ def csv_rows(result: VideoResult) -> Iterator[list[str]]:
     """
     no_face = [""] * (6 + len(result.dims))
     for frame, time_s in enumerate(result.time_s.tolist()):
-        begin = [str(result.source), str(frame), f"{time_s:.6f}"]
+        begin = [text_cell(str(result.source)), str(frame), f"{time_s:.6f}"]
         if not result.tracks:
             yield [*begin, *no_face, "0"]
         for track in result.tracks:
@@ -66,7 +73,25 @@ def csv_rows(result: VideoResult) -> Iterator[list[str]]:
 
 def csv_header(dims: Sequence[str]) -> list[str]:
     """Return the column names for the csv file."""
-    return ["source", "frame", "time_s", "track", "x", "y", "w", "h", "face_score", *dims, "valid"]
+    return [*BEFORE_VALUES, *dims, "valid"]
+
+
+def source_of(path: pathlib.Path) -> str | None:
+    """Return the source in the first row of a csv file; None if `open_csv` did not write the file.
+
+    The header identifies our files: only they begin with all the columns of `csv_header`.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            text = file.read(HEAD_BYTES).decode(errors="replace")
+        rows = csv.reader(io.StringIO(text, newline=""))
+        header, first = next(rows, []), next(rows, [])
+    except (OSError, csv.Error):
+        return None
+    ours = len(first) == len(header) and header == csv_header(header[len(BEFORE_VALUES) : -1])
+    return first[0] if ours else None
 
 
 def box_cells(box: np.ndarray, score: float) -> list[str]:

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import importlib.metadata
+import os
 import pathlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +14,7 @@ from va_jax import faces
 from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
 from va_jax.export.model import load
-from va_jax.predict import camera, inputs, overlay, plot, preprocessing
+from va_jax.predict import camera, overlay, plot, preprocessing, search
 from va_jax.predict.inputs import InputFile
 from va_jax.predict.outputs import Outputs, claim_folder, make_folder
 from va_jax.predict.predictor import Predictor, Progress
@@ -20,6 +22,9 @@ from va_jax.predict.results import WriteRows, csv_rows, open_csv, side_file
 from va_jax.types import InputError
 
 SYNTHETIC_NOTE = "trained on drawings: values are not meaningful"
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+"""Characters that would break a message into lines or control the terminal."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,34 +43,57 @@ def predict(folder: str, sources: Sequence[str], outputs: Outputs, choices: Choi
     Raises:
         InputError: the arguments or the model cannot be used, or an output cannot be written.
     """
-    index = inputs.camera_index(sources)
+    index = search.camera_index(sources)
     if index is not None:
         _predict_camera(folder, index, outputs, choices)
         return True
     if choices.seconds is not None:
         raise InputError(f"--seconds={choices.seconds:g} applies only to a camera; leave it out")
-    files, problems = inputs.find(sources)
-    for problem in problems:
+    found = search.find(sources, outputs.out)
+    for problem in found.problems:
         report("error", problem)
-    outputs.check(files)
-    if not files:
+    for line in found.repeated:
+        report("skipped", line)
+    outputs.check(found.files)
+    if not found.files:
         return False
     predictor, facts = load_predictor(folder, choices)
-    side_facts = None
+    side_facts = facts if predictor.note else None
+    if side_facts is not None:
+        outputs.check_replaceable([side_file(path) for path in outputs.named_csvs(found.files)])
     if outputs.csv is None:
-        make_folder(outputs.out)
-    if outputs.csv is None and any(file.searched for file in files):
-        claim_folder(outputs.out, facts, outputs.overwrite)
-    elif predictor.note:
-        outputs.check_replaceable([side_file(path) for path in outputs.named_csvs(files)])
-        side_facts = facts
-    left = []
+        _prepare_folders(found.files, facts, outputs.overwrite)
+    left, problems = _left(found.files, outputs)
+    for problem in problems:
+        report("error", problem)
+    done = predict_files(left, predictor, outputs, side_facts)
+    return done and not found.problems and not problems
+
+
+def _prepare_folders(files: Sequence[InputFile], facts: dict[str, Any], overwrite: bool) -> None:
+    """Create the folders for the results, with a side file if they are those of a folder."""
+    sources: dict[pathlib.Path, set[str]] = {}
     for file in files:
-        if outputs.is_complete(file):
-            report("skipped", f"{file.path}: {outputs.csv_of(file)} is complete")
+        if file.folder is None:
+            make_folder(file.out)
         else:
-            left.append(file)
-    return predict_files(left, predictor, outputs, side_facts) and not problems
+            sources.setdefault(file.out, set()).add(os.path.realpath(file.folder))
+    for out, folders in sources.items():
+        claim_folder(out, facts | {"sources": sorted(folders)}, overwrite)
+
+
+def _left(files: Sequence[InputFile], outputs: Outputs) -> tuple[list[InputFile], list[str]]:
+    """Return the files that are left to predict, and why others cannot be; report the rest."""
+    left, problems = [], []
+    for file in files:
+        try:
+            if outputs.is_complete(file):
+                report("skipped", f"{file.path}: {file.csv} is complete")
+            else:
+                left.append(file)
+        except InputError as error:
+            problems.append(str(error))
+    return left, problems
 
 
 def predict_files(
@@ -76,12 +104,15 @@ def predict_files(
 ) -> bool:
     """Run the predictor on files and write the results; return whether all files succeeded.
 
-    If `facts` are given, they are written to a side file for every csv file.
+    If `facts` are given, they are written to a side file for every csv file, except for files that
+    were found in a folder, since its results have a common side file.
     """
     dims = predictor.model.dims
     if outputs.csv is None:
         return all([
-            _predict_file(file, open_csv(outputs.csv_of(file), dims, facts), predictor, outputs)
+            _predict_file(
+                file, open_csv(file.csv, dims, None if file.folder else facts), predictor, outputs
+            )
             for file in files
         ])  # fmt: skip
     with open_csv(outputs.common_csv, dims, facts) as write_rows:
@@ -91,7 +122,8 @@ def predict_files(
 
 def report(kind: str, text: str) -> None:
     """Print a line to standard error, since the csv may go to standard output."""
-    print(f"{kind}: {text}", file=sys.stderr)
+    line = CONTROL.sub(lambda match: repr(match[0])[1:-1], text)  # a file name may have several
+    print(f"{kind}: {line}", file=sys.stderr)
 
 
 def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, Any]]:
@@ -180,13 +212,16 @@ def _predict_file(
     Raises:
         InputError: the results cannot be written; problems with the source are only reported.
     """
-    where = "standard output" if outputs.csv == "-" else outputs.common_csv or outputs.csv_of(file)
+    where = "standard output" if outputs.csv == "-" else outputs.common_csv or file.csv
     try:
         video = file.open()
         with Progress(file.path.name, outputs.progress) as progress:
             result, warnings = predictor.predict(video, progress)
     except InputError as error:
         report("error", str(error))
+        return False
+    except MemoryError as error:
+        report("error", f"{file.path}: not enough memory ({error}); shrink or cut the video")
         return False
     with csv as write_rows:
         write_rows(csv_rows(result))
