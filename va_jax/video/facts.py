@@ -10,14 +10,17 @@ from av.error import FFmpegError
 from jaxtyping import Float64, UInt8
 
 from va_jax.types import InputError
-from va_jax.video.read import (
+from va_jax.video.container import (
     find_video_stream,
     header_length_s,
     is_cut_off,
     open_video,
     reason_of,
-    upright_image,
 )
+from va_jax.video.fit import upright_image
+from va_jax.video.read import probe
+from va_jax.video.stamps import packet_stamps
+from va_jax.video.times import Repairs, increasing_times
 
 
 def mean_fps(time_s: Sequence[float] | np.ndarray) -> float | None:
@@ -36,6 +39,8 @@ class Timeline:
 
     time_s: Float64[np.ndarray, "frames"]  # time since the first frame
     cut_off_s: float | None  # length according to the header, if the file ends well before it
+    repairs: Repairs  # time stamps that had to be repaired
+    after_sound_s: float  # time from the start of the sound to the first frame
 
     @property
     def fps(self) -> float | None:
@@ -56,32 +61,31 @@ class Timeline:
 
 
 def read_timeline(path: str | os.PathLike[str]) -> Timeline:
-    """Read the times of all frames from the packets in a file, without decoding the frames.
+    """Read the times of all frames from the packets in a file, decoding only the first frame.
+
+    The times are those of `read_frames`.
 
     Raises:
         InputError: the file is missing, is not a video, has no frames, or is broken.
     """
-    path = pathlib.Path(path)
+    path, repairs = pathlib.Path(path), Repairs()
+    info = probe(path)
     with open_video(path) as container:
         stream = find_video_stream(container, path)
-        times, end_s = [], 0.0
         try:
-            for packet in container.demux(stream):
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                discarded = packet.is_discard  # because of an edit list
-                if stamp is not None and packet.size and not discarded:
-                    times.append(float(stamp * packet.time_base))
-                    duration_s = float((packet.duration or 0) * packet.time_base)
-                    end_s = max(end_s, times[-1] + duration_s)
+            stamps = packet_stamps(container, stream)
+            time_s = np.array(list(increasing_times(stamps, info.fps, repairs)), np.float64)
         except FFmpegError as error:
-            raise InputError(
-                f"{path}: broken after {len(times)} frames ({reason_of(error)}); copy it again"
-            ) from error
-        if not times:
+            raise InputError(f"{path}: broken ({reason_of(error)}); copy it again") from error
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        if not len(time_s):
             raise InputError(f"{path}: has no frames; replace the file")
-        time_s = np.sort(np.array(times, np.float64))
-        cut_off = is_cut_off(stream, len(times), end_s)
-        return Timeline(time_s - time_s[0], header_length_s(stream) if cut_off else None)
+        period_s = 1 / info.fps if info.fps else 0.0
+        end_s = float(time_s[-1]) + period_s + max(0.0, float(info.start))
+        cut_off = not repairs.restarts and is_cut_off(stream, len(time_s), end_s)
+        length_s = header_length_s(stream) if cut_off else None
+        return Timeline(time_s, length_s, repairs, info.after_sound_s)
 
 
 def read_key_frames(

@@ -20,7 +20,15 @@ from jaxtyping import UInt8
 
 from va_jax.io import replacing
 from va_jax.types import InputError
-from va_jax.video.read import find_video_stream, open_video, reason_of, start_time, to_fraction
+from va_jax.video.container import (
+    file_url,
+    find_video_stream,
+    open_video,
+    reason_of,
+    start_time,
+    to_fraction,
+)
+from va_jax.video.read import probe
 
 FORMATS = {".mp4": "mp4", ".mkv": "matroska"}
 """File extension -> container format."""
@@ -35,7 +43,7 @@ ENCODERS = ("libx264", "libopenh264", "mpeg4")
 """Encoders in order of preference; not every FFmpeg build includes all of them."""
 
 MAX_TICK = Fraction(1, 10000)
-"""Coarsest time base; a coarser one is divided, since frames may be `read.MIN_STEP_S` apart."""
+"""Coarsest time base; a coarser one is divided, since frames may be `times.MIN_STEP_S` apart."""
 
 MPEG4_TICK = Fraction(1, 60000)
 """Finest round tick in MPEG-4 part 2, which can represent all common frame rates."""
@@ -67,7 +75,8 @@ def open_writer(path: pathlib.Path, source: pathlib.Path) -> Iterator["VideoWrit
         endings = " or ".join(FORMATS)
         raise InputError(f"Cannot write '{path}': unsupported extension. Use {endings}.")
     with open_video(source) as container, replacing(path) as temporary:
-        writer = VideoWriter(path, temporary, container, find_video_stream(container, source))
+        stream, start = find_video_stream(container, source), probe(source).start
+        writer = VideoWriter(path, temporary, container, stream, start)
         try:
             yield writer
         except BaseException:
@@ -97,9 +106,10 @@ class VideoWriter:
         temporary: pathlib.Path,
         source: InputContainer,
         stream: VideoStream,
+        start: Fraction,
     ):
         self._path, self._temporary = path, temporary
-        self._source, self._stream = source, stream
+        self._source, self._stream, self._start = source, stream, start
         self._output: _Output | None = None
         self._last_tick = -1
 
@@ -107,7 +117,7 @@ class VideoWriter:
         """Write the next frame.
 
         Args:
-            time_s: time since the start of the source's video stream; must increase.
+            time_s: time since the first frame of the source; must increase.
             image: RGB image; all images must have the same, even width and height.
         """
         with self._naming_path():
@@ -155,18 +165,17 @@ class VideoWriter:
         suffix = self._path.suffix.lower()
         options = {"movflags": "faststart"} if suffix == ".mp4" else {}
         container = av.open(
-            str(self._temporary), "w", format=FORMATS[suffix], container_options=options
+            file_url(self._temporary), "w", format=FORMATS[suffix], container_options=options
         )
         frames, tick = _add_video_stream(container, width, height, self._stream)
-        start = start_time(self._stream)
-        zero, sound = start or Fraction(0), None  # time in the source at which the output starts
+        zero, sound = self._start, None  # time in the source at which the output starts
         if self._source.streams.audio:
             heard = self._source.streams.audio[0]
             heard_start = start_time(heard)
-            if start is not None and heard_start is not None:
-                zero = min(start, heard_start)
+            if heard_start is not None:
+                zero = min(zero, heard_start)
             sound = _Sound(self._source, heard, container, COPIED_SOUND[suffix], zero)
-        return _Output(container, frames, tick, (start or Fraction(0)) - zero, sound)
+        return _Output(container, frames, tick, self._start - zero, sound)
 
 
 def _add_video_stream(
