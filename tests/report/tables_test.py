@@ -46,7 +46,7 @@ def test_every_possible_row_is_shown_under_its_dimension(metrics_table):
         assert part in arousal
     assert re.search(r"ceiling of the data set +0\.910\n", valence)
     assert "ceiling" not in arousal
-    assert re.search(r"3 raters, mean of pairs +0\.625\n", arousal)
+    assert re.search(r"agreement of rater pairs, 3 raters +0\.625\n", arousal)
     assert "raters" not in valence
 
 
@@ -123,3 +123,24 @@ def test_an_interval_with_an_unknown_end_shows_a_dash_there():
 )
 def test_a_score_has_three_decimals_and_a_leading_zero(value, text):
     assert tables.format_score(value) == text
+
+
+def test_a_missing_interval_is_explained_in_its_place():
+    few = score_table.metrics_table(MANY[:4], DIMS, resamples=50)
+    none = score_table.metrics_table(MANY, DIMS, resamples=0)
+    for table, reason in ((few, "needs 5 recordings"), (none, "not computed")):
+        rows = [line for line in tables.text("dev", table).splitlines() if "pooled" in line]
+        assert len(rows) == len(DIMS)
+        assert all(reason in row for row in rows)
+        assert reason in tables.markdown("dev", table)
+        assert reason in tables.interval_note(tables.groups(table, "valence"))
+    for line in tables.text("dev", few).splitlines():
+        assert "needs" not in line or "oracle" not in line  # baselines never have intervals
+
+
+def test_the_agreement_of_raters_is_not_called_a_ceiling(metrics_table):
+    text = tables.text("dev", {**metrics_table, "ceiling": {}})
+    assert "agreement of rater pairs, 3 raters" in text
+    assert "ceiling" not in text
+    titles = [group.title for group in tables.groups(metrics_table, "arousal")]
+    assert not any("ceiling" in title for title in titles)

@@ -73,6 +73,7 @@ def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
     environment.filters |= {
         "score": _score,
         "interval": lambda row, metric: tables.format_interval(row, metric).replace("-", MINUS),
+        "interval_note": tables.interval_note,
         "count": "{:,}".format,
         "sha256": lambda text: _base64(hashlib.sha256(text.encode()).digest()),
     }

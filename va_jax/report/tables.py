@@ -1,13 +1,18 @@
 """The metrics table as text, as Markdown, and as groups of rows for the page."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from va_jax.evaluation.bootstrap import FEWEST
 from va_jax.io import Table
 
 HEADER = ("CCC", "95 % interval", "PCC", "RMSE", "MSE", "SAGR", "frames", "recordings")
 """Columns in the text and Markdown tables, after the row label."""
+
+
+NO_INTERVAL = f"needs {FEWEST} recordings"
+"""Shown in place of an interval if there are too few recordings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,8 +20,9 @@ class RowGroup:
     """A group of related rows for one dimension."""
 
     title: str
-    rows: Mapping[str, Mapping[str, Any]]  # scores by label; a ceiling has only a CCC
+    rows: Mapping[str, Mapping[str, Any]]  # scores by label, or only a CCC
     suffix: str = ""  # added to the labels if the title is not shown
+    intervals: bool = False  # whether rows have intervals, given enough recordings
 
 
 def text(title: str, metrics_table: Mapping[str, Any]) -> str:
@@ -67,23 +73,21 @@ def is_scored(metrics_table: Mapping[str, Any]) -> bool:
 
 
 def groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
-    """Yield the rows for a dimension: the network, baselines, and known ceilings of the CCC."""
-    yield RowGroup("network", _labelled(metrics_table["scores"][dim]))
+    """Yield the rows for a dimension: the network, baselines, and known CCCs for comparison."""
+    yield RowGroup("network", _labelled(metrics_table["scores"][dim]), intervals=True)
     if processed := metrics_table.get("processed"):
         rows = _labelled(processed["scores"][dim])
-        yield RowGroup("network, post-processed", rows, ", post-processed")
+        yield RowGroup("network, post-processed", rows, ", post-processed", intervals=True)
     pooled = {name: scores[dim]["pooled"] for name, scores in metrics_table["baselines"].items()}
     title = "baselines, pooled; an oracle uses the labels it is scored on"
     yield RowGroup(title, _labelled(pooled))
-    ceilings = {}
     if dim in metrics_table.get("ceiling", {}):
-        ceilings["ceiling of the data set"] = {"ccc": metrics_table["ceiling"][dim]}
+        row = {"ccc": metrics_table["ceiling"][dim]}
+        yield RowGroup("best possible score", {"ceiling of the data set": row})
     if dim in metrics_table.get("raters", {}):
         agreement = metrics_table["raters"][dim]
-        label = f"{agreement['raters']} raters, mean of pairs"
-        ceilings[label] = {"ccc": agreement["mean_ccc"]}
-    if ceilings:
-        yield RowGroup("ceilings", ceilings)
+        label = f"agreement of rater pairs, {agreement['raters']} raters"
+        yield RowGroup("raters, mean CCC of two of them", {label: {"ccc": agreement["mean_ccc"]}})
 
 
 def baseline_groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
@@ -93,7 +97,12 @@ def baseline_groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowG
 
 
 def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one-line notes on undefined scores and post-processing."""
+    """Yield one-line notes on rater agreement, undefined scores and post-processing."""
+    if metrics_table.get("raters"):
+        yield (
+            "agreement of rater pairs is no limit: the fused label is less noisy than one rater, so "
+            "a network can be closer to it than raters are to each other"
+        )
     for dim, rows in metrics_table["scores"].items():
         for name, row in rows.items():
             if row["undefined"]:
@@ -122,11 +131,24 @@ def format_interval(row: Mapping[str, Any], metric: str) -> str:
     return f"[{format_score(ends[0])}, {format_score(ends[1])}]" if ends else ""
 
 
+def interval_note(row_groups: Iterable[RowGroup]) -> str:
+    """Return why rows of these groups have no interval, or "" if none lacks one."""
+    rows = [row for group in row_groups if group.intervals for row in group.rows.values()]
+    if any("interval" not in row for row in rows):
+        return "intervals were not computed"
+    if any(row["interval"] is None for row in rows):
+        return f"an interval {NO_INTERVAL}"
+    return ""
+
+
 def _rows(metrics_table: Mapping[str, Any], dim: str) -> Iterator[list[str]]:
     """Yield every row for a dimension: its label, then its cells in the order of `HEADER`."""
     for group in groups(metrics_table, dim):
         for label, row in group.rows.items():
-            cells = [format_score(row["ccc"]), format_interval(row, "ccc")]
+            interval = format_interval(row, "ccc")
+            if group.intervals and not interval:
+                interval = NO_INTERVAL if "interval" in row else "not computed"
+            cells = [format_score(row["ccc"]), interval]
             cells += [
                 format_score(row[m]) if m in row else "" for m in ("pcc", "rmse", "mse", "sagr")
             ]

@@ -2,7 +2,7 @@
 
 from va_jax.evaluation import bootstrap
 from va_jax.io import Table
-from va_jax.report.tables import format_interval, format_score
+from va_jax.report.tables import NO_INTERVAL, format_interval, format_score
 from va_jax.scoring.align import FAULTS
 from va_jax.scoring.compare import METHOD, Comparison
 from va_jax.scoring.difference import Difference
@@ -78,7 +78,12 @@ def _cells(row: Difference) -> tuple[str, ...]:
         format_score(value) if sd is None else f"{format_score(value)} +-{format_score(sd)}"
         for value, sd in ((row.a, row.a_sd), (row.b, row.b_sd))
     ]
-    return *scores, f"{row.difference:+.3f}", _interval(row.interval), format_score(row.p)
+    return (
+        *scores,
+        f"{row.difference:+.3f}",
+        _interval(row.interval) or NO_INTERVAL,
+        format_score(row.p),
+    )
 
 
 def _notes(comparison: Comparison) -> list[str]:
