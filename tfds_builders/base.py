@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_builder
 from tensorflow_datasets.core.splits import SplitDict
 
-from tfds_builders import metadata, parts, shards, workers
+from tfds_builders import metadata, origin, parts, shards, workers
 from tfds_builders.material import Recording
 from va_jax.types import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 
@@ -152,13 +152,9 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
 
     def _extract_splits(self, dl_manager) -> dict[str, list[parts.Row]]:
         """Extract all recordings and write the report; return {split: rows of its parts}."""
-        found = self.recordings(self._manual_dir(dl_manager))
-        everything = [
-            dataclasses.replace(each, split=split)
-            for split in SPLITS
-            for each in found.get(split, ())
-        ]
-        _refuse_repeated_tracks(everything)
+        manual_dir = self._manual_dir(dl_manager)
+        everything = self._all_recordings(manual_dir)
+        sources = {} if manual_dir is None else origin.digests(everything, manual_dir)
         for stale in self._final.parent.glob(f"incomplete.*_{self._final.name}"):
             if stale != pathlib.Path(self.data_dir):  # left by a killed build
                 shutil.rmtree(stale)
@@ -187,9 +183,28 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             crop=self.crop,
             options=options_of(config),
             refused=refused,
+            sources=sources,
             **self.extras(built),
         )
         return kept
+
+    def _all_recordings(self, manual_dir: pathlib.Path | None) -> list[Recording]:
+        found = self.recordings(manual_dir)
+        everything = [
+            dataclasses.replace(each, split=split)
+            for split in SPLITS
+            for each in found.get(split, ())
+        ]
+        _refuse_repeated_tracks(everything)
+        return everything
+
+    def sources(self, manual_dir: pathlib.Path) -> dict[str, str]:
+        """Return {track: a hash of its source material}, see `origin.digests`.
+
+        Raises:
+            InputError: The folder does not contain this set.
+        """
+        return origin.digests(self._all_recordings(manual_dir), manual_dir)
 
     def _accepted(self, recording: Recording, row: parts.Row) -> parts.Row:
         if "refused" not in row:

@@ -18,13 +18,13 @@ import pkgutil
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 import tfds_builders
-from tfds_builders import base, metadata, workers
+from tfds_builders import base, metadata, origin, workers
 from va_jax import io
 from va_jax.types import InputError
 
@@ -66,7 +66,8 @@ def build_set(options: BuildOptions) -> tuple[pathlib.Path, bool]:
     """Build a set unless it already exists; return its directory and whether it is new.
 
     Raises:
-        InputError: Nothing was built, or the existing set was built with different options.
+        InputError: Nothing was built, or the existing set was built with different options or from
+            different source material.
     """
     if options.jobs < 1:
         raise InputError(f"jobs={options.jobs} must be at least 1")
@@ -85,7 +86,7 @@ def build_set(options: BuildOptions) -> tuple[pathlib.Path, bool]:
         _prepare(builder, manual_dir)
         return final, True
     if not options.overwrite:
-        _refuse_other_options(final, builder)
+        _refuse_other_set(final, builder, manual_dir)
         return final, False
     staging = data_dir / f"{builder.name}.overwrite"
     builder = make_builder(options.name, staging, **settings)
@@ -103,16 +104,38 @@ def _prepare(builder: base.TrackBuilder, manual_dir: pathlib.Path | None) -> Non
         )
 
 
-def _refuse_other_options(final: pathlib.Path, builder: base.TrackBuilder) -> None:
+def _refuse_other_set(
+    final: pathlib.Path, builder: base.TrackBuilder, manual_dir: pathlib.Path | None
+) -> None:
+    """Raise InputError if the built set differs from the one that the builder would build."""
     wanted = json.loads(json.dumps(base.options_of(builder.builder_config)))
     facts = io.read_json(final / "metadata.json", "build the set again with --overwrite")
-    if "refused" not in facts:
+    source = manual_dir if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else None
+    if "refused" not in facts or (source and "sources" not in facts):
         raise InputError(f"{final} was built by an older version; rebuild it with --overwrite")
     built = facts["options"]
     other = [f"{key}={built.get(key)}" for key in wanted if wanted[key] != built.get(key)]
     if other:
         raise InputError(
             f"{final} was built with {', '.join(other)}; pass the same options or --overwrite"
+        )
+    if source:
+        _refuse_other_source(final, facts["sources"], builder, source)
+
+
+def _refuse_other_source(
+    final: pathlib.Path,
+    sources: Mapping[str, str],
+    builder: base.TrackBuilder,
+    manual_dir: pathlib.Path,
+) -> None:
+    if not manual_dir.is_dir():
+        raise InputError(f"{manual_dir}: no such folder; set --manual_dir to the source of {final}")
+    difference = origin.difference(sources, builder.sources(manual_dir))
+    if difference:
+        raise InputError(
+            f"{final} was built from other source material than {manual_dir}: {difference}; choose "
+            "another --data_dir, or pass --overwrite"
         )
 
 

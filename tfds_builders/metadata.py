@@ -31,24 +31,29 @@ def summarize(rows: Mapping[str, Sequence[Row]], dims: Sequence[str]) -> dict[st
         dims: Names of the targets.
 
     Returns:
-        `tracks` (the track table of each split), `split_hash` (a hash of the assignment of tracks
-        to splits), `fps` (median over the tracks), `train_mean` (by dimension, over the frames with
-        a face and a label; empty if there are none) and `counts` by split: `tracks`, `frames`,
-        `face`, `labelled`, `used` (frames with a face and a label) and `tally`, the sum over all
-        recordings.
+        `tracks` (the track table of each split), `split_hash` (two hashes joined by `-`: of the
+        assignment of tracks to splits, and of their labels), `fps` (median over the tracks),
+        `train_mean` (by dimension, over the frames with a face and a label; empty if there are
+        none) and `counts` by split: `tracks`, `frames`, `face`, `labelled`, `used` (frames with a
+        face and a label) and `tally`, the sum over all recordings.
     """
     tracks = {split: _track_table(each) for split, each in rows.items()}
     ids = {split: sorted(track.track_id for track in tracks[split]) for split in tracks}
+    labels = {row["track"]["track_id"]: row["label_hash"] for each in rows.values() for row in each}
     counts = {split: _counts(each) for split, each in rows.items()}
     used = counts.get("train", {}).get("used", 0)
     sums = np.sum([row["target_sum"] for row in rows.get("train", [])], axis=0)
     return {
         "fps": float(np.median([row["track"]["fps"] for each in rows.values() for row in each])),
         "tracks": {split: [track.to_json() for track in tracks[split]] for split in tracks},
-        "split_hash": hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()[:16],
+        "split_hash": f"{_hash(ids)}-{_hash(labels)}",
         "train_mean": dict(zip(dims, (sums / used).tolist(), strict=True)) if used else {},
         "counts": counts,
     }
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _track_table(rows: Sequence[Row]) -> list[Track]:
@@ -82,10 +87,10 @@ def write_report(path: pathlib.Path, recordings: Sequence[Recording], rows: Sequ
     header = [*IDS, "status", "frames", "fps", *COUNTS, *tallies, "reason"]
     lines = []
     for recording, row in zip(recordings, rows, strict=True):
-        ids = [getattr(recording, key) for key in IDS]
+        ids = [io.text_cell(getattr(recording, key)) for key in IDS]
         if "refused" in row:
             empty = [""] * (2 + len(COUNTS) + len(tallies))
-            lines.append([*ids, "refused", *empty, row["refused"]])
+            lines.append([*ids, "refused", *empty, io.text_cell(row["refused"])])
         else:
             numbers = [row["track"]["frames"], row["track"]["fps"], *(row[key] for key in COUNTS)]
             counts = [row["tally"].get(key, 0) for key in tallies]

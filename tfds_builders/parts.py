@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import pathlib
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -25,11 +24,15 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from tfds_builders import shards
 from tfds_builders.material import Recording, Tally
+from tfds_builders.origin import source_files
 from va_jax import io
 from va_jax.types import CLIP_FRAMES, LABEL_RANGE, Clip, InputError
 
 Row = dict[str, Any]
 """The description of a part, as JSON values; see `extract_all`."""
+
+ROW_VERSION = 2
+"""Version of the rows; parts of an interrupted build with other rows are extracted again."""
 
 Extract = Callable[[Recording, Any, Tally], tuple[float, Iterator[Clip]]]
 """`extract(recording, builder_config, tally) -> (frames per second, clips in order)`.
@@ -97,8 +100,9 @@ def extract_all(
         A row for each recording, in order. It contains `track` (a `types.Track` without its first
         record), `part` (path of the file), `records`, `bytes`, the numbers of frames with a `face`,
         with a label (`labelled`) and with both (`used`), `target_sum` (sum of the targets over the
-        used frames) and `tally`. The row of a refused recording contains only `part` and `refused`,
-        the reason. The next build tries refused recordings again, but keeps finished parts.
+        used frames), `label_hash` (of the targets of all frames) and `tally`. The row of a refused
+        recording contains only `part` and `refused`, the reason. The next build tries refused
+        recordings again, but keeps finished parts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[pathlib.Path] = []
@@ -144,22 +148,8 @@ def fingerprint(recording: Recording, plan: Plan) -> str:
     """
     if recording.problem:
         raise InputError(recording.problem)
-    files = []
-    for source in map(os.path.abspath, recording.files.values()):
-        if not os.path.exists(source):
-            raise InputError(
-                f"{source}: does not exist; restore this file of track {recording.track_id!r}"
-            )
-        members = [source]
-        if os.path.isdir(source):
-            walk = os.walk(source)
-            members = sorted(os.path.join(at, name) for at, _, names in walk for name in names)
-        try:
-            stats = [(member, os.stat(member)) for member in members]
-        except OSError as error:  # such as a broken link
-            raise InputError(f"{error.filename}: {error.strerror}; remove or replace it") from error
-        files += [(member, stat.st_size, stat.st_mtime_ns) for member, stat in stats]
-    plan_facts = [dict(plan.options), plan.version, plan.dims, plan.points]
+    files = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in source_files(recording)]
+    plan_facts = [dict(plan.options), plan.version, ROW_VERSION, plan.dims, plan.points]
     facts = dataclasses.asdict(dataclasses.replace(recording, split=""))
     text = json.dumps([facts, plan_facts, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -185,7 +175,7 @@ def extract_part(recording: Recording, part: pathlib.Path, plan: Plan) -> Row:
 def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
     layout = features(plan.dims, plan.points)
     frames = face = labelled = used = records = 0
-    target_sum = np.zeros(len(plan.dims))
+    target_sum, label_hash = np.zeros(len(plan.dims)), hashlib.sha256()
     last_s = -np.inf
     tally: Tally = collections.Counter()
     ids = {key: getattr(recording, key) for key in ("track_id", "video_id", "subject_id")}
@@ -201,6 +191,7 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
                 del example["landmarks"]
             writer.write(_serialize(example, layout))
             has_label = np.isfinite(clip.target).all(1)
+            label_hash.update(_canonical(clip.target))
             counted = clip.face & has_label
             frames += len(clip.frames)
             records += 1
@@ -222,8 +213,14 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
         "labelled": labelled,
         "used": used,
         "target_sum": target_sum.tolist(),
+        "label_hash": label_hash.hexdigest(),
         "tally": {key: count for key, count in sorted(tally.items()) if count},
     }
+
+
+def _canonical(target: np.ndarray) -> bytes:
+    """Return the bytes of the targets, the same for every kind of NaN and for both zeros."""
+    return np.where(np.isnan(target), np.float32(np.nan), target + np.float32(0)).tobytes()
 
 
 def _serialize(example: dict[str, Any], layout: tfds.features.FeaturesDict) -> bytes:

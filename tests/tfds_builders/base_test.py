@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tests.tfds_builders import toy
 from tests.tfds_builders.toy import (
     LENGTHS,
     Toy,
@@ -78,13 +79,24 @@ def test_metadata_tell_what_the_records_hold(tmp_path):
     assert facts["counts"]["train"] == {**counts, "used": (face & labelled).sum()}
 
 
-def test_split_hash_tells_which_track_is_in_which_split(tmp_path, monkeypatch):
-    first = tfds.builder_from_directory(build_toy(tmp_path)).info.metadata
-    again = tfds.builder_from_directory(build_toy(tmp_path, "again")).info.metadata
-    assert first["split_hash"] == again["split_hash"]
+def test_split_hash_covers_the_split_and_the_labels_of_every_track(tmp_path, monkeypatch):
+    def hashes(data):
+        facts = tfds.builder_from_directory(build_toy(tmp_path, data)).info.metadata
+        return facts["split_hash"].split("-")
+
+    def relabelled(seed, length, side):
+        for index, frame in enumerate(toy_frames(seed, length, side)):
+            yield frame._replace(target=frame.target / 2) if index == 20 else frame
+
+    first = hashes("first")
+    assert first == hashes("again")
+    monkeypatch.setattr(toy, "toy_frames", relabelled)
+    labels = hashes("labels")
+    assert (first[0] == labels[0], first[1] == labels[1]) == (True, False)
+    monkeypatch.undo()
     monkeypatch.setitem(LENGTHS, "dev", (75, 2))
-    other = tfds.builder_from_directory(build_toy(tmp_path, "other")).info.metadata
-    assert first["split_hash"] != other["split_hash"]
+    other = hashes("other")
+    assert (first[0] == other[0], first[1] == other[1]) == (False, False)
 
 
 @pytest.mark.slow

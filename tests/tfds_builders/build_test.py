@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,14 +195,82 @@ def test_a_set_built_with_other_options_needs_overwrite(tmp_path, source):
     assert sorted(path.name for path in data.iterdir()) == ["downloads", "video_folder"]
 
 
-def test_a_set_of_an_older_version_needs_overwrite(tmp_path, source):
+@pytest.mark.parametrize("fact", ["refused", "sources"])
+def test_a_set_of_an_older_version_needs_overwrite(tmp_path, source, fact):
     directory, _ = build("video_folder", tmp_path / "data", source)
     facts = json.loads((directory / "metadata.json").read_text())
-    del facts["refused"]
+    del facts[fact]
     (directory / "metadata.json").write_text(json.dumps(facts))
     with pytest.raises(InputError, match="was built by an older version; rebuild it with --over"):
         build("video_folder", tmp_path / "data", source)
     assert build("video_folder", tmp_path / "data", source, overwrite=True) == (directory, True)
+
+
+def test_a_copy_of_the_source_in_another_place_is_the_same_source(tmp_path, source):
+    directory, _ = build("video_folder", tmp_path / "data", source)
+    for path in source.rglob("*"):
+        os.utime(path, (1, 1))
+    source.rename(tmp_path / "moved")
+    assert build("video_folder", tmp_path / "data", tmp_path / "moved") == (directory, False)
+
+
+def changed_label(source):
+    (source / "anna.csv").write_text("0;.1;.2\n.04;.1;.2\n.08;.1;.3\n.12;.1;.2\n")
+
+
+def changed_split(source):
+    (source / "videos.csv").write_text("video,labels,split\nanna,anna.csv,dev\nbert,,test\n")
+
+
+def removed_image(source):
+    (source / "bert" / "4.jpg").unlink()
+
+
+def removed_video(source):
+    (source / "videos.csv").write_text("video,labels,split\nanna,anna.csv,train\n")
+
+
+def added_video(source):
+    shutil.copytree(source / "bert", source / "carl")
+    with (source / "videos.csv").open("a") as file:
+        file.write("carl,,test\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (changed_label, "recording 'anna' has changed"),
+        (changed_split, "recording 'anna' has changed"),
+        (removed_image, "recording 'bert' has changed"),
+        (removed_video, "recording 'bert' is missing"),
+        (added_video, "recording 'carl' is new"),
+    ],
+)
+@pytest.mark.parametrize("place", ["in", "other"])
+def test_a_set_of_another_source_needs_overwrite(
+    tmp_path, source, capsys, change, difference, place
+):
+    data = tmp_path / "data"
+    directory, _ = build("video_folder", data, source)
+    before = {path: path.read_bytes() for path in directory.iterdir()}
+    source = source.rename(tmp_path / place)
+    change(source)
+    flags = ["video_folder", f"--data_dir={data}", f"--manual_dir={source}"]
+    assert main(flags) == 1
+    done = capsys.readouterr()
+    assert "already built" not in done.out
+    (line,) = [each for each in done.err.splitlines() if each.startswith("error: ")]
+    assert f"was built from other source material than {source}: {difference}; choose" in line
+    assert before == {path: path.read_bytes() for path in directory.iterdir()}
+    assert build("video_folder", data, source, overwrite=True) == (directory, True)
+    assert build("video_folder", data, source) == (directory, False)
+
+
+def test_a_built_set_is_not_compared_with_a_folder_that_does_not_exist(tmp_path, source, capsys):
+    build("video_folder", tmp_path / "data", source)
+    source.rename(tmp_path / "elsewhere")
+    assert run(tmp_path, "video_folder") == 1
+    assert f"error: {source}: no such folder; set --manual_dir" in capsys.readouterr().err
 
 
 def test_a_failed_overwrite_leaves_the_old_set_alone(tmp_path, source):

@@ -138,6 +138,17 @@ def test_a_start_from_another_run_is_compared_by_its_faces_alone(run):
     assert provenance.differences(fed_alike, run, provenance.FROM_ANOTHER) == []
 
 
+def test_labels_are_compared_if_the_tracks_are_the_same_and_both_hashes_cover_them(tmp_path):
+    provenance.write(tmp_path, facts(split_hash="aa-11"))
+    (line,) = provenance.check(facts(split_hash="aa-22"), tmp_path)
+    assert line.startswith("label_hash of aff_wild/96 is '22', but the network in")
+    (line,) = provenance.check(facts(split_hash="bb-22"), tmp_path)
+    assert line.startswith("split_hash of aff_wild/96 is 'bb', but the network in")
+    assert provenance.check(facts(split_hash="aa"), tmp_path) == []  # an older data set
+    (line,) = provenance.check(facts(split_hash="bb"), tmp_path)
+    assert line.startswith("split_hash of aff_wild/96 is 'bb', but the network in")
+
+
 def test_the_splits_of_two_different_sets_are_not_compared(run):
     assert provenance.check(facts(name="aff_wild2/96", split_hash="ff"), run) == []
 

@@ -28,13 +28,29 @@ MEANING = {  # fact -> consequence of a difference
     "labels.join": f"the labels are joined to the frames by a different rule; {REBUILD}",
     "split_hash": "the splits contain different tracks, so the run may have been trained on frames "
     "that are scored here; use a data set with the same splits",
+    "label_hash": "the tracks have different labels, so scores cannot be compared; build the set "
+    "from the same label files with the same options",
     "input_size": "faces are larger or smaller than in training; scores may suffer at first; set "
     "data.size",
 }
 
 WITHIN_RUN = tuple(key for key in MEANING if key != "input_size")
+HASHES = ("split_hash", "label_hash")
+"""Parts of the fact `split_hash`, which are compared one by one."""
+
 FROM_ANOTHER = ("crop.source", "crop.margin", "crop.alignment", "input_size")
 """Facts that should not change within a run, and facts that should match those of its source."""
+
+REQUIRED = ("name", "input_size", "dims")
+KINDS = {
+    "name": (str, "a text"),
+    "input_size": (int, "a whole number"),
+    "dims": (list, "a list"),
+    "crop": (dict, "an object"),
+    "labels": (dict, "an object"),
+    "frames": (dict, "an object"),
+}
+"""Facts that every run stores, and the types of facts."""
 
 
 def facts(data: Data, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,9 +75,21 @@ def write(folder: pathlib.Path, here: Mapping[str, Any]) -> None:
 
 
 def read(folder: pathlib.Path) -> dict[str, Any] | None:
-    """Return the facts stored in the folder of a run or an exported model; None if absent."""
-    path = folder / NAME
-    return read_json(path, "delete it to skip the comparison") if path.exists() else None
+    """Return the facts stored in the folder of a run or an exported model; None if absent.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path, remedy = folder / NAME, "restore it, or delete it to skip the comparison"
+    if not path.exists():
+        return None
+    found = read_json(path, remedy)
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected a JSON object; {remedy}")
+    for key, (kind, word) in KINDS.items():
+        if not isinstance(found.get(key, None if key in REQUIRED else kind()), kind):
+            raise InputError(f"{path}: {key}={found.get(key)!r}: expected {word}; {remedy}")
+    return found
 
 
 def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
@@ -91,17 +119,19 @@ def differences(
     """Return a line for every fact about the current data that differs from those in `folder`.
 
     Facts that are missing on either side are skipped. Splits are compared only for data sets with
-    the same name.
+    the same name. `label_hash` is the second part of `split_hash`, which older data sets lack.
     """
     there = read(folder)
     if there is None:
         return []
     other = there["name"] != here["name"]
     named = f" ({there['name']})" if other else ""
+    same_tracks = _get(there, "split_hash") == _get(here, "split_hash")
+    skipped = HASHES if other else () if same_tracks else ("label_hash",)
     lines = []
     for key in keys:
         old, new = _get(there, key), _get(here, key)
-        if old is None or new is None or _alike(old, new) or (other and key == "split_hash"):
+        if old is None or new is None or _alike(old, new) or key in skipped:
             continue
         lines.append(
             f"{key} of {here['name']} is {new!r}, but the network in {folder} was trained "
@@ -117,6 +147,9 @@ def warn(lines: Iterable[str]) -> None:
 
 
 def _get(tree: Mapping[str, Any], key: str) -> Any:
+    if key in HASHES:
+        parts = str(tree.get("split_hash", "")).partition("-")[::2]
+        return parts[HASHES.index(key)] or None
     section, _, name = key.rpartition(".")
     return (tree.get(section, {}) if section else tree).get(name)
 
