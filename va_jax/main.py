@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 from va_jax.cli import config_file, job
+from va_jax.cli.command import exit_code
 from va_jax.cli.parser import Parser
 from va_jax.types import InputError
 
@@ -27,15 +28,16 @@ def make_parser() -> Parser:
 
 
 def main() -> int:
+    return exit_code(_run)
+
+
+def _run() -> int:
     args, overrides = make_parser().parse_known_args()
-    try:
-        config = config_file.read(args.config, overrides)
-        if args.config is None and (overrides or args.mode in ("train", "summary")):
-            raise InputError("--config is missing; pass a file, such as configs/quickstart.py")
-        if args.workdir is None and args.mode != "summary":
-            raise InputError("--workdir is missing; pass the folder of the run")
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    config = config_file.read(args.config, overrides)
+    if args.config is None and (overrides or args.mode in ("train", "summary")):
+        raise InputError("--config is missing; pass a file, such as configs/quickstart.py")
+    if args.workdir is None and args.mode != "summary":
+        raise InputError("--workdir is missing; pass the folder of the run")
     here, given = job.of_arguments(args), None if args.config is None else config
     actions = {
         "train": lambda stop: job.train(here, config, args.workdir, stop),

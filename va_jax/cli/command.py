@@ -1,9 +1,12 @@
 """Console command `va_jax COMMAND`; each command is a module with `add_arguments` and `run`."""
 
+import functools
 import importlib
 import importlib.metadata
+import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 
 from va_jax.cli.parser import Parser
 from va_jax.types import InputError
@@ -25,35 +28,55 @@ COMMANDS = {
 }
 
 
+STARTS_DEVICES = "jax/_src/xla_bridge.py"
+"""The file of JAX that fails if a platform is not available, with errors of any type and text."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` (default: the process's arguments), and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(_overview())
         return 0 if words else 1
-    name, *rest = words
-    if name == "--version":
+    if words[0] == "--version":
         print(importlib.metadata.version("va_jax"))
         return 0
+    return exit_code(functools.partial(_run, *words))
+
+
+def exit_code(action: Callable[[], int]) -> int:
+    """Return the exit code of an action; report bad input and Ctrl-C in one line each."""
+    try:
+        return action()
+    except InputError as error:
+        problem = str(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        return 130
+    except (AssertionError, RuntimeError) as error:
+        platform = os.environ.get("JAX_PLATFORMS")
+        if not platform or STARTS_DEVICES not in "".join(traceback.format_exception(error)):
+            raise
+        problem = (
+            f"JAX_PLATFORMS={platform}: JAX cannot use this platform here; set it to cpu, install "
+            "the JAX that supports the platform, or leave the variable unset"
+        )
+    print(f"error: {problem}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _run(name: str, *words: str) -> int:
     if name not in COMMANDS:
-        print(f"error: unknown command {name!r}; choose from {', '.join(COMMANDS)}",
-              file=sys.stderr)  # fmt: skip
-        return 1
+        raise InputError(f"unknown command {name!r}; choose from {', '.join(COMMANDS)}")
     module = importlib.import_module(f"va_jax.cli.{name.replace('-', '_')}")
     parser = Parser(prog=f"va_jax {name}", description=module.__doc__)
     module.add_arguments(parser)
-    args, extra = parser.parse_known_args(rest)
-    try:
-        if getattr(module, "TAKES_CONFIG_KEYS", False):
-            return module.run(args, extra)
-        if extra:
-            raise InputError(f"unexpected argument {extra[0]!r}; see va_jax {name} --help")
-        return module.run(args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    args, extra = parser.parse_known_args(words)
+    if getattr(module, "TAKES_CONFIG_KEYS", False):
+        return module.run(args, extra)
+    if extra:
+        raise InputError(f"unexpected argument {extra[0]!r}; see va_jax {name} --help")
+    return module.run(args)
 
 
 def _overview() -> str:

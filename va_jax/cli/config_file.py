@@ -1,6 +1,7 @@
 """Configs on the command line: a config file, and keys that override its values."""
 
 import pathlib
+import traceback
 from collections.abc import Sequence
 
 from absl import flags
@@ -8,8 +9,12 @@ from ml_collections import ConfigDict, config_flags
 
 import va_jax
 from va_jax import config as configuration
+from va_jax.cli.parser import expand_home
 from va_jax.config import Config
 from va_jax.types import InputError
+
+PATHS = ("data.dir", "init.from_workdir", "init.from_export", "init.weights")
+"""Keys whose values are paths."""
 
 SHIPPED = pathlib.Path(va_jax.__file__).parents[1] / "configs"
 
@@ -35,19 +40,41 @@ def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = 
     else:
         argv.insert(1, f"--config={resolve(file)}")
         holder = config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+    resolved = "" if file is None else resolve(file)
     try:
         unknown = values(argv)[1:]
         config = holder.value
         _ = config.seed  # errors in the file only surface when the config is first used
     except (KeyError, AttributeError) as error:
         cause = error.args[0].args[0] if isinstance(error.args[0], KeyError) else error.args[0]
+        if "has no attribute 'get_config'" in str(cause):
+            problem = "no function get_config; define one that returns a ConfigDict"
+            raise InputError(f"--config={file}: {problem}") from error
         raise InputError(f"unknown config key {' '.join(str(cause).splitlines())}") from error
     except (flags.Error, OSError) as error:
         cause = str(error).strip().splitlines()[-1].strip()
         raise InputError(cause.removeprefix("ValueError: ")) from error
+    except Exception as error:
+        path = resolved.partition(":")[0]
+        line = _line_of(error, path)
+        if line is None:
+            raise
+        cause = f"{type(error).__name__}: {getattr(error, 'msg', error)}"
+        raise InputError(f"{path}: line {line}: {cause}") from error
     if unknown:
         raise InputError(f"unexpected argument {unknown[0]!r}; see --help")
+    for section, key in (name.split(".") for name in PATHS):
+        if isinstance(config[section][key], str):  # otherwise `config.parse` refuses it
+            config[section][key] = expand_home(config[section][key])
     return config
+
+
+def _line_of(error: Exception, path: str) -> int | None:
+    """Return the line of a config file that raised an error, or None if no line did."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == path), None)
 
 
 def _refuse_repeated_keys(argv: Sequence[str]) -> None:
@@ -66,6 +93,8 @@ def resolve(file: str) -> str:
     "quickstart.py:tiny" and "configs/quickstart.py:tiny" both refer to the built-in quickstart.
     """
     path, colon, variant = file.partition(":")
+    if pathlib.Path(path).is_dir():
+        raise InputError(f"--config={file}: is a folder; expected a Python file")
     if pathlib.Path(path).exists():
         return file
     shipped = SHIPPED / path.removeprefix("configs/")
