@@ -89,7 +89,7 @@ def _cut_crops(
     The factor (side - 1) / side is the usual convention for these weights.
     """
     height, width = image.shape[:2]
-    steps = jnp.linspace(0, 1, size)[None]
+    steps = jnp.linspace(0, 1, size, dtype=jnp.float32)[None]
 
     def taps(low: Array, high: Array, side: int) -> tuple[Array, Array, Array, Array]:
         at = (low[:, None] + (high - low)[:, None] * steps) * ((side - 1) / side)

@@ -1,5 +1,6 @@
 """Track the faces in a video: link detections over time based on position, motion and size."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Iterable
 
@@ -112,9 +113,9 @@ def track_faces(
         detector: function that returns the faces in an image.
         every: number of frames from one search to the next.
         confirm: number of successive searches that must find a face, since false detections rarely
-            persist. If there are fewer searches, all of them must find it.
+            persist. If there are fewer searches in a shot, all of them must find it.
         keep_s: longest time, in seconds, that a face can be missing from a shot without losing its
-            identity.
+            identity. A face that two successive searches find keeps it at any frame rate.
 
     Returns:
         The tracks, in order of their first appearance.
@@ -130,7 +131,11 @@ def track_faces(
         alive = [
             tracklet
             for tracklet in tracklets
-            if tracklet.last.shot == search.shot and search.time_s - tracklet.last.time_s <= keep_s
+            if tracklet.last.shot == search.shot
+            and (
+                search.number == tracklet.last.number + 1
+                or search.time_s - tracklet.last.time_s <= keep_s
+            )
         ]
         continued = _assign(alive, search)
         for face in range(len(search.found.boxes)):
@@ -138,8 +143,12 @@ def track_faces(
                 continued[face].add(search, face)
             else:
                 tracklets.append(_Tracklet(search, face))
-    least = min(confirm, len(searches))
-    return [_interpolate(each, time_s) for each in tracklets if each.longest_run() >= least]
+    in_shot = collections.Counter(search.shot for search in searches)
+    return [
+        _interpolate(each, time_s)
+        for each in tracklets
+        if each.longest_run() >= min(confirm, in_shot[each.last.shot])
+    ]
 
 
 def _search_frames(

@@ -19,8 +19,8 @@ from va_jax.video.container import (
 )
 from va_jax.video.fit import upright_image
 from va_jax.video.read import probe
-from va_jax.video.stamps import packet_stamps
-from va_jax.video.times import Repairs, increasing_times
+from va_jax.video.stamps import frame_stamps, packet_stamps
+from va_jax.video.times import Repairs, Stamp, increasing_times
 
 
 def mean_fps(time_s: Sequence[float] | np.ndarray) -> float | None:
@@ -39,7 +39,7 @@ class Timeline:
 
     time_s: Float64[np.ndarray, "frames"]  # time since the first frame
     cut_off_s: float | None  # length according to the header, if the file ends well before it
-    repairs: Repairs  # time stamps that had to be repaired
+    repairs: Repairs  # time stamps that had to be repaired; those out of order are not counted
     after_sound_s: float  # time from the start of the sound to the first frame
 
     @property
@@ -74,6 +74,8 @@ def read_timeline(path: str | os.PathLike[str]) -> Timeline:
         stream = find_video_stream(container, path)
         try:
             stamps = packet_stamps(container, stream)
+            if None in stamps:  # the place of such a frame is known only after decoding
+                stamps = _decoded_stamps(path)
             time_s = np.array(list(increasing_times(stamps, info.fps, repairs)), np.float64)
         except FFmpegError as error:
             raise InputError(f"{path}: broken ({reason_of(error)}); copy it again") from error
@@ -85,7 +87,14 @@ def read_timeline(path: str | os.PathLike[str]) -> Timeline:
         end_s = float(time_s[-1]) + period_s + max(0.0, float(info.start))
         cut_off = not repairs.restarts and is_cut_off(stream, len(time_s), end_s)
         length_s = header_length_s(stream) if cut_off else None
+        repairs.unsorted = 0  # packets are not in the order of presentation
         return Timeline(time_s, length_s, repairs, info.after_sound_s)
+
+
+def _decoded_stamps(path: pathlib.Path) -> list[Stamp]:
+    with open_video(path) as container:
+        stream = find_video_stream(container, path)
+        return list(frame_stamps(stream, container.decode(stream)))
 
 
 def read_key_frames(

@@ -22,18 +22,20 @@ class Repairs:
     """The number of repaired time steps in a video."""
 
     missing: int = 0  # frames without a time stamp
-    misplaced: int = 0  # frames with a time stamp that is repeated or out of order
+    repeated: int = 0  # frames whose time stamp is not after that of the previous frame
+    unsorted: int = 0  # frames whose time stamp is after that of a later frame
     restarts: int = 0  # times at which the time stamps start again
 
     @property
     def total(self) -> int:
         """Number of repaired time steps."""
-        return self.missing + self.misplaced + self.restarts
+        return self.missing + self.repeated + self.unsorted + self.restarts
 
     def __str__(self) -> str:
+        plural = "" if self.restarts == 1 else "s"
         return (
-            f"{self.missing} missing, {self.misplaced} repeated or out of order, and "
-            f"{self.restarts} restart{'s' * (self.restarts != 1)} from an earlier time"
+            f"{self.missing} missing, {self.repeated} repeated, {self.unsorted} out of order, "
+            f"{self.restarts} restart{plural} from an earlier time"
         )
 
 
@@ -48,7 +50,7 @@ def increasing_times(
 
     Args:
         stamps: time stamps in the order of presentation. The order of decoding, which differs by a
-            few frames, gives the same times; but then `repairs.misplaced` is not meaningful.
+            few frames, gives the same times, but then `repairs.unsorted` has no meaning.
         fps: frames per second in the header; None if not stated.
         repairs: the numbers of repairs, which are updated. They are complete after the last frame.
 
@@ -60,7 +62,7 @@ def increasing_times(
     for stamp, later in _sort(_join(stamps, period, repairs), repairs):
         if stamp is None or (last is not None and stamp <= last):
             repairs.missing += stamp is None
-            repairs.misplaced += stamp is not None
+            repairs.repeated += stamp is not None
             stamp = _place(last, later, period)
         first = stamp if first is None else first
         time_s = float(stamp - first)
@@ -109,7 +111,7 @@ def _take_least(window: list[Stamp], repairs: Repairs) -> Stamp:
     if first is not None:
         least = min(stamp for stamp in window if stamp is not None)
         window[window.index(least)] = first
-        repairs.misplaced += least != first
+        repairs.unsorted += least != first
         first = least
     del window[0]
     return first
