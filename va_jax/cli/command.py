@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from va_jax.cli.parser import Parser
-from va_jax.types import InputError
 
 COMMANDS = {
     "train": "train a network and evaluate it",
@@ -47,12 +46,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_code(action: Callable[[], int]) -> int:
     """Return the exit code of an action; report bad input and Ctrl-C in one line each."""
     try:
-        return action()
-    except InputError as error:
-        problem = str(error)
+        return _report_errors(action)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         return 130
+
+
+def _report_errors(action: Callable[[], int]) -> int:
+    from va_jax.types import InputError  # imports NumPy, while Ctrl-C is already handled
+
+    try:
+        return action()
+    except InputError as error:
+        problem = str(error)
     except (AssertionError, RuntimeError) as error:
         platform = os.environ.get("JAX_PLATFORMS")
         if not platform or STARTS_DEVICES not in "".join(traceback.format_exception(error)):
@@ -66,6 +72,8 @@ def exit_code(action: Callable[[], int]) -> int:
 
 
 def _run(name: str, *words: str) -> int:
+    from va_jax.types import InputError
+
     if name not in COMMANDS:
         raise InputError(f"unknown command {name!r}; choose from {', '.join(COMMANDS)}")
     module = importlib.import_module(f"va_jax.cli.{name.replace('-', '_')}")

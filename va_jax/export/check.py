@@ -84,6 +84,7 @@ def check(
             stdout=subprocess.PIPE,
             text=True,
             check=False,
+            start_new_session=True,  # on Ctrl-C, this process ends it without a traceback
         )
     if done.returncode:
         raise InputError(
