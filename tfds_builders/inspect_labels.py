@@ -1,7 +1,6 @@
 """Check readable labels, on their own and against the images they belong to."""
 
 import collections
-import hashlib
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -15,12 +14,9 @@ from va_jax.io import Table
 from va_jax.types import LABEL_RANGE
 
 # Our choices.
-LEAST_ROWS = 100  # a shorter file may be constant or equal to another one by chance
+LEAST_ROWS = 100  # a shorter file is compared with other short files, see `inspect_copies`
 AT_THE_EDGE = 0.5  # the scale is suspicious if a larger share of rows is at the ends of the range
 TOLERANCE = 0.01  # accepted relative difference between rows and frames; 2 are always accepted
-
-LABEL_ROLES = ("labels", "valence", "arousal")
-"""Roles in `Recording.files` that denote label files."""
 
 SHOWN_COLUMNS = 8
 """Largest number of columns to show of a label file."""
@@ -62,7 +58,7 @@ def read_as(inspected: Sequence[Inspected]) -> list[ReadAs]:
         labels = _labels(each)
         if labels is not None and labels.reading is not None:
             reading = labels.reading
-            groups[reading.header, reading.meaning].append((label_file(each), reading))
+            groups[reading.header, reading.meaning].append((each.recording.label_file, reading))
     return [ReadAs(files[0][0], len(files), files[0][1]) for files in groups.values()]
 
 
@@ -71,7 +67,7 @@ def check(inspected: Inspected, config: RecordedConfig) -> Iterator[Finding]:
     labels = _labels(inspected)
     if labels is None:
         return
-    name, values = label_file(inspected), _valid(labels)
+    name, values = inspected.recording.label_file, _valid(labels)
     if not len(values):
         yield Finding("no labels", f"{name}: no row is valid", "its frames will be unlabelled")
         return
@@ -89,7 +85,7 @@ def check(inspected: Inspected, config: RecordedConfig) -> Iterator[Finding]:
 
 def check_scale(inspected: Sequence[Inspected], dims: Sequence[str]) -> Iterator[Finding]:
     """Yield a finding if no label of the set is below 0, which suggests another range."""
-    ranges = [(label_range(each), label_file(each)) for each in inspected]
+    ranges = [(label_range(each), each.recording.label_file) for each in inspected]
     known = [(each, file) for each, file in ranges if each is not None]
     if not known or any((low < 0).any() for (low, _), _ in known):
         return
@@ -100,22 +96,6 @@ def check_scale(inspected: Sequence[Inspected], dims: Sequence[str]) -> Iterator
         yield Finding(
             "label range", f"{problem}, {where}", "kept; if the scale is not -1 to 1, correct it"
         )
-
-
-def label_file(inspected: Inspected) -> str:
-    """Return the file to name in messages about a recording's labels."""
-    files = inspected.recording.files
-    found = [files[role] for role in LABEL_ROLES if role in files]
-    return next(iter(found or files.values()), inspected.recording.track_id)
-
-
-def label_hash(inspected: Inspected) -> str:
-    """Return a hash of the labels, or "" if they are constant or too short to compare."""
-    labels = _labels(inspected)
-    values = np.empty((0, 1)) if labels is None else _valid(labels)
-    if len(values) < LEAST_ROWS or (np.ptp(values, axis=0) == 0).any():
-        return ""
-    return hashlib.sha256(values.tobytes()).hexdigest()
 
 
 def label_range(inspected: Inspected) -> np.ndarray | None:

@@ -15,6 +15,7 @@ import tqdm
 
 from tfds_builders import inspect_labels
 from tfds_builders.build import make_builder
+from tfds_builders.inspect_copies import check_together
 from tfds_builders.inspect_recording import Finding, Footage, Inspected, inspect_recording
 from tfds_builders.recorded import RecordedBuilder
 from va_jax.types import SPLITS, InputError
@@ -114,7 +115,7 @@ def inspect_tree(
     for each in inspected:
         findings += [*each.findings, *inspect_labels.check(each, builder.builder_config)]
     findings += inspect_labels.check_scale(inspected, builder.dims)
-    findings += [*_in_several_splits(inspected), *_same_labels(inspected)]
+    findings += [*_in_several_splits(inspected), *check_together(inspected, builder.dims)]
     findings += _same_pictures([each.footage for each in inspected if each.footage])
     facts = _facts(builder, inspected, data_dir)
     findings += _check_disk(facts, data_dir)
@@ -177,16 +178,6 @@ def _in_several_splits(inspected: Sequence[Inspected]) -> Iterator[Finding]:
                 yield Finding(
                     f"{kind} in several splits", problem, "scores on these splits will be too high"
                 )
-
-
-def _same_labels(inspected: Sequence[Inspected]) -> Iterator[Finding]:
-    groups: dict[str, list[str]] = collections.defaultdict(list)
-    for each in inspected:
-        groups[inspect_labels.label_hash(each)].append(inspect_labels.label_file(each))
-    for key, (first, *others) in groups.items():
-        if key and others:
-            problem = f"{', '.join(others)}: the same values as in {first}"
-            yield Finding("duplicated labels", problem, "kept; only one can be correct")
 
 
 def _same_pictures(footage: Sequence[Footage]) -> Iterator[Finding]:

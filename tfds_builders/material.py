@@ -10,6 +10,9 @@ import numpy as np
 
 from tfds_builders.labels import Labels
 
+LABEL_ROLES = ("labels", "valence", "arousal")
+"""Roles in `Recording.files` that denote label files."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
@@ -23,6 +26,12 @@ class Recording:
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # JSON values
     split: str = ""  # "" if the split is to be drawn
     problem: str = ""  # reason why the track cannot be extracted, if known before decoding
+
+    @property
+    def label_file(self) -> str:
+        """Return the file to name in messages about the labels."""
+        found = [self.files[role] for role in LABEL_ROLES if role in self.files]
+        return next(iter(found or self.files.values()), self.track_id)
 
 
 Tally = collections.Counter[str]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from tests.tfds_builders.layouts import build, picture, write_text, write_video
+from tests.tfds_builders.layouts import build, picture, write_crops, write_text, write_video
 from tfds_builders.build import refusals
 from va_jax.cli import command
 
@@ -129,6 +129,27 @@ def test_every_fault_in_labels_and_crops_is_found(tmp_path, crops, capsys, monke
     directory, _ = build("aff_wild2/112", tmp_path / "data", crops[0])
     left_out = {line for line in found if "will be left out" in line}
     assert len(left_out) == len(refusals(directory)) == 5  # as announced
+
+
+def test_short_copies_and_constant_files_are_found(tmp_path, capsys):
+    labels = {name: np.array(wave(seed, 60)) for seed, name in enumerate("abcdef")}
+    labels["c"][:50] = labels["a"][:50]
+    labels["d"][:, 0] = 0.25
+    labels["e"] = labels["b"]
+    for name, values in labels.items():
+        write_crops(tmp_path / name, range(60), size=96)
+        write_text(tmp_path / f"{name}.csv", timed(values.tolist(), np.arange(60) / 25))
+    listed = "".join(f"{name},{name}.csv\n" for name in labels)
+    write_text(tmp_path / "videos.csv", f"video,labels\n{listed}")
+    _, lines = run(capsys, "video_folder", tmp_path)
+    found = [line for line in lines if line.startswith(("duplicated", "constant"))]
+    assert found == [
+        "constant labels: d.csv: valence is 0.25 in all 60 rows; kept; remove the file if this is "
+        "a mistake",
+        "duplicated labels: c.csv: 50 of 60 rows, between rows 1 and 50, have the same values as "
+        "rows 1 to 50 of a.csv; kept; only one can be correct",
+        "duplicated labels: e.csv: the same values as in b.csv; kept; only one can be correct",
+    ]
 
 
 def write_uneven(path, stamps_ms):
