@@ -3,11 +3,11 @@
     pip install jax flatbuffers
     python examples/jax_alone.py FOLDER FRAMES.npy [--face=FACE.npy] [--stream=PIECE] > pred.csv
 
-FRAMES.npy holds crops of faces, uint8 RGB [batch, time, size, size, 3]. FACE.npy says whether a
-frame shows the face, bool [batch, time]. A network that takes landmarks also needs
+FRAMES.npy contains crops of faces, uint8 RGB [batch, time, size, size, 3]. FACE.npy states whether
+each frame shows the face, bool [batch, time]. A network that takes landmarks also needs
 --landmarks=LANDMARKS.npy, float32 [batch, time, points, 2] from -1 to 1 over the crop (0: unknown).
-With --stream the frames are given in pieces of PIECE frames, as they would come from a camera; the
-values are the same.
+For a single track, leave out the batch dimension in all files. With --stream the network receives
+PIECE frames at a time, as from a camera; the values are the same.
 """
 
 import argparse
@@ -51,8 +51,16 @@ def main():
     given = parser.parse_args()
     metadata = json.loads((given.folder / "passport.json").read_text())
     frames = np.load(given.frames)
-    face = np.load(given.face) if given.face else np.ones(frames.shape[:2], bool)
+    face = np.load(given.face) if given.face else np.ones(frames.shape[:-3], bool)
     inputs = [frames, face] + ([np.load(given.landmarks)] if given.landmarks else [])
+    size = metadata["input"]["size"]
+    if frames.ndim not in (4, 5) or frames.shape[-3:] != (size, size, 3):
+        sys.exit(
+            f"error: {given.frames}: shape {frames.shape}; expected [batch, time, {size}, {size}, "
+            f"3] or [time, {size}, {size}, 3]"
+        )
+    if frames.ndim == 4:
+        inputs = [x[None] for x in inputs]
     shapes = metadata["stream_state"]
     if given.stream and not shapes:
         reason = "uses later frames" if shapes is None else "has no state to carry on"

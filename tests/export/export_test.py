@@ -1,6 +1,7 @@
 """An export is complete, works without this package, and equals its run, or is not written."""
 
 import functools
+import hashlib
 import json
 import pathlib
 import re
@@ -16,7 +17,7 @@ from va_jax.config import with_values
 from va_jax.data import sources
 from va_jax.export import arrays, check, export, metadata, stablehlo
 from va_jax.models.build import build_model
-from va_jax.train import provenance
+from va_jax.train import initialize, provenance
 from va_jax.train import workdir as run_config
 from va_jax.train.checkpoints import read_best
 from va_jax.types import InputError
@@ -67,8 +68,41 @@ def test_an_export_has_all_files_and_the_facts_of_its_run(tiny_export, tiny_run)
     ]
     for name in ("config.json", "data.json"):
         assert (tiny_export / name).read_text() == (tiny_run / name).read_text()
-    expected = metadata.of_run(tiny_run) | {"comparisons": None}
-    assert metadata.read(tiny_export) | {"comparisons": None} == expected
+    known = {"comparisons": None, "files": None}
+    assert metadata.read(tiny_export) | known == metadata.of_run(tiny_run) | known
+
+
+def test_every_file_but_the_metadata_has_its_sha256(tiny_export):
+    assert metadata.read(tiny_export)["files"] == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in tiny_export.iterdir()
+        if path.name != "passport.json"
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "model.npz", "model.jaxexport", "config.json", "data.json"]
+)
+def test_a_changed_byte_is_found_by_all_who_start_from_an_export(tiny_export, tmp_path, name):
+    folder = shutil.copytree(tiny_export, tmp_path / "export")
+    content = bytearray((folder / name).read_bytes())
+    content[-9] ^= 1
+    (folder / name).write_bytes(content)
+    for use in (metadata.read, initialize.exported.check_folder):
+        with pytest.raises(InputError, match=rf"{name}: changed since the export") as error:
+            use(folder)
+        assert "\n" not in str(error.value)
+
+
+def test_an_export_without_digests_is_read_and_can_get_them(tiny_export, tmp_path):
+    folder = shutil.copytree(tiny_export, tmp_path / "export")
+    current = metadata.read(folder)
+    metadata.write(folder, {key: value for key, value in current.items() if key != "files"})
+    (folder / "data.json").write_bytes(b"{}")
+    (folder / "MODEL_CARD.md").write_text("my own words")
+    metadata.write_with_digests(folder, metadata.read(folder))
+    (folder / "MODEL_CARD.md").write_text("other words")
+    assert metadata.read(folder)["files"].keys() == current["files"].keys()
 
 
 def test_every_file_is_compared_on_random_and_real_frames_of_two_shapes(tiny_export):
@@ -93,6 +127,10 @@ def test_jax_alone_gives_the_predictions_of_the_network(tiny_export, network, tm
         call = f"{tiny_export} {tmp_path}/frames{number}.npy --face={tmp_path}/face{number}.npy"
         calls += [call, f"{call} --stream=2"]
         expected += [network(frames, face)] * 2
+    np.save(tmp_path / "track.npy", noise(size, (1, 7), 0)[0][0])  # no batch dimension
+    np.save(tmp_path / "seen.npy", noise(size, (1, 7), 0)[1][0])
+    calls += [f"{tiny_export} {tmp_path}/track.npy --face={tmp_path}/seen.npy"]
+    expected += [expected[0]]
     script = ROOT / "examples" / "jax_alone.py"
     subprocess.run(
         [sys.executable, "-c", ALONE, str(script), str(tmp_path / "pred"), *calls],
@@ -133,7 +171,7 @@ def test_the_documentation_shows_how_to_load_the_arrays(tiny_export, tiny_run, m
 def test_a_changed_array_is_found(tiny_export, network, tmp_path):
     folder = shutil.copytree(tiny_export, tmp_path / "export")
     (folder / "stream.jaxexport").unlink()
-    known = metadata.read(folder) | {"stream_state": None}
+    known = metadata.read(folder) | {"stream_state": None, "files": {}}
     metadata.write(folder, known)
     stored = arrays.read(folder)
     stored["params/head_valence/bias"] = stored["params/head_valence/bias"] + np.float32(2e-5)

@@ -72,11 +72,13 @@ def train(job: Job, config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -
     """Train the run in `workdir` to the end, and evaluate it."""
     _join(job, stop, workdir)
     from va_jax.evaluation.evaluate import evaluate
+    from va_jax.train import lock
     from va_jax.train.loop import train as train_run
 
     parsed = configuration.parse(config)
-    train_run(parsed, workdir, stop)
-    evaluate(parsed, workdir, on_batch=stop.check)
+    with lock.hold(workdir):
+        train_run(parsed, workdir, stop)
+        evaluate(parsed, workdir, on_batch=stop.check)
 
 
 def evaluate(
@@ -96,7 +98,7 @@ def evaluate(
 
 
 def export(workdir: pathlib.Path, out: pathlib.Path | None, stop: Stopping) -> None:
-    """Export the network of the run in `workdir`; everything, including the check, runs on the CPU."""
+    """Export the network of the run in `workdir`; everything, even the check, runs on the CPU."""
     import jax
 
     jax.config.update("jax_platforms", "cpu")
