@@ -362,3 +362,28 @@ def test_a_config_with_an_impossible_input_is_refused(tmp_path, config, message)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config\.json: line 1: not valid JSON"):
         load(tmp_path / "model.safetensors")
+
+
+def test_unknown_names_are_renamed_before_they_are_translated(tmp_path):
+    arrays = published.torchvision_vgg(False)
+    known = {f"features.{index}": place for index, (place, _, _) in zip(
+        published.VGG_INDICES[False], published.vgg_layers(), strict=True
+    )}  # fmt: skip
+    foreign = {
+        name.replace(layer, f"conv_{known[layer]}", 1) if layer in known else name: array
+        for name, array in arrays.items()
+        for layer in [name.rpartition(".")[0]]
+    }
+    assert "conv_1_1.weight" in foreign
+    np.savez(tmp_path / "theirs.npz", **foreign)
+    with pytest.raises(InputError, match=r"\(conv_1_1\.weight"):
+        load(tmp_path / "theirs.npz", "torchvision")
+    indices = {place: layer for layer, place in known.items()}
+    pairs = tuple(rf"conv_{place}\.(.*) -> {layer}.\1" for place, layer in indices.items())
+    weights = load(tmp_path / "theirs.npz", "torchvision", rename=(*pairs, "none -> params/x"))
+    expected = translate(arrays, "torchvision", "vgg.pth")
+    assert shapes(weights.values) == shapes(expected.values)
+    for path, value in expected.values.items():
+        np.testing.assert_array_equal(weights.values[path], value)
+    assert weights.origin["params/backbone/conv1_1/kernel"] == "conv_1_1.weight"
+    assert list(weights.renamed) == list(pairs)

@@ -97,6 +97,21 @@ def test_our_stack_with_keras_layers_agrees_with_the_documentation_of_keras(kind
     np.testing.assert_allclose(run_stack(weights, kind, x, 2), theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "slot",
+    ["optimizer/vars/1", "optimizer_weights/Adam/m/lstm/kernel:0", "optimizer/iteration",
+     "layers/dropout/seed_generator/vars/0"],
+)  # fmt: skip
+def test_slots_of_keras_optimisers_are_left_out(slot):
+    arrays = dict(zip(KERAS_NAMES["keras 3"]("lstm"), keras_rnn("lstm", 3, 5), strict=True))
+    layer = translate(arrays, "keras_rnn", "model.h5")
+    with_slot = arrays | {slot: rand(3, 20)}
+    assert find_format(with_slot, "model.h5") == "keras_rnn"
+    weights = translate(with_slot, "keras_rnn", "model.h5")
+    assert weights.values.keys() == layer.values.keys()
+    assert weights.left_out == {slot: "not a parameter"}
+
+
 def test_keras_backward_layer_is_the_reverse_half():
     names = ("bidirectional/forward_gru/gru_cell_1", "bidirectional/backward_gru/gru_cell_2")
     layers = [keras_rnn("gru", 3, 5) for _ in names]

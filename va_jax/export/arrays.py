@@ -9,10 +9,10 @@ import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from va_jax.export import EXPORT_AGAIN
+from va_jax.train.exported import ARRAYS as SAFETENSORS
+from va_jax.train.exported import EXPORT_AGAIN
 from va_jax.types import InputError
 
-SAFETENSORS = "model.safetensors"
 NPZ = "model.npz"
 
 MAX_LISTED = 5

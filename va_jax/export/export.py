@@ -51,8 +51,8 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
         metadata.write(temporary, facts)  # the check reads it
         predict = functools.partial(jax.jit(functools.partial(stablehlo.predict, model)), variables)
         facts["comparisons"] = check.check(temporary, predict, config, facts)
-        metadata.write(temporary, facts)
         write_text(temporary / model_card.NAME, model_card.text(facts, config))
+        metadata.write_with_digests(temporary, facts)
     print(f"wrote the network to {out}; its MODEL_CARD.md describes it")
 
 

@@ -1,122 +1,40 @@
-"""Model metadata (`passport.json`): all known facts about a network, collected from its run."""
+"""Model metadata (`passport.json`): all known facts about a network, collected from its run.
 
-import dataclasses
+    python -m va_jax.export.metadata FOLDER
+
+adds the digests of its files to an export that was written without them.
+"""
+
 import importlib.metadata
-import math
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-from va_jax.config import FUSIONS, STATES, Config
+from va_jax.config import Config
 from va_jax.config import Model as ModelConfig
 from va_jax.evaluation import postprocess
 from va_jax.evaluation.postprocess import PostProcessing
-from va_jax.export import EXPORT_AGAIN, stablehlo
+from va_jax.export import stablehlo
+from va_jax.export.fields import FIELDS, FORMAT, METRICS_TABLE_FIELDS, OPTIONAL_FIELDS, check_fields
 from va_jax.io import read_json, write_json
-from va_jax.keys import Limits
 from va_jax.models.build import build_model, landmark_points
-from va_jax.train import checkpoints, provenance
+from va_jax.train import checkpoints, exported, provenance
 from va_jax.train import workdir as run_config
+from va_jax.train.exported import EXPORT_AGAIN
 from va_jax.types import LABEL_RANGE, InputError
 
-NAME = "passport.json"
-FORMAT = 1
+NAME = exported.METADATA
 
 SYNTHETIC_WARNING = (
     "this model was trained on drawings of faces: its values on real faces are not meaningful"
 )
-
-TEMPORAL = ("causal", "both_ways", "none")
-"""Frames that a prediction depends on: its own and earlier ones, also later ones, only its own."""
 
 EVAL_KEYS = ("state", "length", "hop", "fusion")
 """Keys in the config's `eval` section that affect predictions."""
 
 DATA_KEYS = ("name", "input_size", "dims", "crop", "fps", "split_hash", "frames")
 """Facts about the training data that are required for every model."""
-
-ANY = Limits()
-
-
-@dataclasses.dataclass(frozen=True)
-class Field:
-    """Legal values of an entry; numbers must be finite, and texts must not be empty."""
-
-    kind: type  # int, float, str, list or dict
-    limits: Limits = ANY
-    items: "Field | None" = None  # legal items in a list, or values in a dict
-    nullable: bool = False
-
-    def allows(self, value: Any) -> bool:
-        """Return whether `value` is legal."""
-        if value is None:
-            return self.nullable
-        if self.kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not self.kind:
-            return False
-        if self.kind in (list, dict):
-            items = value.values() if self.kind is dict else value
-            return self.items is None or all(self.items.allows(item) for item in items)
-        legal = bool(value) if self.kind is str else math.isfinite(value)
-        return legal and self.limits.allow(value)
-
-    def __str__(self) -> str:
-        words = {int: "whole number", float: "number", str: "text", list: "list", dict: "object"}
-        text = f"{words[self.kind]} {self.limits}".strip()
-        text += f" of ({self.items})" if self.items else ""
-        return f"{text} or null" if self.nullable else text
-
-
-def _one_of(*legal: str) -> Field:
-    return Field(str, Limits(legal=legal))
-
-
-COUNT, POSITIVE, TEXT = Field(int, Limits(low=0)), Field(int, Limits(low=1)), Field(str)
-
-FIELDS = {
-    "format": Field(int, Limits(low=FORMAT, high=FORMAT)),
-    "dims": Field(list, items=TEXT),
-    "range": Field(list, items=Field(float)),
-    "input.size": POSITIVE,
-    "input.channels": _one_of("RGB"),
-    "input.pixels": _one_of("uint8 0..255"),
-    "input.landmarks.points": COUNT,
-    "input.landmarks.place": _one_of("none", "before_fc", "after_fc"),
-    "crop.size": Field(int, Limits(low=1, high=4096)),
-    "crop.source": TEXT,
-    "crop.margin": Field(float, Limits(low=0)),
-    "crop.alignment": TEXT,
-    "crop.jpeg_quality": Field(int, Limits(low=1, high=100)),
-    "fps": Field(float, Limits(above=0)),
-    "stride": POSITIVE,
-    "evaluation.state": _one_of(*STATES),
-    "evaluation.length": POSITIVE,
-    "evaluation.hop": POSITIVE,
-    "evaluation.fusion": _one_of(*FUSIONS),
-    "temporal": _one_of(*TEMPORAL),
-    "stream_state": Field(list, items=Field(list, items=POSITIVE), nullable=True),
-    "post_processing": Field(dict, nullable=True),
-    "data.name": TEXT,
-    "data.split_hash": TEXT,
-    "data.frames": Field(dict, items=COUNT),
-    "scores": Field(dict, items=Field(dict), nullable=True),
-    "checkpoint_step": COUNT,
-    "versions": Field(dict, items=TEXT),
-    "licence": TEXT,
-    "comparisons": Field(list, items=Field(dict)),
-}
-"""All entries by dotted name; docs/export.md explains them. Additional entries are ignored."""
-
-METRICS_TABLE_FIELDS = {
-    "tracks": COUNT,
-    "frames": COUNT,
-    "frames_that_count": COUNT,
-    "formula": TEXT,
-    "scores": Field(dict),
-    "baselines": Field(dict),
-}
-"""Required entries of each metrics table in `scores`."""
 
 
 def is_synthetic(metadata: Mapping[str, Any]) -> bool:
@@ -135,7 +53,6 @@ def of_run(workdir: pathlib.Path) -> dict[str, Any]:
     config = run_config.load(workdir)
     data = _data_facts(workdir)
     step = checkpoints.best_step(workdir)
-    fitted = checkpoints.read_beside(workdir, step, postprocess.NAME)
     metadata = {
         "format": FORMAT,
         "dims": data["dims"],
@@ -152,7 +69,7 @@ def of_run(workdir: pathlib.Path) -> dict[str, Any]:
         "evaluation": {key: getattr(config.eval, key) for key in EVAL_KEYS},
         "temporal": temporal(config.model),
         "stream_state": _stream_state(config.model, data["dims"]),
-        "post_processing": fitted,
+        "post_processing": _post_processing(workdir, step),
         "data": {key: data[key] for key in ("name", "split_hash", "frames")},
         "scores": _scores(workdir, config, step),
         "checkpoint_step": step,
@@ -167,17 +84,24 @@ def of_run(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
-    """Return the metadata of an export.
+    """Return the metadata of an export, after comparing its files with their digests.
 
     Raises:
-        InputError: the file cannot be read, or an entry is missing or invalid.
+        InputError: the file cannot be read, an entry is missing or invalid, or a file of the export
+            has changed.
     """
     path = folder / NAME
     if not path.exists():
         raise InputError(f"{path}: not found; {EXPORT_AGAIN}")
     metadata = read_json(path, EXPORT_AGAIN)
     check(metadata, str(path), EXPORT_AGAIN)
+    exported.check(folder, metadata)
     return metadata
+
+
+def write_with_digests(folder: pathlib.Path, metadata: Mapping[str, Any]) -> None:
+    """Write the metadata of an export with the digests of all its other files."""
+    write(folder, {**metadata, exported.DIGESTS: exported.digests(folder)})
 
 
 def write(folder: pathlib.Path, metadata: Mapping[str, Any]) -> None:
@@ -196,7 +120,8 @@ def check(metadata: Any, where: str, remedy: str) -> None:
     Raises:
         InputError: an entry is missing or invalid; the message names the first one.
     """
-    _check_fields(metadata, FIELDS, where, "", remedy)
+    given = {key: field for key, field in OPTIONAL_FIELDS.items() if key in metadata}
+    check_fields(metadata, FIELDS | given, where, "", remedy)
     dims, ends, fitted = metadata["dims"], metadata["range"], metadata["post_processing"]
     landmarks, evaluation = metadata["input"]["landmarks"], metadata["evaluation"]
     if fitted is not None:
@@ -216,24 +141,12 @@ def check(metadata: Any, where: str, remedy: str) -> None:
     for problem, holds in rules.items():
         if not holds:
             raise InputError(f"{where}: {problem}; {remedy}")
-    for split, table in (metadata["scores"] or {}).items():
-        _check_fields(table, METRICS_TABLE_FIELDS, where, f"scores.{split}.", remedy)
+    _check_scores(metadata["scores"] or {}, where, "scores", remedy)
 
 
-def _check_fields(
-    tree: Any, fields: Mapping[str, Field], where: str, prefix: str, remedy: str
-) -> None:
-    for key, field in fields.items():
-        value = tree
-        for part in key.split("."):
-            if not isinstance(value, dict) or part not in value:
-                raise InputError(f"{where}: '{prefix}{key}' is missing; {remedy}")
-            value = value[part]
-        if not field.allows(value):
-            shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
-            raise InputError(
-                f"{where}: {prefix}{key}={shown} is invalid (expected {field}); {remedy}"
-            )
+def _check_scores(scores: Mapping[str, Any], where: str, key: str, remedy: str) -> None:
+    for split, table in scores.items():
+        check_fields(table, METRICS_TABLE_FIELDS, where, f"{key}.{split}.", remedy)
 
 
 def temporal(config: ModelConfig) -> str:
@@ -264,6 +177,14 @@ def _data_facts(workdir: pathlib.Path) -> dict[str, Any]:
     return facts
 
 
+def _post_processing(workdir: pathlib.Path, step: int) -> dict[str, Any] | None:
+    """Return the post-processing stored with a checkpoint; None if it has not been evaluated."""
+    fitted = checkpoints.read_beside(workdir, step, postprocess.NAME)
+    if fitted is not None:
+        PostProcessing.from_json(fitted, f"{workdir}: {postprocess.NAME} of step {step}")
+    return fitted
+
+
 def _scores(workdir: pathlib.Path, config: Config, step: int) -> dict[str, Any] | None:
     """Return a checkpoint's metrics tables without single recordings; None if it is not scored."""
     path, again = workdir / "metrics.json", f"evaluate again with `va_jax evaluate {workdir}`"
@@ -281,6 +202,7 @@ def _scores(workdir: pathlib.Path, config: Config, step: int) -> dict[str, Any] 
         evaluated = {key: metrics["eval"][key] for key in keys}
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not the result of an evaluation ({error!r}); {again}") from error
+    _check_scores(scores, str(path), "splits", again)
     for key, value in evaluated.items():
         if value != getattr(config.eval, key):
             raise InputError(
@@ -298,3 +220,8 @@ def _licence(config: Config, name: str) -> str:
         "training started from, also apply to these weights: check them before you share the "
         "weights."
     )
+
+
+if __name__ == "__main__":
+    folder = pathlib.Path(sys.argv[1])
+    write_with_digests(folder, read(folder))

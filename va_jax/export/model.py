@@ -14,13 +14,14 @@ from va_jax.data.sources import Source
 from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.evaluation.predictors import SplitPredictor, make_predictor
-from va_jax.export import EXPORT_AGAIN, arrays, stream
+from va_jax.export import arrays, stream
 from va_jax.export import metadata as model_metadata
 from va_jax.export.stream import Stream
 from va_jax.models import inflate
 from va_jax.models.build import build_model
 from va_jax.train import checkpoints, sharding
 from va_jax.train import workdir as run_config
+from va_jax.train.exported import EXPORT_AGAIN
 from va_jax.train.state import abstract_variables
 from va_jax.types import InputError, Trace, Track
 

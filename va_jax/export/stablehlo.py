@@ -16,8 +16,8 @@ import numpy as np
 from jax import export
 from jaxtyping import Array, Float32
 
-from va_jax.export import EXPORT_AGAIN
 from va_jax.models.regressor import Regressor
+from va_jax.train.exported import EXPORT_AGAIN
 from va_jax.types import InputError
 
 MODEL = "model.jaxexport"

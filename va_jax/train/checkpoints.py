@@ -1,9 +1,10 @@
 """Checkpoints of a run: the newest few, and the best by dev CCC. Only this file imports Orbax."""
 
+import contextlib
 import json
 import pathlib
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -13,11 +14,10 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from va_jax.config import Config, to_tree
 from va_jax.io import read_json, write_json
+from va_jax.train import checkpoint_files
+from va_jax.train.checkpoint_files import BEST
 from va_jax.train.state import TrainState
 from va_jax.types import InputError
-
-BEST = "dev_ccc"
-"""Name of the score saved with an evaluated checkpoint: pooled CCC averaged over the dimensions."""
 
 
 class _Manager(ocp.CheckpointManager):
@@ -31,12 +31,15 @@ class Checkpoints:
     """Saves checkpoints in the background, and restores them.
 
     Use it as a context manager, so that the last save is finished. A checkpoint is either complete
-    or absent: files that a killed process was still writing are ignored.
+    or absent: files that a killed process was still writing are ignored. Opening the checkpoints
+    and reading one raise InputError, with the name of the file or folder, if it is damaged.
     """
 
     def __init__(self, workdir: pathlib.Path, newest: int = 1):
+        self._folder = workdir / "checkpoints"
+        checkpoint_files.check(self._folder)
         self._manager = _Manager(
-            (workdir / "checkpoints").absolute(),
+            self._folder.absolute(),
             item_handlers={
                 "state": ocp.PyTreeCheckpointHandler(),
                 "data": ocp.JsonCheckpointHandler(),
@@ -111,27 +114,66 @@ class Checkpoints:
 
     def restore(self, step: int, target: TrainState) -> tuple[TrainState, int]:
         """Return the state at `step`, laid out like the abstract `target`, and its next batch."""
-        restored: Any = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.PyTreeRestore(
-                    target, restore_args=ocp.checkpoint_utils.construct_restore_args(target)
+        restore_args = ocp.checkpoint_utils.construct_restore_args(target)
+        with self._reading(step):
+            restored: Any = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.PyTreeRestore(target, restore_args=restore_args),
+                    data=ocp.args.JsonRestore(),
                 ),
-                data=ocp.args.JsonRestore(),
-            ),
-        )
+            )
         return restored.state, restored.data["next_batch"]
 
+    def restore_part(self, step: int, target: Any, restore_args: Any) -> Any:
+        """Return the arrays at `step` that the tree `target` contains."""
+        args = ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True)
+        with self._reading(step):
+            restored: Any = self._manager.restore(step, args=ocp.args.Composite(state=args))
+        return restored.state
 
-def write_beside(workdir: pathlib.Path, step: int, name: str, value: Any) -> None:
-    """Store a small JSON file in a checkpoint's folder; it is deleted with the checkpoint."""
+    def arrays(self, step: int) -> Any:
+        """Return the shapes and types of the arrays of the checkpoint at `step`."""
+        with self._reading(step):
+            metadata: Any = self._manager.item_metadata(step)
+            return {key: metadata.state[key] for key in metadata.state}
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Raise InputError if the block cannot read the checkpoint at `step`."""
+        try:
+            yield
+        except (MemoryError, jax.errors.JaxRuntimeError):
+            raise
+        except (
+            Exception
+        ) as error:  # a damaged file makes Orbax and TensorStore raise nearly anything
+            checkpoint = self._folder / str(step)
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{checkpoint / 'state'}: damaged ({type(error).__name__}: {reason}); "
+                f"{checkpoint_files.remedy(checkpoint)}"
+            ) from error
+
+
+def write_beside(workdir: pathlib.Path, step: int, name: str, value: dict[str, Any]) -> None:
+    """Store a small JSON object in a checkpoint's folder; it is deleted with the checkpoint."""
     write_json(_folder(workdir, step) / name, value)
 
 
-def read_beside(workdir: pathlib.Path, step: int, name: str) -> Any | None:
-    """Return the value that `write_beside` stored; None if the file does not exist."""
-    path = _folder(workdir, step) / name
-    return read_json(path, "evaluate the run again") if path.exists() else None
+def read_beside(workdir: pathlib.Path, step: int, name: str) -> dict[str, Any] | None:
+    """Return the object that `write_beside` stored; None if the file does not exist.
+
+    Raises:
+        InputError: the file does not contain a JSON object.
+    """
+    path, remedy = _folder(workdir, step) / name, "delete it, and evaluate the run again"
+    if not path.exists():
+        return None
+    value = read_json(path, remedy)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object; {remedy}")
+    return value
 
 
 def best_step(workdir: pathlib.Path) -> int:
@@ -166,7 +208,7 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
                 "set model.* as in its config.json"
             )
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
-        return _restore_part(saved, step, target, restore_args), step
+        return saved.restore_part(step, target, restore_args), step
 
 
 def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
@@ -175,7 +217,7 @@ def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
         step, stored = _best(saved, workdir)
         target = {key: stored[key] for key in ("params", "batch_stats")}
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
-        return _restore_part(saved, step, target, as_numpy), step
+        return saved.restore_part(step, target, as_numpy), step
 
 
 def _best(saved: Checkpoints, workdir: pathlib.Path) -> tuple[int, Any]:
@@ -183,18 +225,11 @@ def _best(saved: Checkpoints, workdir: pathlib.Path) -> tuple[int, Any]:
     step = saved.best_step()
     if step is None:
         raise InputError(f"{workdir}: no evaluated checkpoint; train a network there first")
-    metadata: Any = saved._manager.item_metadata(step)
-    return step, metadata.state
+    return step, saved.arrays(step)
 
 
 def _folder(workdir: pathlib.Path, step: int) -> pathlib.Path:
     return workdir / "checkpoints" / str(step)
-
-
-def _restore_part(saved: Checkpoints, step: int, target: Any, restore_args: Any) -> Any:
-    args = ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True)
-    restored: Any = saved._manager.restore(step, args=ocp.args.Composite(state=args))
-    return restored.state
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -13,15 +14,15 @@ from va_jax.config import Config, Init
 from va_jax.io import write_json
 from va_jax.models.build import BACKBONES
 from va_jax.models.inflate import inflate
-from va_jax.train import workdir
+from va_jax.train import exported, workdir
 from va_jax.train.checkpoints import read_best
 from va_jax.types import InputError
 from va_jax.weights import load
 from va_jax.weights.load import Weights
 from va_jax.weights.read import read as read_arrays
+from va_jax.weights.rename import rename
 
 SOURCES = ("from_workdir", "from_export", "weights")
-EXPORTED = "model.safetensors"
 
 
 class Row(NamedTuple):
@@ -47,15 +48,20 @@ def start(config: Config, variables: Any) -> Start | None:
     Raises:
         InputError: the source cannot be read, belongs to a different network, or does not fit.
     """
-    given = read(config.init)
+    needed = sum(value.nbytes for value in jax.tree.leaves(variables))
+    given = read(config.init, needed)
     if given is None:
         return None
     check_backbone(given, config.model.backbone)
     return fill(variables, given, config.init)
 
 
-def read(init: Init) -> Weights | None:
+def read(init: Init, needed: int = 0) -> Weights | None:
     """Read the arrays from the source that `init` specifies; None if it specifies none.
+
+    Args:
+        init: section of the config.
+        needed: bytes of the network that asks for the arrays.
 
     Raises:
         InputError: several sources are set, or the source cannot be read.
@@ -67,9 +73,10 @@ def read(init: Init) -> Weights | None:
         raise InputError(f"init.{named[0]} and init.{named[1]} are both set; keep one")
     path = pathlib.Path(getattr(init, named[0]))
     if named[0] == "weights":
-        return load.load(path, init.format, tuple(init.leave_out))
+        return load.load(path, init.format, init.leave_out, init.rename, needed)
     if named[0] == "from_export":
-        arrays = read_arrays(path / EXPORTED)
+        exported.check_folder(path)
+        arrays = read_arrays(path / exported.ARRAYS)
         return _as_weights(arrays, f"exported model {path}", workdir.load(path))
     config = workdir.load(path)
     variables, step = read_best(path)
@@ -96,14 +103,16 @@ def check_backbone(given: Weights, backbone: str) -> None:
 def fill(variables: Any, given: Weights, init: Init) -> Start:
     """Replace `variables` with the given arrays, inflating 2-D kernels to 3-D where needed.
 
-    `init.rename` is applied to the given paths first. Given arrays that match `init.leave_out` are
-    not used; variables that match `init.fresh` may stay random.
+    The pairs of `init.rename` that did not match a name in a weight file are applied to the given
+    paths first. Given arrays that match `init.leave_out` are not used; variables that match
+    `init.fresh` may stay random.
 
     Raises:
         InputError: the remaining arrays do not match one to one; the message names the first five.
     """
     own: dict[str, Any] = flatten_dict(variables, sep="/")
-    named = _renamed(given, init.rename)
+    pairs = [pair for pair in init.rename if pair not in given.renamed]
+    named, _ = rename(given.values, pairs)
     filled, rows, problems = {}, [], []
     for path, value in own.items():
         source = named.pop(path, None)
@@ -147,30 +156,6 @@ def _fitted(
     if value.ndim == 4 and len(shape) == 5 and value.shape == shape[1:]:
         return inflate(value, shape[0], method), f"inflated ({method}, {shape[0]} taps)"
     return None, ""
-
-
-def _renamed(given: Weights, pairs: tuple[str, ...]) -> dict[str, str]:
-    """Return a mapping of new to given paths after applying the pairs "OLD -> NEW" in order."""
-    rules = []
-    for pair in pairs:
-        old, arrow, new = (part.strip() for part in pair.partition("->"))
-        if not arrow:
-            raise InputError(f"init.rename={pair!r}: write it as 'OLD -> NEW'")
-        rules.append((pair, rf"^(?:{old})$", new))
-    named = {}
-    for path in given.values:
-        new_path = path
-        for pair, old, new in rules:
-            try:
-                new_path = re.sub(old, new, new_path)
-            except re.error as error:
-                raise InputError(
-                    f"init.rename={pair!r}: not a regular expression ({error})"
-                ) from error
-        if new_path in named:
-            raise InputError(f"init.rename: {named[new_path]} and {path} both become {new_path}")
-        named[new_path] = path
-    return named
 
 
 def _any_match(patterns: tuple[str, ...], path: str) -> bool:

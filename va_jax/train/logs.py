@@ -12,7 +12,8 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from va_jax.config import Log
-from va_jax.io import write_text
+from va_jax.io import read_text, write_text
+from va_jax.types import InputError
 
 SPENT = ("compile", "input", "eval", "checkpoint")
 """Activities that take time besides the steps; `checkpoint` is time spent waiting for a save."""
@@ -111,9 +112,13 @@ class Logs:
 
 
 def history(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl; an empty list if the file does not exist."""
+    """Return the lines of metrics.jsonl; an empty list if the file does not exist.
+
+    Raises:
+        InputError: the file is not the log of a run.
+    """
     path = workdir / "metrics.jsonl"
-    return _lines(path.read_text()) if path.exists() else []
+    return _lines(path) if path.exists() else []
 
 
 def goodput(workdir: pathlib.Path) -> str:
@@ -136,15 +141,22 @@ def rewind(path: pathlib.Path, step: int) -> None:
     if not path.exists():
         return
     # A run that starts from step 0 scores its initial weights again.
-    kept = [line for line in _lines(path.read_text()) if line["step"] <= step and step]
+    kept = [line for line in _lines(path) if line["step"] <= step and step]
     write_text(path, "".join(f"{json.dumps(line)}\n" for line in kept))
 
 
-def _lines(text: str) -> list[dict[str, Any]]:
+def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
     lines = []
-    for line in text.splitlines():
+    for number, text in enumerate(read_text(path).splitlines(), 1):
         try:
-            lines.append(json.loads(line))
+            line = json.loads(text)
         except json.JSONDecodeError:  # a killed process was writing this line
             continue
+        if (
+            not isinstance(line, dict)
+            or type(line.get("step")) is not int
+            or not isinstance(line.get("kind"), str)
+        ):
+            raise InputError(f"{path}: line {number}: not a log line of a run; delete the line")
+        lines.append(line)
     return lines

@@ -110,7 +110,10 @@ def at_checkpoint(
             saved.wait()
     logs.time(number)
     if stop.asked():
-        raise Stopped(f"stopped on request and saved at step {number} of {config.train.steps}")
+        raise Stopped(
+            f"stopped on request and saved at step {number} of {config.train.steps}; the same "
+            "command continues the run"
+        )
 
 
 def is_scored_step(config: Config, number: int) -> bool:

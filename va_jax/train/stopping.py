@@ -1,4 +1,4 @@
-"""Requests to stop (SIGTERM, preemption), handled by all processes at the same step."""
+"""Requests to stop (SIGTERM, Ctrl-C, preemption), handled by all processes at the same step."""
 
 import os
 import signal
@@ -7,7 +7,8 @@ import threading
 HOLD_S = 20
 """Seconds that a request waits for the processes to join; clusters allow 30 s. Our choice."""
 
-TERM = bytes([signal.SIGTERM])
+AT_ONCE = {signal.SIGTERM: 143, signal.SIGINT: 130}
+"""Signals that are requests, and the exit code if they end the process at once."""
 
 
 class Stopped(Exception):  # noqa: N818, it is not an error
@@ -19,9 +20,10 @@ class Stopping:
 
     If nothing is `unsaved`, for example during start-up, compilation or the evaluation of a saved
     state, a single process ends at once with exit code `code`. Otherwise `asked` returns True, and
-    a second request ends the process at once with exit code 143. In a job, any process may receive
-    the request: the processes have `HOLD_S` to join, and then JAX makes `asked` return True in the
-    same call on all of them.
+    a second request ends the process at once with its code in `AT_ONCE`. In a job, any process may
+    receive the request: the processes have `HOLD_S` to join, and then JAX makes `asked` return True
+    in the same call on all of them. Ctrl-C (SIGINT) is a request, too, but `code` becomes 130, so
+    that a shell does not run the command after it.
     """
 
     def __init__(self, code: int = 0):
@@ -40,6 +42,8 @@ class Stopping:
         pipe, end = os.pipe()
         os.set_blocking(end, False)
         signal.signal(signal.SIGTERM, _nothing)
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # ignored by jobs in the background
+            signal.signal(signal.SIGINT, _nothing)
         signal.set_wakeup_fd(end, warn_on_full_buffer=False)  # written to even while XLA compiles
         if not job:
             self._joined.set()
@@ -58,7 +62,8 @@ class Stopping:
 
     def end(self) -> None:
         """Stop listening, so that a request while Python shuts down has no effect."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for request in AT_ONCE:
+            signal.signal(request, signal.SIG_IGN)
 
     def asked(self) -> bool:
         """Return whether to save and stop now; all processes must call this equally often."""
@@ -77,17 +82,21 @@ class Stopping:
 
     def _listen(self, pipe: int) -> None:
         with open(pipe, "rb", buffering=0) as numbers:
-            requests = (number for number in iter(lambda: numbers.read(1), b"") if number == TERM)
-            next(requests)
-            threading.Thread(target=self._act, daemon=True).start()
-            next(requests)
-            os._exit(143)
+            received = (number[0] for number in iter(lambda: numbers.read(1), b""))
+            requests = (number for number in received if number in AT_ONCE)
+            interrupted = next(requests) == signal.SIGINT
+            if interrupted:
+                self.code = AT_ONCE[signal.SIGINT]
+            threading.Thread(target=self._act, args=(interrupted,), daemon=True).start()
+            os._exit(AT_ONCE[signal.Signals(next(requests))])
 
-    def _act(self) -> None:
+    def _act(self, interrupted: bool) -> None:
         """Handle the first request."""
         if not self._joined.wait(HOLD_S) or (self._alone and not self.unsaved):
             _print(b"\nstopped on request; no work was lost; the same command continues the run\n")
             os._exit(self.code)
+        if interrupted:
+            _print(b"\nsaving this step; press Ctrl-C again to end at once without saving\n")
         if self._alone:
             self._heard.set()
         else:

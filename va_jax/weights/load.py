@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from va_jax.weights.match import (
 )
 from va_jax.weights.names import FORMATS, Format
 from va_jax.weights.read import read
-from va_jax.weights.rnn_names import RECURRENT
+from va_jax.weights.rename import rename as rename_arrays
+from va_jax.weights.rnn_names import KERAS_STATE, RECURRENT
 
 FIRST_KERNELS = {"params/backbone/conv1/kernel", "params/backbone/conv1_1/kernel"}
 """The convolutions that see the image."""
@@ -44,20 +45,37 @@ class Weights:
     source: str  # file or folder, and the format it was read as
     size: int = 0  # side of the images that the weights were made for, in px; 0 if unknown
     backbones: str = ".*"  # regular expression: names of the backbones that the weights fit
+    renamed: Sequence[str] = ()  # pairs of init.rename that were applied to the names in the file
 
 
-def load(path: pathlib.Path, format: str = "auto", leave_out: tuple[str, ...] = ()) -> Weights:
-    """Read and `translate` a weight file, whose format "auto" finds by names and shapes.
+def load(
+    path: pathlib.Path,
+    format: str = "auto",
+    leave_out: tuple[str, ...] = (),
+    rename: tuple[str, ...] = (),
+    needed: int = 0,
+) -> Weights:
+    """Read, rename and `translate` a weight file.
 
     The mean and deviation of the input come from timm's config.json or transformers'
     preprocessor_config.json where one lies beside the file, otherwise from the format.
+
+    Args:
+        path: the file.
+        format: a key of `FORMATS` or `RECURRENT`; "auto" finds it by names and shapes.
+        leave_out: see `translate`.
+        rename: see `rename.rename`; applied to the names in the file.
+        needed: bytes of the network that asks for the weights.
     """
-    arrays = read(path)
+    stored = read(path, needed)
+    names, used = rename_arrays(stored, rename)
+    arrays = {name: stored[old] for name, old in names.items()}
     if format == "auto":
         # timm shares the names of torchvision's ResNets
         of_timm = _read_config(path, "timm") and "timm" in possible_formats(arrays)
         format = "timm" if of_timm else find_format(arrays, str(path))
     weights = translate(arrays, format, str(path), leave_out)
+    weights = dataclasses.replace(weights, origin=_in_file(weights.origin, names), renamed=used)
     config = _read_config(path, format)
     return _with_stated_input(weights, path, format, config) if config else weights
 
@@ -115,8 +133,18 @@ def translate(
     return weights
 
 
+def _in_file(origin: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    """Return `origin` with the names in the file in place of those that they were renamed to."""
+    original = {}
+    for path, text in origin.items():
+        sources, comma, note = text.partition(", ")
+        stored = " + ".join(names.get(name, name) for name in sources.split(" + "))
+        original[path] = f"{stored}{comma}{note}"
+    return original
+
+
 def _left_out(names: Iterable[str], leave_out: tuple[str, ...]) -> dict[str, str]:
-    reasons: dict[str, str] = {}
+    reasons = {name: "not a parameter" for name in names if KERAS_STATE.fullmatch(name)}
     for pattern in leave_out:
         try:
             matching = filter(re.compile(pattern).fullmatch, names)

@@ -9,7 +9,7 @@ import numpy as np
 
 from va_jax.types import InputError
 from va_jax.weights.names import FORMATS, Table
-from va_jax.weights.rnn_names import RECURRENT
+from va_jax.weights.rnn_names import KERAS_STATE, RECURRENT
 
 LEGAL = ", ".join((*FORMATS, *RECURRENT))
 
@@ -79,6 +79,7 @@ def _match(arrays: dict[str, np.ndarray], prefix: str, table: Table) -> Match:
 
 def possible_formats(arrays: dict[str, np.ndarray]) -> list[str]:
     """Return the formats in which the fewest arrays have no place; [] if no array has one."""
+    arrays = {name: each for name, each in arrays.items() if not KERAS_STATE.fullmatch(name)}
     misfits = {name: match_names(arrays, each.tables).misfits for name, each in FORMATS.items()}
     for name, (pattern, _) in RECURRENT.items():
         misfits[name] = sum(not pattern.fullmatch(key) for key in arrays)
@@ -106,7 +107,10 @@ def find_format(arrays: dict[str, np.ndarray], where: str) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise InputError(f"{where}: no known format has such names ({names}); expected one of {LEGAL}")
+        raise InputError(
+            f"{where}: no known format has such names ({names}); expected one of {LEGAL}; rename "
+            "them with init.rename"
+        )
     raise InputError(
         f"{where}: the names and shapes ({names}) match more than one format "
         f"({' or '.join(found)}), and their networks expect different input; set init.format to "

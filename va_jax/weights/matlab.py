@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from va_jax.weights.safe_pickle import ContentError, checked_shape
+from va_jax.weights.content import Budget, ContentError
+from va_jax.weights.safe_pickle import checked_shape
 
 UINT32, MATRIX, COMPRESSED = 6, 14, 15
 VALUES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18)
@@ -25,21 +26,27 @@ NUMBERS = range(6, 16)
 COMPLEX = 0x800
 """Flag of an array, in the same word as its class."""
 
+NUMBER_BYTES = 8
+"""Memory for a number or a character, which a file may store in a single byte."""
+
+ELEMENT_BYTES = 256
+"""Memory for an element in addition to its content: a view of it, and an array of scipy's."""
+
 MAX_DEPTH = 16
 """The deepest nesting of cells and structs (our choice)."""
 
 
-def matconvnet_arrays(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
+def matconvnet_arrays(content: bytes, budget: Budget) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the weights of a SimpleNN net, which is the file's variables or its variable `net`.
 
     The names are "LAYER.weight" (HWIO), "LAYER.bias" and "averageImage". A layer's arrays are in
     its cell array `weights`, in older nets in `filters` and `biases`; batch normalization adds
-    "LAYER.moments".
+    "LAYER.moments". Inflated variables and their arrays spend from the `budget`.
     """
     import scipy.io  # takes 0.4 s, and no other file type needs it
 
     order = {b"IM": "<", b"MI": ">"}[content[126:128]]
-    file = io.BytesIO(content[:128] + b"".join(_checked_variables(content[128:], order)))
+    file = io.BytesIO(content[:128] + b"".join(_checked_variables(content[128:], order, budget)))
     net: dict[str, Any] = scipy.io.loadmat(file, mat_dtype=True)
     net = _fields(net.get("net")) or net
     layers = _cells(net.get("layers"))
@@ -69,18 +76,28 @@ def _cells(value: Any) -> list[Any]:
     return list(value.flat) if isinstance(value, np.ndarray) and value.dtype == object else []
 
 
-def _checked_variables(content: bytes, order: str) -> Iterator[bytes]:
+def _checked_variables(content: bytes, order: str, budget: Budget) -> Iterator[bytes]:
     """Yield every variable, uncompressed and checked, as an element of a MATLAB file."""
-    for kind, data in _elements(memoryview(content), order):
+    for kind, data in _elements(memoryview(content), order, budget):
         if kind == COMPRESSED:
-            ((kind, data),) = _elements(memoryview(zlib.decompress(data)), order)
-        _check_array(kind, data, order)
+            ((kind, data),) = _elements(memoryview(_inflated(data, budget)), order, budget)
+        _check_array(kind, data, order, budget)
         yield struct.pack(f"{order}2I", kind, len(data)) + data
 
 
-def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
+def _inflated(data: memoryview, budget: Budget) -> bytes:
+    inflater = zlib.decompressobj()
+    content = inflater.decompress(data, budget.left + 1)
+    budget.spend(len(content))
+    if not inflater.eof:
+        raise ContentError("one of its variables is cut off")
+    return content
+
+
+def _elements(content: memoryview, order: str, budget: Budget) -> Iterator[tuple[int, memoryview]]:
     """Yield type and content of consecutive elements."""
     while content:
+        budget.spend(ELEMENT_BYTES)
         kind, size = struct.unpack_from(f"{order}2I", content)
         start, padding = 8, 0 if kind == COMPRESSED else -size % 8
         if kind >> 16:  # a small element: size and type share four bytes, and four follow
@@ -92,7 +109,9 @@ def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview
         content = content[end:]
 
 
-def _check_array(kind: int, content: memoryview, order: str, depth: int = 0) -> None:
+def _check_array(
+    kind: int, content: memoryview, order: str, budget: Budget, depth: int = 0
+) -> None:
     """Refuse an array, a cell array or a struct that scipy could not read safely.
 
     Its elements are flags, size, name, and then its values.
@@ -100,7 +119,9 @@ def _check_array(kind: int, content: memoryview, order: str, depth: int = 0) -> 
     _expect(kind == MATRIX and depth <= MAX_DEPTH)
     if not content:
         return
-    (flags_kind, flags), (dims_kind, dims), (name_kind, _), *parts = _elements(content, order)
+    (flags_kind, flags), (dims_kind, dims), (name_kind, _), *parts = _elements(
+        content, order, budget
+    )
     _expect((flags_kind, len(flags)) == (UINT32, 8) and {dims_kind, name_kind} <= {*VALUES})
     (flags,) = struct.unpack_from(f"{order}I", flags)
     shape = checked_shape(np.frombuffer(dims, f"{order}i4").tolist())
@@ -115,11 +136,12 @@ def _check_array(kind: int, content: memoryview, order: str, depth: int = 0) -> 
             count *= len(names) // width
         _expect(len(parts) == count)
         for part in parts:
-            _check_array(*part, order, depth + 1)
+            _check_array(*part, order, budget, depth + 1)
     else:
         ((values_kind, values),) = parts
         _expect(values_kind in VALUES and (array_class == CHAR or array_class in NUMBERS))
         _expect(count <= len(values))
+        budget.spend(NUMBER_BYTES * count)
 
 
 def _expect(condition: bool) -> None:

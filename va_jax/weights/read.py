@@ -11,9 +11,10 @@ import numpy as np
 import safetensors
 
 from va_jax.types import InputError
-from va_jax.weights import torch_files
+from va_jax.weights import content, torch_files
+from va_jax.weights.content import Budget, ContentError
 from va_jax.weights.matlab import matconvnet_arrays
-from va_jax.weights.safe_pickle import ArrayStandIn, ContentError, Dict, printable
+from va_jax.weights.safe_pickle import ArrayStandIn, Dict, printable
 
 LEGAL = ".safetensors, .npz, torch .pth, pickled numpy arrays, MatConvNet .mat, Keras .weights.h5"
 
@@ -26,9 +27,6 @@ SAFETENSORS = {
 
 MAX_HEADER_BYTES = 100_000_000
 """The longest JSON header that the safetensors format allows."""
-
-MAX_DEFLATE_RATIO = 1032
-"""Bytes that deflate can make from one byte; an HDF5 data set that claims more is refused."""
 
 MAX_DEPTH = 16
 """The deepest nesting of dicts in a weight file (our choice)."""
@@ -45,8 +43,12 @@ FOREIGN = (  # first bytes of other files, and the kind of file
 )
 
 
-def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read(path: pathlib.Path, needed: int = 0) -> dict[str, np.ndarray]:
     """Read the arrays of a weight file by name; its content decides the type, not its extension.
+
+    Args:
+        path: the file.
+        needed: bytes of the network that asks for the weights, which the file may always take.
 
     Returns:
         name -> array. Floats are float32, integers and booleans keep their type, and axes are as
@@ -57,16 +59,20 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
         every data set, without ":0".
 
     Raises:
-        InputError: the file is missing, of another type, damaged, or holds more than arrays. A
-            pickle that names any other class or function is refused before anything happens.
+        InputError: the file is missing, of another type, damaged, contains more than arrays, or
+            would take far more memory than a file of its size needs. A pickle that names any other
+            class or function is refused before anything happens.
     """
     try:
         with path.open("rb") as file:
             head = file.read(512)
+        most = content.limit(path.stat().st_size, needed)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); expected a weight file") from error
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); expected a weight file"
+        ) from error
     try:
-        return _checked(_stored_arrays(path, head))
+        return _checked(_stored_arrays(path, head, most), Budget(most))
     except InputError:
         raise
     except ContentError as error:
@@ -79,18 +85,22 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     ) from cause
 
 
-def _stored_arrays(path: pathlib.Path, head: bytes) -> Iterable[tuple[str, np.ndarray]]:
-    """Return the names and arrays, as stored, of a file that starts with `head`."""
+def _stored_arrays(path: pathlib.Path, head: bytes, most: int) -> Iterable[tuple[str, np.ndarray]]:
+    """Return the names and arrays, as stored, of a file that starts with `head`.
+
+    Reading takes at most `most` bytes, in addition to those of the file.
+    """
+    budget = Budget(most)
     if head.startswith(b"PK\3\4"):
-        return _read_zip(path, head)
+        return _read_zip(path, head, budget)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return _read_hdf5(path)
+        return _read_hdf5(path, budget)
     if head.startswith(b"MATLAB 5.0"):
-        return matconvnet_arrays(path.read_bytes())
+        return matconvnet_arrays(path.read_bytes(), budget)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES:
         return _read_safetensors(path)
     if re.match(rb"[\x80(}]|c[\w.]+\n\w+\n", head):
-        return _named_arrays(torch_files.read_pickle(path.read_bytes()))
+        return _named_arrays(torch_files.read_pickle(path.read_bytes(), budget))
     raise _foreign(path, head)
 
 
@@ -102,15 +112,20 @@ def _foreign(path: pathlib.Path, head: bytes) -> InputError:
     return InputError(f"{path} seems to be {kind}; legal are {LEGAL}")
 
 
-def _checked(pairs: Iterable[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the arrays as described in `read`, or refuse them."""
+def _checked(pairs: Iterable[tuple[str, np.ndarray]], budget: Budget) -> dict[str, np.ndarray]:
+    """Return the arrays as described in `read`, or refuse them.
+
+    Many views of a few values spend as much as copies, which they become later.
+    """
     arrays: dict[str, np.ndarray] = {}
     for name, array in pairs:
         if name in arrays:
             raise ContentError(f"it has two arrays named '{printable(name)}'")
         if array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16:
+            budget.spend(4 * array.size)
             arrays[name] = array.astype(np.float32, copy=False)
         elif array.dtype.kind in "biu":
+            budget.spend(array.nbytes)
             arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
         else:
             raise ContentError(
@@ -142,11 +157,12 @@ def _leaves(tree: Dict, keys: tuple[str, ...], seen: set[int]) -> Iterator[tuple
             yield ".".join((*keys, str(key))), value.array()
 
 
-def _read_zip(path: pathlib.Path, head: bytes) -> Iterable[tuple[str, np.ndarray]]:
+def _read_zip(path: pathlib.Path, head: bytes, budget: Budget) -> Iterable[tuple[str, np.ndarray]]:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+        budget.spend(sum(member.file_size for member in archive.infolist()))
         if any(name.endswith("/data.pkl") for name in names):
-            return _named_arrays(torch_files.read_zip(archive))
+            return _named_arrays(torch_files.read_zip(archive, budget))
     if all(name.endswith(".npy") for name in names):
         with np.load(path, allow_pickle=False) as arrays:
             return list(arrays.items())
@@ -162,7 +178,7 @@ def _read_safetensors(path: pathlib.Path) -> Iterator[tuple[str, np.ndarray]]:
         yield name, np.ndarray(tensor["shape"], SAFETENSORS[tensor["dtype"]], tensor["data"])
 
 
-def _read_hdf5(path: pathlib.Path) -> list[tuple[str, np.ndarray]]:
+def _read_hdf5(path: pathlib.Path, budget: Budget) -> list[tuple[str, np.ndarray]]:
     """Return every data set of a Keras file; links to other files are not followed."""
     try:
         import h5py
@@ -174,8 +190,9 @@ def _read_hdf5(path: pathlib.Path) -> list[tuple[str, np.ndarray]]:
         if isinstance(node, h5py.Dataset):
             if node.external or node.is_virtual:
                 raise ContentError(f"the values of '{printable(name)}' lie in another file")
-            if node.shape is None or node.nbytes > MAX_DEFLATE_RATIO * node.id.get_storage_size():
-                raise ContentError(f"'{printable(name)}' claims more values than it stores")
+            if node.shape is None:
+                raise ContentError(f"'{printable(name)}' has no values")
+            budget.spend(node.nbytes)
             pairs.append((name.removesuffix(":0"), node[()]))
 
     with h5py.File(path, "r") as file:

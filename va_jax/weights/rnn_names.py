@@ -18,6 +18,9 @@ TORCH = re.compile(r"(?:.*\.)?(weight|bias)_(ih|hh)_l(\d+)(_reverse)?")
 KERAS = re.compile(r"((?:.*/)?)(kernel|recurrent_kernel|bias|cell/vars/[012])(?::0)?")
 """keras.layers.LSTM and GRU: `lstm_1/lstm_cell/kernel:0`, in Keras 3 `layers/lstm/cell/vars/0`."""
 
+KERAS_STATE = re.compile(r"optimizer(?:_weights)?/.*|(?:.*/)?seed_generator/.*")
+"""Slots of the optimiser and states of random numbers, which Keras stores beside the layers."""
+
 KERAS_3 = {"cell/vars/0": "kernel", "cell/vars/1": "recurrent_kernel", "cell/vars/2": "bias"}
 
 Arrays = dict[str, np.ndarray]

@@ -10,12 +10,17 @@ import io
 import math
 import pickle
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, no_type_check
 
 import numpy as np
 
+from va_jax.weights.content import Budget, ContentError, limit
+
 NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 """Codes of the numpy types that a pickled array may have; none of them holds objects."""
+
+PART_BYTES = 64
+"""Memory charged for every instruction in a pickle; an empty dict takes about as much."""
 
 MAX_DIMENSIONS = 32
 """The most dimensions of an array that all versions of numpy can hold."""
@@ -24,14 +29,11 @@ Constructors = dict[tuple[str, str], Any]
 """(module, name) in a pickle -> the function, class or value that takes its place."""
 
 
-class ContentError(ValueError):
-    """The reason why a file's content is refused; the caller adds the path and a remedy."""
-
-
 def load(
     file: io.BytesIO,
     constructors: Constructors | None = None,
     persistent_load: Callable[[Any], Any] | None = None,
+    budget: Budget | None = None,
 ) -> Any:
     """Read the next pickle of `file`, up to its end.
 
@@ -39,6 +41,8 @@ def load(
         file: the bytes.
         constructors: what stands for each name in the pickle; by default `CONSTRUCTORS`.
         persistent_load: turns a persistent id into an object; without it, any id is refused.
+        budget: memory that the pickle may take in addition to its bytes; by default, the limit for
+            a file of that size.
 
     Returns:
         Dicts (as `Dict`), lists, tuples, numbers, text, bytes, and instances made by the
@@ -47,8 +51,9 @@ def load(
     Raises:
         ContentError: the pickle names anything else, or is damaged.
     """
+    budget = budget or Budget(limit(len(file.getbuffer())))
     try:
-        return Unpickler(file, constructors or CONSTRUCTORS, persistent_load).load()
+        return Unpickler(file, budget, constructors or CONSTRUCTORS, persistent_load).load()
     except ContentError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
@@ -128,6 +133,11 @@ class Array(ArrayStandIn):
         _, shape, dtype, fortran, content = state
         self._content = _view(dtype, shape, content, "F" if fortran else "C")
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the content in bytes."""
+        return 0 if self._content is None else self._content.nbytes
+
     def array(self) -> np.ndarray:
         if self._content is None:
             raise ContentError("one of its arrays has no content")
@@ -196,6 +206,30 @@ for _core in ("numpy.core", "numpy._core"):  # numpy 1, numpy 2
 _PYTHON = pickle._Unpickler.dispatch
 
 
+class Metered(dict[int, Any]):
+    """What to do at each instruction of a pickle; charges a budget whenever it is looked up."""
+
+    def __init__(self, handlers: dict[int, Any], budget: Budget):
+        super().__init__(handlers)
+        self._budget = budget
+
+    @no_type_check  # a check in tests would take longer than all the rest
+    def __getitem__(self, instruction: int) -> Any:
+        self._budget.left -= PART_BYTES
+        if self._budget.left < 0:
+            self._budget.spend(0)
+        return dict.__getitem__(self, instruction)
+
+
+def _copied_bytes(made: Any) -> int:
+    """Return the memory of an object that a constructor made from its arguments."""
+    if isinstance(made, Array):
+        return made.nbytes
+    if isinstance(made, Dict):
+        return PART_BYTES * len(made)
+    return len(made) if isinstance(made, bytes) else 0
+
+
 class Unpickler(pickle._Unpickler):
     """Python's unpickler, limited to the given constructors and to dicts with plain keys."""
 
@@ -203,9 +237,13 @@ class Unpickler(pickle._Unpickler):
     append: Callable[[Any], None]
     pop_mark: Callable[[], list[Any]]
 
-    def __init__(self, file: io.BytesIO, constructors: Constructors, persistent_load: Any):
+    def __init__(
+        self, file: io.BytesIO, budget: Budget, constructors: Constructors, persistent_load: Any
+    ):
         super().__init__(file, encoding="latin1")
         self._constructors, self._persistent_load = constructors, persistent_load
+        self._budget = budget
+        vars(self)["dispatch"] = Metered(self._handlers, budget)  # hides that of the class
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._constructors:
@@ -221,12 +259,18 @@ class Unpickler(pickle._Unpickler):
         """Refuse a registered extension: Python takes it from a cache, past `find_class`."""
         raise ContentError(f"it uses the pickle extension {code}, which no weights need")
 
+    def load_reduce(self) -> None:
+        """Call a constructor; its result may be a copy of an argument that is used many times."""
+        super().load_reduce()  # pyright: ignore[reportAttributeAccessIssue]
+        self._budget.spend(_copied_bytes(self.stack[-1]))
+
     def load_build(self) -> None:
         """Give an object its state, which sets no attribute and calls no `__setstate__`."""
         state = self.stack.pop()
         if not isinstance(self.stack[-1], StandIn):
             raise ContentError("it sets attributes, which no weights need")
         self.stack[-1].set_state(state)
+        self._budget.spend(_copied_bytes(self.stack[-1]))
 
     def load_empty_dict(self) -> None:
         self.append(Dict())
@@ -238,13 +282,14 @@ class Unpickler(pickle._Unpickler):
     def load_set(self) -> None:
         raise ContentError("it holds a set, which no weights need")  # it would hash its elements
 
-    dispatch: ClassVar[dict[int, Any]] = {
+    _handlers: ClassVar[dict[int, Any]] = {
         **_PYTHON,
         pickle.BUILD[0]: load_build,
+        pickle.REDUCE[0]: load_reduce,
         pickle.EMPTY_DICT[0]: load_empty_dict,
         pickle.DICT[0]: load_dict,
         pickle.EMPTY_SET[0]: load_set,
         pickle.FROZENSET[0]: load_set,
-        pickle.NEWOBJ[0]: _PYTHON[pickle.REDUCE[0]],  # calls the constructor, never a `__new__`
+        pickle.NEWOBJ[0]: load_reduce,  # calls the constructor, never a `__new__`
         pickle.BYTEARRAY8[0]: _PYTHON[pickle.BINBYTES8[0]],  # reads before it allocates
     }

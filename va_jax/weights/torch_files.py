@@ -10,7 +10,8 @@ import ml_dtypes
 import numpy as np
 
 from va_jax.weights import safe_pickle
-from va_jax.weights.safe_pickle import ArrayStandIn, ContentError, checked_shape
+from va_jax.weights.content import Budget, ContentError
+from va_jax.weights.safe_pickle import ArrayStandIn, checked_shape
 
 MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file written by torch before 1.6."""
@@ -29,34 +30,38 @@ DTYPES = {
 }
 
 
-def read_zip(archive: zipfile.ZipFile) -> Any:
-    """Return the object in a file of torch 1.6 or newer: `*/data.pkl` and `*/data/KEY`."""
+def read_zip(archive: zipfile.ZipFile, budget: Budget) -> Any:
+    """Return the object in a file of torch 1.6 or newer: `*/data.pkl` and `*/data/KEY`.
+
+    Its members must be in the `budget` already; the pickle spends from the rest.
+    """
     members = archive.namelist()
     folder = min(name for name in members if name.endswith("/data.pkl")).removesuffix("data.pkl")
     byteorder = f"{folder}byteorder"
     order = archive.read(byteorder).decode() if byteorder in members else "little"
     storages = _Storages()
     file = io.BytesIO(archive.read(f"{folder}data.pkl"))
-    tree = safe_pickle.load(file, CONSTRUCTORS, storages.find)
+    tree = safe_pickle.load(file, CONSTRUCTORS, storages.find, budget)
     _check_end(file)
     for key, storage in storages.items():
         storage.fill(archive.read(f"{folder}data/{key}"), order)
     return tree
 
 
-def read_pickle(content: bytes) -> Any:
+def read_pickle(content: bytes, budget: Budget) -> Any:
     """Return the object in a pickle of numpy arrays or in a file of torch before 1.6.
 
     The latter is a sequence of pickles: magic number, version, machine, object, keys of the
-    storages. The storages follow, each after its length.
+    storages. The storages follow, each after its length. All pickles share the `budget`.
     """
     file = io.BytesIO(content)
-    tree = safe_pickle.load(file, CONSTRUCTORS)
+    tree = safe_pickle.load(file, CONSTRUCTORS, budget=budget)
     if tree == MAGIC:
-        _version, _machine = safe_pickle.load(file), safe_pickle.load(file)
+        for _ in ("version", "machine"):
+            safe_pickle.load(file, budget=budget)
         storages = _Storages()
-        tree = safe_pickle.load(file, CONSTRUCTORS, storages.find)
-        keys = safe_pickle.load(file)
+        tree = safe_pickle.load(file, CONSTRUCTORS, storages.find, budget)
+        keys = safe_pickle.load(file, budget=budget)
         if sorted(keys) != sorted(storages):
             raise ContentError("its list of storages does not match its tensors")
         for key in keys:

@@ -1,0 +1,91 @@
+"""A lock on a workdir, so that two runs do not write to it at once."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import platform
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from va_jax.types import InputError
+
+NAME = "lock"
+
+NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""Errors of file systems without locks."""
+
+
+@contextlib.contextmanager
+def hold(workdir: pathlib.Path) -> Iterator[None]:
+    """Hold the lock on `workdir` during the block; only process 0 of a job takes it.
+
+    The operating system releases the lock when the process ends, even if it is killed. A workdir
+    that the block leaves empty is removed.
+
+    Raises:
+        InputError: another run holds the lock; all processes of the job raise it.
+    """
+    file = _take(workdir) if jax.process_index() == 0 else None
+    try:
+        if jax.process_count() > 1:
+            taken = multihost_utils.broadcast_one_to_all(np.array(file is not None))
+        else:
+            taken = file is not None
+        if not taken:
+            raise InputError(
+                f"{workdir}: {_holder(workdir)} is training in this workdir; wait until it ends, "
+                "or choose a different --workdir"
+            )
+        yield
+    finally:
+        if file:
+            _release(file, workdir)
+
+
+def _take(workdir: pathlib.Path) -> IO[str] | None:
+    """Return the locked file, or None if another process has locked it."""
+    path = workdir / NAME
+    while True:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        except OSError as error:
+            if error.errno not in NOT_SUPPORTED:
+                raise
+            print(
+                f"warning: {path}: this file system has no locks ({error.strerror}); do not start "
+                "a second run in this workdir",
+                file=sys.stderr,
+            )
+        if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+            break
+        file.close()  # the run that has just ended removed it
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+    return file
+
+
+def _holder(workdir: pathlib.Path) -> str:
+    """Describe the process that holds the lock."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return (workdir / NAME).read_text() or "another process"
+    return "another process"
+
+
+def _release(file: IO[str], workdir: pathlib.Path) -> None:
+    if [path.name for path in workdir.iterdir()] == [NAME]:
+        (workdir / NAME).unlink()
+        workdir.rmdir()
+    file.close()
