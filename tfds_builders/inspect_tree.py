@@ -56,6 +56,7 @@ class Inspection:
             lines.append(f"  {facts['hours']:.2f} hours at {rate} frames per second")
         for dim, (low, high) in facts["label_range"].items():
             lines.append(f"  {dim} from {low:.3f} to {high:.3f}")
+        lines += [f"  warning: {each}" for each in facts["warnings"]]
         needed, free = facts["disk_bytes"] / 1e9, facts["disk_free_bytes"] / 1e9
         lines.append(
             f"  records of about {needed:.2f} GB, twice that during a build; {free:.1f} GB free"
@@ -88,8 +89,8 @@ def inspect_tree(
     Returns:
         The findings and these `facts`: `splits` (numbers of `recordings`, `subjects` and `frames`
         in each), `found` and `expected` (numbers of recordings here and in the published set),
-        `hours`, `fps` (lowest, highest), `label_range` by dimension, `disk_bytes` (size of the
-        built set) and `disk_free_bytes`.
+        `hours`, `fps` (lowest, highest), `label_range` by dimension, `warnings` (as printed by a
+        build), `disk_bytes` (size of the built set) and `disk_free_bytes`.
 
     Raises:
         InputError: The folder does not contain this set.
@@ -150,6 +151,7 @@ def _facts(
             for i, dim in enumerate(builder.dims)
             if ranges
         },
+        "warnings": builder.warnings([each.recording for each in inspected if each.material]),
         "disk_bytes": round(sum(len(each.number) * each.frame_bytes for each in footage)),
         "disk_free_bytes": shutil.disk_usage(nearest).free,
     }

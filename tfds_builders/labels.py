@@ -11,6 +11,9 @@ from va_jax.types import LABEL_RANGE, InputError
 NEAR = 0.1
 """Relative difference up to which a ratio of lengths points to a unit (our choice)."""
 
+MIN_STEP_S = 1e-3
+"""Shortest plausible interval between labels (our choice); shorter ones point to a wrong unit."""
+
 
 class OutOfRangeError(InputError):
     """A label outside its legal range, which may be a wrong value or a wrong range."""
@@ -142,18 +145,21 @@ def _other_unit(labels: TimedLabels, extent: Extent) -> tuple[str, bool]:
     """Return the unit that the length of the labels points to, and whether to refuse them."""
     if extent.length_s <= 0:
         return "", False
-    ratio = (labels.time_s[-1] - labels.time_s[0] + labels.step_s) / extent.length_s
+    step_s = labels.step_s
+    ratio = (labels.time_s[-1] - labels.time_s[0] + step_s) / extent.length_s
     fps = extent.frames / extent.length_s
+    too_fast = step_s < 1.5 * MIN_STEP_S
     units = [
-        (1e3, "milliseconds: set time_unit=ms"),
-        (1e6, "microseconds: divide them by 1,000,000"),
-        (fps, "frame numbers: set time_unit=frame"),
-        (1 / 60, "minutes: multiply them by 60, or set time_unit=s if they are seconds"),
-        (1e-3, "seconds, not milliseconds: set time_unit=s and time_column"),
+        (1e3, "milliseconds: set time_unit=ms", not labels.unit_known),
+        (1e6, "microseconds: divide them by 1,000,000", not labels.unit_known),
+        (fps, "frame numbers: set time_unit=frame", not labels.unit_known),
+        (1 / 60, "minutes: multiply them by 60, or set time_unit=s", not labels.unit_known),
+        (fps / 1e3, "frame numbers, not milliseconds: set time_unit=frame", too_fast),
+        (1e-3, "seconds, not milliseconds: set time_unit=s", too_fast),
     ]
-    for factor, unit in units:
+    for factor, unit, certain in units:
         if abs(factor - 1) > 2 * NEAR and abs(ratio / factor - 1) <= NEAR:
-            return f"the times seem to be {unit}", not labels.unit_known or factor < 0.01
+            return f"the times seem to be {unit}", certain
     return "", False
 
 

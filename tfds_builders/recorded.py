@@ -145,8 +145,12 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
                 "the track, or set no_face=mask to keep it as black crops"
             )
 
+    def warnings(self, recordings: Sequence[Recording]) -> list[str]:
+        """Return warnings about these recordings together; a build prints and stores them."""
+        return []
+
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
-        """Return `labels`, `splits` and, if several raters are known, `rater_agreement`."""
+        """Return `labels`, `splits`, `warnings` and, for several raters, `rater_agreement`."""
         agreement = {}
         for split, each in recordings.items():
             ids = [recording.track_id for recording in each]
@@ -159,6 +163,7 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
             "labels": self.labels_facts,
             "splits": {"drawn": self._drawn, **(drawn if self._drawn else {})},
             "rater_agreement": agreement,
+            "warnings": self.warnings([each for split in recordings.values() for each in split]),
         }
 
 
@@ -167,11 +172,11 @@ def _extract(
 ) -> tuple[float, Iterator[Clip]]:
     material = read(recording, config)
     fps, cuts = crops.cut(material, config, config.points, tally)
-    return fps, base.clips(_label_frames(cuts, material, config, tally))
+    return fps, base.clips(_label_frames(cuts, material, recording, config, tally))
 
 
 def _label_frames(
-    cuts: Iterator[crops.Cut], material: Material, config: Any, tally: Tally
+    cuts: Iterator[crops.Cut], material: Material, recording: Recording, config: Any, tally: Tally
 ) -> Iterator[base.Frame]:
     """Join the labels to the frames, and check that they fit.
 
@@ -196,12 +201,12 @@ def _label_frames(
         return
     extent = Extent((first[0], last[0]), (first[1], last[1]), frames)
     if config.unused_rows == "refuse" and (problem := misfit(labels, extent)):
-        raise InputError(f"{material.pictures}: {problem}")
+        raise InputError(f"{recording.label_file}: {problem}")
     tally["rows"] += len(labels.values)
     tally["rows_invalid"] += int((~np.isfinite(labels.values).all(1)).sum())
     tally["rows_unused"] += labels.unused(extent.number, extent.time_s)
     if not matched and np.isfinite(labels.values).any():
         raise InputError(
-            f"{material.pictures}: no label matches frames {first[0]} to {last[0]}, "
+            f"{recording.label_file}: no label matches frames {first[0]} to {last[0]}, "
             f"{first[1]:g} to {last[1]:g} s; labels {labels.describe()}"
         )

@@ -147,7 +147,7 @@ def _find_time(header: Sequence[str], time_column: str, time_unit: str) -> tuple
     unit = f" in the unit {chosen}" if chosen else ""
     raise InputError(
         f"no column is named as a time{unit}, such as time_s, time_ms or frame, {_among(header)}; "
-        f"set time_column=NAME and time_unit={_OR_UNITS}"
+        f"set time_column=NAME, or the position from 1, and time_unit={_OR_UNITS}"
     )
 
 
