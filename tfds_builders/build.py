@@ -53,6 +53,8 @@ def build(options: BuildOptions) -> int:
     directory, new = build_set(options)
     print(f"{'built' if new else 'already built'}: {directory}")
     print(describe(directory))
+    for line in _metadata(directory).get("warnings", ()):
+        print(f"warning: {line}", file=sys.stderr)
     refused = refusals(directory)
     for track, reason in refused.items():
         print(f"left out: {track}: {reason}", file=sys.stderr)

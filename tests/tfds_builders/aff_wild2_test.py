@@ -1,5 +1,7 @@
 """Aff-Wild2 in the layout of ABAW: joins by number, invalid rows, two people in a video."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from tests.tfds_builders.layouts import (
     write_video,
 )
 from tfds_builders.aff_wild2.labels import read_labels
+from va_jax.cli import command
 from va_jax.types import DIMS, InputError
 
 HEADER = "valence,arousal\n"
@@ -87,6 +90,54 @@ def test_two_people_in_a_video_are_two_tracks_of_one_video(tmp_path, tree):
     left = tracks["2_left"][1]
     assert np.isfinite(left["target"]).all(1).tolist() == [True] * 3 + [False] * 2
     np.testing.assert_allclose(left["time_s"], np.arange(5) / 15, rtol=1e-6)
+
+
+def test_frame_rates_come_from_a_list_or_the_video_and_an_assumed_one_is_warned_of(
+    tmp_path, tree, capsys
+):
+    facts, tracks = build_set(tmp_path, "aff_wild2/112")
+    assert {name: row["fps"] for name, (row, _) in tracks.items()} == {
+        "1-30-640x360": 30, "2_left": 15, "2_right": 15, "4": 30, "5": 30,
+    }  # fmt: skip
+    (line,) = facts["warnings"]
+    assert line.startswith("30 frames per second are assumed for 3 of 5 tracks, such as '1-30-640")
+    write_text(tmp_path / "in" / "fps.csv", "video,fps\n4,25\n1-30-640x360.mp4,23.976\nother,9\n")
+    facts, tracks = build_set(tmp_path, "aff_wild2/112")
+    assert {name: row["fps"] for name, (row, _) in tracks.items()} == {
+        "1-30-640x360": 23.976, "2_left": 15, "2_right": 15, "4": 25, "5": 30,
+    }  # fmt: skip
+    np.testing.assert_allclose(tracks["4"][1]["time_s"], [0, 0.04], atol=1e-6)
+    (line,) = facts["warnings"]
+    assert line.startswith("30 frames per second are assumed for 1 of 5 tracks, such as '5', bec")
+    flags = [str(tmp_path / "in"), "--json"]
+    command.main(["inspect", "aff_wild2/112", *flags])
+    assert (
+        "assumed for 1 of 5 tracks, such as '5'"
+        in json.loads(capsys.readouterr().out)["warnings"][0]
+    )
+    flags = ["--manual_dir", str(tmp_path / "in"), "--data_dir", str(tmp_path / "data")]
+    assert command.main(["build", "aff_wild2/112", *flags]) == 3  # already built
+    assert "warning: 30 frames per second are assumed for 1 of 5 tracks" in capsys.readouterr().err
+    facts, tracks = build_set(tmp_path, "aff_wild2/112", "fps=10")
+    assert {row["fps"] for row, _ in tracks.values()} == {10}
+    assert facts["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video,fps\n4,0\n", "line 2: fps 0 must be above 0"),
+        ("video,fps\n4,fast\n", "line 2: fps 'fast' is not a number"),
+        ("video,fps\n4,25\n4.mp4,30\n", "line 3: video '4' already appears on line 2"),
+        ("video,fps\n,25\n", "line 2: empty cell"),
+        ("video,rate\n4,25\n", "no column named 'fps'"),
+    ],
+)
+def test_a_bad_list_of_frame_rates_is_refused(tmp_path, tree, text, message):
+    path = write_text(tmp_path / "in" / "fps.csv", text)
+    with pytest.raises(InputError, match=message) as caught:
+        build("aff_wild2/112", tmp_path / "data", tmp_path / "in")
+    assert str(caught.value).startswith(str(path))
 
 
 def test_bad_recordings_are_left_out_with_a_reason_and_the_others_are_built(tmp_path, tree):

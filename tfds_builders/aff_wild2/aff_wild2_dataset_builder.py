@@ -3,9 +3,12 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tfds_builders import trees
+from tfds_builders.aff_wild2 import frame_rates
+from tfds_builders.aff_wild2.frame_rates import read_frame_rates
 from tfds_builders.aff_wild2.labels import read_labels
 from tfds_builders.material import Material, Recording
 from tfds_builders.pictures import numbered_images
@@ -27,7 +30,7 @@ TEST = ("*/names_of_videos_in_each_test_set",)
 TEST_LIST = "Valence_Arousal_Estimation_Challenge_test_set_release*.txt"
 
 FPS = 30.0
-"""Frame rate of most videos; our default if neither a video nor the option `fps` provides one."""
+"""Frame rate of most videos; our default without the option `fps`, `fps.csv` and the video."""
 
 
 @dataclasses.dataclass
@@ -38,7 +41,7 @@ class AffWild2Config(RecordedConfig):
 
     faces: str = "crops"
     crops: str = "aligned"  # or "cropped": boxes from the organisers' detector
-    fps: float = 0.0  # frame rate of all tracks; 0: that of the video if available, else FPS
+    fps: float = 0.0  # frame rate of all tracks; 0: that in `fps.csv` or of the video, else FPS
 
     def __post_init__(self):
         super().__post_init__()
@@ -57,11 +60,11 @@ def read(recording: Recording, config: AffWild2Config) -> Material:
     if "labels" in recording.files:
         labels = read_labels(pathlib.Path(recording.files["labels"]), config.dims)
         last = max(last, int(labels.number[-1]))
-    fps = config.fps or FPS
-    if not config.fps and "video" in recording.files:
-        fps = read_timeline(recording.files["video"]).fps or FPS
+    fps = config.fps or recording.details.get("fps", 0.0)
+    if not fps and "video" in recording.files:
+        fps = read_timeline(recording.files["video"]).fps
     pad = config.crops == "cropped"
-    return Material(folder, "crops", labels, first=1, last=last, fps=fps, pad=pad)
+    return Material(folder, "crops", labels, first=1, last=last, fps=fps or FPS, pad=pad)
 
 
 class Builder(RecordedBuilder):
@@ -92,6 +95,7 @@ class Builder(RecordedBuilder):
         name = FOLDERS[self.builder_config.crops]
         crops = trees.require_folder(manual_dir, tuple(f"*/{each}" for each in name))
         videos = trees.videos_by_name(manual_dir)
+        rates = read_frame_rates(manual_dir / frame_rates.NAME)
         found = []
         for split, names in SPLITS.items():
             labels = trees.files_by_name(trees.require_folder(annotations, names), [".txt"])
@@ -100,7 +104,28 @@ class Builder(RecordedBuilder):
             ]
         for track in _test_tracks(manual_dir):
             found.append(_recording(track, "test", crops, videos, None))
-        return found
+        return [
+            dataclasses.replace(each, details={"fps": rates[each.video_id]})
+            if each.video_id in rates
+            else each
+            for each in found
+        ]
+
+    def warnings(self, recordings: Sequence[Recording]) -> list[str]:
+        if self.builder_config.fps:
+            return []
+        unknown = [
+            each.track_id
+            for each in recordings
+            if not each.details.get("fps") and "video" not in each.files
+        ]
+        if not unknown:
+            return []
+        return [
+            f"{FPS:g} frames per second are assumed for {len(unknown)} of {len(recordings)} "
+            f"tracks, such as {unknown[0]!r}, because their videos are missing; add the videos or "
+            f"a file {frame_rates.NAME}, or set the option fps"
+        ]
 
 
 def _test_tracks(root: pathlib.Path) -> list[str]:
