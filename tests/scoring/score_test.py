@@ -408,3 +408,33 @@ def test_recordings_with_similar_names_in_sub_folders_are_all_scored(tmp_path, c
     found = scored(capsys, tmp_path / "flat", nested, "--label_suffix=_target", "--strict")
     assert sorted(found["about"]["recordings"]) == sorted(names)
     assert found["about"]["files"] == {"predictions": len(names), "labels": len(names)}
+
+
+def test_predictions_of_a_run_are_not_taken_for_labels(tmp_path, capsys):
+    target = np.random.default_rng(0).uniform(-1, 1, (50, 2)).astype(np.float32)
+    track = Track("a", "a", "a", "", 25.0, 50, 0)
+    time_s = np.arange(50, dtype=np.float32) / 25
+    traces = [Trace(track, target / 2, target, np.ones(50, bool), time_s)]
+    write_traces(tmp_path / "run", traces, DIMS, [target])
+    folder = tmp_path / "run"
+    assert "'valence_target'" in refusal(folder, folder)
+    assert "--label_suffix=_target" in refusal(folder, folder, "--dims=valence")
+    pooled = [
+        scored(capsys, folder, folder, f"--label_suffix={suffix}")["valence"]["pooled"]["rmse"]
+        for suffix in ("_target", "_processed", "")
+    ]
+    assert pooled == pytest.approx([0.29, 0.29, 0], abs=0.03)
+
+
+def test_flags_settle_what_the_names_of_the_columns_leave_open(tmp_path, capsys):
+    rows = [[i, 40 * i, i / 50, -i / 50] for i in range(50)]
+    write(tmp_path / "p" / "a.csv", rows, "id,stamp,valence,arousal")
+    write(tmp_path / "l" / "a.csv", [[i / 25, *row[2:]] for i, row in enumerate(rows)],
+          "time,valence,arousal")  # fmt: skip
+    sides = tmp_path / "p", tmp_path / "l"
+    assert "--time_unit=" in refusal(*sides)
+    assert "time_unit" in refusal(*sides, "--time_unit=h")
+    for flags in (["--time_unit=ms"], ["--time_column=id", "--time_unit=frame", "--fps=25"]):
+        found = scored(capsys, *sides, "--strict", *flags)
+        assert found["valence"]["pooled"]["n"] == 50
+        assert found["valence"]["pooled"]["rmse"] == 0

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("labels", type=pathlib.Path, metavar="LABELS", help="folder of <recording>.csv")
     add("--dims", type=output.names, action="extend",
         help="columns to score; default: valence, arousal or both")  # fmt: skip
-    add("--label_suffix", default="", help="suffix of the label columns, such as _target")
+    add("--label_suffix", help="suffix of the label columns, such as _target")
     add("--groups", type=pathlib.Path, help="csv file with the columns recording and group")
     add("--formula", choices=FORMULAS, default=FORMULAS[0], help="CCC formula; default %(default)s")
     add("--lag_s", type=float, default=0.0, help="seconds to move predictions earlier by")

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--time_column", default="", help="time column, in files that have it, if not found by name"
     )
-    add("--time_unit", default="", choices=UNITS, help="unit of times whose column names none")
+    add("--time_unit", default="", choices=UNITS, help="unit of times, if not named by the column")
 
 
 def read(args: argparse.Namespace) -> Timing:

@@ -124,7 +124,7 @@ def predict(run: Opened, on_batch: Callable[[], None]) -> dict[str, list[Trace]]
 def score(
     run: Opened, traces: Sequence[Trace], split: str, post_processing: PostProcessing
 ) -> Split:
-    """Score a split before and after post-processing, and add the ceiling and the agreement of raters if known.
+    """Score a split before and after post-processing; add its ceiling and rater agreement if known.
 
     Args:
         run: the run to score.

@@ -100,8 +100,8 @@ def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
     """Yield one-line notes on rater agreement, undefined scores and post-processing."""
     if metrics_table.get("raters"):
         yield (
-            "agreement of rater pairs is no limit: the fused label is less noisy than one rater, so "
-            "a network can be closer to it than raters are to each other"
+            "agreement of rater pairs is no limit: the fused label is less noisy than one rater, "
+            "so a network can be closer to it than raters are to each other"
         )
     for dim, rows in metrics_table["scores"].items():
         for name, row in rows.items():

@@ -21,6 +21,10 @@ FAULTS = {
 }
 """Keys under which faults are counted, and their descriptions."""
 
+UNIT_FACTOR, UNIT_ROWS = 12, 20
+"""If two files of one recording have about as many rows, at least `UNIT_ROWS`, and one lasts
+`UNIT_FACTOR` times as long, then its times are frame numbers or milliseconds; our choice."""
+
 SLACK = 1e-6
 """Tolerated share of a step: times in decimals are not exactly half a step apart."""
 
@@ -121,6 +125,7 @@ def pair(
             predictions.frame, labels.frame, assume_unique=True, return_indices=True
         )
     elif predictions.time_s is not None and labels.time_s is not None:
+        _check_units(predictions, labels)
         prediction_row, label_row = _match_nearest(predictions.time_s, labels.time_s)
     else:
         raise InputError(
@@ -152,6 +157,22 @@ def pair(
         np.searchsorted(kept, prediction_row[good]),
         label_row[good],
     )
+
+
+def _check_units(predictions: TraceFile, labels: TraceFile) -> None:
+    files = sorted((predictions, labels), key=_duration_s)
+    short_s, long_s = map(_duration_s, files)
+    counts = sorted(len(file.values) for file in files)
+    if counts[0] >= UNIT_ROWS and counts[1] < 1.25 * counts[0] and long_s > UNIT_FACTOR * short_s:
+        raise InputError(
+            f"{files[1].path}: its {len(files[1].values)} rows last {long_s:g} s, but the "
+            f"{len(files[0].values)} rows of {files[0].path} {short_s:g} s: the unit of one is "
+            "wrong; name its time column time_s, time_ms or frame"
+        )
+
+
+def _duration_s(file: TraceFile) -> float:
+    return 0.0 if file.time_s is None else float(np.ptp(file.time_s))
 
 
 def _match_nearest(

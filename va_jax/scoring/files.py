@@ -21,12 +21,18 @@ from va_jax.types import DIMS, InputError
 
 FRAME, TIME, VALID = "frame", "time", "valid"
 
+TARGET, PROCESSED = "_target", "_processed"
+"""Endings of column names in the traces of a run."""
+
 LONGEST_STEP_S = 1.0
 """Rows of a time column without a unit must be closer than this, or they may be milliseconds or
 frame numbers."""
 
 LARGEST_FRAME = 2**53
 """Larger frame numbers are not exact in float64."""
+
+LARGEST = float(np.finfo(np.float32).max)
+"""A larger number is not finite in a trace."""
 
 CHUNK_ROWS = 64
 """Rows that are parsed cell by cell if one of them is faulty."""
@@ -42,7 +48,8 @@ class Timing:
 
     fps: float | None = None  # gives times to files with frames only; frame 0 is at 0 s
     time_column: str = ""  # its name or position from 1, in the files that have it; "": by name
-    time_unit: str = ""  # s, ms or frame: unit of a time column whose name has none
+    time_unit: str = ""
+    """s, ms or frame: unit of times whose column does not name it and whose rows are far apart."""
 
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps < math.inf:
@@ -116,6 +123,10 @@ def read_trace_file(
     numbers = _parse(text, places)
     line = np.array([n for n, _ in text.rows])
     by_key = dict(zip(keys, numbers[:, len(columns) :].T, strict=True))
+    if TIME in keys:
+        unit = unit or _settle_unit(text, keys[TIME], by_key[TIME], timing)
+        if unit == FRAME:
+            keys[FRAME], by_key[FRAME] = keys.pop(TIME), by_key.pop(TIME)
     for key, cells in by_key.items():
         kind = "whole number" if key == FRAME else "number"
         bad = np.isnan(cells) | (key == FRAME) & ((cells % 1 != 0) | (abs(cells) > LARGEST_FRAME))
@@ -124,7 +135,7 @@ def read_trace_file(
             raise InputError(f"{where}: {name!r} is not a {kind}; correct the row")
     frame, time_s = by_key.get(FRAME), None
     if TIME in by_key:
-        time_s = _seconds(text, keys[TIME], by_key[TIME], unit)
+        time_s = by_key[TIME] / 1000 if unit == "ms" else by_key[TIME]
     elif frame is not None and timing.fps is not None:
         time_s = frame / timing.fps
     excluded = by_key[VALID] == 0 if VALID in by_key else np.zeros(len(line), bool)
@@ -181,27 +192,28 @@ def _find_keys(text: _Text, timing: Timing) -> tuple[dict[str, int], Unit | None
         )
     except InputError as error:
         raise InputError(f"{text.header}: {error}") from error
-    unit = found.unit or cast(Unit | None, timing.time_unit or None)
-    if unit == FRAME:
-        return {FRAME: found.time}, unit
+    if found.unit == FRAME:
+        return {FRAME: found.time}, found.unit
     keys = {TIME: found.time}
     frames = [name for name, each in zip(text.names, units, strict=True) if each == FRAME]
     if frames:
         keys[FRAME] = _find(text, frames[0] if len(frames) == 1 else FRAME)
-    return keys, unit
+    return keys, found.unit
 
 
-def _seconds(
-    text: _Text, column: int, cells: Float[np.ndarray, " rows"], unit: Unit | None
-) -> Float[np.ndarray, " rows"]:
-    """Return times in seconds; refuse times without a unit that may be something else."""
+def _settle_unit(
+    text: _Text, column: int, cells: Float[np.ndarray, " rows"], timing: Timing
+) -> Unit:
+    """Return the unit of times without one: seconds, unless the rows are far apart."""
     step = float(np.median(np.abs(np.diff(cells)))) if len(cells) > 1 else 0.0
-    if unit is None and step >= LONGEST_STEP_S:
+    if not step >= LONGEST_STEP_S:  # NaN is refused later
+        return "s"
+    if not timing.time_unit:
         raise InputError(
             f"{text.header}: the rows are {step:g} apart in {text.names[column]!r}, which may be "
             "seconds, milliseconds or frame numbers; set --time_unit=s, ms or frame"
         )
-    return cells / 1000 if unit == "ms" else cells
+    return cast(Unit, timing.time_unit)
 
 
 def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows columns"]:
@@ -238,7 +250,7 @@ def _numbers(lines: list[str], delimiter: str, columns: list[int]) -> np.ndarray
             return np.concatenate([_numbers(chunk, delimiter, columns) for chunk in chunks])
         rows = [split_cells(line, delimiter) for line in lines]
         table = np.array([[number(row[at]) for at in columns] for row in rows], np.float64)
-    table[~np.isfinite(table)] = np.nan
+    table[~(np.abs(table) <= LARGEST)] = np.nan
     return table
 
 

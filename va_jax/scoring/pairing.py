@@ -12,11 +12,8 @@ from jaxtyping import Float, Int
 from va_jax.evaluation.metrics import Moments
 from va_jax.scoring import files, folders
 from va_jax.scoring.align import Tally, pair
-from va_jax.scoring.files import UNTIMED, Timing, TraceFile
+from va_jax.scoring.files import PROCESSED, TARGET, UNTIMED, Timing, TraceFile
 from va_jax.types import DIMS, InputError
-
-TARGET, PROCESSED = "_target", "_processed"
-"""Endings of column names in the traces of a run."""
 
 TOLERANCE = 1e-5
 """Largest difference between two labels of one frame: traces round them to 1e-6."""

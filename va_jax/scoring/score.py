@@ -14,7 +14,7 @@ from va_jax.io import Table
 from va_jax.report import tables
 from va_jax.scoring import files, folders
 from va_jax.scoring.align import FAULTS, Pair, Tally, pair
-from va_jax.scoring.files import UNTIMED, Timing
+from va_jax.scoring.files import TARGET, UNTIMED, Timing
 from va_jax.types import DIMS, InputError
 
 ABOUT = "about"
@@ -33,7 +33,7 @@ class ScoreOptions:
     """
 
     dims: Sequence[str] | None = None  # None: those of `DIMS` that both sides have
-    label_suffix: str = ""  # of the label columns, such as _target in the traces of a run
+    label_suffix: str | None = None  # of the label columns, such as `TARGET`; None: none
     groups: pathlib.Path | None = None  # csv file with the columns recording and group
     formula: str = "population"  # of the CCC, one of `metrics.FORMULAS`
     lag_s: float = 0.0  # seconds by which predictions are moved earlier
@@ -149,7 +149,7 @@ def _read_pairs(
         dict.fromkeys(names, "") if options.groups is None else folders.read_groups(options.groups)
     )
     dims = _choose_dims(options, of_predictions[names[0]], of_labels[names[0]])
-    label_columns = [f"{dim}{options.label_suffix}" for dim in dims]
+    label_columns = [f"{dim}{options.label_suffix or ''}" for dim in dims]
     pairs, timing = [], options.timing
     for name in names:
         if name not in groups:
@@ -197,15 +197,23 @@ def _choose_dims(
     options: ScoreOptions, predictions: pathlib.Path, labels: pathlib.Path
 ) -> list[str]:
     """Return the dimensions asked for, or those of `DIMS` that both files have."""
+    labelled, suffix = files.read_header(labels, options.timing), options.label_suffix
+    traced = [name for name in labelled if name.endswith(TARGET)]
+    if suffix is None and traced:
+        raise InputError(
+            f"{labels}: labels of a run are in {', '.join(map(repr, traced))}, its predictions in "
+            f"columns without {TARGET}; set --label_suffix={TARGET}, or --label_suffix= to score "
+            "against its predictions"
+        )
     if options.dims is not None:
         if not options.dims or ABOUT in options.dims:
             raise InputError(
                 f"--dims={','.join(options.dims)}: name one or more columns, and not {ABOUT!r}"
             )
         return list(dict.fromkeys(options.dims))
-    predicted, labelled = files.read_header(predictions), files.read_header(labels)
-    suffix = options.label_suffix
-    dims = [dim for dim in DIMS if dim in predicted and f"{dim}{suffix}".casefold() in labelled]
+    predicted = files.read_header(predictions, options.timing)
+    wanted = {dim: f"{dim}{suffix or ''}".casefold() for dim in DIMS}
+    dims = [dim for dim in DIMS if dim in predicted and wanted[dim] in labelled]
     if not dims:
         raise InputError(
             f"{predictions} has the columns {', '.join(map(repr, predicted))} and {labels} "
