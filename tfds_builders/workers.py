@@ -1,12 +1,14 @@
 """Extract many recordings in parallel: in worker processes, or as an Apache Beam job."""
 
 import concurrent.futures
+import contextlib
 import functools
 import json
 import multiprocessing
 import os
 import pathlib
 import shlex
+import signal
 import tempfile
 from collections.abc import Generator, Sequence
 
@@ -32,7 +34,8 @@ def _in_processes(work: Work, tasks: Sequence[Task], jobs: int) -> Finished:
     spawn = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
     pool = concurrent.futures.ProcessPoolExecutor(jobs, spawn, _prepare_worker)
     try:
-        futures = {pool.submit(work, *task): task[1] for task in tasks}
+        with _ignoring_ctrl_c():
+            futures = {pool.submit(work, *task): task[1] for task in tasks}
         for future in concurrent.futures.as_completed(futures):
             yield futures[future], future.result()
     except concurrent.futures.process.BrokenProcessPool as error:
@@ -41,6 +44,16 @@ def _in_processes(work: Work, tasks: Sequence[Task], jobs: int) -> Finished:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _ignoring_ctrl_c() -> Generator[None, None, None]:
+    """Ignore Ctrl-C; processes that start meanwhile inherit this, so only the parent handles it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _prepare_worker() -> None:
