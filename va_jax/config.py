@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from va_jax import keys
-from va_jax.keys import at_least, choice, fail, key
+from va_jax.keys import CHANGEABLE, at_least, changeable, choice, fail, key
 
 FRESH = ("params/recurrent.*", "params/head_.*")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50")
@@ -29,14 +29,14 @@ class Data:
     """The data set and how to read it."""
 
     name: str = key("", 'name of a built data set: "builder" or "builder/config"')
-    dir: str = key("data", "path to the folder that contains the built data sets")
-    build_missing: bool = key(False, "whether to build a missing data set (generated ones only)")
+    dir: str = changeable(key("data", "path to the folder that contains the built data sets"))
+    build_missing: bool = changeable(key(False, "whether to build a missing, generated data set"))
     train: str = key("train", "split to train on")
     dev: str = key("dev", "split for choosing the best checkpoint and fitting post-processing")
     test: str = key("test", "split to score after training; empty for none; may be unlabelled")
     size: int = at_least(0, 0, "side of the model's input; 0 for the stored size", unit="pixels")
-    max_bad_records: int = at_least(0, 0, "largest number of unreadable records to skip per split")
-    threads: int = at_least(2, 1, "number of JPEG decoding threads; best one per core, up to 8")
+    max_bad_records: int = changeable(at_least(0, 0, "most unreadable records to skip per split"))
+    threads: int = changeable(at_least(2, 1, "JPEG decoding threads; best one per core, up to 8"))
 
 
 @dataclass(frozen=True)
@@ -167,17 +167,17 @@ class Optim:
 class Train:
     """The training run."""
 
-    steps: int = at_least(1000, 1, "number of optimiser steps")
+    steps: int = changeable(at_least(1000, 1, "number of optimiser steps"))
     batch_size: int = at_least(8, 1, "total number of windows per step, across all devices")
     accumulate: int = at_least(1, 1, "number of pieces per batch; must divide batch_size")
-    log_every_steps: int = at_least(20, 1, "number of steps between log lines")
+    log_every_steps: int = changeable(at_least(20, 1, "number of steps between log lines"))
 
 
 @dataclass(frozen=True)
 class Eval:
     """Evaluation on whole tracks."""
 
-    every_steps: int = at_least(200, 1, "number of steps between evaluations on dev")
+    every_steps: int = changeable(at_least(200, 1, "number of steps between evaluations on dev"))
     batch_size: int = at_least(8, 1, "total number of tracks or windows per batch")
     state: str = choice(
         "carry", STATES, "carry the recurrent state along a track, or run on separate windows"
@@ -233,9 +233,9 @@ class Config:
     optim: Optim = field(default_factory=Optim)
     train: Train = field(default_factory=Train)
     eval: Eval = field(default_factory=Eval)
-    post: Post = field(default_factory=Post)
-    checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    log: Log = field(default_factory=Log)
+    post: Post = field(default_factory=Post, metadata=CHANGEABLE)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint, metadata=CHANGEABLE)
+    log: Log = field(default_factory=Log, metadata=CHANGEABLE)
 
     def __post_init__(self) -> None:
         _check_texts(self)

@@ -15,7 +15,8 @@ INTRODUCTION = """# Configuration keys
 
 This page is generated with `python -m va_jax.config > docs/config.md`. Set a key in a config file
 or on the command line: `--config.KEY=VALUE`, or `--KEY=VALUE` with the `va_jax` command.
-Write a tuple in quotes: `--model.stage_sizes='(1, 1, 1)'`."""
+Write a tuple in quotes: `--model.stage_sizes='(1, 1, 1)'`. A key marked (*) may get another value
+when a run continues ([running.md](running.md#changing-a-run)); a run keeps the others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,15 @@ def choice(default: str, legal: tuple[str, ...], help: str) -> Any:
 def at_least(default: int, low: int, help: str, unit: str = "") -> Any:
     """Declare a key whose value is a whole number of at least `low`."""
     return key(default, help, unit=unit, low=low)
+
+
+CHANGEABLE = {"changeable": True}
+"""Metadata of a key, or of a section, whose values may change when a run continues."""
+
+
+def changeable(declared: Any) -> Any:
+    """Mark a declared key as one whose value may change when a run continues."""
+    return dataclasses.field(default=declared.default, metadata={**declared.metadata, **CHANGEABLE})
 
 
 def fail(name: str, value: Any, remedy: str) -> NoReturn:
@@ -134,11 +144,37 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def sections(section: type, prefix: str = "") -> Iterator[tuple[str, str, list[list[str]]]]:
+def changeable_keys(section: type, prefix: str = "", marked: bool = False) -> set[str]:
+    """Return the dotted names of the keys whose values may change when a run continues.
+
+    Args:
+        section: a section.
+        prefix: name of the section followed by a dot.
+        marked: whether the whole section is marked.
+    """
+    types, found = typing.get_type_hints(section), set[str]()
+    for field in dataclasses.fields(section):
+        name, kind = f"{prefix}{field.name}", types[field.name]
+        may_change = marked or "changeable" in field.metadata
+        if dataclasses.is_dataclass(kind):
+            found |= changeable_keys(typing.cast(type, kind), f"{name}.", may_change)
+        elif may_change:
+            found.add(name)
+    return found
+
+
+def sections(section: type) -> Iterator[tuple[str, str, list[list[str]]]]:
     """Yield (name, docstring, rows) for a section and every section inside it.
 
-    Each row contains a key, its default, its legal values with their unit, and its meaning.
+    Each row contains a key, its default, its legal values with their unit, and its meaning, with
+    a mark if it is changeable.
     """
+    yield from _sections(section, "", changeable_keys(section))
+
+
+def _sections(
+    section: type, prefix: str, changeable: set[str]
+) -> Iterator[tuple[str, str, list[list[str]]]]:
     types = typing.get_type_hints(section)
     rows, inner = [], []
     for field in dataclasses.fields(section):
@@ -148,10 +184,11 @@ def sections(section: type, prefix: str = "") -> Iterator[tuple[str, str, list[l
         else:
             legal = str(field.metadata["limits"]).replace("of at", "at") or _word(kind)
             unit = f", {field.metadata['unit']}" if field.metadata["unit"] else ""
-            rows.append([name, repr(field.default), f"{legal}{unit}", field.metadata["help"]])
+            meaning = field.metadata["help"] + " (*)" * (name in changeable)
+            rows.append([name, repr(field.default), f"{legal}{unit}", meaning])
     yield prefix.rstrip("."), section.__doc__ or "", rows
     for kind, name in inner:
-        yield from sections(kind, name)
+        yield from _sections(kind, name, changeable)
 
 
 def page(section: type) -> str:

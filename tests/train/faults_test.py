@@ -124,6 +124,8 @@ def test_lines_name_the_disk_the_memory_and_nothing_else():
     assert failures.message(stored).startswith("No space left on device; after you fix this")
     assert "train.accumulate" in failures.message(MemoryError("8 GiB"))
     assert failures.message(ValueError("a bug")) is None
+    dispatched = jax.errors.JaxRuntimeError("INTERNAL: Out of memory allocating 177 bytes.")
+    assert failures.message(dispatched).startswith("not enough memory on the device: INTERNAL")
     repeated = MemoryError("INTERNAL: " + 99 * "Error dispatching: " + "8 GiB")
     assert "not enough memory: INTERNAL: Error dispatching: 8 GiB;" in failures.message(repeated)
 

@@ -3,13 +3,15 @@
 import importlib
 import json
 import pathlib
+import re
 import shutil
 
 import jax
 import numpy as np
 import pytest
 
-from va_jax.config import parse, with_values
+from va_jax import keys
+from va_jax.config import Config, parse, with_values
 from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
 from va_jax.evaluation.evaluate import evaluate
@@ -238,3 +240,62 @@ def test_a_workdir_of_another_config_is_left_as_it_is(tmp_path, tiny_data):
     with pytest.raises(InputError, match=r"a different config: seed \(0 there, 9 here\)"):
         train(tiny(tiny_data, seed=9), tmp_path / "run")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json"]
+
+
+@pytest.mark.slow
+def test_a_lengthened_run_equals_a_run_of_that_length(tmp_path, tiny_data):
+    short = {"optim.schedule": "constant", "train.steps": 2}
+    long = {
+        "optim.schedule": "constant", "train.steps": 4, "train.log_every_steps": 2,
+        "checkpoint.every_steps": 2, "eval.every_steps": 2, "data.threads": 1,
+    }  # fmt: skip
+    train(tiny(tiny_data, **short), tmp_path / "run")
+    config = tiny(tiny_data, **long)
+    train(config, tmp_path / "run")
+    train(config, tmp_path / "whole")
+    assert_identical(parameters(tmp_path / "run", config), parameters(tmp_path / "whole", config))
+    assert workdir.load(tmp_path / "run") == config
+    with pytest.raises(InputError, match=r"train\.steps=3: .* at step 4"):
+        train(tiny(tiny_data, **long | {"train.steps": 3}), tmp_path / "run")
+    with pytest.raises(InputError, match=r"train\.batch_size \(\d+ there, 16 here\)"):
+        train(tiny(tiny_data, **long, **{"train.batch_size": 16}), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.steps", 80), ("train.log_every_steps", 7), ("eval.every_steps", 400),
+        ("checkpoint.every_steps", 50), ("checkpoint.keep", 9), ("data.threads", 7),
+        ("log.profile_steps", 3), ("log.hlo", True), ("post.steps", ()),
+    ],
+)  # fmt: skip
+def test_a_run_that_continues_may_change_what_its_config_page_marks(tmp_path, key, value):
+    config = parse({"data": {"name": "a"}})
+    workdir.store(tmp_path, config)
+    changed = with_values(config, **{key: value})
+    workdir.store(tmp_path, changed)
+    assert workdir.load(tmp_path) == changed
+    assert re.search(rf"`{key}` .*\(\*\)", keys.page(Config))
+
+
+@pytest.mark.parametrize(("key", "value"), [("eval.length", 80), ("optim.warmup_steps", 1)])
+def test_a_run_that_continues_keeps_all_other_keys(tmp_path, key, value):
+    config = parse({"data": {"name": "a"}})
+    workdir.store(tmp_path, config)
+    with pytest.raises(InputError, match=rf"{key} \(\d+ there, {value} here\)"):
+        workdir.store(tmp_path, with_values(config, **{key: value}))
+    assert workdir.load(tmp_path) == config
+    assert not re.search(rf"`{key}` .*\(\*\)", keys.page(Config))
+
+
+def test_a_schedule_that_depends_on_the_length_is_named(tmp_path):
+    config = parse({"data": {"name": "a"}, "train": {"steps": 60}})
+    longer = with_values(config, **{"train.steps": 80})
+    cosine = {"optim.schedule": "cosine"}
+    workdir.store(tmp_path / "constant", config)
+    workdir.store(tmp_path / "cosine", with_values(config, **cosine))
+    assert workdir.schedule_change(tmp_path / "constant", longer) is None
+    assert workdir.schedule_change(tmp_path / "cosine", with_values(config, **cosine)) is None
+    line = workdir.schedule_change(tmp_path / "cosine", with_values(longer, **cosine))
+    assert "from 60 to 80" in line
+    assert "'cosine'" in line

@@ -100,3 +100,47 @@ stop.listen()
 def test_a_request_that_comes_when_all_is_done_changes_nothing(end, code):
     done = subprocess.run([sys.executable, "-c", LATE.format(end=end)], cwd=ROOT, check=False)
     assert done.returncode == code
+
+
+STEPS = """
+import sys, time
+from va_jax.train.stopping import Stopped, Stopping
+
+stop = Stopping()
+stop.listen()
+stop.unsaved = sys.argv[1] == "unsaved"
+print("listening", flush=True)
+try:
+    for _ in range(600):
+        time.sleep(0.05)
+        if sys.argv[2] == "heeds":
+            stop.check()
+except Stopped as stopped:
+    print(stopped)
+    sys.exit(stop.code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "unsaved", "heeds", "requests", "code"),
+    [
+        (signal.SIGTERM, "unsaved", "heeds", 1, 0),
+        (signal.SIGINT, "unsaved", "heeds", 1, 130),
+        (signal.SIGINT, "saved", "", 1, 130),
+        (signal.SIGINT, "unsaved", "", 2, 130),
+        (signal.SIGTERM, "unsaved", "", 2, 143),
+    ],
+)
+def test_ctrl_c_stops_a_run_like_sigterm_and_a_second_one_ends_it_at_once(
+    number, unsaved, heeds, requests, code
+):
+    command = [sys.executable, "-c", STEPS, unsaved, heeds]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "listening\n"
+        for _ in range(requests):
+            process.send_signal(number)
+            time.sleep(0.1)
+        output = process.stdout.read()
+    assert process.returncode == code
+    assert (AGAIN in output) == (requests == 1)
+    assert "Traceback" not in output

@@ -11,6 +11,9 @@ SMALLER = (
     "model.remat=True or model.compute_dtype='bfloat16'"
 )
 
+OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|Out of memory")
+"""In the text of XLA's errors; on a CPU, a computation that cannot be dispatched is INTERNAL."""
+
 
 def message(error: BaseException) -> str | None:
     """Return a one-line message for a full disk, low memory or a lost process; otherwise None."""
@@ -25,7 +28,7 @@ def message(error: BaseException) -> str | None:
                 f"{cause.strerror}{place}; after you fix this, the same command continues from the "
                 "last checkpoint"
             )
-        if isinstance(cause, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(cause):
+        if isinstance(cause, jax.errors.JaxRuntimeError) and OUT_OF_MEMORY.search(str(cause)):
             return f"not enough memory on the device: {_first_line(cause)}; {SMALLER}"
         if isinstance(cause, MemoryError):
             return f"not enough memory: {_first_line(cause)}; {SMALLER}, or lower data.threads"

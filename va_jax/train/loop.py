@@ -34,6 +34,11 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
     run, state, start = set_up(config, workdir, stop.check)
     with Checkpoints(workdir, config.checkpoint.keep) as saved:
         state, done = resume(saved, state, run)
+        if done > config.train.steps:
+            raise InputError(
+                f"train.steps={config.train.steps}: the run in {workdir} is already at step "
+                f"{done}; set a larger value, or choose a different --workdir"
+            )
         unscored = is_scored_step(config, done) and not saved.is_scored(done)
         if done == config.train.steps and not unscored:
             return

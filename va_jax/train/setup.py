@@ -17,7 +17,7 @@ from va_jax.data.sources import Source
 from va_jax.evaluation.evaluate import dev_ccc
 from va_jax.evaluation.predictors import make_predictor
 from va_jax.models.build import build_model, landmark_points
-from va_jax.train import initialize, optim, processes, provenance, sharding, workdir
+from va_jax.train import initialize, memory, optim, processes, provenance, sharding, workdir
 from va_jax.train.checkpoints import Checkpoints
 from va_jax.train.initialize import Start
 from va_jax.train.state import TrainState, initial_variables
@@ -65,6 +65,10 @@ def set_up(
     start = None if resumed else initialize.start(config, state.variables)
     if start:
         state = dataclasses.replace(state, **start.variables)
+    warnings = [workdir.schedule_change(folder, config) if resumed else None]
+    warnings.append(memory.warning(config, model, state, size))
+    if jax.process_index() == 0:
+        provenance.warn(filter(None, warnings))
     workdir.store(folder, config)
     record_data(config, folder, resumed)
     if start and jax.process_index() == 0:

@@ -11,25 +11,40 @@ from va_jax.types import InputError
 
 NAME = "config.json"
 
-MAY_DIFFER = (
-    "data.dir", "data.build_missing", "data.threads", "data.max_bad_records", "log",
-    "checkpoint.keep", "post",
-)  # fmt: skip
-"""Keys that do not affect the numbers a run produces, so a resumed run may change them."""
+CHANGEABLE = keys.changeable_keys(Config)
+"""Keys that a resumed run may change."""
 
 
 def store(workdir: pathlib.Path, config: Config) -> None:
-    """Write `config` to a new workdir, or check that the run there has the same config.
+    """Write `config` to `workdir`, after checking that a run there has the same config.
 
     Raises:
         InputError: the run in `workdir` has a different config; the message lists the differing
-            keys.
+            keys that a run may not change.
     """
     if (workdir / NAME).exists():
-        _compare(workdir, config, MAY_DIFFER)
-    else:
-        workdir.mkdir(parents=True, exist_ok=True)
-        io.write_json(workdir / NAME, configuration.to_tree(config))
+        _compare(workdir, config)
+        if _flat(load(workdir)) == _flat(config):
+            return
+    workdir.mkdir(parents=True, exist_ok=True)
+    io.write_json(workdir / NAME, configuration.to_tree(config))
+
+
+def schedule_change(workdir: pathlib.Path, config: Config) -> str | None:
+    """Return a warning if `config` changes the length of a run with a schedule that depends on it.
+
+    `config` must not have been stored yet.
+    """
+    if not (workdir / NAME).exists() or config.optim.schedule == "constant":
+        return None
+    before, after = load(workdir).train.steps, config.train.steps
+    if before == after:
+        return None
+    return (
+        f"train.steps changes from {before} to {after}: the schedule optim.schedule="
+        f"{config.optim.schedule!r} depends on it, so the learning rate jumps here and the result "
+        f"differs from that of a run of {after} steps"
+    )
 
 
 def load(folder: pathlib.Path) -> Config:
@@ -62,16 +77,17 @@ def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:
     stored = load(workdir)
     if given is None:
         return stored
-    _compare(workdir, given, (*MAY_DIFFER, "eval."))
+    _compare(workdir, given, ("eval.",))
     return given
 
 
-def _compare(workdir: pathlib.Path, config: Config, may_differ: tuple[str, ...]) -> None:
+def _compare(workdir: pathlib.Path, config: Config, may_differ: tuple[str, ...] = ()) -> None:
+    """Raise InputError if a key differs that is not changeable and not in `may_differ`."""
     there, here = _flat(load(workdir)), _flat(config)
     differing = [
         f"{key} ({there[key]!r} there, {here[key]!r} here)"
         for key in sorted(here)
-        if there[key] != here[key] and not key.startswith(may_differ)
+        if there[key] != here[key] and key not in CHANGEABLE and not key.startswith(may_differ)
     ]
     if differing:
         raise InputError(

@@ -1,0 +1,122 @@
+"""An estimate of the memory of a training step, made before the step is compiled."""
+
+import dataclasses
+import math
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from va_jax.config import Config
+from va_jax.models.build import build_model
+from va_jax.models.regressor import Regressor
+from va_jax.train.failures import SMALLER
+from va_jax.train.state import TrainState
+
+GIB = 2**30
+
+MOST = 8
+"""More bytes than any backbone keeps per byte of its frames (as float32) and channel of its first
+stage; ResNet-50 keeps 4. Our choice."""
+
+CPU_SMALLER = (
+    "lower train.batch_size, window.length or data.size, or choose a smaller model.backbone"
+)
+
+
+def warning(config: Config, model: Regressor, state: TrainState, size: int) -> str | None:
+    """Return a line if a training step is likely to need more memory than there is.
+
+    The network is not compiled. It is traced, which takes 0.5 to 5 s, unless the batch is so small
+    that the step needs less than the free memory in any case.
+
+    Args:
+        config: config of the run.
+        model: its network.
+        state: its state, which is in memory already.
+        size: side of the frames in pixels.
+    """
+    there = available()
+    frames = model.inputs(config.train.batch_size, config.window.length, size)["frames"]
+    most = MOST * config.model.width * 4 * math.prod(frames.shape) + 4 * _bytes(state.params)
+    if there is None or most <= there:
+        return None
+    needed = estimate(config, model, state, size)
+    if needed <= there:
+        return None
+    return (
+        f"a training step needs about {needed / GIB:.1f} GiB, but only {there / GIB:.1f} GiB are "
+        f"free; if the run ends for lack of memory, {CPU_SMALLER if _on_cpu() else SMALLER}"
+    )
+
+
+def estimate(config: Config, model: Regressor, state: TrainState, size: int) -> int:
+    """Return the bytes that a training step takes on each device, in addition to the state.
+
+    These are the arrays that the backward pass keeps from the forward pass, which the compiler may
+    merge or recompute in part, and the gradient. On a CPU, the devices share one memory, and
+    `train.accumulate`, `model.remat` and bfloat16 do not save any (see docs/running.md).
+    """
+    parts = config.train.accumulate * jax.device_count()
+    if _on_cpu():
+        parts = jax.process_count()
+        plain = dataclasses.replace(config.model, remat=False, compute_dtype="float32")
+        model = build_model(plain, model.dims)
+    rows = max(config.train.batch_size // parts, 1)
+    batch = model.inputs(rows, config.window.length, size)
+
+    def kept(params: Any, stats: Any, inputs: Any) -> Any:
+        def forward(params: Any) -> Any:
+            (pred, _), updated = model.apply(
+                {"params": params, "batch_stats": stats},
+                **inputs,
+                train=True,
+                freeze_backbone=not config.optim.rates.backbone,
+                mutable=["batch_stats"],
+                rngs={"dropout": jax.random.key(0)},
+            )
+            return pred, updated
+
+        return jax.vjp(forward, params, has_aux=True)[1]
+
+    residuals = _bytes(jax.eval_shape(kept, state.params, state.batch_stats, batch))
+    return residuals + _bytes(state.params)
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def available() -> int | None:
+    """Return the free bytes of a device, or of this machine for a CPU; None if unknown."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    if not _on_cpu():
+        return None
+    return min(filter(None, (_free_here(), _free_in_container())), default=None)
+
+
+def _free_here() -> int | None:
+    """Return the bytes that programs can still take on a Linux machine."""
+    path = pathlib.Path("/proc/meminfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = [line.split() for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0][1]) * 1024 if found else None
+
+
+def _free_in_container() -> int | None:
+    """Return the bytes left below the limit of a control group (version 2)."""
+    limit, used = (pathlib.Path("/sys/fs/cgroup") / f"memory.{end}" for end in ("max", "current"))
+    if not limit.exists() or not limit.read_text().strip().isdecimal():
+        return None
+    return max(int(limit.read_text()) - int(used.read_text()), 1)
+
+
+def _bytes(tree: Any) -> int:
+    return sum(
+        math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize
+        for leaf in jax.tree.leaves(tree)
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    )
