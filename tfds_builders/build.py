@@ -259,6 +259,15 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # such as a full disk
+        if error.errno is None:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        print(
+            f"error: {error.strerror}{place}; after you fix this, the same command continues",
+            file=sys.stderr,
+        )
+        return 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
-from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from tfds_builders import shards
@@ -179,8 +178,7 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
     last_s = -np.inf
     tally: Tally = collections.Counter()
     ids = {key: getattr(recording, key) for key in ("track_id", "video_id", "subject_id")}
-    writer = array_record_module.ArrayRecordWriter(str(path), shards.OPTIONS)
-    try:
+    with shards.record_writer(path) as writer:
         fps, clips = plan.extract(recording, plan.config, tally)
         for clip in clips:
             if frames % CLIP_FRAMES:
@@ -200,8 +198,6 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
             used += int(counted.sum())
             target_sum += clip.target[counted].sum(0, dtype=np.float64)
             last_s = clip.time_s[-1]
-    finally:
-        writer.close()
     if not frames:
         source = ", ".join(recording.files.values()) or recording.track_id
         raise InputError(f"{source}: track {recording.track_id!r} has no frames; remove it")

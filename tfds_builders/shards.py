@@ -1,6 +1,10 @@
 """Write the shards of a split: the records of its parts, copied byte for byte and in order."""
 
+import contextlib
+import errno
 import itertools
+import os
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +24,30 @@ BATCH = 16
 """Number of records in memory at once."""
 
 
+FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""Faults of the disk, which ArrayRecord reports only in the text of a RuntimeError."""
+
+
+@contextlib.contextmanager
+def record_writer(path: pathlib.Path) -> Iterator[Any]:
+    """Yield an ArrayRecordWriter, and close it.
+
+    Raises:
+        OSError: The file cannot be written, for example because the disk is full.
+    """
+    try:
+        writer = array_record_module.ArrayRecordWriter(str(path), OPTIONS)
+        try:
+            yield writer
+        finally:
+            writer.close()
+    except RuntimeError as error:
+        for code in FAULTS:
+            if os.strerror(code) in str(error):
+                raise OSError(code, os.strerror(code), str(path)) from error
+        raise
+
+
 def write_split(
     rows: Sequence[Mapping[str, Any]], template: ShardedFileTemplate
 ) -> tfds.core.SplitInfo:
@@ -37,10 +65,9 @@ def write_split(
     stream, size = _records(rows), 0
     for index, (start, stop) in enumerate(itertools.pairwise(edges)):
         path = template.sharded_filepath(shard_index=index, num_shards=count)
-        writer = array_record_module.ArrayRecordWriter(str(path), OPTIONS)
-        for record in itertools.islice(stream, stop - start):
-            writer.write(record)
-        writer.close()
+        with record_writer(pathlib.Path(path)) as writer:
+            for record in itertools.islice(stream, stop - start):
+                writer.write(record)
         size += path.stat().length
     return tfds.core.SplitInfo(
         name=str(template.split),
