@@ -91,7 +91,7 @@ def source_of(path: pathlib.Path) -> str | None:
     except (OSError, csv.Error):
         return None
     ours = len(first) == len(header) and header == csv_header(header[len(BEFORE_VALUES) : -1])
-    return first[0] if ours else None
+    return first[0].removeprefix("'") if ours else None  # as `text_cell` writes it
 
 
 def box_cells(box: np.ndarray, score: float) -> list[str]:
