@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -57,8 +57,10 @@ def read_labels(path: pathlib.Path, dims: Sequence[str], form: Format = Format()
     if len(file.rows) < 2:
         raise InputError(f"{path}: {len(file.rows)} label rows; at least 2 are needed")
     columns = _understand(file, dims, form)
+    read = {column: _values(file, column) for found in columns.raters.values() for column in found}
+    _check_range(file, read, form.label_range)
     raters = [
-        np.array([_column(file, column, form.label_range) for column in found])
+        to_label_range(np.stack([read[column] for column in found]), form.label_range)
         for found in columns.raters.values()
     ]
     values = np.stack([fuse_raters(each, form.fusion) for each in raters], axis=1)
@@ -161,21 +163,37 @@ def _frame_numbers(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Int[
     return rising_times(path, cells).astype(np.int64)
 
 
-def _column(
-    file: CsvFile, column: int, label_range: tuple[float, float]
-) -> Float[np.ndarray, "rows"]:
-    """Return the values in a column, mapped to LABEL_RANGE and NaN where unlabelled."""
+def _values(file: CsvFile, column: int) -> Float[np.ndarray, "rows"]:
+    """Return the values in a column as in the file, NaN where unlabelled."""
+    name = _name(file, column)
+    return np.array(
+        [
+            np.nan
+            if cells[column].lower() in UNLABELLED
+            else require_number(file.path, line, name, cells[column])
+            for line, cells in file.rows
+        ]
+    )
+
+
+def _check_range(
+    file: CsvFile, columns: Mapping[int, np.ndarray], label_range: tuple[float, float]
+) -> None:
+    """Raise OutOfRangeError if a column has a value outside the range."""
     low, high = label_range
-    name = file.header[column] or f"column {column + 1}"
-    values = []
-    for line, cells in file.rows:
-        cell = cells[column]
-        unlabelled = cell.lower() in UNLABELLED
-        value = np.nan if unlabelled else require_number(file.path, line, name, cell)
-        if value < low or value > high:
-            raise OutOfRangeError(
-                f"{file.path}: line {line}: {name} {cell} is outside [{low:g}, {high:g}]; correct "
-                "it, set label_range=LOW,HIGH, or leave unlabelled cells empty"
+    outside = {n: (values < low) | (values > high) for n, values in columns.items()}
+    for column, rows in outside.items():
+        if rows.any():
+            line, cells = file.rows[int(np.argmax(rows))]
+            error = OutOfRangeError(
+                f"{file.path}: line {line}: {_name(file, column)} {cells[column]} is outside "
+                f"[{low:g}, {high:g}]; correct it, set label_range=LOW,HIGH, or leave unlabelled "
+                "cells empty"
             )
-        values.append(value)
-    return to_label_range(np.array(values), label_range)
+            labelled = {n: np.isfinite(values).sum() for n, values in columns.items()}
+            error.most = any(2 * each.sum() > labelled[n] for n, each in outside.items())
+            raise error
+
+
+def _name(file: CsvFile, column: int) -> str:
+    return file.header[column] or f"column {column + 1}"

@@ -16,7 +16,9 @@ MIN_STEP_S = 1e-3
 
 
 class OutOfRangeError(InputError):
-    """A label outside its legal range, which may be a wrong value or a wrong range."""
+    """A label outside its legal range: a wrong value, or a wrong range if `most` values are."""
+
+    most = False  # whether more than half of the values in a column are outside
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,7 +48,7 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._pair_sums: dict[str, list[np.ndarray]] = {}  # {track: sums of each dimension}
-        self._out_of_range: list[str] = []  # problems of label files
+        self._out_of_range: list[str] = []  # problems of label files with most values outside
         self._varied = 0  # number of label files whose values are in the range, and not constant
         self._drawn = False
 
@@ -112,7 +112,7 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
         try:
             labels = type(self).read(recording, self.builder_config).labels
         except InputError as error:
-            if isinstance(error, OutOfRangeError):
+            if isinstance(error, OutOfRangeError) and error.most:
                 self._out_of_range.append(str(error))
             return dataclasses.replace(recording, problem=str(error))
         if labels is not None:

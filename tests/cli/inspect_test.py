@@ -257,3 +257,40 @@ def test_a_broken_link_to_an_image_leaves_its_recording_out(tmp_path, crops, cap
     assert [line for line in lines if line.startswith("damaged image: ") and problem in line]
     directory, _ = build("aff_wild2/112", tmp_path / "data", crops[0])
     assert problem in refusals(directory)["2"]
+
+
+def test_the_columns_of_label_files_are_shown_with_their_meaning(tmp_path, capsys):
+    root = tmp_path / "in"
+    header = "time_ms,valence_1,valence_2,arousal,arousal_std\n"
+    lines = [f"{1000 * t:.0f},{v},{v},{a},0\n" for t, (v, a) in zip(TIMES, wave(1), strict=False)]
+    for name in "ab":
+        write_video(root / f"{name}.mp4", 125, numbers=np.arange(125) % (60 if name == "a" else 50))
+        write_text(root / f"{name}.csv", header + "".join(lines))
+    write_text(root / "videos.csv", "video,labels\na.mp4,a.csv\nb.mp4,b.csv\n")
+    _, found = run(capsys, "video_folder", root, "--no_detector")
+    start = found.index("  a.csv and 1 more files:") + 1
+    table = [" ".join(line.split()) for line in found[start : start + 3]]
+    assert table == [
+        "column time_ms valence_1 valence_2 arousal arousal_std",
+        "read as time, ms valence, rater 1 valence, rater 2 arousal ignored",
+        "line 2 " + " ".join(lines[0].strip().split(",")),
+    ]
+    _, found = run(capsys, "video_folder", root, "--no_detector", "--json")
+    (files,) = json.loads("\n".join(found))["label_files"]
+    assert (files["file"], files["files"]) == (str(root / "a.csv"), 2)
+    assert files["columns"][0] == ["time_ms", "time, ms"]
+
+
+def test_labels_that_do_not_fit_or_are_never_negative_are_named(tmp_path, capsys):
+    root = tmp_path / "in"
+    positive = np.abs(wave(1)).tolist()
+    write_video(root / "a.mp4", 125, numbers=np.arange(125) % 60)
+    write_text(root / "a.csv", timed(positive, TIMES * 25))
+    write_text(root / "videos.csv", "video,labels\na.mp4,a.csv\n")
+    options = ("--no_detector", "--config_options", "max_gap_s=9")
+    code, lines = run(capsys, "video_folder", root, *options)
+    assert code == 1
+    assert any(line.startswith("labels do not fit: a.csv: ") and "frame" in line for line in lines)
+    assert any(line.startswith("label range: ") and "below 0" in line for line in lines)
+    _, lines = run(capsys, "video_folder", root, *options, "label_range=0,1")
+    assert not any(line.startswith("label range: ") for line in lines)

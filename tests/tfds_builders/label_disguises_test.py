@@ -254,7 +254,7 @@ def edit_characters(rng, content):
 def check_mutated(path, seed):
     """Read a mutated file; each edit may change one row, but shift no others."""
     rng = random.Random(seed)
-    table, edits = [list(row) for row in BASE], rng.randint(1, 3)
+    table, edits = [list(row) for row in BASE[:13]], rng.randint(1, 3)
     for _ in range(edits):
         edit_cells(rng, table)
     content = text(table, rng.choice(",;\t"), rng.choice(["\n", "\r\n"]))
@@ -271,7 +271,7 @@ def check_mutated(path, seed):
 
 
 @pytest.mark.parametrize(
-    "count", [500, pytest.param(100_000, marks=pytest.mark.slow)], ids=["few", "many"]
+    "count", [300, pytest.param(100_000, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_mutated_files_are_refused_or_shift_no_label(tmp_path, count):
     accepted = sum(check_mutated(tmp_path / "a.csv", seed) for seed in range(count))

@@ -254,10 +254,100 @@ def test_labels_that_cannot_fit_are_refused(tmp_path):
     labels = pathlib.Path(tmp_path / "in" / "a.csv")
     labels.write_text("time,valence,arousal\n0,0,0\n2,0,0\n")
     with pytest.raises(InputError, match=r"labels are 2 s apart, more than max_gap_s=1"):
-        build_tracks(tmp_path)
+        build_tracks(tmp_path, "unused_rows=drop")
     labels.write_text("time,valence,arousal\n100,0,0\n100.1,0,0\n")
-    with pytest.raises(InputError, match=r"a: no label matches frames 1 to 2.*; labels span 100"):
+    with pytest.raises(
+        InputError, match=r"a\.csv: no label matches frames 1 to 2.*; labels span 1"
+    ):
         build_tracks(tmp_path)
+
+
+FIFTY = np.round(np.stack([np.sin(np.arange(50) / 9), np.cos(np.arange(50) / 7)], 1) / 2, 4)
+
+
+def fifty_crops(tmp_path, header, keys, values=FIFTY):
+    """Write crops numbered from 1 and their labels, with a column of keys before the values."""
+    if not (tmp_path / "in" / "a").exists():
+        crop_folder(tmp_path / "in" / "a", range(1, 51), size=32)
+    rows = "".join(f"{k:g},{v:g},{w:g}\n" for k, (v, w) in zip(keys, values, strict=True))
+    (tmp_path / "in" / "a.csv").write_text(f"{header}\n{rows}")
+    listing(tmp_path / "in", "video,labels\na,a.csv\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "cause"),
+    [
+        ("timestamp", 40 * np.arange(50), r"milliseconds.*time_unit=ms"),
+        ("time", np.arange(50), r"frame numbers.*time_unit=frame"),
+        ("t", np.arange(50) * 4e4, "microseconds"),
+        ("time", np.arange(50) / 1500, "minutes"),
+        ("time_ms", np.arange(50), "frame numbers.*time_unit=frame"),
+        ("time_ms", np.arange(50) / 25, "seconds, not milliseconds"),
+        ("time_s", 1.2 + np.arange(50) / 25, "only 20 of 50 label rows.*unused_rows=drop"),
+        ("frame", np.arange(50) * 40, "only 2 of 50 label rows"),
+    ],
+)
+def test_labels_in_another_unit_are_refused_with_their_unit(tmp_path, name, keys, cause):
+    fifty_crops(tmp_path, f"{name},valence,arousal", keys)
+    options = ("max_gap_s=1e6", *(["first_frame=0"] if name == "frame" else []))
+    with pytest.raises(InputError, match=rf"a\.csv: .*{cause}") as caught:
+        build_tracks(tmp_path, *options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "keys", "options"),
+    [
+        ("time_ms,valence,arousal", 40 * np.arange(50), ()),
+        ("timestamp,valence,arousal", 40 * np.arange(50), ("time_unit=ms",)),
+        ("frame,valence,arousal", np.arange(1, 51), ()),
+        ("frame,valence,arousal", np.arange(50), ("first_frame=0",)),
+        (",valence,arousal", np.arange(50), ("time_column=1", "time_unit=frame", "first_frame=0")),
+        ("time_s,v,a", np.arange(50) / 25, ("columns=valence:v,arousal:a",)),
+    ],
+)
+def test_times_and_frame_numbers_reach_the_same_frames(tmp_path, header, keys, options):
+    fifty_crops(tmp_path, header, keys)
+    _, track = build_tracks(tmp_path, *options)["a"]
+    np.testing.assert_allclose(track["target"], FIFTY, atol=1e-6)
+
+
+def test_frame_numbers_that_may_start_at_0_or_1_are_refused(tmp_path):
+    fifty_crops(tmp_path, "frame,valence,arousal", np.arange(50))
+    with pytest.raises(InputError, match=r"a\.csv: frames 0 to 49 .*first_frame=0"):
+        build_tracks(tmp_path)
+    with pytest.raises(InputError, match=r"a\.csv: frame 0 is before first_frame=1"):
+        build_tracks(tmp_path, "first_frame=1")
+
+
+def test_most_rows_may_be_dropped_on_request(tmp_path):
+    fifty_crops(tmp_path, "time_s,valence,arousal", 1.2 + np.arange(50) / 25)
+    _, track = build_tracks(tmp_path, "unused_rows=drop")["a"]
+    assert np.isfinite(track["target"]).all(1).sum() == 20
+    np.testing.assert_allclose(track["target"][30:], FIFTY[:20], atol=1e-6)
+
+
+@pytest.mark.parametrize("ends", [(0, 1), (1, 9), (-100, 100)])
+def test_the_range_of_the_labels_is_mapped_and_stored(tmp_path, ends):
+    low, high = ends
+    fifty_crops(
+        tmp_path, "time,valence,arousal", np.arange(50) / 25, low + (FIFTY + 1) * (high - low) / 2
+    )
+    metadata, tracks = build_set(tmp_path, "video_folder/96", f"label_range={low},{high}")
+    assert metadata["labels"]["range"] == [low, high]
+    np.testing.assert_allclose(tracks["a"][1]["target"], FIFTY, atol=1e-4)
+
+
+def test_a_neutral_participant_does_not_slip_through_on_the_wrong_scale(tmp_path):
+    rows = {"a": 100 * FIFTY, "b": 80 * FIFTY, "neutral": 0 * FIFTY}
+    for name, values in rows.items():
+        crop_folder(tmp_path / "in" / name, [1, 2], size=32)
+        lines = (f"{k / 25},{v:g},{w:g}\n" for k, (v, w) in enumerate(values[:2]))
+        (tmp_path / "in" / f"{name}.csv").write_text("time,valence,arousal\n" + "".join(lines))
+    listing(tmp_path / "in", "video,labels\n" + "".join(f"{n},{n}.csv\n" for n in rows))
+    with pytest.raises(InputError, match=r"a\.csv: line 3: .*label_range=.* 1 more file"):
+        build_tracks(tmp_path)
+    assert set(build_tracks(tmp_path, "label_range=-100,100")) == set(rows)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +357,10 @@ def test_labels_that_cannot_fit_are_refused(tmp_path):
         ("jpeg_quality=101", "jpeg_quality=101 must be from 1 to 100"),
         ("no_face=skip", "no_face='skip' is not one of refuse, mask"),
         ("dims=valence,valence", "dims=valence,valence must list each target exactly once"),
+        ("label_range=1,0", "label_range=1,0: expected LOW,HIGH"),
+        ("label_range=0,x", "label_range=0,x: expected LOW,HIGH"),
+        ("time_unit=min", "time_unit='min' is not one of s, ms, frame"),
+        ("unused_rows=keep", "unused_rows='keep' is not one of refuse, drop"),
     ],
 )
 def test_options_out_of_range_are_refused(tmp_path, option, message):

@@ -145,9 +145,9 @@ class Builder(RecordedBuilder):
     def recordings(self, manual_dir: pathlib.Path | None) -> dict[str, list[Recording]]:
         """Return the recordings as documented in the base class.
 
-        If most label files have values outside the range, the others are refused as well: a file
+        If at least as many label files are outside the range as inside, all are refused: a file
         whose values happen to lie inside, such as that of a neutral participant, would be read on
-        the wrong scale.
+        the wrong scale. A file is outside if most of its values are; constant files do not count.
         """
         found = super().recordings(manual_dir)
         outside = len(self._out_of_range)
