@@ -1,5 +1,6 @@
 """The command that builds a set: its output, and when it refuses, keeps or replaces a set."""
 
+import errno
 import json
 import os
 import pathlib
@@ -15,8 +16,10 @@ import simplejpeg
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.read_only_builder import builder_from_files
 
-from tests.tfds_builders.layouts import build, write_crops, write_text
+from tests.tfds_builders.layouts import build, write_text
+from tfds_builders import shards
 from tfds_builders.build import builder_class, main
+from va_jax import io
 from va_jax.cli import command
 from va_jax.types import InputError
 
@@ -94,36 +97,133 @@ def test_without_any_good_recording_nothing_is_built(tmp_path, source, capsys):
     assert not list((tmp_path / "data" / "video_folder").glob("112/1.0.0"))
 
 
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def noise(source, tracks=6, frames=150):
+    """Write crops of noise that must be resized, so that the extraction takes a while."""
+    rng = np.random.default_rng(0)
+    lines = ["video,labels,split"]
+    for n in range(tracks):
+        (source / f"{n}").mkdir(parents=True)
+        for frame in range(frames):
+            image = rng.integers(0, 255, (400, 400, 3), dtype=np.uint8)
+            (source / f"{n}" / f"{frame}.jpg").write_bytes(simplejpeg.encode_jpeg(image))
+        rows = "".join(f"{k / 25:.2f},{n / 10},{k / 1000}\n" for k in range(frames))
+        write_text(source / f"{n}.csv", f"time_s,valence,arousal\n{rows}")
+        lines.append(f"{n},{n}.csv,{'train' if n < tracks - 1 else 'dev'}")
+    write_text(source / "videos.csv", "\n".join(lines))
+
+
 @pytest.mark.slow
-def test_builds_killed_at_any_time_end_with_the_same_bytes(tmp_path):
-    root = tmp_path / "in"
-    for number in range(8):
-        labels = "".join(f"{0.01 * number},{0.02 * k}\n" for k in range(40))
-        path = "annotations/VA_Set/Train_Set" if number < 6 else "annotations/VA_Set/Validation_Set"
-        write_text(root / path / f"{number}.txt", f"valence,arousal\n{labels}")
-        write_crops(root / "cropped_aligned" / f"{number}", range(1, 41, 1 + number % 2), size=96)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_builds_killed_while_they_extract_or_write_end_with_the_same_bytes(tmp_path, jobs):
+    noise(tmp_path / "in")
 
     def command(data):
-        folders = f"--data_dir={tmp_path / data}", f"--manual_dir={root}"
-        return [sys.executable, "-m", "tfds_builders.build", "aff_wild2/112", "--jobs=2", *folders]
+        folders = f"--data_dir={tmp_path / data}", f"--manual_dir={tmp_path / 'in'}"
+        name = "video_folder/112"
+        return [sys.executable, "-m", "tfds_builders.build", name, f"--jobs={jobs}", *folders]
 
-    def contents(data):
-        folder = tmp_path / data / "aff_wild2" / "112"
-        assert [path.name for path in folder.iterdir()] == ["1.0.0"]
-        return {path.name: path.read_bytes() for path in (folder / "1.0.0").iterdir()}
+    def finished():
+        return len(list(folder.glob("1.0.0.parts/*.json")))
 
-    begun = time.monotonic()
+    def being_written():
+        return [each for each in folder.glob("1.0.0.parts/*.tmp") if each.exists()]
+
     subprocess.run(command("whole"), check=True, capture_output=True, cwd=ROOT)
-    took_s = time.monotonic() - begun
-    for share in np.random.default_rng(0).uniform(0.4, 1, 4):
+    folder = tmp_path / "killed" / "video_folder" / "112"
+    moments = [lambda n=n: finished() >= n and being_written() for n in (0, 1, 3)]
+    moments.append(lambda: list(folder.glob("incomplete.*/*-dev.array_record*")))
+    kept = 0
+    for moment in moments:
         process = subprocess.Popen(
             command("killed"), stderr=subprocess.DEVNULL, cwd=ROOT, start_new_session=True
         )
-        time.sleep(share * took_s)
+        while not moment():
+            assert process.poll() is None, "the build ended before it was killed"
+            time.sleep(0.001)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    subprocess.run(command("killed"), check=True, capture_output=True, cwd=ROOT)
-    assert contents("killed") == contents("whole")
+        assert not (folder / "1.0.0").exists()
+        assert finished() >= kept
+        kept = finished()
+    last = subprocess.run(command("killed"), check=True, capture_output=True, cwd=ROOT, text=True)
+    assert last.stdout.startswith("built: ")
+    assert [path.name for path in folder.iterdir()] == ["1.0.0"]
+    whole = tmp_path / "whole" / "video_folder" / "112" / "1.0.0"
+    assert files_of(folder / "1.0.0") == files_of(whole)
+
+
+@pytest.mark.slow
+def test_an_overwrite_killed_while_it_extracts_leaves_the_old_set_and_then_replaces_it(tmp_path):
+    noise(tmp_path / "in", tracks=3)
+    flags = [f"--data_dir={tmp_path / 'data'}", f"--manual_dir={tmp_path / 'in'}"]
+    command = [sys.executable, "-m", "tfds_builders.build", "video_folder/112", *flags]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    folder = tmp_path / "data" / "video_folder" / "112"
+    before = files_of(folder / "1.0.0")
+    again = [*command, "--overwrite"]
+    process = subprocess.Popen(again, stderr=subprocess.DEVNULL, cwd=ROOT, start_new_session=True)
+    while not list((tmp_path / "data").glob("video_folder.overwrite/**/*.tmp")):
+        assert process.poll() is None, "the build ended before it was killed"
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert files_of(folder / "1.0.0") == before
+    subprocess.run(again, check=True, capture_output=True, cwd=ROOT)
+    assert files_of(folder / "1.0.0") == before
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        "downloads",
+        "video_folder",
+    ]
+
+
+class FullDisk:
+    """An ArrayRecordWriter that fails when it is closed, as on a full disk."""
+
+    def __init__(self, path, options):
+        self.path = pathlib.Path(path)
+        self.path.write_bytes(b"half")
+
+    def write(self, record):
+        pass
+
+    def close(self):
+        raise RuntimeError(f"write() failed: No space left on device; writing {self.path}")
+
+
+@pytest.mark.parametrize("step", ["part", "row", "shard", "report"])
+def test_a_full_disk_is_one_line_and_the_same_command_continues(
+    tmp_path, source, capsys, monkeypatch, step
+):
+    whole, _ = build("video_folder", tmp_path / "whole", source)
+
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        if step in ("part", "shard"):
+            records, writer = (
+                shards.array_record_module,
+                shards.array_record_module.ArrayRecordWriter,
+            )
+            choose = {"part": lambda path: True, "shard": lambda path: "incomplete" in path}[step]
+            patch.setattr(
+                records,
+                "ArrayRecordWriter",
+                lambda path, options: (FullDisk if choose(path) else writer)(path, options),
+            )
+        else:
+            patch.setattr(io, "write_text" if step == "row" else "write_csv", full)
+        assert run(tmp_path, "video_folder") == 1
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error: ")]
+    assert line.startswith(f"error: No space left on device ({tmp_path / 'data'}")
+    left = [path.name for path in (tmp_path / "data").rglob("*")]
+    assert not [name for name in left if "tmp" in name or "incomplete" in name or name == "1.0.0"]
+    assert run(tmp_path, "video_folder") == 0
+    assert files_of(tmp_path / "data" / "video_folder" / "112" / "1.0.0") == files_of(whole)
 
 
 def test_errors_are_one_line_and_exit_code_1(tmp_path, source, capsys):
