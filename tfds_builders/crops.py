@@ -22,6 +22,7 @@ from va_jax import faces
 from va_jax.types import InputError
 from va_jax.video import jpeg
 from va_jax.video.facts import mean_fps, read_timeline
+from va_jax.video.image import read_bytes
 from va_jax.video.read import probe
 
 MOST_PX = 4096
@@ -53,7 +54,8 @@ def cut(
         tally: Counts, which are updated: `no_image` (frame number without an image), `no_place`
             (image without a usable box or landmarks), `no_landmarks` (face without the landmarks to
             store), `places_unused` (boxes or landmarks before the first image or after the last),
-            `not_found` (image in which the detector found no face) and `repeats_dropped`.
+            `not_found` (image in which the detector found no face), `repeats_dropped`, and the counts
+            of `read_frames`.
     """
     if material.faces == "detect":
         return _cut_detected(material, config, points, tally)
@@ -115,7 +117,7 @@ def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) ->
     Raises:
         InputError: The file cannot be decoded, or the image is not square and `pad` is not set.
     """
-    data = pictures.read_bytes(path)
+    data = read_bytes(path)
     image = pictures.decode_image(path, data)
     if image.shape[:2] == (size, size) and path.suffix.lower() != ".png":
         return data

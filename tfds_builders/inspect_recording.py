@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -15,7 +15,8 @@ from tfds_builders.recorded import Read
 from tfds_builders.recorded_config import RecordedConfig
 from va_jax.types import InputError
 from va_jax.video import jpeg
-from va_jax.video.facts import read_key_frames, read_timeline
+from va_jax.video.facts import Timeline, read_key_frames, read_timeline
+from va_jax.video.read import LATE_S
 
 # Our choices.
 FEW_FACES = 0.5  # a recording is suspicious if a smaller share of its frames shows the face
@@ -156,6 +157,7 @@ def _index_of_video(material: Material, findings: list[Finding]) -> Index | None
         problem = f"{material.pictures}: {end}; copy it again"
         findings.append(Finding("truncated video", problem, LEFT_OUT))
         return None
+    findings += _doubtful_times(material.pictures, timeline)
     if timeline.variable:
         steps = np.diff(timeline.time_s)
         problem = f"{material.pictures}: frames last {steps.min():.3f} to {steps.max():.3f} s"
@@ -164,6 +166,16 @@ def _index_of_video(material: Material, findings: list[Finding]) -> Index | None
     counted = np.arange(len(timeline.time_s))
     number = pictures.frame_number(counted, timeline.time_s, material.first, material.grid_fps)
     return Index(number, timeline.time_s, timeline.fps or material.fps, number)
+
+
+def _doubtful_times(video: pathlib.Path, timeline: Timeline) -> Iterator[Finding]:
+    """Yield a finding if time stamps were repaired or the video starts after its sound."""
+    if timeline.repairs.total:
+        problem = f"{video}: repaired {timeline.repairs}"
+        yield Finding("time stamps", problem, "the times of these frames are estimates")
+    if timeline.after_sound_s >= LATE_S:
+        problem = f"{video}: starts {timeline.after_sound_s:.3f} s after the sound"
+        yield Finding("late video", problem, "times will count from its first frame")
 
 
 def _thumbnails(samples: list[np.ndarray]) -> np.ndarray:

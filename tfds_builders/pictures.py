@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import simplejpeg
 from jaxtyping import Float, Int
 
 from tfds_builders.material import Tally
 from tfds_builders.trees import numbered_files
 from va_jax.types import InputError
+from va_jax.video import image
 from va_jax.video.read import read_frames
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -63,20 +63,20 @@ def of_video(
         max_side: Longest side in pixels; larger frames are shrunk.
         repeats: Whether to keep frames that repeat the previous one. A dropped frame is counted in
             `tally` as `repeats_dropped`, and its number is not reused.
-        tally: Counts to update.
+        tally: Counts to update, also those of `read_frames`.
         grid_fps: Rate at which times give frame numbers; None: count the frames.
     """
     before = None
-    for index, (time_s, image) in enumerate(read_frames(path, max_side)):
+    for index, (time_s, frame) in enumerate(read_frames(path, max_side, tally)):
         if not repeats:
-            small = cv2.resize(image, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(frame, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
             small = small.astype(np.float32)
             if before is not None and np.abs(small - before).mean() < REPEAT:
                 if tally is not None:
                     tally["repeats_dropped"] += 1
                 continue
             before = small
-        yield Picture(int(frame_number(index, time_s, first, grid_fps)), time_s, image)
+        yield Picture(int(frame_number(index, time_s, first, grid_fps)), time_s, frame)
 
 
 def frame_number(
@@ -107,38 +107,20 @@ def of_folder(
     """
     images = numbered_images(folder)
     for number in range(first, last + 1):
-        image = read_image(images[number]) if number in images else None
-        if image is not None and max_side is not None and max(image.shape[:2]) > max_side:
-            scale = max_side / max(image.shape[:2])
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        yield Picture(number, (number - first) / fps, image)
+        shown = read_image(images[number]) if number in images else None
+        if shown is not None and max_side is not None and max(shown.shape[:2]) > max_side:
+            scale = max_side / max(shown.shape[:2])
+            shown = cv2.resize(shown, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        yield Picture(number, (number - first) / fps, shown)
 
 
 def read_image(path: pathlib.Path) -> np.ndarray:
     """Read a JPEG or PNG file, as uint8 [height, width, 3] RGB."""
-    return decode_image(path, read_bytes(path))
-
-
-def read_bytes(path: pathlib.Path) -> bytes:
-    """Return the bytes of an image file; raise InputError if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; replace it or delete it") from error
+    return decode_image(path, image.read_bytes(path))
 
 
 def decode_image(path: pathlib.Path, data: bytes) -> np.ndarray:
     """Decode the bytes of an image file to uint8 RGB; raise InputError if that fails."""
     if path.suffix.lower() == ".png":
-        image = None
-        if data.startswith(b"\x89PNG"):  # OpenCV raises on an empty file
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        if image is None:
-            raise InputError(f"{path}: not a readable PNG; replace it or delete it")
-        return image
-    try:
-        return simplejpeg.decode_jpeg(data, colorspace="RGB")
-    except ValueError as error:
-        raise InputError(
-            f"{path}: not a readable JPEG ({error}); replace it or delete it"
-        ) from error
+        return image.decode_image(path, data)
+    return image.decode_jpeg(path, data)

@@ -215,3 +215,28 @@ def test_a_truncated_weight_file_is_refused(tmp_path):
         (tmp_path / "short.lz4").write_bytes(lz4_frame.compress(content[:length]))
         with pytest.raises(InputError, match="not a readable list"):
             read_arrays(tmp_path / "short.lz4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("jax_enable_x64", True),
+        ("jax_numpy_dtype_promotion", "strict"),
+        ("jax_numpy_rank_promotion", "raise"),
+        ("jax_default_matmul_precision", "bfloat16"),
+    ],
+)
+def test_settings_of_jax_do_not_change_the_faces(media, setting, value):
+    _, image = next(read_frames(media / "smile.mp4"))
+    expected, before = Detector()(image), getattr(jax.config, setting)
+    jax.config.update(setting, value)
+    try:
+        jax.clear_caches()
+        found = Detector()(image)
+    finally:
+        jax.config.update(setting, before)
+        jax.clear_caches()
+    for name in ("boxes", "scores", "landmarks"):
+        assert getattr(found, name).dtype == np.float32
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-2)

@@ -143,6 +143,26 @@ def test_false_positives_shorter_than_three_searches_are_dropped():
     assert np.flatnonzero(track.shown).tolist() == [80, 81, 82]
 
 
+@pytest.mark.parametrize(("fps", "every"), [(0.5, 1), (1, 3), (0.1, 1), (25, 100)])
+def test_a_face_in_every_frame_is_found_at_any_frame_rate(fps, every):
+    scene = Scene([[(100 + n % 2, 50, 40)] for n in range(24)])
+    frames = [(n / fps, image) for n, (_, image) in enumerate(scene.frames())]
+    (track,) = track_faces(iter(frames), scene.detector, every=every)
+    assert track.shown.all()
+    assert set(track.segment) == {0}
+
+
+def test_in_a_shot_of_few_searches_a_face_must_be_found_by_all():
+    grey = [60] * 10 + [160] * 4 + [60] * 10
+    faces = [[(100, 50, 40)]] * 24
+    first, second, third = Scene(faces, grey).track(every=5)
+    assert np.flatnonzero(second.shown).tolist() == [10, 11, 12, 13]
+    faces[13] = []
+    first, third = Scene(faces, grey).track(every=5)
+    assert np.flatnonzero(first.shown).tolist() == list(range(10))
+    assert np.flatnonzero(third.shown).tolist() == list(range(14, 24))
+
+
 def test_positions_between_searches_follow_the_time_stamps():
     scene = Scene([[(100 + n**1.5, 50, 40)] for n in range(23)])
     stamps = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.09, 23))

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from va_jax.io import file_name
 from va_jax.predict.preprocessing import MAX_SIDE
 from va_jax.types import InputError
+from va_jax.video.image import decode_image, read_bytes
 from va_jax.video.read import probe, read_frames
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -74,19 +75,7 @@ class Image:
 
     def __init__(self, path: pathlib.Path):
         self.path = path
-        try:
-            data = np.frombuffer(path.read_bytes(), np.uint8)
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}; check the path") from error
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-        try:
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
-        except cv2.error as error:  # such as an image of more than 2**30 pixels
-            raise InputError(
-                f"{path}: cannot decode this image ({error.err}); shrink it"
-            ) from error
-        if image is None:
-            raise InputError(f"{path}: not a readable image; replace or remove it")
+        image = decode_image(path, read_bytes(path))
         self.height, self.width = image.shape[:2]
         self._image = shrink(image)
 

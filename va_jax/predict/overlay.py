@@ -13,7 +13,7 @@ from va_jax.io import write_bytes
 from va_jax.predict.inputs import IMAGE_SUFFIXES
 from va_jax.predict.results import TrackResult, VideoResult
 from va_jax.predict.trace_panel import GROUND, WHITE, TracePanel, panel_height
-from va_jax.types import InputError
+from va_jax.video.image import decode_image, read_bytes
 from va_jax.video.read import read_frames
 from va_jax.video.write import open_writer
 
@@ -42,9 +42,7 @@ def write(
     """
     source, drawing = pathlib.Path(result.source), Drawing(result)
     if source.suffix.lower() in IMAGE_SUFFIXES:
-        image = cv2.imread(str(source), cv2.IMREAD_COLOR_RGB)  # rotated upright by its EXIF data
-        if image is None:
-            raise InputError(f"{source}: not a readable image; replace the file")
+        image = decode_image(source, read_bytes(source))
         drawn = drawing.draw(image, 0)[..., ::-1]
         write_bytes(path, cv2.imencode(path.suffix.lower(), drawn)[1].tobytes())
         return

@@ -159,7 +159,9 @@ def _report(
     """Warn about everything in a video that makes its frames or times uncertain, and count it."""
     if repairs.total:
         tally["times_repaired"] += repairs.total
-        warnings.warn(f"{path}: {repairs.total} time stamps were repaired: {repairs}", stacklevel=1)
+        warnings.warn(
+            f"{path}: repaired {repairs}; the times of these frames are estimates", stacklevel=1
+        )
     if fitting.refitted:
         tally["frames_refitted"] += fitting.refitted
         warnings.warn(f"{path}: {fitting}", stacklevel=1)

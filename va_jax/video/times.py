@@ -32,11 +32,13 @@ class Repairs:
         return self.missing + self.repeated + self.unsorted + self.restarts
 
     def __str__(self) -> str:
-        plural = "" if self.restarts == 1 else "s"
-        return (
-            f"{self.missing} missing, {self.repeated} repeated, {self.unsorted} out of order, "
-            f"{self.restarts} restart{plural} from an earlier time"
-        )
+        counts = {
+            "missing time stamps": self.missing,
+            "repeated time stamps": self.repeated,
+            "time stamps out of order": self.unsorted,
+            "restarts of the time stamps": self.restarts,
+        }
+        return ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
 
 
 def increasing_times(

@@ -255,8 +255,18 @@ class _Sound:
 
 
 def _timed_packets(source: InputContainer, stream: AudioStream) -> Iterator[Any]:
-    """Yield the packets that have a time, up to the point at which the file is broken."""
+    """Yield the packets that have a time, up to the point at which the file is broken.
+
+    If the times start again, the packets follow the earlier ones without a gap.
+    """
+    shift, due = 0, None
     with contextlib.suppress(FFmpegError):
         for packet in source.demux(stream):
-            if packet.size and packet.dts is not None:
-                yield packet
+            if not packet.size or packet.dts is None:
+                continue
+            if due is not None and packet.dts + shift < due - (packet.duration or 0):
+                shift = due - packet.dts
+            packet.dts += shift
+            packet.pts = None if packet.pts is None else packet.pts + shift
+            due = packet.dts + (packet.duration or 1)
+            yield packet
