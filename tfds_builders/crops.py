@@ -54,8 +54,8 @@ def cut(
         tally: Counts, which are updated: `no_image` (frame number without an image), `no_place`
             (image without a usable box or landmarks), `no_landmarks` (face without the landmarks to
             store), `places_unused` (boxes or landmarks before the first image or after the last),
-            `not_found` (image in which the detector found no face), `repeats_dropped`, and the counts
-            of `read_frames`.
+            `not_found` (image in which the detector found no face), `repeats_dropped`, and the
+            counts of `read_frames`.
     """
     if material.faces == "detect":
         return _cut_detected(material, config, points, tally)
