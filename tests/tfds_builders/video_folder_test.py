@@ -237,7 +237,7 @@ def test_bad_crop_folders_are_refused(tmp_path):
         numbered_images(folder)
     with pytest.raises(InputError, match="not a readable JPEG"):
         read_crop(folder / "1.jpg", 96, 90)
-    with pytest.raises(InputError, match="not a readable PNG"):
+    with pytest.raises(InputError, match=r"01\.png: not a readable"):
         read_crop(folder / "01.png", 96, 90)
     good = simplejpeg.encode_jpeg(np.zeros((96, 96, 3), np.uint8), 90)
     (folder / "1.jpg").write_bytes(good[: len(good) // 2])

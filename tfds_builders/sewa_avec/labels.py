@@ -52,7 +52,7 @@ def read_labels(
     if labels.step_s > max_gap_s:
         raise InputError(
             f"{path}: labels are {labels.step_s:g} s apart, more than max_gap_s={max_gap_s:g}; "
-            "raise max_gap_s"
+            "raise max_gap_s if the times are in seconds, or convert them"
         )
     return labels
 
