@@ -13,6 +13,12 @@ from va_jax.types import DIMS
 GIB = 2**30
 
 
+@pytest.fixture(autouse=True)
+def _optax_promotes_types():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
 def network(file, *overrides):
     """Return a config, its network, and its abstract state."""
     tree = config_file.read(file, ["--data.name=x", *overrides]).to_dict()
