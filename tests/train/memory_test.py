@@ -29,6 +29,7 @@ def network(file, *overrides):
     return config, model, state
 
 
+@pytest.mark.slow
 def test_the_estimate_is_near_the_plan_of_the_compiler():
     config, model, state = network("quickstart.py", "--train.batch_size=4")
     planned = summary.step_cost(config, model, 48).bytes["activations, gradients, working space"]
