@@ -31,7 +31,7 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
         if not video or not subject:
             raise InputError(f"{path}: line {line}: empty cell; expected a video and its subject")
         if video not in split_of:
-            raise InputError(f"{path}: line {line}: video {video!r} is not in the data set; correct the name")
+            raise InputError(f"{path}: line {line}: no such video: {video!r}; correct the name")
         if video in line_of:
             raise InputError(
                 f"{path}: line {line}: video {video!r} already appears on line {line_of[video]}; "

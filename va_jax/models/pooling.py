@@ -81,7 +81,7 @@ def _backward(
 
 
 def _taps(x: Array, side: int, padding: tuple[int, int]) -> list[Array]:
-    """Return, for each position in the pooling window, the input that it supplies to every output."""
+    """Return, for each position in the pooling window, the input it supplies to every output."""
     padded = jnp.pad(x, ((0, 0), padding, padding, (0, 0)), constant_values=-jnp.inf)
     height, width = (STRIDE * ((n + sum(padding) - side) // STRIDE) + 1 for n in x.shape[1:3])
     places = [(i, j) for i in range(side) for j in range(side)]
