@@ -16,7 +16,7 @@ from tests.predict.predicting import (
     write_video,
 )
 from tfds_builders import crops as builder_crops
-from tfds_builders.material import Material
+from tfds_builders.material import Material, Tally
 from tfds_builders.recorded_config import RecordedConfig
 from va_jax.evaluation.postprocess import PostProcessing, Step
 from va_jax.export.model import load
@@ -59,7 +59,7 @@ def test_crops_are_those_a_data_set_of_the_video_holds_byte_for_byte(tmp_path, m
     monkeypatch.setattr(builder_crops, "detector", lambda _: detect)
     config = RecordedConfig(name="x", size=32, detect_every=2)
     material = Material(path, "detect")
-    _, cuts = builder_crops.cut(material, config, 5, {"not_found": 0})
+    _, cuts = builder_crops.cut(material, config, 5, Tally())
     cuts = list(cuts)
     assert [cut.jpeg for cut in cuts] == model.jpegs[0]
     assert 0 < sum(cut.face for cut in cuts) < 20
