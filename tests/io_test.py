@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from va_jax.io import file_name, split_cells, text_cell, track_name
+from va_jax.io import split_cells, text_cell
+from va_jax.types import file_name, track_name
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text(
     "a_./%\\:0F2", min_size=1

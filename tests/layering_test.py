@@ -10,7 +10,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 LAYERS = [
     {"types"},
-    {"atomic"},
     {"io"},
     {"keys"},
     {"config"},
@@ -87,7 +86,7 @@ def test_every_package_has_a_layer():
 
 def test_the_top_of_the_package_is_small():
     there = [p for p in (ROOT / "va_jax").iterdir() if not p.name.startswith("__pyc")]
-    assert sum(path.is_file() for path in there) <= 9
+    assert sum(path.is_file() for path in there) <= 8
     assert sum(path.is_dir() for path in there) <= 14
 
 

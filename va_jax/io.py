@@ -1,39 +1,90 @@
 """File input and output: atomic writes, text, csv and JSON with one-line errors, and tables."""
 
+import contextlib
 import csv
 import dataclasses
+import functools
+import hashlib
 import html
 import json
+import os
 import pathlib
+import platform
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from va_jax.atomic import replacing
 from va_jax.types import InputError
+
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""This machine, in the names of temporary files; its process numbers mean nothing elsewhere."""
+
+LONG_NAME_BYTES = 200
+"""A longer name is replaced in the names of temporary files, which file systems limit to 255."""
 
 DELIMITERS = (";", "\t", ",")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-_NOT_IN_FILE_NAMES = re.compile(r'[%/\\<>:"|?*\x00-\x1f\x7f]|^\.')
-_ENCODED = re.compile("%([0-7][0-9A-Fa-f])")
 
 
-def file_name(name: str) -> str:
-    """Return the name for the files of a track, without an extension.
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield a temporary path next to `path`, and move it to `path` if the block succeeds.
 
-    Characters that some file system does not allow, `%` and a leading dot, which would hide the
-    file, are written as in URLs: `part/a` becomes `part%2Fa`. Different tracks have different
-    names, and `track_name` recovers the name of the track.
-
-    Args:
-        name: name of the track, at least one character.
+    The block writes a file or a folder to the temporary path. Readers see either the old or the
+    new content, never a partial one. If the block fails, `path` stays unchanged and the temporary
+    file or folder is removed. Several processes may write to the same path. What killed processes
+    of this machine left behind in the folder is removed.
     """
-    return _NOT_IN_FILE_NAMES.sub(lambda match: f"%{ord(match[0]):02X}", name)
+    _clean_up(path.parent)
+    encoded = os.fsencode(path.name)
+    name = path.name if len(encoded) < LONG_NAME_BYTES else hashlib.sha256(encoded).hexdigest()
+    temporary = path.with_name(f".{name}.{HOST}.{os.getpid()}.tmp")
+    old = temporary.with_suffix(".old")
+    _remove(temporary)  # left behind by a killed process with the same number
+    if path.exists():
+        _remove(old)
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            path.rename(old)  # os.replace cannot replace a folder that is not empty
+        os.replace(temporary, path)
+    finally:
+        if old.is_dir() and not path.exists():
+            old.rename(path)
+        _remove(temporary)
+        _remove(old)
 
 
-def track_name(stem: str) -> str:
-    """Return the name of the track whose files are called `stem`; the inverse of `file_name`."""
-    return _ENCODED.sub(lambda match: chr(int(match[1], 16)), stem)
+@functools.lru_cache
+def _clean_up(folder: pathlib.Path) -> None:
+    """Remove temporary files of killed processes, or put the old content back, once per folder."""
+    for path in folder.glob(f".*.{HOST}.*.*"):
+        name, _, process, kind = path.name[1:].rsplit(".", 3)
+        if kind not in ("tmp", "old") or not process.isdecimal() or _is_running(int(process)):
+            continue
+        if kind == "old" and not path.with_name(name).exists():
+            path.rename(path.with_name(name))
+        else:
+            _remove(path)
+
+
+def _is_running(process: int) -> bool:
+    """Return whether this machine runs a process with this number."""
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # a process of another user
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """The shared vocabulary: tracks, clips, traces, value ranges, and the error shown to users."""
 
 import dataclasses
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,9 @@ LABEL_RANGE = (-1.0, 1.0)
 """Closed interval that contains every stored target; the target of an unlabelled frame is NaN."""
 
 SPLITS = ("train", "dev", "test")
+
+_NOT_IN_FILE_NAMES = re.compile(r'[%/\\<>:"|?*\x00-\x1f\x7f]|^\.')
+_ENCODED = re.compile("%([0-7][0-9A-Fa-f])")
 
 
 class InputError(ValueError):
@@ -78,3 +82,21 @@ class Trace:
     def mask(self) -> np.ndarray:
         """Scored frames: the face is visible and every target is labelled."""
         return self.face & np.isfinite(self.target).all(-1)
+
+
+def file_name(name: str) -> str:
+    """Return the name for the files of a track, without an extension.
+
+    Characters that some file system does not allow, `%` and a leading dot, which would hide the
+    file, are written as in URLs: `part/a` becomes `part%2Fa`. Different tracks have different
+    names, and `track_name` recovers the name of the track.
+
+    Args:
+        name: name of the track, at least one character.
+    """
+    return _NOT_IN_FILE_NAMES.sub(lambda match: f"%{ord(match[0]):02X}", name)
+
+
+def track_name(stem: str) -> str:
+    """Return the name of the track whose files are called `stem`; the inverse of `file_name`."""
+    return _ENCODED.sub(lambda match: chr(int(match[1], 16)), stem)

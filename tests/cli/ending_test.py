@@ -72,6 +72,20 @@ def test_ctrl_c_is_one_line_in_every_command(capsys):
     assert capsys.readouterr().err == "interrupted\n"
 
 
+def test_ctrl_c_during_garbage_collection_is_not_lost(capsys):
+    class Collected:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def pressed() -> int:
+        Collected()
+        time.sleep(0.01)
+        return 0
+
+    assert command.exit_code(pressed) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_an_error_that_is_not_about_the_platform_keeps_its_traceback(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
 

@@ -19,9 +19,9 @@ from va_jax.evaluation import score_table
 from va_jax.evaluation.lags import LagCurve
 from va_jax.evaluation.metrics import METRICS
 from va_jax.evaluation.score_table import scores
-from va_jax.io import file_name
 from va_jax.report import page
 from va_jax.report.page import Evaluation, Split
+from va_jax.types import file_name
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 JPEG = base64.b64decode(

@@ -1,5 +1,6 @@
 """Console command `va_jax COMMAND`; each command is a module with `add_arguments` and `run`."""
 
+import _thread
 import functools
 import importlib
 import importlib.metadata
@@ -45,11 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def exit_code(action: Callable[[], int]) -> int:
     """Return the exit code of an action; report bad input and Ctrl-C in one line each."""
+    before, sys.unraisablehook = sys.unraisablehook, _repeat_ctrl_c
     try:
         return _report_errors(action)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         return 130
+    finally:
+        sys.unraisablehook = before
+
+
+def _repeat_ctrl_c(ignored: "sys.UnraisableHookArgs") -> None:
+    """Repeat a Ctrl-C that Python ignores, such as one during garbage collection in JAX."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        _thread.interrupt_main()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _report_errors(action: Callable[[], int]) -> int:

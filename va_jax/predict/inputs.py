@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from va_jax.io import file_name
 from va_jax.predict.preprocessing import MAX_SIDE
-from va_jax.types import InputError
+from va_jax.types import InputError, file_name
 from va_jax.video.image import decode_image, read_bytes
 from va_jax.video.read import probe, read_frames
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from va_jax.evaluation.lags import LagCurve
 from va_jax.evaluation.metrics import METRICS
-from va_jax.io import file_name, replacing, write_text
+from va_jax.io import replacing, write_text
 from va_jax.report import plots, tables, trace_plots
-from va_jax.types import DIMS, Trace
+from va_jax.types import DIMS, Trace, file_name
 
 WORST, WORST_S = 5, 2.0
 """Number of worst recordings to show, and the minimum number of scored seconds for a recording to

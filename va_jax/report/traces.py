@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from va_jax.io import file_name, replacing, write_csv
-from va_jax.types import Trace
+from va_jax.io import replacing, write_csv
+from va_jax.types import Trace, file_name
 
 
 def write_traces(

@@ -4,8 +4,8 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from va_jax.io import read_csv, track_name
-from va_jax.types import InputError
+from va_jax.io import read_csv
+from va_jax.types import InputError, track_name
 
 
 def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:

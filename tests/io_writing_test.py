@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from va_jax.atomic import replacing
+from va_jax.io import replacing
 
 
 def entries(folder: pathlib.Path) -> dict[str, str]:
@@ -37,7 +37,7 @@ def test_a_block_that_fails_changes_nothing(tmp_path):
 
 KILLED = """
 import os, pathlib, sys
-from va_jax.atomic import replacing
+from va_jax.io import replacing
 with replacing(pathlib.Path(sys.argv[1])) as temporary:
     temporary.mkdir() if sys.argv[2] == "folder" else temporary.write_text("half")
     {}
