@@ -28,7 +28,7 @@ def make_parser() -> Parser:
 
 
 def main() -> int:
-    return exit_code(_run)
+    return exit_code(_run, ends_process=True)
 
 
 def _run() -> int:

@@ -79,7 +79,7 @@ def test_ctrl_c_during_garbage_collection_is_not_lost(capsys):
 
     def pressed() -> int:
         Collected()
-        time.sleep(0.01)
+        time.sleep(0.5)
         return 0
 
     assert command.exit_code(pressed) == 130
@@ -147,7 +147,7 @@ def test_ctrl_c_in_a_terminal_is_one_line_and_leaves_nothing_half_written(
     printed = process.communicate(timeout=120)[0]
     if "interrupted" not in printed and "Traceback" not in printed:
         pytest.skip("the command was faster")
-    assert process.returncode in (130, -signal.SIGINT), printed  # 130 in a shell
+    assert process.returncode == 130, printed
     assert printed.splitlines()[-1] == "interrupted"
     assert "Traceback" not in printed
     assert not list(tmp_path.rglob(".*.tmp"))

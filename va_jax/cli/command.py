@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -41,16 +42,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(importlib.metadata.version("va_jax"))
         return 0
-    return exit_code(functools.partial(_run, *words))
+    return exit_code(functools.partial(_run, *words), ends_process=argv is None)
 
 
-def exit_code(action: Callable[[], int]) -> int:
-    """Return the exit code of an action; report bad input and Ctrl-C in one line each."""
+def exit_code(action: Callable[[], int], ends_process: bool = False) -> int:
+    """Return the exit code of an action; report bad input and Ctrl-C in one line each.
+
+    If `ends_process`, Ctrl-C ends the process at once, after the action has cleaned up: JAX may
+    crash if Python shuts down while it computes.
+    """
     before, sys.unraisablehook = sys.unraisablehook, _repeat_ctrl_c
     try:
         return _report_errors(action)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
+        if ends_process:
+            os._exit(130)
         return 130
     finally:
         sys.unraisablehook = before
@@ -59,7 +66,7 @@ def exit_code(action: Callable[[], int]) -> int:
 def _repeat_ctrl_c(ignored: "sys.UnraisableHookArgs") -> None:
     """Repeat a Ctrl-C that Python ignores, such as one during garbage collection in JAX."""
     if issubclass(ignored.exc_type, KeyboardInterrupt):
-        _thread.interrupt_main()
+        threading.Timer(0.1, _thread.interrupt_main).start()  # once the callback has returned
     else:
         sys.__unraisablehook__(ignored)
 
