@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pathlib
+import signal
 import tempfile
 
 os.environ["XLA_FLAGS"] = (
@@ -15,6 +16,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker shares the cache of who 
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+# A shell ignores Ctrl-C for background jobs, and its programs would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import hypothesis
 import jax

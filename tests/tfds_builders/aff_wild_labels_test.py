@@ -83,7 +83,7 @@ SPLIT_OF = {"1": "train", "2": "train", "3": "test"}
         ("video,subject\n1,a,b\n", "line 2: 3 cells"),
         ("video,subject\n1,\n", "line 2: empty cell"),
         ("video,subject\n\n7,a\n", "line 3: no such video"),
-        ("video,subject\n1,a\n1.avi,b\n", "line 3: video '1' is already in line 2"),
+        ("video,subject\n1,a\n1.avi,b\n", "line 3: video '1' already appears on line 2"),
         ("video,subject\n1,a\n2,b\n", "no subject for video '3'; add a row"),
         ("video,subject\n1,a\n", "no subject for video '2' and 1 more; add a row"),
         (
