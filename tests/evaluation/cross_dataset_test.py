@@ -37,6 +37,7 @@ def filled(runs, data, processed=False, names=("home", "away")):
         return list(cross_dataset.score_cells(cells, processed))
 
 
+@pytest.mark.slow
 def test_a_cell_equals_the_evaluation_of_that_run_on_that_split(runs):
     results = filled(runs, ["synthetic_faces/tiny", "synthetic_faces/tiny:dev"])
     assert [(each["split"], each["own"]) for each in results] == [

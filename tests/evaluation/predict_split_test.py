@@ -177,6 +177,7 @@ def test_windows_over_cached_features_are_predicted_as_by_the_whole_network():
     check_windows(model, 8, 3, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "hop"),
     [(BOTH_WAYS, 5), slow(BOTH_WAYS, 8), slow(BOTH_WAYS, 1), slow({"recurrent": "lstm"}, 4)],

@@ -77,6 +77,7 @@ def test_a_pyramid_of_halved_images_is_close_to_the_area_mean(smile):
         assert np.abs(fast - exact).mean() < 0.02
 
 
+@pytest.mark.slow
 def test_a_shifted_image_shifts_the_landmarks(smile, detector):
     moved = cv2.copyMakeBorder(smile, 24, 0, 0, 40, cv2.BORDER_CONSTANT)[:360, 40:]
     moved = np.ascontiguousarray(moved)

@@ -194,6 +194,7 @@ def test_outputs_match_torch_at_full_width(name):
     assert difference(network(backbone=name), peer, frames(1, 2, 64, 64)) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inflation", INFLATIONS.values(), ids=INFLATIONS)
 def test_inflated_outputs_match_torch(inflation):
     changes = SHALLOW["resnet50_vggface2"] | {"inflation": {"taps": 3} | inflation}
@@ -288,6 +289,7 @@ def test_the_comparison_fails_if_the_first_kernel_is_flipped(axis):
     assert difference(net, peer, frames(1, 4, 22, 22), variables) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", WHOLE.values(), ids=WHOLE)
 def test_predictions_of_the_whole_network_match_torch(changes):
     peer = torch_peer(32, **changes).eval()

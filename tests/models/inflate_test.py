@@ -293,6 +293,7 @@ def test_holes_in_a_still_clip_change_nothing_under_edge_padding(case):
     assert gap(run(net, variables, shown, mask)[mask], flat[mask]) < ROUNDING
 
 
+@pytest.mark.slow
 def test_a_hole_as_wide_as_one_convolution_splits_a_clip_under_zero_padding():
     net = network("resnet18", (1, 1), taps=3, dilation=(2, 2))
     variables = inflated(flat_variables("resnet18", (1, 1)), net, "copied")

@@ -88,6 +88,7 @@ def test_masked_steps_and_padding_affect_neither_output_nor_gradient(cell):
     assert_close(gradient(params, padded, padded_mask), gradient(params, x, mask), 1e-5)
 
 
+@pytest.mark.slow
 @every_cell
 def test_chunks_with_a_carried_state_give_the_same_as_the_whole_sequence(cell):
     stack, params, x, mask, _ = case(cell, 2)
@@ -159,6 +160,7 @@ def test_parameters_are_named_by_layer_and_direction(cell, bidirectional):
     }
 
 
+@pytest.mark.slow
 def test_dropout_acts_between_layers_and_only_in_training():
     stack, params, x, mask, _ = case("gru", 2)
     rngs = {"dropout": jax.random.key(0)}

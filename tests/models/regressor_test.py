@@ -32,6 +32,7 @@ def train_predict(model, variables, frames, face, rng):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -91,6 +91,7 @@ def test_densities_can_be_drawn_for_a_single_frame_and_for_a_run_that_diverged()
         assert opened(png).shape[1] > 1000
 
 
+@pytest.mark.slow
 def test_losses_and_lags_can_be_drawn():
     history = [{"step": n, "kind": "train", "loss": 1 / n} for n in (1, 2, 3)]
     history += [{"step": n, "kind": "dev", "ccc_valence": 0.1, "ccc_arousal": 0.2} for n in (2, 4)]
