@@ -84,7 +84,7 @@ def check(inspected: Inspected, config: RecordedConfig) -> Iterator[Finding]:
 
 
 def check_scale(inspected: Sequence[Inspected], dims: Sequence[str]) -> Iterator[Finding]:
-    """Yield a finding if no label of the set is below 0, which suggests another range."""
+    """Yield a finding if no label of the set is below 0, which suggests a different range."""
     ranges = [(label_range(each), each.recording.label_file) for each in inspected]
     known = [(each, file) for each, file in ranges if each is not None]
     if not known or any((low < 0).any() for (low, _), _ in known):

@@ -30,7 +30,7 @@ class RecordedConfig(tfds.core.BuilderConfig):
     no_face: str = "refuse"  # or "mask": keep a recording that never shows a face, as black crops
     jpeg_quality: int = jpeg.QUALITY
     max_gap_s: float = 1.0  # longest gap between rows to interpolate across, for labels by time
-    unused_rows: str = "refuse"  # or "drop": keep labels of which most rows fall on no frame
+    unused_rows: str = "refuse"  # or "drop": keep labels if most of their rows fall on no frame
     seed: int = 0  # seed for drawing the splits
     folds: int = 0  # number of cross-validation folds; fold number `fold` is test; 0: no folds
     fold: int = 0

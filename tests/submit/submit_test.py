@@ -266,7 +266,7 @@ def test_an_out_that_cannot_be_written_is_refused(tmp_path):
     folder = one_track(tmp_path / "in")
     write_text(tmp_path / "notes.txt", "")
     for out, message in (
-        (tmp_path, "already exists; choose another file"),
+        (tmp_path, "already exists; choose a different file"),
         (tmp_path / "notes.txt" / "out.txt", r"--out=.*notes.txt/out.txt: "),
     ):
         with pytest.raises(InputError, match=message):

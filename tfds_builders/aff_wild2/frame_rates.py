@@ -1,4 +1,4 @@
-"""Read `fps.csv`, the user's own list of the frame rates of videos that are not at hand."""
+"""Read `fps.csv`, the user's own list of the frame rates of videos that are not available."""
 
 import pathlib
 

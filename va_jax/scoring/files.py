@@ -232,7 +232,7 @@ def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows columns"]
         if count != len(text.names):
             raise InputError(
                 f"{text.path}: line {n}: {count} cells, but the header has {len(text.names)}; "
-                "correct the row (numbers with decimal commas need another delimiter or quotes)"
+                "correct the row (numbers with decimal commas need a different delimiter or quotes)"
             )
     return _numbers([line for _, line in text.rows], text.delimiter, columns)
 

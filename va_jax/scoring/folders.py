@@ -19,7 +19,7 @@ def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         InputError: there is no file, or two files are of one recording.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name one that contains RECORDING.csv files")
+        raise InputError(f"{folder}: no such folder; pass one that contains RECORDING.csv files")
     found: dict[str, pathlib.Path] = {}
     for path in _csv_files(folder):
         parts = path.relative_to(folder).with_suffix("").parts
@@ -30,7 +30,7 @@ def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
             )
         found[name] = path
     if not found:
-        raise InputError(f"{folder}: contains no .csv file; name a folder of RECORDING.csv files")
+        raise InputError(f"{folder}: contains no .csv file; pass a folder of RECORDING.csv files")
     return dict(sorted(found.items()))
 
 
@@ -54,13 +54,13 @@ def _refuse_folder(error: OSError) -> None:
 def find_traces(place: pathlib.Path, split: str) -> pathlib.Path:
     """Return the folder of csv files: that of `split` if `place` is a workdir, else `place`."""
     if not place.is_dir():
-        raise InputError(f"{place}: not a folder; name the workdir of a run or a folder of traces")
+        raise InputError(f"{place}: not a folder; pass the workdir of a run or a folder of traces")
     root = place / "traces"
     if root.is_dir() and not (root / split).is_dir():
         known = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir()))
         raise InputError(
             f"{root}: no split {split!r}, only {known or 'an empty folder'}; evaluate the split "
-            "or choose another --split"
+            "or choose a different --split"
         )
     return root / split if root.is_dir() else place
 

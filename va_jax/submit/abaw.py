@@ -46,10 +46,12 @@ def write_submission(
     """
     options = options or SubmissionOptions()
     if out.is_dir() or (out.exists() and not options.overwrite):
-        raise InputError(f"--out={out}: already exists; choose another file, or add --overwrite")
+        raise InputError(
+            f"--out={out}: already exists; choose a different file, or add --overwrite"
+        )
     template = options.template
     if template is not None and out.resolve() == template.resolve():
-        raise InputError(f"--out={out}: this is the template; choose another file")
+        raise InputError(f"--out={out}: this is the template; choose a different file")
     traces, columns = read_predictions(folder, DIMS, options.processed)
     images = _list_frames(traces) if template is None else _read_template(template)
     missing = [image for image in images if not _has(traces, image)]
