@@ -27,7 +27,7 @@ class InputFile:
 
     @property
     def csv(self) -> pathlib.Path:
-        """Path to its own csv file; the parts of its name are encoded by `file_name`."""
+        """Path to the file's own csv file; `file_name` encodes the parts of its name."""
         *folders, name = map(file_name, self.name.parts)
         return self.out.joinpath(*folders, f"{name}.csv")
 
