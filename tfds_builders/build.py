@@ -137,7 +137,7 @@ def _refuse_other_source(
     if difference:
         raise InputError(
             f"{final} was built from other source material than {manual_dir}: {difference}; choose "
-            "another --data_dir, or pass --overwrite"
+            "a different --data_dir, or pass --overwrite"
         )
 
 

@@ -227,4 +227,4 @@ def _word(kind: Any) -> str:
     """Describe a type in words."""
     if typing.get_origin(kind) is tuple:
         return f"a tuple of {_word(typing.get_args(kind)[0]).removeprefix('a ')} entries"
-    return {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}[kind]
+    return {bool: "True or False", int: "a whole number", float: "a number", str: "text"}[kind]

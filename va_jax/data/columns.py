@@ -228,12 +228,12 @@ def _chosen(
         if len(matches) != 1:
             raise InputError(
                 f"columns={','.join(columns)}: {each!r} is none of {', '.join(dims)} by its name; "
-                f"write {dims[0]}:{each} or another target"
+                f"write {dims[0]}:{each} or a different target"
             )
         raters[matches[0]].append(column)
     for dim, found in raters.items():
         if not found or len(set(found)) < len(found):
-            problem = "names a column twice" if found else "names no column"
+            problem = "lists a column twice" if found else "lists no column"
             raise InputError(
                 f"columns={','.join(columns)} {problem} for {dim!r}, {_among(header)}; correct it"
             )
@@ -247,7 +247,7 @@ def _find(header: Sequence[str], name: str, option: str) -> int:
         return int(name) - 1
     if len(found) != 1:
         problem = "more than one column has this name" if found else "no such column"
-        raise InputError(f"{option}={name}: {problem} {_among(header)}; name one, or its position")
+        raise InputError(f"{option}={name}: {problem} {_among(header)}; set one name or its position")
     return found[0]
 
 

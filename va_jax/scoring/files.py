@@ -174,7 +174,7 @@ def _find(text: _Text, name: str) -> int:
     if text.names.count(name) != 1:
         problem = "more than one column" if name in text.names else "no column"
         raise InputError(
-            f"{text.header}: {problem} {name!r} among {', '.join(map(repr, text.names))}; name the "
+            f"{text.header}: {problem} {name!r} among {', '.join(map(repr, text.names))}; set the "
             "column to score with --dims, or correct the header"
         )
     return text.names.index(name)

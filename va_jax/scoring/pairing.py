@@ -201,7 +201,7 @@ def _choose_dims(
     if not dims:
         raise InputError(
             f"{run_files[0]} and {label_files[-1]}: no dimension is labelled and predicted in "
-            "every run; name the columns to compare with --dims"
+            "every run; list the columns to compare with --dims"
         )
     return dims, [known[0].get(dim.casefold(), dim) for dim in dims]
 

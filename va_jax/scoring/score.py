@@ -138,7 +138,7 @@ def _read_pairs(
         )
         raise InputError(
             f"no recording in common: the first prediction is {first!r} ({path}), the first label "
-            f"{other!r} ({other_path}); name both files after the recording"
+            f"{other!r} ({other_path}); give both files the name of the recording"
         )
     for fault, paths, others in (
         ("labels_without_file", of_labels, of_predictions),
@@ -217,7 +217,7 @@ def _choose_dims(
     if not dims:
         raise InputError(
             f"{predictions} has the columns {', '.join(map(repr, predicted))} and {labels} "
-            f"{', '.join(map(repr, labelled))}: no {' or '.join(DIMS)} on both sides; name the "
+            f"{', '.join(map(repr, labelled))}: no {' or '.join(DIMS)} on both sides; set the "
             "columns to score with --dims"
         )
     return dims

@@ -43,7 +43,7 @@ FROM_ANOTHER = ("crop.source", "crop.margin", "crop.alignment", "input_size")
 
 REQUIRED = ("name", "input_size", "dims")
 KINDS = {
-    "name": (str, "a text"),
+    "name": (str, "text"),
     "input_size": (int, "a whole number"),
     "dims": (list, "a list"),
     "crop": (dict, "an object"),
