@@ -247,7 +247,7 @@ def _find(header: Sequence[str], name: str, option: str) -> int:
         return int(name) - 1
     if len(found) != 1:
         problem = "more than one column has this name" if found else "no such column"
-        raise InputError(f"{option}={name}: {problem} {_among(header)}; set one name or its position")
+        raise InputError(f"{option}={name}: {problem} {_among(header)}; set a name or a position")
     return found[0]
 
 
