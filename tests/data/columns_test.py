@@ -110,9 +110,9 @@ def test_options_settle_what_the_names_leave_open(header, options, time, unit, r
             "'valence' is the time",
         ),
         ({"time_column": "valence"}, "'valence' does not name its unit; set time_unit="),
-        ({"columns": ("valence",)}, "columns=valence names no column for 'arousal'"),
+        ({"columns": ("valence",)}, "columns=valence lists no column for 'arousal'"),
         ({"columns": ("valence", "arousal", "face")}, "'face' is none of valence, arousal"),
-        ({"columns": ("valence", "valence:2", "arousal")}, "names a column twice for 'valence'"),
+        ({"columns": ("valence", "valence:2", "arousal")}, "lists a column twice for 'valence'"),
     ],
 )
 def test_options_that_contradict_the_header_are_refused(options, problem):
