@@ -17,9 +17,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker shares the cache of who 
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-# A shell ignores Ctrl-C for background jobs, and its programs would inherit that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 import hypothesis
 import jax
 import pytest
@@ -37,6 +34,13 @@ MEDIA = pathlib.Path(
 )
 
 hook = install_import_hook("va_jax", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def _default_signals() -> None:
+    """Programs started by a test inherit no ignored signals, from a shell or an earlier test."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
