@@ -23,7 +23,7 @@ class OutOfRangeError(InputError):
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How the columns of a label file were understood, with its first rows."""
+    """How the columns of a label file were interpreted, with its first rows."""
 
     header: tuple[str, ...]
     meaning: tuple[str, ...]  # of each column, such as "time, ms" or "valence, rater 2"

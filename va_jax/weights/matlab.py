@@ -27,7 +27,7 @@ COMPLEX = 0x800
 """Flag of an array, in the same word as its class."""
 
 NUMBER_BYTES = 8
-"""Memory for a number or a character, which a file may store in a single byte."""
+"""Bytes of memory for a number or a character, even if the file stores it in one byte."""
 
 ELEMENT_BYTES = 256
 """Memory for an element in addition to its content: a view of it, and an array of scipy's."""
