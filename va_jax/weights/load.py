@@ -115,8 +115,8 @@ def translate(
         )
     for name, expected in match.misshapen.items():
         raise InputError(
-            f"{where}: '{name}' has shape {arrays[name].shape}, expected {expected}; the file contains "
-            "a different network from the one its names suggest"
+            f"{where}: '{name}' has shape {arrays[name].shape}, expected {expected}; the file "
+            "contains a different network from the one its names suggest"
         )
     values, origin = match.values, match.origin
     if not values and not recurrent:
