@@ -1,4 +1,4 @@
-"""Helpers for the paper configs: parse the words of a variant, and shrink a config for tests."""
+"""Helpers for the configs: parse the words of a variant, and shrink a config for tests."""
 
 from collections.abc import Mapping
 
