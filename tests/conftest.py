@@ -9,6 +9,7 @@ import tempfile
 os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=4"
     " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compile fast
+    " --xla_cpu_collective_call_terminate_timeout_seconds=600"  # four devices may share one core
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker shares the cache of who started it
