@@ -245,4 +245,4 @@ def _check_clip(clip: Clip, plan: Plan, last_s: float) -> None:
     if np.any((clip.target < low) | (clip.target > high)):
         raise ValueError(f"clip.target is outside [{low}, {high}]: {clip.target}")
     if not np.all(np.diff(clip.time_s, prepend=np.float32(last_s)) >= 0):
-        raise ValueError(f"clip.time_s goes back after {last_s}: {clip.time_s}")
+        raise ValueError(f"clip.time_s goes backwards from {last_s}: {clip.time_s}")

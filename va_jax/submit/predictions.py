@@ -1,4 +1,4 @@
-"""Read the predictions of a split from csv traces, and fill frames without a face."""
+"""Read the predictions of a split from csv traces, and give frames without a face a value."""
 
 import dataclasses
 import pathlib

@@ -127,4 +127,4 @@ def read_key_frames(
             seen.add(frame.pts)
             yield upright_image(frame, max_side)
         if not seen:
-            raise InputError(f"{path}: has no frames that can be decoded; replace the file")
+            raise InputError(f"{path}: no frame can be decoded; replace the file")
