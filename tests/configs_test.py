@@ -392,6 +392,14 @@ def tiny_of(row, data_dir):
     return with_values(config_of(row, "tiny"), **changes)
 
 
+def one_row_of_each_network():
+    """For each tiny network the first, second, third ... of its rows, so that losses take turns."""
+    rows = {}
+    for row in ROWS:
+        rows.setdefault(config_of(row, "tiny").model, []).append(row)
+    return [same[number % len(same)] for number, same in enumerate(rows.values())]
+
+
 SPEED = ("frames_per_s", "input_wait", *(f"{each}_s" for each in ("step", *SPENT)))
 
 
@@ -402,7 +410,7 @@ def logged(workdir, step, but=()):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", one_row_of_each_network())
 def test_a_tiny_row_trains_goes_on_after_a_stop_and_is_scored(row, tmp_path, tiny_data):
     config = tiny_of(row, tiny_data)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
