@@ -1,4 +1,4 @@
-"""timm, for comparisons; its import needs only names of torchvision, whose binary may not fit torch."""
+"""timm, for comparisons, also if the binary of its torchvision does not fit torch."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ from va_jax.keys import CHANGEABLE, at_least, changeable, choice, fail, key
 
 FRESH = ("params/recurrent.*", "params/head_.*")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50")
-BACKBONES += ("vgg16", "vgg16bn", "resnet", "vgg")
+BACKBONES += ("vgg16", "vgg16bn", "resnet", "vgg", "efficientnet_b0")
 STATES = ("carry", "window")
 FUSIONS = ("mean", "median", "extremum", "last", "centre")
 POST_STEPS = ("median", "centre", "scale", "lag")

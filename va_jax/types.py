@@ -12,6 +12,12 @@ CLIP_FRAMES = 32
 DIMS = ("valence", "arousal")
 """The target dimensions that every data set provides; a data set may have more."""
 
+STRETCHED = "none; the box is stretched to a square"
+"""Alignment of crops that are detected boxes, scaled to a square (`faces.crop_box`)."""
+
+LOGIT = "logit_"
+"""Beginning of the names of outputs that are logits of a class, which have no range."""
+
 LABEL_RANGE = (-1.0, 1.0)
 """Closed interval that contains every stored target; the target of an unlabelled frame is NaN."""
 

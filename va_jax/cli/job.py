@@ -108,6 +108,17 @@ def export(workdir: pathlib.Path, out: pathlib.Path | None, stop: Stopping) -> N
     export_run(workdir, out or workdir / "export")
 
 
+def export_weights(config: ConfigDict, out: pathlib.Path, stop: Stopping) -> None:
+    """Export the network in the weight file that a config names; everything runs on the CPU."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    stop.joined()
+    from va_jax.export.export import export_weights as write
+
+    write(configuration.parse(config), out)
+
+
 def summarise(config: ConfigDict, stop: Stopping) -> None:
     """Print the size and the cost of the network, without requiring a workdir or a data set."""
     stop.joined()

@@ -69,7 +69,8 @@ class WholeTracks(SplitPredictor):
         self.predicted_length, after = (
             -(-frames // time_stride) * time_stride for frames in (length, inflate.reach(times))
         )
-        self._before = 2 * after if model.backbone.inflation.padding == "edge" else after
+        at_edges = any(time.padding == "edge" for time in times)
+        self._before = 2 * after if at_edges else after
         self.read_length = self._before + self.predicted_length + after
         super().__init__(model, mesh)
 

@@ -1,5 +1,6 @@
-"""Write the network of a run to a self-describing folder that does not need its checkpoints."""
+"""Write a trained network to a self-describing folder: that of a run, or one trained elsewhere."""
 
+import dataclasses
 import functools
 import pathlib
 import shutil
@@ -9,14 +10,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from va_jax.config import Config
 from va_jax.evaluation import postprocess
 from va_jax.export import arrays, check, metadata, model_card, stablehlo
 from va_jax.io import replacing, write_bytes, write_json, write_text
 from va_jax.models.build import build_model
 from va_jax.models.regressor import Regressor
-from va_jax.train import checkpoints, provenance
+from va_jax.train import checkpoints, initialize, provenance
 from va_jax.train import workdir as run_config
+from va_jax.train.state import initial_variables
 from va_jax.types import InputError
+from va_jax.weights.estimators import ESTIMATORS
 
 
 def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
@@ -31,29 +35,76 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
         InputError: a fact about the run is missing, or an exported file does not reproduce the
             network's predictions. In this case `out` is not created.
     """
+    _check_writable(out)
+    config, facts = run_config.load(workdir), metadata.of_run(workdir)
+    variables, step = checkpoints.read_best(workdir)
+    with replacing(out) as temporary:
+        temporary.mkdir(parents=True)
+        shutil.copyfile(workdir / provenance.NAME, temporary / provenance.NAME)
+        if (workdir / initialize.NAME).exists():
+            shutil.copyfile(workdir / initialize.NAME, temporary / initialize.NAME)
+        post_processing = checkpoints.read_beside(workdir, step, postprocess.NAME)
+        if post_processing is not None:  # None: the run has not been evaluated yet
+            write_json(temporary / postprocess.NAME, post_processing)
+        _write_network(temporary, config, variables, facts)
+    print(f"wrote the network to {out}; its MODEL_CARD.md describes it")
+
+
+def export_weights(config: Config, out: pathlib.Path) -> None:
+    """Write the network in the weight file `init.weights` to the new folder `out`, as it is.
+
+    All of its parameters must be in the file, with the heads for valence and arousal.
+
+    Raises:
+        InputError: the file cannot be read, is for another network, or contains no such heads; or
+            an exported file does not reproduce the network's predictions. In this case `out` is
+            not created.
+    """
+    _check_writable(out)
+    weights = initialize.read(config.init)
+    if weights is None or weights.format not in ESTIMATORS:
+        source = weights.source if weights else "init.weights=''"
+        raise InputError(
+            f"{source}: expected weights of a network that already estimates valence and arousal "
+            f"({', '.join(ESTIMATORS)}); train a network on other weights with `va_jax train`"
+        )
+    data = ESTIMATORS[weights.format].facts(config.data.size)
+    model = build_model(config.model, tuple(data["dims"]))
+    variables = jax.eval_shape(lambda: initial_variables(model, data["input_size"], config.seed))
+    initialize.check_backbone(weights, config.model.backbone)
+    start = initialize.fill(variables, weights, dataclasses.replace(config.init, fresh=()))
+    print(initialize.table(start, data["input_size"]))
+    facts = metadata.of_weights(config, data, weights)
+    with replacing(out) as temporary:
+        temporary.mkdir(parents=True)
+        provenance.write(temporary, data)
+        initialize.write(temporary / initialize.NAME, start)
+        _write_network(temporary, config, start.variables, facts)
+    print(f"wrote the network to {out}; its MODEL_CARD.md describes it")
+
+
+def _check_writable(out: pathlib.Path) -> None:
     if out.exists():
         raise InputError(f"--out={out} already exists; choose another folder or delete it")
     if jax.process_count() > 1:
         raise InputError(
             "Cannot export in several processes. Start a single one, without --coordinator."
         )
-    config, facts = run_config.load(workdir), metadata.of_run(workdir)
+
+
+def _write_network(
+    folder: pathlib.Path, config: Config, variables: Any, facts: dict[str, Any]
+) -> None:
+    """Write the network and everything that describes it, and check what was written."""
     model = build_model(config.model, tuple(facts["dims"]))
-    variables, step = checkpoints.read_best(workdir)
-    with replacing(out) as temporary:
-        run_config.store(temporary, config)
-        shutil.copyfile(workdir / provenance.NAME, temporary / provenance.NAME)
-        post_processing = checkpoints.read_beside(workdir, step, postprocess.NAME)
-        if post_processing is not None:  # None: the run has not been evaluated yet
-            write_json(temporary / postprocess.NAME, post_processing)
-        arrays.write(temporary, variables)
-        write_functions(temporary, model, variables, facts)
-        metadata.write(temporary, facts)  # the check reads it
-        predict = functools.partial(jax.jit(functools.partial(stablehlo.predict, model)), variables)
-        facts["comparisons"] = check.check(temporary, predict, config, facts)
-        write_text(temporary / model_card.NAME, model_card.text(facts, config))
-        metadata.write_with_digests(temporary, facts)
-    print(f"wrote the network to {out}; its MODEL_CARD.md describes it")
+    run_config.store(folder, config)
+    arrays.write(folder, variables)
+    write_functions(folder, model, variables, facts)
+    metadata.write(folder, facts)  # the check reads it
+    predict = functools.partial(jax.jit(functools.partial(stablehlo.predict, model)), variables)
+    facts["comparisons"] = check.check(folder, predict, config, facts)
+    write_text(folder / model_card.NAME, model_card.text(facts, config))
+    metadata.write_with_digests(folder, facts)
 
 
 def write_functions(

@@ -87,8 +87,8 @@ FIELDS = {
 }
 """All entries by dotted name; docs/export.md explains them. Additional entries are ignored."""
 
-OPTIONAL_FIELDS = {"files": Field(dict, items=TEXT)}
-"""Entries that exports of earlier versions do not have."""
+OPTIONAL_FIELDS = {"files": Field(dict, items=TEXT), "weights": Field(dict, items=TEXT)}
+"""Digests, which exports of earlier versions lack, and the source of weights not trained here."""
 
 METRICS_TABLE_FIELDS = {
     "tracks": COUNT,

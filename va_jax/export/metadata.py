@@ -19,10 +19,12 @@ from va_jax.export import stablehlo
 from va_jax.export.fields import FIELDS, FORMAT, METRICS_TABLE_FIELDS, OPTIONAL_FIELDS, check_fields
 from va_jax.io import read_json, write_json
 from va_jax.models.build import build_model, landmark_points
-from va_jax.train import checkpoints, exported, provenance
+from va_jax.train import checkpoints, exported, initialize, provenance
 from va_jax.train import workdir as run_config
 from va_jax.train.exported import EXPORT_AGAIN
 from va_jax.types import LABEL_RANGE, InputError
+from va_jax.weights import licences
+from va_jax.weights.load import Weights
 
 NAME = exported.METADATA
 
@@ -53,7 +55,39 @@ def of_run(workdir: pathlib.Path) -> dict[str, Any]:
     config = run_config.load(workdir)
     data = _data_facts(workdir)
     step = checkpoints.best_step(workdir)
-    metadata = {
+    metadata = _facts(config, data) | {
+        "post_processing": _post_processing(workdir, step),
+        "scores": _scores(workdir, config, step),
+        "checkpoint_step": step,
+        "licence": _licence(config, data["name"], initialize.licence_of(workdir)),
+    }
+    check(metadata, str(workdir), "correct config.json or data.json there")
+    return metadata
+
+
+def of_weights(config: Config, data: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+    """Return the metadata for a network that somebody else trained, with empty `comparisons`.
+
+    Args:
+        config: config whose `init` section names the weights.
+        data: the facts in `DATA_KEYS` about the data that they were trained on.
+        weights: the weights.
+    """
+    licence = licences.licence(weights.format)
+    metadata = _facts(config, data) | {
+        "post_processing": None,
+        "scores": None,
+        "checkpoint_step": 0,
+        "licence": f"These are the weights in {weights.source}. Their licence: {licence}.",
+        "weights": {"source": weights.source, "format": weights.format, "licence": licence},
+    }
+    check(metadata, weights.source, "report this as a bug")
+    return metadata
+
+
+def _facts(config: Config, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the config and the training data tell about a model."""
+    return {
         "format": FORMAT,
         "dims": data["dims"],
         "range": list(LABEL_RANGE),
@@ -69,18 +103,12 @@ def of_run(workdir: pathlib.Path) -> dict[str, Any]:
         "evaluation": {key: getattr(config.eval, key) for key in EVAL_KEYS},
         "temporal": temporal(config.model),
         "stream_state": _stream_state(config.model, data["dims"]),
-        "post_processing": _post_processing(workdir, step),
         "data": {key: data[key] for key in ("name", "split_hash", "frames")},
-        "scores": _scores(workdir, config, step),
-        "checkpoint_step": step,
         "versions": {
             name: importlib.metadata.version(name) for name in ("va_jax", "jax", "flax", "numpy")
         },
-        "licence": _licence(config, data["name"]),
         "comparisons": [],
     }
-    check(metadata, str(workdir), "correct config.json or data.json there")
-    return metadata
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
@@ -212,9 +240,10 @@ def _scores(workdir: pathlib.Path, config: Config, step: int) -> dict[str, Any] 
     return scores
 
 
-def _licence(config: Config, name: str) -> str:
+def _licence(config: Config, name: str, of_start: str) -> str:
     start = config.init.weights or config.init.from_workdir or config.init.from_export
     started = f" Training started from {pathlib.Path(start).name}." if start else ""
+    started += f" The licence of the weights that it started from: {of_start}." if of_start else ""
     return (
         f"Trained on {name}.{started} The licences of the data set, and of any weights that "
         "training started from, also apply to these weights: check them before you share the "

@@ -12,6 +12,7 @@ from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.export import check
 from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
 from va_jax.report import tables
+from va_jax.types import LOGIT
 
 NAME = "MODEL_CARD.md"
 TEMPLATE = pathlib.Path(__file__).with_name("model_card.md")
@@ -38,6 +39,8 @@ def text(metadata: Mapping[str, Any], config: Config) -> str:
         synthetic=is_synthetic(metadata),
         warning=SYNTHETIC_WARNING,
         listed=_listed,
+        ranged=[dim for dim in metadata["dims"] if not dim.startswith(LOGIT)],
+        logits=[dim for dim in metadata["dims"] if dim.startswith(LOGIT)],
         lag=_lag,
         network=_network(config.model),
         dependence=TEMPORAL[metadata["temporal"]],

@@ -64,25 +64,32 @@ def crop_box(
     box: Float[np.ndarray, "4"],
     size: int,
     margin: float = 0.0,
+    stretched: bool = False,
 ) -> tuple[UInt8[np.ndarray, "size size 3"], Float[np.ndarray, "2 3"]]:
     """Cut the upright square around a box; pixels outside the image are black.
+
+    If `stretched`, cut the part of the box that is inside the image, and stretch it to a square.
 
     Args:
         image: RGB image.
         box: x1, y1, x2, y2 in image pixels.
         size: side of the crop, in pixels.
         margin: margin to add on every side, as a fraction of the box's longer side.
+        stretched: whether width and height are scaled separately.
 
     Returns:
         The crop, and the matrix that maps points in the image to points in the crop.
 
     Raises:
-        InputError: the box has no area.
+        InputError: the box has no area, or, if `stretched`, none inside the image.
     """
     low, high = box[:2].astype(np.float64), box[2:].astype(np.float64)
+    if stretched:
+        low, high = np.clip((low, high), 0, np.array(image.shape[1::-1]) - 1)
     if not (high > low).all():
         raise InputError(f"box {box.tolist()} has no area; expected x1, y1, x2, y2 in pixels")
-    side = (1 + 2 * margin) * (high - low).max()
+    sides = high - low
+    side = (1 + 2 * margin) * (sides if stretched else sides.max())
     matrix = _matrix_to_square((low + high) / 2, np.eye(2), side, size)
     return warp(image, matrix, size), matrix
 
@@ -94,11 +101,12 @@ def crop_face(
     shown: bool,
     size: int,
     margin: float | None = None,
+    stretched: bool = False,
 ) -> tuple[UInt8[np.ndarray, "size size 3"], Float32[np.ndarray, "5 2"]]:
     """Crop a detected face, and map its landmarks into the crop.
 
     The crop is aligned with the landmarks. If `margin` is set, the crop is the upright square
-    around the box instead.
+    around the box instead, or, if `stretched`, the box itself (see `crop_box`).
 
     Returns:
         The crop, and the landmarks in units of its side; they are NaN if the face is not `shown`.
@@ -109,7 +117,7 @@ def crop_face(
     if margin is None:
         crop, matrix = align(image, landmarks, size)
     else:
-        crop, matrix = crop_box(image, box, size, margin)
+        crop, matrix = crop_box(image, box, size, margin, stretched)
     if not shown:
         return crop, unknown_landmarks(DETECTED_POINTS)
     return crop, landmarks_in_crop(matrix, landmarks, size)
@@ -156,8 +164,11 @@ def warp(
 
 
 def _matrix_to_square(
-    centre: np.ndarray, axes: np.ndarray, side: float, size: int
+    centre: np.ndarray, axes: np.ndarray, side: float | np.ndarray, size: int
 ) -> Float[np.ndarray, "2 3"]:
-    """Return the matrix that maps a square, given by its centre, axes and side, to a crop."""
-    linear = axes * (size / side)
+    """Return the matrix that maps a square, given by its centre, axes and side, to a crop.
+
+    Two sides are those of a rectangle along its two axes.
+    """
+    linear = axes * np.reshape(size / np.asarray(side), (-1, 1))
     return np.column_stack([linear, (size - 1) / 2 - linear @ centre])

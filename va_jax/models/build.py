@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from va_jax.config import Model
 from va_jax.keys import fail
+from va_jax.models.efficientnet import EfficientNet
 from va_jax.models.inflate import Inflation
 from va_jax.models.recurrent import RecurrentStack
 from va_jax.models.regressor import FullyConnected, Normalisation, Regressor
@@ -27,7 +28,10 @@ VGGS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "vgg16": ((2, 2, 3, 3, 3), {"batch_norm": False}),
     "vgg16bn": ((2, 2, 3, 3, 3), {"batch_norm": True}),
 }
-BACKBONES = RESNETS | VGGS
+EFFICIENTNETS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "efficientnet_b0": ((1, 2, 2, 3, 3, 4, 1), {}),
+}
+BACKBONES = RESNETS | VGGS | EFFICIENTNETS
 """Name -> stage sizes and variant; `resnet` and `vgg` require `model.stage_sizes`."""
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -96,7 +100,7 @@ def _rgb(name: str, values: tuple[float, ...]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _backbone(config: Model) -> ResNet | VGG:
+def _backbone(config: Model) -> ResNet | VGG | EfficientNet:
     sizes, variant = BACKBONES[config.backbone]
     sizes = config.stage_sizes or sizes
     if not sizes:
@@ -106,13 +110,32 @@ def _backbone(config: Model) -> ResNet | VGG:
     common: dict[str, Any] = {
         "stage_sizes": sizes,
         "width": config.width,
-        "inflation": _inflation(config, len(sizes), variant.get("bottleneck", False)),
         "remat": config.remat,
         "dtype": DTYPES[config.compute_dtype],
     }
+    if config.backbone in EFFICIENTNETS:
+        _check_only_frames(config)
+        _check_stages(config, len(BACKBONES[config.backbone][0]))
+        return EfficientNet(**common)
+    common["inflation"] = _inflation(config, len(sizes), variant.get("bottleneck", False))
     if config.backbone in VGGS:
         return VGG(**common, **variant)
     return ResNet(**common, **variant, zero_init_residual=config.zero_init_residual)
+
+
+def _check_only_frames(config: Model) -> None:
+    """Refuse settings of convolutions over time and of residual blocks that the backbone lacks."""
+    if config.inflation != Model().inflation:
+        remedy = f"leave model.inflation out; {config.backbone} has no convolutions over time"
+        fail("model.inflation.taps", config.inflation.taps, remedy)
+    if config.zero_init_residual:
+        fail("model.zero_init_residual", True, f"set False; {config.backbone} has no such blocks")
+
+
+def _check_stages(config: Model, stages: int) -> None:
+    if len(config.stage_sizes) not in (0, stages):
+        remedy = f"expected () or {stages} numbers, one for each stage of {config.backbone}"
+        fail("model.stage_sizes", config.stage_sizes, remedy)
 
 
 def _inflation(config: Model, stages: int, bottlenecks: bool) -> Inflation:

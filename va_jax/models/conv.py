@@ -1,5 +1,6 @@
 """Convolution over space and time, and batch norm; both ignore frames outside the mask."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -67,7 +68,7 @@ def _each_frame(x: Array, kernel: Array, stride: int) -> Array:
     flat = x.reshape(-1, *x.shape[2:])
     side = kernel.shape[0]
     if side == 1:  # a matrix product makes a training step on a CPU a third shorter
-        y = _pointwise(flat[:, ::stride, ::stride], kernel[0, 0])
+        y = pointwise(flat[:, ::stride, ::stride], kernel[0, 0])
     else:
         y = lax.conv_general_dilated(
             flat,
@@ -80,8 +81,8 @@ def _each_frame(x: Array, kernel: Array, stride: int) -> Array:
 
 
 @jax.custom_vjp
-def _pointwise(x: Array, kernel: Array) -> Array:
-    """Compute a 1x1 convolution as one matrix product."""
+def pointwise(x: Array, kernel: Array) -> Array:
+    """Convolve x [n, height, width, in] with a 1x1 `kernel` [in, out], as one matrix product."""
     return _pointwise_forward(x, kernel)[0]
 
 
@@ -101,7 +102,7 @@ def _pointwise_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array
     return lax.dot_general(slope, kernel, (((3,), (1,)), ((), ()))), by_kernel
 
 
-_pointwise.defvjp(_pointwise_forward, _pointwise_backward)
+pointwise.defvjp(_pointwise_forward, _pointwise_backward)
 
 
 def _temporal_taps(x: Array, mask: Array, time: Time) -> list[Array]:
@@ -170,6 +171,7 @@ class BatchNorm(nn.Module):
 
     dtype: Any = jnp.float32
     scale_init: Callable[..., Any] = nn.initializers.ones
+    epsilon: float = BN_EPSILON  # added to the variance
 
     @nn.compact
     def __call__(
@@ -185,8 +187,10 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         mean, var = running_mean.value, running_var.value
         if not train:
-            return _normalise(x.astype(scale.dtype), mean, var, scale, bias).astype(self.dtype)
-        y, (batch_mean, batch_var, count) = _batch_normalise(x, mask, scale, bias, mean, var)
+            exact = x.astype(scale.dtype)
+            return _normalise(exact, mean, var, scale, bias, self.epsilon).astype(self.dtype)
+        result = _batch_normalise(x, mask, scale, bias, mean, var, self.epsilon)
+        y, (batch_mean, batch_var, count) = cast(Any, result)
         if not self.is_initializing():
             some = mask.any()
             unbiased = batch_var * (count / jnp.maximum(count - 1, 1))
@@ -195,9 +199,9 @@ class BatchNorm(nn.Module):
         return y.astype(self.dtype)
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
 def _batch_normalise(
-    x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array
+    x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array, epsilon: float
 ) -> tuple[Array, tuple[Array, Array, Array]]:
     """Normalise all frames with the moments of frames in the mask, and return these moments too.
 
@@ -205,22 +209,22 @@ def _batch_normalise(
     moments. The gradient is written by hand, since the one that JAX derives takes three times as
     long on a CPU.
     """
-    return _batch_forward(x, mask, scale, bias, mean, var)[0]
+    return _batch_forward(x, mask, scale, bias, mean, var, epsilon)[0]
 
 
 def _batch_forward(
-    x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array
+    x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array, epsilon: float
 ) -> tuple[Any, Any]:
     exact = x.astype(scale.dtype)
     moments = _moments(exact, mask, centre=mean)
     some = mask.any()
     mean, var = jnp.where(some, moments[0], mean), jnp.where(some, moments[1], var)
-    y = _normalise(exact, mean, var, scale, bias)
+    y = _normalise(exact, mean, var, scale, bias, epsilon)
     # Save x in its own type for the gradient, since bfloat16 takes half the memory.
-    return (y, moments), (x, mask, scale, mean, lax.rsqrt(var + BN_EPSILON), moments[2])
+    return (y, moments), (x, mask, scale, mean, lax.rsqrt(var + epsilon), moments[2])
 
 
-def _batch_backward(saved: Any, slopes: Any) -> tuple[Array | None, ...]:
+def _batch_backward(epsilon: float, saved: Any, slopes: Any) -> tuple[Array | None, ...]:
     x, mask, scale, mean, by_spread, count = saved
     slope, _ = slopes
     normal = (x.astype(scale.dtype) - _wide(mean)) * _wide(by_spread)
@@ -235,8 +239,10 @@ def _batch_backward(saved: Any, slopes: Any) -> tuple[Array | None, ...]:
 _batch_normalise.defvjp(_batch_forward, _batch_backward)
 
 
-def _normalise(x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> Array:
-    return (x - _wide(mean)) * _wide(scale * lax.rsqrt(var + BN_EPSILON)) + _wide(bias)
+def _normalise(
+    x: Array, mean: Array, var: Array, scale: Array, bias: Array, epsilon: float
+) -> Array:
+    return (x - _wide(mean)) * _wide(scale * lax.rsqrt(var + epsilon)) + _wide(bias)
 
 
 def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]:

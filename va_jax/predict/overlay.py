@@ -72,7 +72,7 @@ class Drawing:
         panel_top = height + (2 * unit if result.note else 0)
         has_panel = len(result.time_s) > 1
         wide = max(width, 20 * unit)
-        tall = panel_top + (panel_height(result.dims, unit) if has_panel else 0)
+        tall = panel_top + (panel_height(result.drawn, unit) if has_panel else 0)
         self.size = (wide + wide % 2, tall + tall % 2)
         self._ground = Image.new("RGB", self.size, GROUND)
         draw = ImageDraw.Draw(self._ground)
@@ -103,8 +103,8 @@ class Drawing:
         x1, y1, x2, y2 = (track.boxes[frame] * self._factor).tolist()
         thick = max(2, self._unit // 8)
         draw.rectangle((x1, y1, x2, y2), outline=colour, width=thick)
-        values = zip(self._result.dims, track.values[frame].tolist(), strict=True)
-        lines = [f"{dim} {round(value, 2) + 0.0:+.2f}" for dim, value in values]
+        values = dict(zip(self._result.dims, track.values[frame].tolist(), strict=True))
+        lines = [f"{dim} {round(values[dim], 2) + 0.0:+.2f}" for dim in self._result.drawn]
         if len(self._result.tracks) > 1:
             lines.insert(0, f"face {track.number}")
         text, pad = "\n".join(lines), self._unit // 3

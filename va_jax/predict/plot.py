@@ -27,7 +27,7 @@ def figure(result: VideoResult) -> Figure:
     """
     longest = sorted(result.tracks, key=lambda track: -int(track.shown.sum()))[:MOST_TRACKS]
     tracks = sorted(longest, key=lambda track: track.number)
-    rows, has_plane = len(result.dims), set(DIMS) <= set(result.dims)
+    rows, has_plane = len(result.drawn), set(DIMS) <= set(result.drawn)
     height = 0.7 + 1.5 * rows * max(len(tracks), 1)
     out = Figure(figsize=(plots.TRACE_WIDTH, height), dpi=100, layout="constrained")
     summary = f"{pathlib.Path(result.source).name}: {result.summary()}"
@@ -40,11 +40,11 @@ def figure(result: VideoResult) -> Figure:
     grid = out.add_gridspec(rows * len(tracks), 2, width_ratios=(3.4, 1))
     for place, track in enumerate(tracks):
         top = place * rows
-        for row, dim in enumerate(result.dims):
+        for row, dim in enumerate(result.drawn):
             axes = out.add_subplot(grid[top + row, 0 if has_plane else slice(None)])
             name = f"face {track.number}: {dim}" if len(result.tracks) > 1 else dim
             trace_plots.set_up_trace(axes, name, result.time_s)
-            values = np.where(track.shown, track.values[:, row], np.nan)
+            values = np.where(track.shown, track.values[:, result.dims.index(dim)], np.nan)
             colour = plots.DIM_COLOURS[row % len(plots.DIM_COLOURS)]
             trace_plots.draw_curve(axes, result.time_s, values, colour)
             trace_plots.shade(axes, result.time_s, ~track.shown)

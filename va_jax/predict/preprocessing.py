@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from va_jax import faces
-from va_jax.types import InputError
+from va_jax.types import STRETCHED, InputError
 from va_jax.video import jpeg
 
 # Defaults of the data set builders for videos.
@@ -28,6 +28,7 @@ class Preprocessing:
     jpeg_quality: int  # 1 to 100
     margin: float | None  # around the box, relative to its longer side; None: align by landmarks
     points: int  # number of landmarks that the network takes, 0 or 5
+    stretched: bool = False  # whether the crop is the box itself, stretched to a square
 
     def crop(
         self,
@@ -37,7 +38,9 @@ class Preprocessing:
         shown: bool,
     ) -> tuple[bytes, Float32[np.ndarray, "5 2"]]:
         """Return the JPEG bytes of a face crop and its landmarks (see `faces.crop_face`)."""
-        crop, points = faces.crop_face(image, box, landmarks, shown, self.size, self.margin)
+        crop, points = faces.crop_face(
+            image, box, landmarks, shown, self.size, self.margin, self.stretched
+        )
         return jpeg.encode(crop, self.jpeg_quality), points
 
 
@@ -54,6 +57,9 @@ def from_metadata(metadata: Mapping[str, Any]) -> tuple[Preprocessing, list[str]
             f"detector finds {faces.DETECTED_POINTS}. Call the model from Python with your own "
             "landmarks, or train with --config.model.landmarks=none."
         )
+    if crop["alignment"] == STRETCHED:
+        margin, quality = float(crop["margin"]), crop["jpeg_quality"]
+        return Preprocessing(crop["size"], quality, margin, points, stretched=True), []
     source = crop["source"]
     reproducible = source == "detect" or source.startswith("videos: detect")
     upright = crop["alignment"].startswith("none") and not reproducible
@@ -77,11 +83,13 @@ def from_metadata(metadata: Mapping[str, Any]) -> tuple[Preprocessing, list[str]
 def stride_for(metadata: Mapping[str, Any], fps: float | None) -> tuple[int, str | None]:
     """Return the stride that best matches the frame spacing in training, and a warning or None.
 
+    A network that looks at single frames gets every frame, whatever the frame rate.
+
     Args:
         metadata: the model's metadata; `fps` and `stride` determine the spacing in training.
         fps: mean frame rate of the video; None for a single frame.
     """
-    if fps is None:
+    if fps is None or metadata["temporal"] == "none":
         return 1, None
     trained_s = metadata["stride"] / metadata["fps"]
     exact = trained_s * fps

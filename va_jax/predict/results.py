@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from va_jax.io import replacing, text_cell, write_json
-from va_jax.types import InputError
+from va_jax.types import LOGIT, InputError
 
 BEFORE_VALUES = ("source", "frame", "time_s", "track", "x", "y", "w", "h", "face_score")
 """Columns of a csv file before the predicted dimensions."""
@@ -46,6 +46,11 @@ class VideoResult:
     width: int  # width of the upright frame, in the same pixels as the boxes
     height: int
     note: str = ""  # printed on the overlay and the plot
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The dimensions with a range, which overlays and plots show; the csv file has all."""
+        return tuple(dim for dim in self.dims if not dim.startswith(LOGIT))
 
     def summary(self) -> str:
         """Return the number of frames and faces in words."""

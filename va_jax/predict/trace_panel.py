@@ -39,8 +39,9 @@ class TracePanel:
         right, top = corner
         self._result, self._colours, self._thick = result, colours, max(2, unit // 8)
         self._font = ImageFont.load_default(0.8 * unit)
-        self._bottom = top + panel_height(result.dims, unit) - unit // 2
-        self._columns = [result.dims.index(dim) for dim in DIMS if dim in result.dims]
+        self._bottom = top + panel_height(result.drawn, unit) - unit // 2
+        self._shown = [result.dims.index(dim) for dim in result.drawn]
+        self._columns = [result.drawn.index(dim) for dim in DIMS if dim in result.drawn]
         self._left, self._right, self._height = 2 * unit, right - unit, 2.8 * unit
         if len(self._columns) == len(DIMS):
             radius = 4.2 * unit
@@ -52,8 +53,8 @@ class TracePanel:
             ground.line((x, y - radius, x, y + radius), AXIS)
             ground.text((x + radius, y), DIMS[0], PALE, self._font, "rt")
             ground.text((x, y - radius), DIMS[1], PALE, self._font, "lt")
-        self._tops = [top + (4 * i + 1.2) * unit for i in range(len(result.dims))]
-        for field, dim in zip(self._tops, result.dims, strict=True):
+        self._tops = [top + (4 * i + 1.2) * unit for i in range(len(result.drawn))]
+        for field, dim in zip(self._tops, result.drawn, strict=True):
             end, middle = field + self._height, field + self._height / 2
             ground.rectangle((self._left, field, self._right, end), FIELD)
             ground.line((self._left, middle, self._right, middle), AXIS)
@@ -71,7 +72,7 @@ class TracePanel:
         clock = f"{now_s:.1f} s"
         draw.text((self._right, self._bottom), clock, WHITE, self._font, "rb")
         for track, colour in zip(self._result.tracks, self._colours, strict=True):
-            values = np.clip(track.values[first : frame + 1], *LABEL_RANGE)
+            values = np.clip(track.values[first : frame + 1, self._shown], *LABEL_RANGE)
             known = track.shown[first : frame + 1] & np.isfinite(values).all(-1)
             for begin, end in runs(known):
                 for top, column in zip(self._tops, values[begin:end].T, strict=True):

@@ -169,7 +169,7 @@ def _common_names(folders: Sequence[Files]) -> list[str]:
 
 
 def _count_missing(side: Side, names: Sequence[str], label_files: Files) -> None:
-    """Count a side's recordings that are not compared, and label files that one of its runs lacks."""
+    """Count a side's recordings that are not compared, and label files that a run of it lacks."""
     for name in sorted(set().union(*side.runs) - set(names)):
         side.leave_out(name, recordings=1)
     lacking = [

@@ -11,16 +11,19 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from va_jax.config import Config, Init
-from va_jax.io import write_json
+from va_jax.io import read_json, write_json
 from va_jax.models.build import BACKBONES
 from va_jax.models.inflate import inflate
 from va_jax.train import exported, workdir
 from va_jax.train.checkpoints import read_best
 from va_jax.types import InputError
-from va_jax.weights import load
+from va_jax.weights import licences, load
 from va_jax.weights.load import Weights
 from va_jax.weights.read import read as read_arrays
 from va_jax.weights.rename import rename
+
+NAME = "init.json"
+"""The report on the initial parameters, in the folder of a run or an exported model."""
 
 SOURCES = ("from_workdir", "from_export", "weights")
 
@@ -40,6 +43,7 @@ class Start(NamedTuple):
     source: str  # file or folder, and the kind of source
     size: int  # side of the images that the weights were trained on, in pixels; 0: unknown
     rows: list[Row]
+    licence: str  # of weights from a different project that these were once taken from; "": none
 
 
 def start(config: Config, variables: Any) -> Start | None:
@@ -144,7 +148,21 @@ def fill(variables: Any, given: Weights, init: Init) -> Start:
         )
     rows += [Row(name, "left out", reason) for name, reason in given.left_out.items()]
     complete = unflatten_dict(own | filled, sep="/")
-    return Start(complete, given.source, given.size, rows)
+    return Start(complete, given.source, given.size, rows, inherited_licence(given, init))
+
+
+def inherited_licence(given: Weights, init: Init) -> str:
+    """Return the licence of the weights that training once started from; "" if from none."""
+    if given.format:
+        return licences.licence(given.format)
+    return licence_of(pathlib.Path(init.from_workdir or init.from_export))
+
+
+def licence_of(folder: pathlib.Path) -> str:
+    """Return the licence that the report in the folder of a run or an exported model states."""
+    path = folder / NAME
+    report = read_json(path, "restore it, or delete it") if path.exists() else {}
+    return report.get("licence", "") if isinstance(report, dict) else ""
 
 
 def _fitted(
@@ -165,6 +183,8 @@ def _any_match(patterns: tuple[str, ...], path: str) -> bool:
 def table(start: Start, size: int) -> str:
     """Return the report as text, with a line per layer and status, for frames of `size` pixels."""
     lines = [f"initial weights from {start.source}"]
+    if start.licence:
+        lines.append(f"licence of these weights: {start.licence}")
     if start.size and start.size != size:
         lines.append(f"trained on images of {start.size} px; this run uses {size} px")
     groups = collections.defaultdict(list)
@@ -186,6 +206,7 @@ def write(path: pathlib.Path, start: Start) -> None:
     account = {
         "source": start.source,
         "size": start.size,
+        "licence": start.licence,
         "arrays": [row._asdict() for row in start.rows],
     }
     write_json(path, account)

@@ -72,7 +72,7 @@ def set_up(
     workdir.store(folder, config)
     record_data(config, folder, resumed)
     if start and jax.process_index() == 0:
-        initialize.write(folder / "init.json", start)
+        initialize.write(folder / initialize.NAME, start)
         print(initialize.table(start, size))
     mesh = sharding.make_mesh()
     predictor = make_predictor(model, mesh, config.eval)

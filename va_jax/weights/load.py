@@ -10,6 +10,7 @@ import numpy as np
 
 from va_jax.io import read_json
 from va_jax.types import InputError
+from va_jax.weights.estimators import ESTIMATORS
 from va_jax.weights.match import (
     LEGAL,
     Match,
@@ -18,10 +19,11 @@ from va_jax.weights.match import (
     match_names,
     possible_formats,
 )
-from va_jax.weights.names import FORMATS, Format
+from va_jax.weights.names import FORMATS
 from va_jax.weights.read import read
 from va_jax.weights.rename import rename as rename_arrays
 from va_jax.weights.rnn_names import KERAS_STATE, RECURRENT
+from va_jax.weights.rows import HEADS, Format
 
 FIRST_KERNELS = {"params/backbone/conv1/kernel", "params/backbone/conv1_1/kernel"}
 """The convolutions that see the image."""
@@ -46,6 +48,7 @@ class Weights:
     size: int = 0  # side of the images that the weights were made for, in px; 0 if unknown
     backbones: str = ".*"  # regular expression: names of the backbones that the weights fit
     renamed: Sequence[str] = ()  # pairs of init.rename that were applied to the names in the file
+    format: str = ""  # key of `FORMATS` or `RECURRENT`; "" for a network of this project
 
 
 def load(
@@ -123,11 +126,14 @@ def translate(
         raise InputError(f"{where} holds no weights of a network for {format}; set init.format")
     if values and image:
         _suit_input(values, origin, image)
+        _split_heads(values, origin, format, where)
     if recurrent:
         layers, layers_origin = convert(recurrent, where)
         values, origin = values | layers, origin | layers_origin
     values = {path: np.ascontiguousarray(array, np.float32) for path, array in values.items()}
-    weights = Weights(values, origin, left_out | match.left_out, f"{where}, read as {format}")
+    weights = Weights(
+        values, origin, left_out | match.left_out, f"{where}, read as {format}", format=format
+    )
     if image and others:
         weights = dataclasses.replace(weights, size=image.size, backbones=image.backbones)
     return weights
@@ -165,6 +171,27 @@ def _suit_input(values: dict[str, np.ndarray], origin: dict[str, str], source: F
         if path not in values:
             values[path] = np.asarray(numbers)
             origin[path] = f"the format's input {path.rpartition('/')[2]}"
+
+
+def _split_heads(
+    values: dict[str, np.ndarray], origin: dict[str, str], format: str, where: str
+) -> None:
+    """Make a head for every column of the last layer, named after its output."""
+    outputs = ESTIMATORS[format].outputs if format in ESTIMATORS else ()
+    for kind in ("kernel", "bias"):
+        path = f"params/{HEADS}/{kind}"
+        if path not in values:
+            continue
+        columns, name = values.pop(path), origin.pop(path)
+        if columns.shape[-1] != len(outputs):
+            raise InputError(
+                f"{where}: '{name}' has {columns.shape[-1]} outputs, expected {len(outputs)} "
+                f"({', '.join(outputs)}); the file contains a different network, perhaps one for "
+                "expressions only"
+            )
+        for number, head in enumerate(outputs):
+            values[f"params/head_{head}/{kind}"] = columns[..., number : number + 1]
+            origin[f"params/head_{head}/{kind}"] = f"{name}, output {number}"
 
 
 def _read_config(weights: pathlib.Path, format: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from va_jax.types import InputError
-from va_jax.weights.names import FORMATS, Table
+from va_jax.weights.names import FORMATS
 from va_jax.weights.rnn_names import KERAS_STATE, RECURRENT
+from va_jax.weights.rows import Table
 
 LEGAL = ", ".join((*FORMATS, *RECURRENT))
 
@@ -18,6 +19,8 @@ CLASSIFIERS = {
     (r"fc\.weight", 8631): "vggface2",
     (r"fc8\.weight", 2622): "vggface",
     (r"fc8[_/]\w+", 2622): "vggface_caffe",
+    (r"classifier\.weight", 1000): "timm",
+    (r"classifier(?:\.0)?\.weight", 10): "emotieffnet",
 }
 """Name of a classifier and its number of classes -> its format, where several share all names."""
 

@@ -1,12 +1,6 @@
-"""Map the array names of other people's image networks to our paths: one table per network.
+"""Map the array names of other people's image networks to our paths: one table per network."""
 
-A row is (name, path, layout): a regular expression for the whole name there, our path with `\1`
-for its groups, and the function that converts the array. `va_jax.models` names our paths.
-"""
-
-import dataclasses
 import functools
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -21,10 +15,7 @@ from va_jax.weights.layouts import (
     pointwise,
     vector,
 )
-
-Layout = Callable[[np.ndarray], np.ndarray]
-Row = tuple[str, str, Layout]
-Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
+from va_jax.weights.rows import HEADS, Colour, Format, Layout, Row, affine, kernel, norm, table
 
 STAGES = (2, 2, 3, 3, 3)
 """Convolutions of VGG-16 before each pool."""
@@ -34,46 +25,6 @@ PARTS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("downsample_conv
 
 POOLED = 7
 """Side of VGG's last map, which its first fully connected layer sees flattened."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """The rows of one network, compiled."""
-
-    rows: tuple[tuple[re.Pattern[str], str, Layout], ...]
-    left_out: Mapping[str, str]  # regular expression for names there -> reason
-
-
-@dataclasses.dataclass(frozen=True)
-class Format:
-    """One source of weights: a table per network, and the input its networks expect."""
-
-    tables: tuple[Table, ...]
-    mean: Colour
-    std: Colour
-    backbones: str  # regular expression: names of our backbones that the weights fit
-    bgr: bool = False  # the first convolution expects blue, green, red
-    size: int = 224  # side of the images, in px
-
-
-def norm(name: str, path: str) -> tuple[Row, ...]:
-    """Return the rows of a batch norm."""
-    return (
-        (rf"{name}\.weight", f"params/{path}/scale", vector),
-        (rf"{name}\.bias", f"params/{path}/bias", vector),
-        (rf"{name}\.running_mean", f"batch_stats/{path}/mean", vector),
-        (rf"{name}\.running_var", f"batch_stats/{path}/var", vector),
-    )
-
-
-def kernel(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
-    """Return the row of a layer without a bias."""
-    return ((rf"{name}\.weight", f"params/{path}/kernel", layout),)
-
-
-def affine(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
-    """Return the rows of a layer with kernel and bias."""
-    return (*kernel(name, path, layout), (rf"{name}\.bias", f"params/{path}/bias", vector))
 
 
 def resnet(
@@ -166,15 +117,18 @@ def vggface(convolution: Layout, fully: Callable[..., np.ndarray]) -> tuple[Row,
     return rows
 
 
-def table(rows: tuple[Row, ...], classifier: str) -> Table:
-    """Return a table that leaves out the classifier and the counters of batch norms."""
-    return Table(
-        tuple((re.compile(name), path, layout) for name, path, layout in rows),
-        {
-            r".*\.num_batches_tracked": "not a parameter",
-            classifier: "classifier of the source's own task",
-        },
-    )
+def efficientnet() -> tuple[Row, ...]:
+    """Return the rows of timm's EfficientNet (models/efficientnet.py, _efficientnet_blocks.py)."""
+    rows = kernel("conv_stem", "backbone/conv_stem", conv) + norm("bn1", "backbone/bn1")
+    rows += kernel("conv_head", "backbone/conv_head", conv) + norm("bn2", "backbone/bn2")
+    block, ours = r"blocks\.([0-6])\.(\d+)\.", r"backbone/blocks_\1_\2/"
+    for name in ("pw", "dw", "pwl"):
+        rows += kernel(f"{block}conv_{name}", f"{ours}conv_{name}", conv)
+    for name in ("bn1", "bn2", "bn3"):
+        rows += norm(block + name, ours + name)
+    for name in ("reduce", "expand"):
+        rows += affine(rf"{block}se\.conv_{name}", f"{ours}se_{name}", pointwise)
+    return rows
 
 
 IMAGENET: tuple[Colour, Colour] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -213,6 +167,7 @@ TORCHVISION = (
 TIMM = (  # huggingface/pytorch-image-models: its vgg.py ends in convolutions
     table(RESNET_ROWS, FC),
     *(table(vgg(batch_norm) + TIMM_FC, rf"head\.{FC}") for batch_norm in (False, True)),
+    table(efficientnet(), r"classifier(?:\.0)?\.\w+"),
 )
 HUGGINGFACE = (table(huggingface_resnet(), r"classifier\.1\.\w+"),)
 # cydonia999/VGGFace2-pytorch, models/senet.py, datasets/vgg_face2.py
@@ -225,9 +180,13 @@ OVER_TIME = (
     table(pytorchvideo_resnet((1, 2, 3, 4)), r"blocks\.5\.proj\.\w+"),
 )
 
+# sb-ai-lab/EmotiEffLib, models/affectnet_emotions/enet_b0_8_va_mtl.pt
+EMOTIEFFNET = table(efficientnet() + affine(r"classifier(?:\.0)?", HEADS, dense), None)
+
 FORMATS = {
     "torchvision": Format(TORCHVISION, *IMAGENET, rf"{RESNET}|vgg.*"),
-    "timm": Format(TIMM, *IMAGENET, rf"{RESNET}|vgg.*"),
+    "timm": Format(TIMM, *IMAGENET, rf"{RESNET}|vgg.*|efficientnet_b0"),
+    "emotieffnet": Format((EMOTIEFFNET,), *IMAGENET, "efficientnet_b0"),
     "huggingface": Format(HUGGINGFACE, *IMAGENET, RESNET),
     "vggface2": Format(SENET, *VGGFACE2, "resnet50_vggface2|seresnet50", bgr=True),
     "vggface": Format((VGGFACE_OIHW, VGGFACE_HWIO), *VGGFACE, "vgg.*"),

@@ -1,0 +1,21 @@
+"""Licences of published weights, as far as their publishers state them; this is no legal advice."""
+
+PUBLISHER = "as stated by its publisher"
+NON_COMMERCIAL = "CC BY-NC 4.0: no commercial use"
+
+LICENCES = {
+    "torchvision": "BSD-3-Clause; trained on ImageNet, whose images are for research",
+    "timm": "Apache-2.0, unless its model card states another",
+    "huggingface": f"{PUBLISHER}, in its model card",
+    "emotieffnet": "Apache-2.0; trained on AffectNet, whose images are for research",
+    "vggface2": "trained on VGGFace2, whose images are for research",
+    "vggface": NON_COMMERCIAL,
+    "vggface_caffe": NON_COMMERCIAL,
+    "kinetics": PUBLISHER,
+}
+"""Format of the weights -> their licence, and what it or the training data mean for their use."""
+
+
+def licence(format: str) -> str:
+    """Return the licence of weights of a format; for recurrent networks, their publisher knows."""
+    return LICENCES.get(format, PUBLISHER)

@@ -1,0 +1,69 @@
+"""Rows that map the array names of other people's networks to our paths, for the tables of names.
+
+A row is (name, path, layout): a regular expression for the whole name there, our path with `\1`
+for its groups, and the function that converts the array. `va_jax.models` names our paths.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from va_jax.weights.layouts import vector
+
+HEADS = "heads"
+"""Our path of a last layer whose outputs become one head each."""
+
+Layout = Callable[[np.ndarray], np.ndarray]
+Row = tuple[str, str, Layout]
+Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The rows of one network, compiled."""
+
+    rows: tuple[tuple[re.Pattern[str], str, Layout], ...]
+    left_out: Mapping[str, str]  # regular expression for names there -> reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One source of weights: a table per network, and the input its networks expect."""
+
+    tables: tuple[Table, ...]
+    mean: Colour
+    std: Colour
+    backbones: str  # regular expression: names of our backbones that the weights fit
+    bgr: bool = False  # the first convolution expects blue, green, red
+    size: int = 224  # side of the images, in px
+
+
+def norm(name: str, path: str) -> tuple[Row, ...]:
+    """Return the rows of a batch norm."""
+    return (
+        (rf"{name}\.weight", f"params/{path}/scale", vector),
+        (rf"{name}\.bias", f"params/{path}/bias", vector),
+        (rf"{name}\.running_mean", f"batch_stats/{path}/mean", vector),
+        (rf"{name}\.running_var", f"batch_stats/{path}/var", vector),
+    )
+
+
+def kernel(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
+    """Return the row of a layer without a bias."""
+    return ((rf"{name}\.weight", f"params/{path}/kernel", layout),)
+
+
+def affine(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
+    """Return the rows of a layer with kernel and bias."""
+    return (*kernel(name, path, layout), (rf"{name}\.bias", f"params/{path}/bias", vector))
+
+
+def table(rows: tuple[Row, ...], classifier: str | None) -> Table:
+    """Return a table that leaves out the classifier, if any, and the counters of batch norms."""
+    left_out = {r".*\.num_batches_tracked": "not a parameter"}
+    if classifier is not None:
+        left_out[classifier] = "classifier of the source's own task"
+    compiled = ((re.compile(name), path, layout) for name, path, layout in rows)
+    return Table(tuple(compiled), left_out)
