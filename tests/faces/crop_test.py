@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from va_jax.faces.crop import (
     align,
@@ -130,3 +131,29 @@ def test_landmarks_and_boxes_without_a_square_are_refused():
         crop_box(image, np.array([5.0, 5, 5, 9]), 16)
     with pytest.raises(InputError, match="21 landmarks"):
         five_points(np.zeros((21, 2)))
+
+
+def test_a_stretched_box_fills_the_crop_with_itself_and_maps_its_corners_to_those_of_the_crop():
+    image = np.zeros((100, 80, 3), np.uint8)
+    image[20:80, 30:60] = 255
+    crop, matrix = crop_box(image, np.array([29.5, 19.5, 59.5, 79.5]), 32, stretched=True)
+    assert crop[1:-1, 1:-1].min() == 255
+    corners = transform_points(matrix, np.array([[29.5, 19.5], [59.5, 79.5]]))
+    np.testing.assert_allclose(corners, [[-0.5, -0.5], [31.5, 31.5]], atol=1e-6)
+
+
+def test_a_stretched_box_ends_at_the_edge_of_the_image():
+    image = np.full((40, 40, 3), 200, np.uint8)
+    crop, _ = crop_box(image, np.array([-20.0, -5, 30, 60]), 16, stretched=True)
+    assert (crop == 200).all()
+    with pytest.raises(InputError, match="has no area"):
+        crop_box(image, np.array([50.0, 0, 60, 30]), 16, stretched=True)
+
+
+def test_a_stretched_crop_is_close_to_pillows_resized_crop():
+    image = np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8)
+    image = np.asarray(Image.fromarray(image).resize((270, 360), Image.Resampling.BICUBIC))
+    box = (40, 60, 240, 330)
+    theirs = Image.fromarray(image).crop(box).resize((64, 64), Image.Resampling.BILINEAR)
+    ours, _ = crop_box(image, np.array(box) - 0.5, 64, stretched=True)
+    assert np.abs(ours.astype(int) - np.asarray(theirs)).mean() < 1.5

@@ -18,22 +18,48 @@ from va_jax.weights.names import FORMATS
 NAME = "efficientnet_b0"
 PARAMETERS = 4_007_548  # without the classifier, as timm counts them
 
+SMALL = {"width": 32, "stage_sizes": (1, 2, 1, 1, 1, 1, 1)}
+STAGES = [  # the same in timm's words, with half the published channels
+    ["ds_r1_k3_s1_e1_c8_se0.25"],
+    ["ir_r2_k3_s2_e6_c12_se0.25"],
+    ["ir_r1_k5_s2_e6_c20_se0.25"],
+    ["ir_r1_k3_s2_e6_c40_se0.25"],
+    ["ir_r1_k5_s1_e6_c56_se0.25"],
+    ["ir_r1_k5_s2_e6_c96_se0.25"],
+    ["ir_r1_k3_s1_e6_c160_se0.25"],
+]
 
-@functools.cache
-def peer():
-    """Return timm's network with random norms."""
-    timm = timm_models.imported()
+
+def with_random_norms(net):
     import torch
 
-    torch.manual_seed(0)
-    net = timm.create_model("tf_efficientnet_b0", num_classes=10)
     for module in net.modules():
         if hasattr(module, "running_var"):
             torch.nn.init.uniform_(module.weight, 0.5, 1.2)
             torch.nn.init.normal_(module.bias, std=0.1)
             torch.nn.init.normal_(module.running_mean, std=0.1)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-    return net
+    return net.eval()
+
+
+def published_peer():
+    return with_random_norms(timm_models.imported().create_model("tf_efficientnet_b0"))
+
+
+@functools.cache
+def small_peer():
+    timm_models.imported()
+    import torch
+    from timm.models._efficientnet_builder import decode_arch_def
+    from timm.models.efficientnet import EfficientNet
+
+    torch.manual_seed(0)
+    norm = functools.partial(torch.nn.BatchNorm2d, eps=1e-3)
+    net = EfficientNet(
+        decode_arch_def(STAGES), stem_size=16, num_features=640, pad_type="same",
+        act_layer=torch.nn.SiLU, norm_layer=norm, round_chs_fn=int,
+    )  # fmt: skip
+    return with_random_norms(net)
 
 
 def ours(arrays):
@@ -46,43 +72,51 @@ def ours(arrays):
 
 
 def frames(*shape):
-    return np.random.default_rng(0).normal(size=(*shape, 3))
+    return np.random.default_rng(0).normal(size=(*shape, 3)).astype(np.float32)
 
 
-def assert_near(one, other):
-    assert np.abs(one - other).max() < 1e-4 * max(np.abs(other).max(), 1)
-
-
-@pytest.mark.parametrize("size", [64, pytest.param(51, marks=pytest.mark.slow)])
-def test_outputs_match_timm(size):
-    net, x = peer().float().eval(), frames(1, 2, size, size).astype(np.float32)
+def assert_outputs_match(peer, size, **changes):
     import torch
 
+    x = frames(1, 2, size, size)
     with torch.no_grad():
-        theirs = net.forward_features(torch.from_numpy(x[0].transpose(0, 3, 1, 2)))
-    apply = functools.partial(network(backbone=NAME).apply, train=False)
-    conv, pool = jax.jit(apply)(ours(net.state_dict()), x, jnp.ones((1, 2), bool))
+        theirs = peer.forward_features(torch.from_numpy(x[0].transpose(0, 3, 1, 2)))
+    apply = jax.jit(functools.partial(network(backbone=NAME, **changes).apply, train=False))
+    conv, pool = apply(ours(peer.state_dict()), x, jnp.ones((1, 2), bool))
     assert relative(conv[0], theirs.numpy().transpose(0, 2, 3, 1)) < 1e-5
     np.testing.assert_array_equal(conv, pool)
 
 
+@pytest.mark.parametrize("size", [64, pytest.param(75, marks=pytest.mark.slow)])
+def test_outputs_match_timm(size):
+    assert_outputs_match(small_peer(), size, **SMALL)
+
+
+@pytest.mark.slow
+def test_outputs_match_timm_at_full_width_and_depth():
+    assert_outputs_match(published_peer(), 64)
+
+
+@pytest.mark.slow
+def test_the_form_for_accelerators_gives_the_same_outputs(monkeypatch):
+    monkeypatch.setattr("va_jax.models.efficientnet.jax.default_backend", lambda: "gpu")
+    assert_outputs_match(small_peer(), 64, **SMALL)
+
+
 @pytest.mark.slow
 def test_gradients_and_running_statistics_match_timm_in_float64():
-    net, x = peer().double().train(), frames(1, 3, 64, 64)
+    import copy
+
+    peer, x = copy.deepcopy(small_peer()).double().train(), frames(1, 3, 64, 64).astype(np.float64)
     import torch
 
-    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net = network(jnp.float64, backbone=NAME, **SMALL)
     with jax.enable_x64(True):
-        variables = ours(before)
-        _, found = train_step(
-            network(jnp.float64, backbone=NAME), variables, x, np.ones((1, 3), bool)
-        )
-    y = net.forward_features(torch.from_numpy(x[0].transpose(0, 3, 1, 2)))
+        _, found = train_step(net, ours(peer.state_dict()), x, np.ones((1, 3), bool))
+    y = peer.forward_features(torch.from_numpy(x[0].transpose(0, 3, 1, 2)))
     (2 * (y**2).sum()).backward()  # we return the last map twice
-    grads = {name: value.grad for name, value in net.named_parameters()}
-    grads = {name: grad for name, grad in grads.items() if grad is not None}
-    assert_same(found, ours(grads | dict(net.named_buffers())))
-    net.load_state_dict(before)
+    grads = {name: value.grad for name, value in peer.named_parameters() if value.grad is not None}
+    assert_same(found, ours(grads | dict(peer.named_buffers())))
 
 
 def test_there_are_as_many_parameters_as_published():
@@ -105,31 +139,40 @@ def test_settings_that_it_does_not_have_are_refused(changes, named):
         network(backbone=NAME, **changes)
 
 
+def trained(x, mask, **changes):
+    """Return the masked maps, gradients and statistics of a step."""
+    net, variables = network(backbone=NAME, **SMALL, **changes), ours(small_peer().state_dict())
+    return train_step(net, variables, x, mask)
+
+
+def assert_near(one, other):
+    jax.tree.map(lambda a, b: np.testing.assert_array_less(np.abs(a - b), near(b)), one, other)
+
+
+def near(values):
+    return 1e-4 * max(np.abs(values).max(), 1)
+
+
 @pytest.mark.slow
 def test_recomputing_blocks_changes_no_gradient():
-    x, mask = frames(1, 2, 32, 32).astype(np.float32), np.ones((1, 2), bool)
-    variables = ours(peer().float().state_dict())
-    _, plain = train_step(network(backbone=NAME), variables, x, mask)
-    _, again = train_step(network(backbone=NAME, remat=True), variables, x, mask)
-    jax.tree.map(assert_near, plain, again)
+    x, mask = frames(1, 2, 32, 32), np.ones((1, 2), bool)
+    assert_near(trained(x, mask, remat=True), trained(x, mask))
 
 
 @pytest.mark.slow
 def test_frames_outside_the_mask_influence_nothing():
-    x, mask = frames(1, 3, 32, 32).astype(np.float32), np.array([[True, False, True]])
+    x, mask = frames(1, 3, 32, 32), np.array([[True, False, True]])
     other = x.copy()
     other[:, 1] = 9
-    variables = ours(peer().float().state_dict())
-    one, two = (train_step(network(backbone=NAME), variables, each, mask) for each in (x, other))
-    jax.tree.map(assert_near, one, two)
+    assert_near(trained(x, mask), trained(other, mask))
 
 
 def test_bfloat16_stays_close():
-    x, mask = frames(1, 1, 32, 32).astype(np.float32), jnp.ones((1, 1), bool)
-    variables = ours(peer().float().state_dict())
-    exact, near = (
-        network(dtype, backbone=NAME).apply(variables, jnp.asarray(x), mask, train=False)[0]
+    x, mask = jnp.asarray(frames(1, 1, 32, 32)), jnp.ones((1, 1), bool)
+    variables = ours(small_peer().state_dict())
+    exact, rounded = (
+        network(dtype, backbone=NAME, **SMALL).apply(variables, x, mask, train=False)[0]
         for dtype in (jnp.float32, jnp.bfloat16)
     )
-    assert near.dtype == jnp.bfloat16
-    assert relative(near.astype(jnp.float32), exact) < 0.05
+    assert rounded.dtype == jnp.bfloat16
+    assert relative(rounded.astype(jnp.float32), exact) < 0.05
