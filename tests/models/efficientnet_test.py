@@ -171,7 +171,9 @@ def test_bfloat16_stays_close():
     x, mask = jnp.asarray(frames(1, 1, 32, 32)), jnp.ones((1, 1), bool)
     variables = ours(small_peer().state_dict())
     exact, rounded = (
-        network(dtype, backbone=NAME, **SMALL).apply(variables, x, mask, train=False)[0]
+        jax.jit(functools.partial(network(dtype, backbone=NAME, **SMALL).apply, train=False))(
+            variables, x, mask
+        )[0]
         for dtype in (jnp.float32, jnp.bfloat16)
     )
     assert rounded.dtype == jnp.bfloat16
