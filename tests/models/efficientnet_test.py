@@ -64,7 +64,7 @@ def small_peer():
 
 def ours(arrays):
     """Return timm's arrays of the backbone under our names, with the types that they have."""
-    arrays = {name: value.detach().numpy() for name, value in arrays.items()}
+    arrays = {name: value.detach().numpy().copy() for name, value in arrays.items()}
     match = match_names(arrays, FORMATS["timm"].tables)
     assert not match.misfits
     values = {path.replace("/backbone/", "/"): value for path, value in match.values.items()}
