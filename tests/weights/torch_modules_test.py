@@ -103,6 +103,7 @@ with contextlib.suppress(NameError):
             self.counts = collections.defaultdict(list, a=[1], b=[self.linear])
             self.recent = collections.deque([1, 2], maxlen=3)
             self.names, self.ids = Names(["a", "b"]), frozenset({1, 2})
+            self.by_kind = {Mode.FAST: 1, Mode: 2, 3: 4}
             self.many = collections.Counter("abca")
             self.path, self.part = pathlib.PurePosixPath("a/b"), slice(1, 2)
             self.number, self.text = complex(1, 2), bytearray(b"xyz")
@@ -133,10 +134,9 @@ def test_a_whole_module_gives_its_state_dict(networks, saved, kind):
     assert_state_dict(saved(network), network)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
-def test_modules_in_pickles_of_every_protocol_are_read(networks, saved, kind, protocol):
-    network = getattr(networks, kind)()
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_modules_in_pickles_of_newer_protocols_are_read(networks, saved, protocol):
+    network = networks.Odd()
     assert_state_dict(saved(network, pickle_protocol=protocol), network)
 
 
@@ -147,7 +147,7 @@ def test_a_module_in_half_precision_becomes_float32(networks, saved):
 
 @pytest.mark.parametrize("key", ["model", "state_dict"])
 def test_a_module_is_found_in_a_checkpoint_and_in_data_parallel(torch, networks, saved, key):
-    network = networks.Normed()
+    network = networks.Plain()
     optimizer = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"betas": (0.9, 1)}]}
     wrapped = torch.nn.DataParallel(network)
     wrapped.device_ids = [torch.device("cuda", 0)]
@@ -237,7 +237,7 @@ def test_a_module_that_contains_itself_is_refused(tmp_path):
     assert "in themselves" in refusal(zip_of(tmp_path / "w.pth", looped))
 
 
-@pytest.mark.parametrize(("depth", "allowed"), [(63, True), (64, False), (2000, False)])
+@pytest.mark.parametrize(("depth", "allowed"), [(63, True), (64, False), (900, False)])
 def test_modules_are_nested_64_deep_at_most(tmp_path, depth, allowed):
     nested = module({"w": GOOD})
     start, end = module({}, {"a": b"|"}).split(b"|")
@@ -257,28 +257,31 @@ def test_a_torchscript_archive_is_refused_with_the_call_that_saves_its_weights(t
 
 def mutated_is_read_or_refused(path: pathlib.Path, content: bytes, times: int) -> None:
     """Change bytes, drop and repeat pieces of `content`, and read each result."""
+    lines, longest = [], 20  # bytes of a piece
     wrong = np.random.default_rng(1)
     for _ in range(times):
         damaged = bytearray(content)
         for at in wrong.integers(len(content), size=wrong.integers(1, 4)):
             match wrong.integers(3):
                 case 0:
-                    damaged[at] = wrong.integers(256)
+                    damaged[at : at + 1] = bytes([wrong.integers(256)])
                 case 1:
-                    del damaged[at : at + wrong.integers(1, 40)]
+                    del damaged[at : at + wrong.integers(1, longest)]
                 case 2:
                     start = wrong.integers(len(content))
-                    damaged[at:at] = content[start : start + wrong.integers(1, 40)]
+                    damaged[at:at] = content[start : start + wrong.integers(1, longest)]
         try:
             found = read(written(path, bytes(damaged)))
         except InputError as error:
-            assert str(error).isprintable()
+            lines.append(str(error))
             continue
         assert all(type(each) is np.ndarray for each in found.values())
+    assert lines
+    assert all(line.isprintable() and len(line) < 600 for line in lines)
 
 
 @pytest.mark.parametrize("kind", ["Odd", "Normed"])
-@pytest.mark.parametrize("times", [60, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [100, pytest.param(2000, marks=pytest.mark.slow)])
 def test_a_module_with_wrong_bytes_is_read_or_refused(torch, networks, tmp_path, kind, times):
     legacy = {"_use_new_zipfile_serialization": False}  # no checksum hides the pickle
     torch.save(getattr(networks, kind)(), tmp_path / "w.pth", pickle_protocol=2, **legacy)

@@ -175,7 +175,8 @@ class Unpickler(pickle._Unpickler):
         self.append(Set())
 
     def load_frozenset(self) -> None:
-        self.append(Set(self.pop_mark()))
+        items = self.pop_mark()  # which replaces `append`
+        self.append(Set(items))
 
     _handlers: ClassVar[dict[int, Any]] = {
         **_PYTHON,

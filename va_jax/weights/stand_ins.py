@@ -59,41 +59,6 @@ class ArrayStandIn(StandIn):
         raise NotImplementedError
 
 
-class Dict(dict, StandIn):
-    """Takes the place of dict and OrderedDict, with text and numbers as keys only.
-
-    The hash of nested tuples might take forever or overflow the stack.
-    """
-
-    def __init__(self, items: Any = ()):
-        super().__init__()
-        for key, value in items:
-            self[key] = value
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if not isinstance(key, str | int | float):
-            raise ContentError("a key of its dicts is neither text nor a number")
-        super().__setitem__(key, value)
-
-    def set_state(self, state: Any) -> None:
-        """Ignore attributes, such as the `_metadata` of a state dict."""
-
-
-class Set(set[str | int | float], StandIn):
-    """Takes the place of set and frozenset, with text and numbers only, as the keys of `Dict`."""
-
-    def __init__(self, items: Iterable[Any] = ()):
-        super().__init__()
-        self.update(items)
-
-    def update(self, *groups: Iterable[Any]) -> None:
-        for items in groups:
-            for item in items:
-                if not isinstance(item, str | int | float):
-                    raise ContentError("one of its sets has more than text and numbers")
-                self.add(item)
-
-
 class Foreign(StandIn):
     """Takes the place of anything else that a pickle names, and of all that a pickle makes of it.
 
@@ -117,6 +82,41 @@ class Foreign(StandIn):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Ignore an item, which a pickle gives to a dict."""
+
+
+class Dict(dict, StandIn):
+    """Takes the place of dict and OrderedDict, with text, numbers and `Foreign` as keys only.
+
+    The hash of nested tuples might take forever or overflow the stack.
+    """
+
+    def __init__(self, items: Any = ()):
+        super().__init__()
+        for key, value in items:
+            self[key] = value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, str | int | float | Foreign):
+            raise ContentError("a key of its dicts is neither text nor a number")
+        super().__setitem__(key, value)
+
+    def set_state(self, state: Any) -> None:
+        """Ignore attributes, such as the `_metadata` of a state dict."""
+
+
+class Set(set[str | int | float], StandIn):
+    """Takes the place of set and frozenset, with text and numbers only."""
+
+    def __init__(self, items: Iterable[Any] = ()):
+        super().__init__()
+        self.update(items)
+
+    def update(self, *groups: Iterable[Any]) -> None:
+        for items in groups:
+            for item in items:
+                if not isinstance(item, str | int | float):
+                    raise ContentError("one of its sets has more than text and numbers")
+                self.add(item)
 
 
 class Dtype(StandIn):
