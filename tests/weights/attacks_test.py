@@ -74,8 +74,9 @@ ATTACKS = {
     "ctypes": call("ctypes.CDLL", text(CANARY)),
     "rmtree": call("shutil.rmtree", text(CANARY)),
 }
-RUN = [kind for kind in ATTACKS if kind not in ("pip", "torch.load", "webbrowser")]
-"""Attacks that Python's own unpickler tries here; the others need more packages or a browser."""
+RUN = [kind for kind in ATTACKS if kind not in ("importlib", "pip", "torch.load", "webbrowser")]
+"""Attacks that Python's own unpickler tries here; the others need more packages or a browser, or
+leave no trace of the canary."""
 
 POISON = table(
     __class__=name("os.system"),

@@ -11,10 +11,13 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from va_jax.weights.content import Budget, ContentError
-from va_jax.weights.stand_ins import PART_BYTES, Dict, Foreign, Set, printable, unknown
+from va_jax.weights.stand_ins import Dict, Foreign, Set, printable, unknown
 from va_jax.weights.torch_files import Tensor
 
 PARTS = ("_parameters", "_buffers", "_modules")
+
+MODULE_BYTES = 512
+"""Memory charged for every use of a module (our choice)."""
 
 MAX_DEPTH = 64
 """The deepest nesting of modules (our choice)."""
@@ -49,7 +52,7 @@ def named_arrays(
     """
     if len(parents) == MAX_DEPTH or module in parents:
         raise ContentError(f"its modules are nested more than {MAX_DEPTH} deep, or in themselves")
-    budget.spend(PART_BYTES + len(prefix))
+    budget.spend(MODULE_BYTES + len(prefix))
     left_out = module.state.get("_non_persistent_buffers_set", ())
     if not isinstance(left_out, Set | tuple):
         raise ContentError("the list of its buffers that are not stored is not a set")
