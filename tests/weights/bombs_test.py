@@ -10,7 +10,15 @@ import pytest
 import scipy.io
 
 from tests.weights.read_test import assert_equal, cell, refusal
-from tests.weights.torch_pickles import storage, table, tensor, text
+from tests.weights.torch_pickles import (
+    module,
+    name,
+    storage,
+    table,
+    tensor,
+    text,
+    torch_zip,
+)
 from va_jax.weights.read import read
 
 MIB = 2**20
@@ -75,12 +83,69 @@ def pickled_bytes(path: pathlib.Path) -> None:
     path.write_bytes(HEAD + long + encode * (CLAIMED // MIB) + b".")
 
 
-SLOW = ("pickled_copies", "matlab_elements")
+def foreign_objects(path: pathlib.Path) -> None:
+    state = table(a=b"h\1")
+    made = b"h\0h\1\x85R" + state + b"b0"
+    path.write_bytes(HEAD + name("a.B") + b"q\0]q\1" + made * (CLAIMED // 500) + b".")
+
+
+def foreign_states_in_each_other(path: pathlib.Path) -> None:
+    count = CLAIMED // 100
+    path.write_bytes(HEAD + name("a.B") + b"q\0" + b"h\0)R" * count + b"b" * count + b".")
+
+
+def foreign_lists(path: pathlib.Path) -> None:
+    items = b"(" + b"h\1" * 1000 + b"e"
+    path.write_bytes(HEAD + name("a.B") + b")R]q\0q\1" + items * (CLAIMED // 64_000) + b".")
+
+
+def foreign_names(path: pathlib.Path) -> None:
+    long = text("a" * (MIB // 4)) + b"q\0" + text("b" * (MIB // 4)) + b"q\1"
+    path.write_bytes(b"\x80\x04" + long + b"h\0h\1\x930" * (CLAIMED // 256) + b".")
+
+
+def copied_sets(path: pathlib.Path) -> None:
+    keys = b"]q\1(" + b"".join(text(f"{n}") for n in range(1000)) + b"e0"
+    copies = b"h\0h\1\x85R0" * (CLAIMED // 64_000)
+    path.write_bytes(HEAD + name("builtins.set") + b"q\0" + keys + copies + b".")
+
+
+def shared_modules(path: pathlib.Path, leaf: bytes = b"", width: int = 2, depth: int = 40) -> None:
+    """Write modules in each of which the next one has `width` names."""
+    nested = leaf or module()
+    for _ in range(depth):
+        children = {"a": nested + b"q\0", **{f"b{n}": b"h\0" for n in range(width - 1)}}
+        nested = module({}, children)
+    torch_zip(path, nested, {"data/0": bytes(24)})
+
+
+def shared_parameters(path: pathlib.Path) -> None:
+    shared_modules(path, module({"w": tensor(storage())}), width=8, depth=6)
+
+
+def long_module_names(path: pathlib.Path) -> None:
+    leaf = module({}, {"a" * MIB: module({f"{n}": tensor(storage()) for n in range(40)})})
+    torch_zip(path, leaf, {"data/0": bytes(24)})
+
+
+def long_dict_names(path: pathlib.Path) -> None:
+    nested = table(**{"a" * MIB: table(**{f"{n}": tensor(storage()) for n in range(40)})})
+    torch_zip(path, nested, {"data/0": bytes(24)})
+
+
+MODULES = (
+    foreign_objects, foreign_states_in_each_other, foreign_lists, foreign_names, copied_sets,
+    shared_modules, shared_parameters, long_module_names, long_dict_names,
+)  # fmt: skip
+SLOW = (
+    "pickled_copies", "matlab_elements", "foreign_objects", "foreign_states_in_each_other",
+    "shared_parameters",
+)  # fmt: skip
 BOMBS = {
     bomb.__name__: bomb
     for bomb in (
         npz, torch_storage, torch_views, matlab, matlab_elements, hdf5, pickled_lists,
-        pickled_copies, pickled_bytes,
+        pickled_copies, pickled_bytes, *MODULES,
     )
 }  # fmt: skip
 
@@ -88,8 +153,8 @@ BOMBS = {
 @pytest.mark.parametrize(
     "bomb",
     [
-        pytest.param(bomb, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
-        for name, bomb in BOMBS.items()
+        pytest.param(bomb, id=kind, marks=[pytest.mark.slow] if kind in SLOW else [])
+        for kind, bomb in BOMBS.items()
     ],
 )
 def test_a_small_file_that_would_take_a_lot_of_memory_is_refused(tmp_path, bomb):
@@ -122,8 +187,9 @@ print((peak() - before) // 1024)
 def test_refusing_these_files_takes_little_memory(tmp_path, monkeypatch):
     pytest.importorskip("h5py")
     monkeypatch.setattr(sys.modules[__name__], "CLAIMED", 400 * MIB)
-    for name in ("npz", "torch_storage", "matlab", "hdf5", "torch_views", "pickled_bytes"):
-        BOMBS[name](tmp_path / f"{name}.npz")
+    kinds = ("npz", "torch_storage", "matlab", "hdf5", "torch_views", "pickled_bytes")
+    for kind in (*kinds, *(bomb.__name__ for bomb in MODULES)):
+        BOMBS[kind](tmp_path / f"{kind}.npz")
     paths = sorted(tmp_path.iterdir())
     done = subprocess.run(
         [sys.executable, "-c", PEAK, *paths], capture_output=True, text=True, check=True

@@ -386,6 +386,7 @@ def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path, h5py
         ("w.mat", b"MATLAB 7.3 MAT-file" + bytes(500), "save it with '-v7'"),
         ("w.pth", b"<!DOCTYPE html>", "a web page"),
         ("w.pth", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        ("w.onnx", b"\x08\x07\x12\x07pytorch", "an ONNX model; take the .pt"),
         ("w.bin", b"who knows", "not a weight file of a known type"),
     ],
 )

@@ -22,7 +22,7 @@ from tests.weights.torch_pickles import (
     text,
     torch_zip,
 )
-from va_jax.weights import safe_pickle, torch_files
+from va_jax.weights import stand_ins, torch_files
 from va_jax.weights.read import read
 
 __all__ = ["saved", "torch"]  # fixtures, which are used by their names
@@ -121,10 +121,6 @@ def test_a_hostile_object_beside_tensors_runs_nothing(tmp_path, torch, saved):
     assert not marker.exists()
 
 
-def test_a_whole_module_is_refused_by_its_class(torch, saved):
-    assert "torch.nn.modules.linear.Linear," in refusal(saved(torch.nn.Linear(2, 2)))
-
-
 def test_a_pickled_tensor_is_refused_by_the_function_that_would_load_it(torch, tmp_path):
     content = pickle.dumps({"w": torch.ones(3)})
     line = refusal(written(tmp_path / "w.pkl", content))
@@ -141,12 +137,12 @@ def test_a_name_cannot_bring_control_characters_into_the_message(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "table", [safe_pickle.CONSTRUCTORS, torch_files.CONSTRUCTORS], ids=["numpy", "torch"]
+    "table", [stand_ins.CONSTRUCTORS, torch_files.CONSTRUCTORS], ids=["numpy", "torch"]
 )
 def test_every_constructor_is_our_own(table):
     for path, constructor in table.items():
         if callable(constructor):
-            assert constructor.__module__ in (safe_pickle.__name__, torch_files.__name__), path
+            assert constructor.__module__ in (stand_ins.__name__, torch_files.__name__), path
         else:
             assert constructor is None or isinstance(constructor, str), path
 
@@ -154,7 +150,7 @@ def test_every_constructor_is_our_own(table):
 @pytest.mark.parametrize("path", ["collections.OrderedDict", "_codecs.encode"])
 @pytest.mark.parametrize("slots", [False, True])
 def test_a_pickle_cannot_change_a_constructor(tmp_path, path, slots):
-    constructor = safe_pickle.CONSTRUCTORS[tuple(path.rsplit(".", 1))]
+    constructor = stand_ins.CONSTRUCTORS[tuple(path.rsplit(".", 1))]
     before = dict(vars(constructor))
     state = table(set_state=b"N", __setstate__=b"N", __defaults__=b"N")
     state = b"N" + state + b"\x86" if slots else state

@@ -46,6 +46,18 @@ def tensor(
     return call("torch._utils._rebuild_tensor_v2", held, integer(offset), *shape, b"\x89", hooks)
 
 
+def module(
+    parameters: dict[str, bytes] | None = None,
+    modules: dict[str, bytes] | None = None,
+    kind: str = "torch.nn.modules.module.Module",
+    **state: bytes,
+) -> bytes:
+    """Return a whole module of class `kind`, with more items in its state."""
+    parts = {"_parameters": table(**parameters or {}), "_buffers": table()}
+    parts |= {"_modules": table(**modules or {}), **state}
+    return name(kind) + b")\x81" + table(**parts) + b"b"
+
+
 def torch_zip(path: pathlib.Path, opcodes: bytes, records: dict[str, bytes]) -> pathlib.Path:
     """Write a file as torch 1.6 and newer do."""
     with zipfile.ZipFile(path, "w") as archive:

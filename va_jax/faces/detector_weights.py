@@ -11,7 +11,8 @@ import numpy as np
 
 from va_jax.types import InputError
 from va_jax.weights import safe_pickle
-from va_jax.weights.safe_pickle import ContentError, StandIn
+from va_jax.weights.content import ContentError
+from va_jax.weights.stand_ins import CONSTRUCTORS, StandIn, checked_shape
 
 PARAMETERS = {"pnet": 6_632, "rnet": 100_178, "onet": 389_040}
 """Number of parameters in each net."""
@@ -54,7 +55,7 @@ def read_arrays(path: pathlib.Path) -> list[np.ndarray]:
         file = io.BytesIO(lz4.frame.decompress(path.read_bytes()))
         wrapper = functools.partial(_StoredArray, file)
         joblib = {("joblib.numpy_pickle", "NumpyArrayWrapper"): wrapper}
-        stored = safe_pickle.load(file, {**safe_pickle.CONSTRUCTORS, **joblib})
+        stored = safe_pickle.load(file, {**CONSTRUCTORS, **joblib})
         return [each.array for each in stored]
     except (ImportError, OSError, EOFError, RuntimeError, AttributeError, TypeError,
             ValueError) as error:  # fmt: skip
@@ -70,7 +71,7 @@ class _StoredArray(StandIn):
         self._file = file
 
     def set_state(self, state: dict[str, Any]) -> None:
-        shape, dtype = safe_pickle.checked_shape(state["shape"]), state["dtype"].dtype
+        shape, dtype = checked_shape(state["shape"]), state["dtype"].dtype
         if dtype != np.float32 or state["order"] != "C":
             raise ContentError(f"contains a {dtype} array in {state['order']} order")
         if "numpy_array_alignment_bytes" in state:

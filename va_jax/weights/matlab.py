@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from va_jax.weights.content import Budget, ContentError
-from va_jax.weights.safe_pickle import checked_shape
+from va_jax.weights.stand_ins import checked_shape
 
 UINT32, MATRIX, COMPRESSED = 6, 14, 15
 VALUES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18)

@@ -11,10 +11,11 @@ import numpy as np
 import safetensors
 
 from va_jax.types import InputError
-from va_jax.weights import content, torch_files
+from va_jax.weights import content, torch_files, torch_modules
 from va_jax.weights.content import Budget, ContentError
 from va_jax.weights.matlab import matconvnet_arrays
-from va_jax.weights.safe_pickle import ArrayStandIn, Dict, printable
+from va_jax.weights.stand_ins import ArrayStandIn, Dict, printable, unknown
+from va_jax.weights.torch_modules import is_module
 
 LEGAL = ".safetensors, .npz, torch .pth, pickled numpy arrays, MatConvNet .mat, Keras .weights.h5"
 
@@ -28,15 +29,23 @@ SAFETENSORS = {
 MAX_HEADER_BYTES = 100_000_000
 """The longest JSON header that the safetensors format allows."""
 
+ARRAY_BYTES = 512
+"""Memory charged for every array beside its values: a view of a storage takes about as much."""
+
 MAX_DEPTH = 16
 """The deepest nesting of dicts in a weight file (our choice)."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 """Keys under which a checkpoint holds the weights, beside its epoch and its optimizer."""
 
+TORCHSCRIPT_REMEDY = (
+    "in torch, save its weights: torch.save(torch.jit.load('model.pt').state_dict(), 'weights.pth')"
+)
+
 FOREIGN = (  # first bytes of other files, and the kind of file
     (b"MATLAB 7.3", "a MATLAB 7.3 file; in MATLAB, save it with '-v7'"),
     (b"PK", "a zip archive of other files; from a .keras model, unpack model.weights.h5"),
+    (b"\x08", "an ONNX model; take the .pt or .safetensors file of the same network"),
     (b"<", "a web page, perhaps from a failed download"),
     (b"version https://git-lfs", "a pointer of git-lfs; run `git lfs pull`"),
     (b"", "not a weight file of a known type"),
@@ -53,15 +62,17 @@ def read(path: pathlib.Path, needed: int = 0) -> dict[str, np.ndarray]:
     Returns:
         name -> array. Floats are float32, integers and booleans keep their type, and axes are as
         stored; an array may be read-only and share memory with another. Names are the file's own:
-        nested dicts are joined by ".", a checkpoint is reduced to its state dict, and a "module."
-        that starts every name (torch's DataParallel) is removed. A MatConvNet net gives
+        nested dicts are joined by ".", a whole torch module gives the names of its state dict, a
+        checkpoint is reduced to its state dict or module, and a "module." that starts every name
+        (torch's DataParallel) is removed. A MatConvNet net gives
         "LAYER.weight" (HWIO), "LAYER.bias" and "averageImage"; Keras HDF5 gives the path of
         every data set, without ":0".
 
     Raises:
         InputError: the file is missing, of another type, damaged, contains more than arrays, or
-            would take far more memory than a file of its size needs. A pickle that names any other
-            class or function is refused before anything happens.
+            would take far more memory than a file of its size needs. Nothing that a pickle names
+            is imported or called. Names of other classes and functions are ignored in a whole
+            torch module, apart from its parameters and buffers, and refused anywhere else.
     """
     try:
         with path.open("rb") as file:
@@ -100,7 +111,7 @@ def _stored_arrays(path: pathlib.Path, head: bytes, most: int) -> Iterable[tuple
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES:
         return _read_safetensors(path)
     if re.match(rb"[\x80(}]|c[\w.]+\n\w+\n", head):
-        return _named_arrays(torch_files.read_pickle(path.read_bytes(), budget))
+        return _named_arrays(*torch_files.read_pickle(path.read_bytes(), budget), budget)
     raise _foreign(path, head)
 
 
@@ -121,6 +132,7 @@ def _checked(pairs: Iterable[tuple[str, np.ndarray]], budget: Budget) -> dict[st
     for name, array in pairs:
         if name in arrays:
             raise ContentError(f"it has two arrays named '{printable(name)}'")
+        budget.spend(ARRAY_BYTES + len(name))
         if array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16:
             budget.spend(4 * array.size)
             arrays[name] = array.astype(np.float32, copy=False)
@@ -138,12 +150,28 @@ def _checked(pairs: Iterable[tuple[str, np.ndarray]], budget: Budget) -> dict[st
     return arrays
 
 
-def _named_arrays(tree: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the arrays of nested dicts, of a checkpoint only the weights, with joined keys."""
-    if not isinstance(tree, Dict):
+def _named_arrays(
+    tree: Any, foreign: list[str], budget: Budget
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Return the arrays, by name, of nested dicts or a module; of a checkpoint only the weights.
+
+    Args:
+        tree: the content of a pickle.
+        foreign: the classes and functions it names for which there is no constructor.
+        budget: memory that may still be taken.
+    """
+    weights = tree
+    if isinstance(tree, Dict):
+        wrapped = (tree[key] for key in WRAPPERS if key in tree)
+        weights = next((w for w in wrapped if isinstance(w, Dict) or is_module(w)), tree)
+    if is_module(weights):
+        torch_modules.refuse_foreign(tree, weights)
+        return torch_modules.named_arrays(weights, budget)
+    if foreign:
+        raise unknown(foreign[0])
+    if not isinstance(weights, Dict):
         raise ContentError("it is not a dict of arrays by name")
-    weights = (tree[key] for key in WRAPPERS if isinstance(tree.get(key), Dict))
-    return _leaves(next(weights, tree), (), set())
+    return _leaves(weights, (), set())
 
 
 def _leaves(tree: Dict, keys: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, np.ndarray]]:
@@ -162,7 +190,9 @@ def _read_zip(path: pathlib.Path, head: bytes, budget: Budget) -> Iterable[tuple
         names = archive.namelist()
         budget.spend(sum(member.file_size for member in archive.infolist()))
         if any(name.endswith("/data.pkl") for name in names):
-            return _named_arrays(torch_files.read_zip(archive, budget))
+            if any(name.endswith("/constants.pkl") for name in names):
+                raise InputError(f"{path} is a TorchScript archive; {TORCHSCRIPT_REMEDY}")
+            return _named_arrays(*torch_files.read_zip(archive, budget), budget)
     if all(name.endswith(".npy") for name in names):
         with np.load(path, allow_pickle=False) as arrays:
             return list(arrays.items())

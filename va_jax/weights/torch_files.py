@@ -9,9 +9,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from va_jax.weights import safe_pickle
+from va_jax.weights import safe_pickle, stand_ins
 from va_jax.weights.content import Budget, ContentError
-from va_jax.weights.safe_pickle import ArrayStandIn, checked_shape
+from va_jax.weights.stand_ins import ArrayStandIn, Foreign, checked_shape, unknown
 
 MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file written by torch before 1.6."""
@@ -30,37 +30,39 @@ DTYPES = {
 }
 
 
-def read_zip(archive: zipfile.ZipFile, budget: Budget) -> Any:
+def read_zip(archive: zipfile.ZipFile, budget: Budget) -> tuple[Any, list[str]]:
     """Return the object in a file of torch 1.6 or newer: `*/data.pkl` and `*/data/KEY`.
 
-    Its members must be in the `budget` already; the pickle spends from the rest.
+    Its members must be in the `budget` already; the pickle spends from the rest. The second result
+    is the names of the `Foreign` objects that the pickle makes.
     """
     members = archive.namelist()
     folder = min(name for name in members if name.endswith("/data.pkl")).removesuffix("data.pkl")
     byteorder = f"{folder}byteorder"
     order = archive.read(byteorder).decode() if byteorder in members else "little"
-    storages = _Storages()
+    storages, foreign = _Storages(), []
     file = io.BytesIO(archive.read(f"{folder}data.pkl"))
-    tree = safe_pickle.load(file, CONSTRUCTORS, storages.find, budget)
+    tree = safe_pickle.load(file, CONSTRUCTORS, storages.find, budget, foreign)
     _check_end(file)
     for key, storage in storages.items():
         storage.fill(archive.read(f"{folder}data/{key}"), order)
-    return tree
+    return tree, foreign
 
 
-def read_pickle(content: bytes, budget: Budget) -> Any:
+def read_pickle(content: bytes, budget: Budget) -> tuple[Any, list[str]]:
     """Return the object in a pickle of numpy arrays or in a file of torch before 1.6.
 
     The latter is a sequence of pickles: magic number, version, machine, object, keys of the
-    storages. The storages follow, each after its length. All pickles share the `budget`.
+    storages. The storages follow, each after its length. All pickles share the `budget`. The second
+    result is the names of the `Foreign` objects that the pickles make.
     """
-    file = io.BytesIO(content)
-    tree = safe_pickle.load(file, CONSTRUCTORS, budget=budget)
+    file, foreign = io.BytesIO(content), []
+    tree = safe_pickle.load(file, CONSTRUCTORS, None, budget, foreign)
     if tree == MAGIC:
         for _ in ("version", "machine"):
             safe_pickle.load(file, budget=budget)
         storages = _Storages()
-        tree = safe_pickle.load(file, CONSTRUCTORS, storages.find, budget)
+        tree = safe_pickle.load(file, CONSTRUCTORS, storages.find, budget, foreign)
         keys = safe_pickle.load(file, budget=budget)
         if sorted(keys) != sorted(storages):
             raise ContentError("its list of storages does not match its tensors")
@@ -70,7 +72,7 @@ def read_pickle(content: bytes, budget: Budget) -> Any:
                 raise ContentError("the length of a storage differs from the one its tensors state")
             storage.fill(file.read(storage.count * storage.dtype.itemsize), "little")
     _check_end(file)
-    return tree
+    return tree, foreign
 
 
 def _check_end(file: io.BytesIO) -> None:
@@ -100,9 +102,17 @@ class Storage:
 class _Storages(dict[str, Storage]):
     """Every storage that a pickle refers to, by key."""
 
-    def find(self, pid: Any) -> Storage:
-        """Return the storage of a persistent id; the same one for the same key."""
+    def find(self, pid: Any) -> Storage | Foreign:
+        """Return the storage of a persistent id; the same one for the same key.
+
+        The id of the class of a module, with its source code, gives the class as the pickle names
+        it; torch before 1.6 writes such ids.
+        """
         match pid:
+            case ("module", Foreign() as kind, *_):
+                return kind
+            case ("storage", Foreign() as kind, *_):
+                raise unknown(kind.name)
             case ("storage", str(kind), str(key), str(), int(count), *view) if kind in DTYPES:
                 found = self.setdefault(key, Storage(DTYPES[kind], *checked_shape([count])))
                 if (found.dtype, found.count) == (DTYPES[kind], count) and view in ([], [None]):
@@ -136,11 +146,21 @@ def _parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
-CONSTRUCTORS: safe_pickle.Constructors = {
-    **safe_pickle.CONSTRUCTORS,
+def _with_attributes(constructor: Any, _kind: Any, arguments: Any, _attributes: Any) -> Tensor:
+    """Take the place of the function that makes a tensor with attributes, such as `nn.Buffer`."""
+    if constructor is not Tensor:
+        raise ContentError("it makes a tensor in an unknown way")
+    return Tensor(*arguments)
+
+
+CONSTRUCTORS: stand_ins.Constructors = {
+    **stand_ins.CONSTRUCTORS,
     **{("torch", kind): kind for kind in DTYPES},
     ("torch._utils", "_rebuild_tensor"): Tensor,
     ("torch._utils", "_rebuild_tensor_v2"): Tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): _with_attributes,
+    ("torch", "Tensor"): None,  # an argument only
 }
 """Every name that a pickle of torch tensors needs."""
