@@ -6,13 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from va_jax.config import Model
+from va_jax.config import Model, to_tree
 from va_jax.keys import fail
 from va_jax.models.inflate import Inflation
 from va_jax.models.recurrent import RecurrentStack
 from va_jax.models.regressor import FullyConnected, Normalisation, Regressor
 from va_jax.models.resnet import ResNet
 from va_jax.models.vgg import VGG
+from va_jax.models.vit import ViT
 
 RESNETS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "resnet": ((), {"bottleneck": False}),
@@ -27,7 +28,14 @@ VGGS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "vgg16": ((2, 2, 3, 3, 3), {"batch_norm": False}),
     "vgg16bn": ((2, 2, 3, 3, 3), {"batch_norm": True}),
 }
-BACKBONES = RESNETS | VGGS
+VITS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "vit_s14": ((12,), {"patch": 14, "heads": 6, "layer_scale": True}),
+    "vit_b14": ((12,), {"patch": 14, "heads": 12, "layer_scale": True}),
+    "vit_s16": ((12,), {"patch": 16, "heads": 6}),
+    "vit_b16": ((12,), {"patch": 16, "heads": 12}),
+    "farl_b16": ((12,), {"patch": 16, "heads": 12, "clip": True}),
+}
+BACKBONES = RESNETS | VGGS | VITS
 """Name -> stage sizes and variant; `resnet` and `vgg` require `model.stage_sizes`."""
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -96,7 +104,9 @@ def _rgb(name: str, values: tuple[float, ...]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _backbone(config: Model) -> ResNet | VGG:
+def _backbone(config: Model) -> ResNet | VGG | ViT:
+    if config.backbone in VITS:
+        return _vit(config)
     sizes, variant = BACKBONES[config.backbone]
     sizes = config.stage_sizes or sizes
     if not sizes:
@@ -113,6 +123,27 @@ def _backbone(config: Model) -> ResNet | VGG:
     if config.backbone in VGGS:
         return VGG(**common, **variant)
     return ResNet(**common, **variant, zero_init_residual=config.zero_init_residual)
+
+
+def _vit(config: Model) -> ViT:
+    for key, default in to_tree(Model().inflation).items():
+        value = getattr(config.inflation, key)
+        if value != default:
+            remedy = f"set {default!r}, since {config.backbone} has no convolutions over time"
+            fail(f"model.inflation.{key}", value, remedy)
+    if config.zero_init_residual:
+        fail("model.zero_init_residual", True, f"set False, since {config.backbone} is no ResNet")
+    if len(config.stage_sizes) > 1:
+        remedy = f"expected () or one number, since {config.backbone} has a single stage"
+        fail("model.stage_sizes", config.stage_sizes, remedy)
+    sizes, variant = VITS[config.backbone]
+    return ViT(
+        stage_sizes=config.stage_sizes or sizes,
+        width=config.width,
+        remat=config.remat,
+        dtype=DTYPES[config.compute_dtype],
+        **variant,
+    )
 
 
 def _inflation(config: Model, stages: int, bottlenecks: bool) -> Inflation:

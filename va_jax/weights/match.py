@@ -18,6 +18,7 @@ CLASSIFIERS = {
     (r"fc\.weight", 8631): "vggface2",
     (r"fc8\.weight", 2622): "vggface",
     (r"fc8[_/]\w+", 2622): "vggface_caffe",
+    (r"head\.weight", 21843): "timm_vit",
 }
 """Name of a classifier and its number of classes -> its format, where several share all names."""
 

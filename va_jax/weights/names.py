@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from va_jax.weights import vit_names
 from va_jax.weights.layouts import (
     conv,
     conv_in_place,
@@ -168,13 +169,18 @@ def vggface(convolution: Layout, fully: Callable[..., np.ndarray]) -> tuple[Row,
 
 def table(rows: tuple[Row, ...], classifier: str) -> Table:
     """Return a table that leaves out the classifier and the counters of batch norms."""
-    return Table(
-        tuple((re.compile(name), path, layout) for name, path, layout in rows),
+    return table_without(
+        rows,
         {
             r".*\.num_batches_tracked": "not a parameter",
             classifier: "classifier of the source's own task",
         },
     )
+
+
+def table_without(rows: tuple[Row, ...], left_out: Mapping[str, str]) -> Table:
+    """Return a table that leaves out names that match a key of `left_out`, for its reason."""
+    return Table(tuple((re.compile(name), path, layout) for name, path, layout in rows), left_out)
 
 
 IMAGENET: tuple[Colour, Colour] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -185,6 +191,11 @@ UNSCALED: Colour = (1 / 255, 1 / 255, 1 / 255)
 VGGFACE: tuple[Colour, Colour] = (
     (129.186279296875 / 255, 104.76238250732422 / 255, 93.59396362304688 / 255),
     UNSCALED,
+)
+HALF: tuple[Colour, Colour] = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+CLIP: tuple[Colour, Colour] = (
+    (0.48145466, 0.4578275, 0.40821073),
+    (0.26862954, 0.26130258, 0.27577711),
 )
 VGGFACE2: tuple[Colour, Colour] = (131.0912 / 255, 103.8827 / 255, 91.4953 / 255), UNSCALED
 
@@ -224,6 +235,9 @@ OVER_TIME = (
     table(pytorchvideo_resnet((1, 3, 4, 5)), r"blocks\.6\.proj\.\w+"),
     table(pytorchvideo_resnet((1, 2, 3, 4)), r"blocks\.5\.proj\.\w+"),
 )
+VIT = (table_without(vit_names.timm(), vit_names.TIMM_LEFT_OUT),)
+DINOV2 = (table_without(vit_names.dinov2(), vit_names.DINOV2_LEFT_OUT),)
+FARL = (table_without(vit_names.clip(), vit_names.CLIP_LEFT_OUT),)
 
 FORMATS = {
     "torchvision": Format(TORCHVISION, *IMAGENET, rf"{RESNET}|vgg.*"),
@@ -233,5 +247,9 @@ FORMATS = {
     "vggface": Format((VGGFACE_OIHW, VGGFACE_HWIO), *VGGFACE, "vgg.*"),
     "vggface_caffe": Format((VGGFACE_OIHW, VGGFACE_HWIO), *VGGFACE, "vgg.*", bgr=True),
     "kinetics": Format(OVER_TIME, *KINETICS, RESNET),
+    "timm_vit": Format(VIT, *HALF, "vit_[sb]16"),
+    "deit": Format(VIT, *IMAGENET, "vit_[sb]16"),
+    "dinov2": Format(DINOV2, *IMAGENET, "vit_[sb]14", size=518),
+    "farl": Format(FARL, *CLIP, "farl_b16"),
 }
 """Value of init.format -> its tables and input; `rnn_names` has the recurrent networks."""
