@@ -60,7 +60,7 @@ class Block(nn.Module):
     def _attend(self, x: Array) -> Array:
         qkv = self._dense("qkv", 3 * x.shape[-1])(x)
         qkv = qkv.reshape(*x.shape[:2], 3, self.heads, x.shape[-1] // self.heads)
-        attended = attention(*(qkv[:, :, i] for i in range(3)))
+        attended = attention(*qkv.transpose(2, 0, 3, 1, 4)).swapaxes(1, 2)
         return self._dense("proj", x.shape[-1])(attended.reshape(x.shape))
 
     def _dense(self, name: str, features: int) -> nn.Dense:
@@ -149,19 +149,20 @@ class ViT(nn.Module):
 
 
 def attention(
-    query: Float[Array, "n queries heads width"],
-    key: Float[Array, "n keys heads width"],
-    value: Float[Array, "n keys heads width"],
-) -> Float[Array, "n queries heads width"]:
+    query: Float[Array, "n heads queries width"],
+    key: Float[Array, "n heads keys width"],
+    value: Float[Array, "n heads keys width"],
+) -> Float[Array, "n heads queries width"]:
     """Return scaled dot-product attention (Vaswani et al., 2017), with a softmax in float32.
 
-    `jax.nn.dot_product_attention` computes the same, but rounds float64 to float32.
+    Heads come before tokens. On a CPU, a network with `jax.nn.dot_product_attention`, where they
+    come after, takes a quarter longer.
     """
-    exact = jnp.promote_types(query.dtype, jnp.float32)
+    exact = np.promote_types(query.dtype, np.float32)
     query = query * np.asarray(1 / math.sqrt(query.shape[-1]), query.dtype)
-    scores = jnp.einsum("nqhw,nkhw->nhqk", query, key, preferred_element_type=exact)
+    scores = jnp.einsum("nhqw,nhkw->nhqk", query, key, preferred_element_type=exact)
     weights = nn.softmax(scores, -1).astype(query.dtype)
-    return jnp.einsum("nhqk,nkhw->nqhw", weights, value)
+    return jnp.einsum("nhqk,nhkw->nhqw", weights, value)
 
 
 def quick_gelu(x: Array) -> Array:
