@@ -33,7 +33,6 @@ COUNTS = {  # name in timm; side of the images; parameters there, without the cl
     "farl_b16": ("vit_base_patch16_clip_quickgelu_224", 224, 85_799_424),
 }
 SMALL = {"stage_sizes": (2,), "width": 4}
-KINDS = ("vit_s14", "vit_s16", "farl_b16")  # vit_b14 and vit_b16 only have more heads
 NORM_PRE = vit_names.layer_norm("norm_pre", "norm_pre")
 TIMM = table_without(vit_names.timm() + vit_names.dinov2()[-1:] + NORM_PRE, {})
 
@@ -141,7 +140,8 @@ def test_every_vit_has_a_pinned_count():
     assert COUNTS.keys() == VITS.keys()
 
 
-@pytest.mark.parametrize("backbone", [*KINDS, slow("vit_b14"), slow("vit_b16")])
+@pytest.mark.slow  # as all tests that import timm
+@pytest.mark.parametrize("backbone", COUNTS)
 def test_tokens_match_timm(backbone):
     assert difference_from_timm(backbone, side_of(backbone)) < 1e-5
 
@@ -153,7 +153,8 @@ def test_tokens_match_timm_at_full_size(backbone):
     assert difference_from_timm(backbone, side_of(backbone, 4), sizes={}, **whole) < 1e-5
 
 
-@pytest.mark.parametrize("backbone", ["vit_s14", slow("vit_s16"), slow("farl_b16")])
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", COUNTS)
 def test_gradients_match_timm_in_float64(backbone):
     side = side_of(backbone)
     peer, x = timm_peer(backbone, side).double(), frames(1, 2, side, side)
@@ -299,6 +300,7 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_refused(backbone, side, reme
         shapes_at(network(backbone=backbone), side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(5, 3), (3, 5), (4, 2)])
 def test_positions_are_interpolated_as_in_timm(before, after):
     timm_models.imported()
@@ -310,6 +312,19 @@ def test_positions_are_interpolated_as_in_timm(before, after):
     resized = vit.resize_positions(positions, 1 + after**2)
     np.testing.assert_array_equal(resized[0], positions[0])
     assert relative(resized, theirs) < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["vit_s14", "vit_s16", "farl_b16"])
+def test_tokens_at_another_image_size_match_timm(backbone):
+    there, here = side_of(backbone, 5), side_of(backbone, 3)
+    peer, x = timm_peer(backbone, there), np.float32(frames(1, 2, here, here))
+    variables = as_ours(peer.state_dict(), (TIMM,))
+    positions = vit.resize_positions(variables["params"]["positions"], 1 + 3**2)
+    variables["params"]["positions"] = positions
+    peer.set_input_size((here, here))
+    net = network(backbone=backbone, **SMALL)
+    assert difference(net, variables, x, timm_maps(peer, x)) < 1e-5
 
 
 def test_tokens_without_a_square_grid_are_not_interpolated():
