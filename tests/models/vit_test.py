@@ -263,10 +263,12 @@ def test_remat_keeps_less_and_gives_the_same_result():
     variables, x, mask = random_variables(net, 32), frames(1, 2, 32, 32), np.ones((1, 2), bool)
 
     def kept(net):
-        def pull(variables):
+        """Return the number of values that the forward pass keeps for the gradient."""
+
+        def pull(variables, x, mask):
             return jax.vjp(lambda variables: train_forward(net, variables, x, mask), variables)[1]
 
-        return parameter_count(jax.eval_shape(pull, variables))
+        return parameter_count(jax.eval_shape(pull, variables, x, mask))
 
     with jax.enable_x64(True):
         plain, recomputed = (train_step(each, variables, x, mask) for each in (net, again))
