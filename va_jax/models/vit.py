@@ -51,7 +51,9 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n tokens width"]) -> Float[Array, "n tokens width"]:
+    def __call__(
+        self, x: Float[Array, "batch time tokens width"]
+    ) -> Float[Array, "batch time tokens width"]:
         x = x + self._scaled("layer_scale1", self._attend(self._norm("norm1", x)))
         hidden = self._dense("fc1", MLP_RATIO * x.shape[-1])(self._norm("norm2", x))
         hidden = quick_gelu(hidden) if self.clip else nn.gelu(hidden, approximate=False)
@@ -59,8 +61,8 @@ class Block(nn.Module):
 
     def _attend(self, x: Array) -> Array:
         qkv = self._dense("qkv", 3 * x.shape[-1])(x)
-        qkv = qkv.reshape(*x.shape[:2], 3, self.heads, x.shape[-1] // self.heads)
-        attended = attention(*qkv.transpose(2, 0, 3, 1, 4)).swapaxes(1, 2)
+        qkv = qkv.reshape(*x.shape[:3], 3, self.heads, x.shape[-1] // self.heads)
+        attended = attention(*qkv.transpose(3, 0, 1, 4, 2, 5)).swapaxes(2, 3)
         return self._dense("proj", x.shape[-1])(attended.reshape(x.shape))
 
     def _dense(self, name: str, features: int) -> nn.Dense:
@@ -105,7 +107,7 @@ class ViT(nn.Module):
         Raises:
             InputError: the side of the frames is not a multiple of the patch.
         """
-        batch, time, *sides, _ = x.shape
+        sides = x.shape[2:4]
         for side in sides:
             if side % self.patch:
                 smaller = max(side // self.patch, 1) * self.patch
@@ -114,7 +116,7 @@ class ViT(nn.Module):
                     f"set it to {smaller} or {smaller + self.patch}"
                 )
         rows, columns = (side // self.patch for side in sides)
-        x = self._tokens(x.reshape(-1, *x.shape[2:]).astype(self.dtype))
+        x = self._tokens(x.astype(self.dtype), rows, columns)
         if self.clip:
             x = LayerNorm(_epsilon(self.clip), self.dtype, name="norm_pre")(x)
         block_class = nn.remat(Block) if self.remat else Block
@@ -122,47 +124,46 @@ class ViT(nn.Module):
             name = f"block{index}"
             x = block_class(self.heads, self.layer_scale, self.clip, self.dtype, name=name)(x)
         x = LayerNorm(_epsilon(self.clip), self.dtype, name="norm")(x)
-        patches = x[:, 1:].reshape(batch, time, rows, columns, x.shape[-1])
-        return patches, x[:, :1].reshape(batch, time, 1, 1, x.shape[-1])
+        patches = x[:, :, 1:].reshape(*x.shape[:2], rows, columns, x.shape[-1])
+        return patches, x[:, :, :1, None]
 
     @nn.nowrap
     def times(self) -> list[Time]:
         """Return no temporal extent, since every frame is processed alone."""
         return []
 
-    def _tokens(self, x: Array) -> Array:
+    def _tokens(self, x: Array, rows: int, columns: int) -> Array:
         """Return the class token and the embedded patches of each frame, with their positions."""
-        side, features = self.patch, self.heads * self.width
+        frames, side, features = x.shape[:2], self.patch, self.heads * self.width
         kernel = self.param("patch_kernel", INIT, (side, side, 3, features), jnp.float32)
-        rows, columns = x.shape[1] // side, x.shape[2] // side
-        x = x.reshape(-1, rows, side, columns, side, 3).transpose(0, 1, 3, 2, 4, 5)
-        x = x.reshape(-1, rows * columns, side * side * 3)
+        x = x.reshape(*frames, rows, side, columns, side, 3).transpose(0, 1, 2, 4, 3, 5, 6)
+        x = x.reshape(*frames, rows * columns, side * side * 3)
         x = x @ kernel.reshape(-1, features).astype(self.dtype)
         if not self.clip:
             bias = self.param("patch_bias", nn.initializers.zeros, (features,), jnp.float32)
             x = x + _wide(bias.astype(self.dtype), x)
         token = self.param("class_token", INIT, (1, features), jnp.float32)
-        token = jnp.broadcast_to(token[None].astype(self.dtype), (x.shape[0], 1, features))
+        token = jnp.broadcast_to(token[None, None].astype(self.dtype), (*frames, 1, features))
         shape = (1 + rows * columns, features)
         positions = self.param("positions", INIT, shape, jnp.float32)
-        return jnp.concatenate([token, x], 1) + positions[None].astype(self.dtype)
+        return jnp.concatenate([token, x], 2) + positions[None, None].astype(self.dtype)
 
 
 def attention(
-    query: Float[Array, "n heads queries width"],
-    key: Float[Array, "n heads keys width"],
-    value: Float[Array, "n heads keys width"],
-) -> Float[Array, "n heads queries width"]:
+    query: Float[Array, "*axes queries width"],
+    key: Float[Array, "*axes keys width"],
+    value: Float[Array, "*axes keys width"],
+) -> Float[Array, "*axes queries width"]:
     """Return scaled dot-product attention (Vaswani et al., 2017), with a softmax in float32.
 
-    Heads come before tokens. On a CPU, a network with `jax.nn.dot_product_attention`, where they
-    come after, takes a quarter longer.
+    Here, heads come before tokens. On a CPU, the forward pass of a network with
+    `jax.nn.dot_product_attention`, where they come after, takes a quarter longer.
     """
     exact = np.promote_types(query.dtype, np.float32)
     query = query * np.asarray(1 / math.sqrt(query.shape[-1]), query.dtype)
-    scores = jnp.einsum("nhqw,nhkw->nhqk", query, key, preferred_element_type=exact)
+    scores = jnp.einsum("...qw,...kw->...qk", query, key, preferred_element_type=exact)
     weights = nn.softmax(scores, -1).astype(query.dtype)
-    return jnp.einsum("nhqk,nhkw->nhqw", weights, value)
+    return jnp.einsum("...qk,...kw->...qw", weights, value)
 
 
 def quick_gelu(x: Array) -> Array:
