@@ -18,6 +18,7 @@ from va_jax.keys import CHANGEABLE, at_least, changeable, choice, fail, key
 FRESH = ("params/recurrent.*", "params/head_.*")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50")
 BACKBONES += ("vgg16", "vgg16bn", "resnet", "vgg", "efficientnet_b0")
+BACKBONES += ("vit_s14", "vit_b14", "vit_s16", "vit_b16", "farl_b16")
 STATES = ("carry", "window")
 FUSIONS = ("mean", "median", "extremum", "last", "centre")
 POST_STEPS = ("median", "centre", "scale", "lag")
@@ -99,7 +100,9 @@ class Model:
     backbone: str = choice(
         "resnet50", BACKBONES, "network that processes the frames; resnet and vgg need stage_sizes"
     )
-    width: int = at_least(64, 1, "number of channels in the first stage; 64 in published networks")
+    width: int = at_least(
+        64, 1, "number of channels in the first stage, or per head of a ViT; 64 in published ones"
+    )
     stage_sizes: tuple[int, ...] = key((), "blocks per stage; () for the published ones", low=1)
     zero_init_residual: bool = key(False, "whether residual branches start at zero")
     compute_dtype: str = choice("float32", ("float32", "bfloat16"), "number type in the backbone")

@@ -23,6 +23,8 @@ FAMILIES = [
             {"backbone": "vgg16bn", "stage_sizes": (1, 1), "pool": "flatten", "fc": (5, 4)},
             {"backbone": "resnet50", "stage_sizes": (1, 1)},
             {"backbone": "seresnet50", "stage_sizes": (1, 1)},
+            {"backbone": "vit_s16", "recurrent": "none"},
+            {"backbone": "farl_b16", "branches": ("fc", "conv")},
             {"compute_dtype": "bfloat16"},
             {"recurrent": "none", "inflation": INFLATED},
             {"recurrent": "none", "inflation": INFLATED | {"padding": "zero"}},

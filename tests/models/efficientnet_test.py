@@ -129,8 +129,8 @@ def test_there_are_as_many_parameters_as_published():
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"inflation": {"taps": 3}}, r"model\.inflation.*no convolutions over time"),
-        ({"zero_init_residual": True}, r"model\.zero_init_residual=True: set False"),
+        ({"inflation": {"taps": 3}}, r"model\.inflation.*has no convolutions over time"),
+        ({"zero_init_residual": True}, r"model\.zero_init_residual=True: set False, since"),
         ({"stage_sizes": (1, 1)}, r"model\.stage_sizes=\(1, 1\): expected \(\) or 7 numbers"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from va_jax.config import Model
+from va_jax.config import Model, to_tree
 from va_jax.keys import fail
 from va_jax.models.efficientnet import EfficientNet
 from va_jax.models.inflate import Inflation
@@ -14,6 +14,7 @@ from va_jax.models.recurrent import RecurrentStack
 from va_jax.models.regressor import FullyConnected, Normalisation, Regressor
 from va_jax.models.resnet import ResNet
 from va_jax.models.vgg import VGG
+from va_jax.models.vit import ViT
 
 RESNETS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "resnet": ((), {"bottleneck": False}),
@@ -31,7 +32,14 @@ VGGS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
 EFFICIENTNETS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "efficientnet_b0": ((1, 2, 2, 3, 3, 4, 1), {}),
 }
-BACKBONES = RESNETS | VGGS | EFFICIENTNETS
+VITS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "vit_s14": ((12,), {"patch": 14, "heads": 6, "layer_scale": True}),
+    "vit_b14": ((12,), {"patch": 14, "heads": 12, "layer_scale": True}),
+    "vit_s16": ((12,), {"patch": 16, "heads": 6}),
+    "vit_b16": ((12,), {"patch": 16, "heads": 12}),
+    "farl_b16": ((12,), {"patch": 16, "heads": 12, "clip": True}),
+}
+BACKBONES = RESNETS | VGGS | EFFICIENTNETS | VITS
 """Name -> stage sizes and variant; `resnet` and `vgg` require `model.stage_sizes`."""
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -100,7 +108,9 @@ def _rgb(name: str, values: tuple[float, ...]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _backbone(config: Model) -> ResNet | VGG | EfficientNet:
+def _backbone(config: Model) -> ResNet | VGG | EfficientNet | ViT:
+    if config.backbone in VITS:
+        return _vit(config)
     sizes, variant = BACKBONES[config.backbone]
     sizes = config.stage_sizes or sizes
     if not sizes:
@@ -114,7 +124,7 @@ def _backbone(config: Model) -> ResNet | VGG | EfficientNet:
         "dtype": DTYPES[config.compute_dtype],
     }
     if config.backbone in EFFICIENTNETS:
-        _check_only_frames(config)
+        _check_frames_only(config)
         _check_stages(config, len(BACKBONES[config.backbone][0]))
         return EfficientNet(**common)
     common["inflation"] = _inflation(config, len(sizes), variant.get("bottleneck", False))
@@ -123,19 +133,36 @@ def _backbone(config: Model) -> ResNet | VGG | EfficientNet:
     return ResNet(**common, **variant, zero_init_residual=config.zero_init_residual)
 
 
-def _check_only_frames(config: Model) -> None:
-    """Refuse settings of convolutions over time and of residual blocks that the backbone lacks."""
-    if config.inflation != Model().inflation:
-        remedy = f"leave model.inflation out; {config.backbone} has no convolutions over time"
-        fail("model.inflation.taps", config.inflation.taps, remedy)
+def _check_frames_only(config: Model) -> None:
+    """Refuse settings of convolutions over time, and of residual blocks, for other backbones."""
+    for key, default in to_tree(Model().inflation).items():
+        value = getattr(config.inflation, key)
+        if value != default:
+            remedy = f"set {default!r}, since {config.backbone} has no convolutions over time"
+            fail(f"model.inflation.{key}", value, remedy)
     if config.zero_init_residual:
-        fail("model.zero_init_residual", True, f"set False; {config.backbone} has no such blocks")
+        fail("model.zero_init_residual", True, f"set False, since {config.backbone} is no ResNet")
 
 
 def _check_stages(config: Model, stages: int) -> None:
     if len(config.stage_sizes) not in (0, stages):
         remedy = f"expected () or {stages} numbers, one for each stage of {config.backbone}"
         fail("model.stage_sizes", config.stage_sizes, remedy)
+
+
+def _vit(config: Model) -> ViT:
+    _check_frames_only(config)
+    if len(config.stage_sizes) > 1:
+        remedy = f"expected () or one number, since {config.backbone} has a single stage"
+        fail("model.stage_sizes", config.stage_sizes, remedy)
+    sizes, variant = VITS[config.backbone]
+    return ViT(
+        stage_sizes=config.stage_sizes or sizes,
+        width=config.width,
+        remat=config.remat,
+        dtype=DTYPES[config.compute_dtype],
+        **variant,
+    )
 
 
 def _inflation(config: Model, stages: int, bottlenecks: bool) -> Inflation:

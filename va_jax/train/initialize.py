@@ -1,6 +1,7 @@
 """Initial variables of a run: random, or taken from another run, an export or a weight file."""
 
 import collections
+import math
 import pathlib
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from va_jax.config import Config, Init
 from va_jax.io import read_json, write_json
 from va_jax.models.build import BACKBONES
 from va_jax.models.inflate import inflate
+from va_jax.models.vit import resize_positions
 from va_jax.train import exported, workdir
 from va_jax.train.checkpoints import read_best
 from va_jax.types import InputError
@@ -26,13 +28,14 @@ NAME = "init.json"
 """The report on the initial parameters, in the folder of a run or an exported model."""
 
 SOURCES = ("from_workdir", "from_export", "weights")
+POSITIONS = "params/backbone/positions"
 
 
 class Row(NamedTuple):
     """How one array in the model or in the source was used."""
 
     path: str  # in the model; for an array that was left out, in the source
-    status: str  # loaded, inflated, initialised, left out
+    status: str  # loaded, inflated, interpolated, initialised, left out
     source: str  # its name in the source, or the reason for leaving it out
 
 
@@ -121,7 +124,7 @@ def fill(variables: Any, given: Weights, init: Init) -> Start:
     for path, value in own.items():
         source = named.pop(path, None)
         if source is not None and not _any_match(init.leave_out, path):
-            array, status = _fitted(given.values[source], np.shape(value), init.inflate)
+            array, status = _fitted(path, given.values[source], np.shape(value), init.inflate)
             if array is None:
                 there = given.values[source].shape
                 problems.append(f"{path} ({there} there, {np.shape(value)} here)")
@@ -166,13 +169,21 @@ def licence_of(folder: pathlib.Path) -> str:
 
 
 def _fitted(
-    value: np.ndarray, shape: tuple[int, ...], method: str
+    path: str, value: np.ndarray, shape: tuple[int, ...], method: str
 ) -> tuple[np.ndarray | None, str]:
-    """Return an array in the required shape and its status; None if it does not fit."""
+    """Return the array for `path` in the required shape, and its status; None if it does not fit.
+
+    The positions of a ViT are interpolated to the grid of patches of this run's frames.
+    """
     if value.shape == shape:
         return value, "loaded"
     if value.ndim == 4 and len(shape) == 5 and value.shape == shape[1:]:
         return inflate(value, shape[0], method), f"inflated ({method}, {shape[0]} taps)"
+    if path == POSITIONS and value.ndim == 2 and value.shape[1:] == shape[1:]:
+        sides = [math.isqrt(tokens - 1) for tokens in (len(value), shape[0])]
+        if sides[0] ** 2 + 1 == len(value):
+            status = "interpolated ({0}x{0} to {1}x{1})".format(*sides)
+            return resize_positions(value, shape[0]), status
     return None, ""
 
 

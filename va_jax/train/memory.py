@@ -16,9 +16,9 @@ from va_jax.train.state import TrainState
 
 GIB = 2**30
 
-MOST = 8
-"""More bytes than any backbone keeps per byte of its frames (as float32) and channel of its first
-stage; ResNet-50 keeps 4. Our choice."""
+MOST = 20
+"""More bytes than any backbone keeps per byte of its frames (as float32) and `model.width`: at most
+18, by ViT-B/14 at 518 px; ResNet-50 keeps 4. Our choice."""
 
 CPU_SMALLER = (
     "lower train.batch_size, window.length or data.size, or choose a smaller model.backbone"

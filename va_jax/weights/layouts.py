@@ -14,6 +14,13 @@ def vector(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1)
 
 
+def tokens(array: np.ndarray) -> np.ndarray:
+    """Return [n, width], also from [1, n, width], or from [width] for a single token."""
+    if array.ndim > 3 or (array.ndim == 3 and len(array) != 1):
+        raise ValueError("[tokens, width] or [1, tokens, width]")
+    return array.reshape(-1, array.shape[-1])
+
+
 def conv(array: np.ndarray) -> np.ndarray:
     """Return OIHW (torch, Caffe) as HWIO."""
     if array.ndim != 4 or array.shape[2] != array.shape[3]:

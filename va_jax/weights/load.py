@@ -30,8 +30,12 @@ FIRST_KERNELS = {"params/backbone/conv1/kernel", "params/backbone/conv1_1/kernel
 
 MEAN, STD = "batch_stats/input/mean", "batch_stats/input/std"
 
+OF_TIMM = ("config.json", "mean", "std")
+
 CONFIGS = {
-    "timm": ("config.json", "mean", "std"),
+    "timm": OF_TIMM,
+    "timm_vit": OF_TIMM,
+    "dinov2": OF_TIMM,
     "huggingface": ("preprocessor_config.json", "image_mean", "image_std"),
 }
 """Format -> the file that may lie beside its weights, with its keys for the input."""
@@ -74,9 +78,10 @@ def load(
     names, used = rename_arrays(stored, rename)
     arrays = {name: stored[old] for name, old in names.items()}
     if format == "auto":
-        # timm shares the names of torchvision's ResNets
-        of_timm = _read_config(path, "timm") and "timm" in possible_formats(arrays)
-        format = "timm" if of_timm else find_format(arrays, str(path))
+        # timm shares the names of torchvision's ResNets and of DeiT
+        possible = possible_formats(arrays) if _read_config(path, "timm") else []
+        of_timm = [name for name in possible if CONFIGS.get(name) == OF_TIMM]
+        format = of_timm[0] if of_timm else find_format(arrays, str(path))
     weights = translate(arrays, format, str(path), leave_out)
     weights = dataclasses.replace(weights, origin=_in_file(weights.origin, names), renamed=used)
     config = _read_config(path, format)
@@ -204,7 +209,7 @@ def _read_config(weights: pathlib.Path, format: str) -> dict[str, Any]:
     name, mean_key, _ = CONFIGS[format]
     path = weights.with_name(name)
     config = read_json(path, "restore or remove it") if path.is_file() else {}
-    if format == "timm" and isinstance(config, dict):
+    if CONFIGS[format] == OF_TIMM and isinstance(config, dict):
         config = config.get("pretrained_cfg", config if "architecture" in config else {})
     return config if isinstance(config, dict) and mean_key in config else {}
 

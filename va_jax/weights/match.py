@@ -21,6 +21,7 @@ CLASSIFIERS = {
     (r"fc8[_/]\w+", 2622): "vggface_caffe",
     (r"classifier\.weight", 1000): "timm",
     (r"classifier(?:\.0)?\.weight", 10): "emotieffnet",
+    (r"head\.weight", 21843): "timm_vit",
 }
 """Name of a classifier and its number of classes -> its format, where several share all names."""
 

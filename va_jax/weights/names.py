@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from va_jax.weights import vit_names
 from va_jax.weights.layouts import (
     conv,
     conv_in_place,
@@ -15,7 +16,18 @@ from va_jax.weights.layouts import (
     pointwise,
     vector,
 )
-from va_jax.weights.rows import HEADS, Colour, Format, Layout, Row, affine, kernel, norm, table
+from va_jax.weights.rows import (
+    HEADS,
+    Colour,
+    Format,
+    Layout,
+    Row,
+    affine,
+    kernel,
+    norm,
+    table,
+    table_without,
+)
 
 STAGES = (2, 2, 3, 3, 3)
 """Convolutions of VGG-16 before each pool."""
@@ -140,6 +152,11 @@ VGGFACE: tuple[Colour, Colour] = (
     (129.186279296875 / 255, 104.76238250732422 / 255, 93.59396362304688 / 255),
     UNSCALED,
 )
+HALF: tuple[Colour, Colour] = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+CLIP: tuple[Colour, Colour] = (
+    (0.48145466, 0.4578275, 0.40821073),
+    (0.26862954, 0.26130258, 0.27577711),
+)
 VGGFACE2: tuple[Colour, Colour] = (131.0912 / 255, 103.8827 / 255, 91.4953 / 255), UNSCALED
 
 RESNET = r"resnet(?:18|34|50)?"
@@ -179,6 +196,9 @@ OVER_TIME = (
     table(pytorchvideo_resnet((1, 3, 4, 5)), r"blocks\.6\.proj\.\w+"),
     table(pytorchvideo_resnet((1, 2, 3, 4)), r"blocks\.5\.proj\.\w+"),
 )
+VIT = (table_without(vit_names.timm(), vit_names.TIMM_LEFT_OUT),)
+DINOV2 = (table_without(vit_names.dinov2(), vit_names.DINOV2_LEFT_OUT),)
+FARL = (table_without(vit_names.clip(), vit_names.CLIP_LEFT_OUT),)
 
 # sb-ai-lab/EmotiEffLib, models/affectnet_emotions/enet_b0_8_va_mtl.pt
 EMOTIEFFNET = table(efficientnet() + affine(r"classifier(?:\.0)?", HEADS, dense), None)
@@ -192,5 +212,9 @@ FORMATS = {
     "vggface": Format((VGGFACE_OIHW, VGGFACE_HWIO), *VGGFACE, "vgg.*"),
     "vggface_caffe": Format((VGGFACE_OIHW, VGGFACE_HWIO), *VGGFACE, "vgg.*", bgr=True),
     "kinetics": Format(OVER_TIME, *KINETICS, RESNET),
+    "timm_vit": Format(VIT, *HALF, "vit_[sb]16"),
+    "deit": Format(VIT, *IMAGENET, "vit_[sb]16"),
+    "dinov2": Format(DINOV2, *IMAGENET, "vit_[sb]14", size=518),
+    "farl": Format(FARL, *CLIP, "farl_b16"),
 }
 """Value of init.format -> its tables and input; `rnn_names` has the recurrent networks."""

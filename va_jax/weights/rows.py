@@ -65,5 +65,9 @@ def table(rows: tuple[Row, ...], classifier: str | None) -> Table:
     left_out = {r".*\.num_batches_tracked": "not a parameter"}
     if classifier is not None:
         left_out[classifier] = "classifier of the source's own task"
-    compiled = ((re.compile(name), path, layout) for name, path, layout in rows)
-    return Table(tuple(compiled), left_out)
+    return table_without(rows, left_out)
+
+
+def table_without(rows: tuple[Row, ...], left_out: Mapping[str, str]) -> Table:
+    """Return a table that leaves out names that match a key of `left_out`, for its reason."""
+    return Table(tuple((re.compile(name), path, layout) for name, path, layout in rows), left_out)
