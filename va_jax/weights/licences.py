@@ -15,7 +15,7 @@ LICENCES = {
     "timm_vit": "Apache-2.0, unless its model card states another",
     "deit": "Apache-2.0",
     "dinov2": "Apache-2.0",
-    "farl": "MIT; trained on LAION-Face, whose images are of mixed origin",
+    "farl": "MIT",
 }
 """Format of the weights -> their licence, and what it or the training data mean for their use."""
 
