@@ -28,7 +28,7 @@ def get_config(variant: str = "gru") -> ConfigDict:
     config.model.backbone = "resnet"
     config.model.stage_sizes = (1, 1, 1)
     config.model.width = 16
-    config.model.recurrent = "gru"
+    config.model.temporal = "gru"
     config.model.layers = 1
     config.model.units = 64
     config.loss.mse = 0.1
@@ -42,11 +42,11 @@ def get_config(variant: str = "gru") -> ConfigDict:
     config.eval.every_steps = 100
     config.checkpoint.every_steps = 100
     if variant == "frame":
-        config.model.recurrent = "none"
+        config.model.temporal = "none"
     elif variant == "lstm":
-        config.model.recurrent = "lstm"
+        config.model.temporal = "lstm"
     elif variant == "i3d":
-        config.model.recurrent = "none"
+        config.model.temporal = "none"
         config.model.inflation.taps = 3
         config.model.inflation.padding = "edge"
         config.eval.state = "window"

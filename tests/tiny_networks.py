@@ -17,7 +17,7 @@ TINY = {
     "backbone": "resnet",
     "width": WIDTH,
     "stage_sizes": (1,),
-    "recurrent": "gru",
+    "temporal": "gru",
     "layers": 1,
     "units": UNITS,
     "landmark_points": POINTS,

@@ -168,8 +168,8 @@ def pushed(stream, frames, face, points=None):
 
 STREAMED = {
     "gru": (1, {}),
-    "lstm": (3, {"recurrent": "lstm", "layers": 2, "peepholes": True, "landmarks": "after_fc"}),
-    "frame by frame": (2, {"recurrent": "none"}),
+    "lstm": (3, {"temporal": "lstm", "layers": 2, "peepholes": True, "landmarks": "after_fc"}),
+    "frame by frame": (2, {"temporal": "none"}),
 }
 
 
@@ -230,8 +230,8 @@ def test_without_a_face_no_frame_is_needed_and_a_recurrent_network_repeats_itsel
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"recurrent": "lstm", "bidirectional": True}, r"model\.bidirectional=True.*whole seq"),
-        ({"recurrent": "none", "inflation": {"taps": 3}}, r"model\.inflation: \d+ frames"),
+        ({"temporal": "lstm", "bidirectional": True}, r"model\.bidirectional=True.*whole seq"),
+        ({"temporal": "none", "inflation": {"taps": 3}}, r"model\.inflation: \d+ frames"),
     ],
 )
 def test_a_network_that_uses_later_frames_has_no_stream(changes, message):

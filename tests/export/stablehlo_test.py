@@ -11,26 +11,26 @@ from va_jax.export import stablehlo
 from va_jax.types import InputError
 
 FAMILIES = [
-    {"recurrent": "lstm", "branches": ("fc", "conv"), "landmarks": "after_fc", "bounded": True},
+    {"temporal": "lstm", "branches": ("fc", "conv"), "landmarks": "after_fc", "bounded": True},
     *(
         pytest.param(changes, marks=pytest.mark.slow)
         for changes in (
-            {"recurrent": "gru"},
-            {"recurrent": "lstm", "layers": 2, "peepholes": True},
-            {"recurrent": "none", "landmarks": "before_fc"},
+            {"temporal": "gru"},
+            {"temporal": "lstm", "layers": 2, "peepholes": True},
+            {"temporal": "none", "landmarks": "before_fc"},
             {"bidirectional": True},
-            {"backbone": "vgg", "stage_sizes": (1, 1), "recurrent": "none"},
+            {"backbone": "vgg", "stage_sizes": (1, 1), "temporal": "none"},
             {"backbone": "vgg16bn", "stage_sizes": (1, 1), "pool": "flatten", "fc": (5, 4)},
             {"backbone": "resnet50", "stage_sizes": (1, 1)},
             {"backbone": "seresnet50", "stage_sizes": (1, 1)},
             {"compute_dtype": "bfloat16"},
-            {"recurrent": "none", "inflation": INFLATED},
-            {"recurrent": "none", "inflation": INFLATED | {"padding": "zero"}},
-            {"recurrent": "gru", "inflation": INFLATED | {"strided": True}},
+            {"temporal": "none", "inflation": INFLATED},
+            {"temporal": "none", "inflation": INFLATED | {"padding": "zero"}},
+            {"temporal": "gru", "inflation": INFLATED | {"strided": True}},
             {
                 "backbone": "resnet50",
                 "stage_sizes": (1, 1),
-                "recurrent": "none",
+                "temporal": "none",
                 "inflation": {"taps": 3, "layout": "kinetics"},
             },
         )
@@ -67,7 +67,7 @@ def test_a_serialised_network_predicts_like_the_network(tmp_path, changes):
 
 @pytest.mark.slow
 def test_a_track_in_pieces_is_predicted_like_the_whole_track(tmp_path):
-    model = tiny(recurrent="lstm", branches=("fc", "conv"), landmarks="after_fc")
+    model = tiny(temporal="lstm", branches=("fc", "conv"), landmarks="after_fc")
     data = stablehlo.serialize_stream(model, variables_of(model), SIDE)
     stream, inputs = written(tmp_path / stablehlo.STREAM, data), inputs_of(model)
     found = stablehlo.run_in_pieces(stream, inputs, stablehlo.state_shapes(model), 4)
@@ -75,7 +75,7 @@ def test_a_track_in_pieces_is_predicted_like_the_whole_track(tmp_path):
 
 
 def test_a_function_is_for_every_kind_of_device_and_any_batch_and_time(tmp_path):
-    model = tiny(recurrent="none")
+    model = tiny(temporal="none")
     data = stablehlo.serialize_model(model, variables_of(model), SIDE)
     network = written(tmp_path / stablehlo.MODEL, data)
     assert network.platforms == ("cpu", "cuda", "tpu")
@@ -89,9 +89,9 @@ def test_a_function_is_for_every_kind_of_device_and_any_batch_and_time(tmp_path)
 @pytest.mark.parametrize(
     ("changes", "shapes"),
     [
-        ({"recurrent": "gru", "layers": 2}, [[3], [3]]),
-        ({"recurrent": "lstm", "branches": ("fc", "conv")}, [[3]] * 4),
-        ({"recurrent": "none"}, []),
+        ({"temporal": "gru", "layers": 2}, [[3], [3]]),
+        ({"temporal": "lstm", "branches": ("fc", "conv")}, [[3]] * 4),
+        ({"temporal": "none"}, []),
         ({"bidirectional": True}, []),
     ],
 )

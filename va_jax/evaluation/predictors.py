@@ -53,7 +53,7 @@ class SplitPredictor:
 
 
 class WholeTracks(SplitPredictor):
-    """Processes every frame once, in chunks, carrying the recurrent state along the track.
+    """Processes every frame once, in chunks, carrying the temporal state along the track.
 
     If the backbone sees neighbouring frames, chunks overlap by its reach on either side and only
     their inner frames are used, so the result equals that of a single pass over the whole track.

@@ -53,8 +53,8 @@ def _network(model: ModelConfig) -> str:
     parts = [f"{model.backbone} of width {model.width}"]
     if model.inflation.taps > 1:
         parts.append(f"convolutions over {model.inflation.taps} frames")
-    if model.recurrent != "none":
-        kind = f"{'bidirectional ' if model.bidirectional else ''}{model.recurrent.upper()}"
+    if model.temporal != "none":
+        kind = f"{'bidirectional ' if model.bidirectional else ''}{model.temporal.upper()}"
         parts.append(f"{kind} of {model.layers} x {model.units}")
     return ", ".join(parts)
 

@@ -42,7 +42,7 @@ def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
         InputError: keys in the section are incompatible with each other or with the backbone.
     """
     _check_branches(config)
-    if config.frame_mask and config.recurrent == "none" and config.inflation.taps == 1:
+    if config.frame_mask and config.temporal == "none" and config.inflation.taps == 1:
         fail(
             "model.frame_mask", config.frame_mask, "set 0, since no layer combines frames over time"
         )
@@ -52,7 +52,7 @@ def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
             _rgb("model.input_mean", config.input_mean), _rgb("model.input_std", config.input_std)
         ),
         fc=FullyConnected(config.fc, config.fc_dropout),
-        recurrent=_recurrent(config),
+        temporal=_temporal(config),
         branches=config.branches,
         dims=tuple(dims),
         flatten=config.pool == "flatten",
@@ -138,14 +138,14 @@ def _inflation(config: Model, stages: int, bottlenecks: bool) -> Inflation:
     )
 
 
-def _recurrent(config: Model) -> RecurrentStack | None:
-    if config.recurrent == "none":
+def _temporal(config: Model) -> RecurrentStack | None:
+    if config.temporal == "none":
         return None
     return RecurrentStack(
-        kind=config.recurrent,
+        kind=config.temporal,
         layers=config.layers,
         units=config.units,
-        dropout=config.recurrent_dropout,
+        dropout=config.temporal_dropout,
         bidirectional=config.bidirectional,
         peepholes=config.peepholes,
     )

@@ -99,8 +99,8 @@ class RecurrentStack(nn.Module):
     def __post_init__(self) -> None:
         if self.peepholes and self.kind != "lstm":
             raise InputError(
-                f"model.peepholes=True is not supported by model.recurrent={self.kind!r}, which "
-                "has no cell state; set model.peepholes=False or model.recurrent='lstm'"
+                f"model.peepholes=True is not supported by model.temporal={self.kind!r}, which "
+                "has no cell state; set model.peepholes=False or model.temporal='lstm'"
             )
         super().__post_init__()
 
