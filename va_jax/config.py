@@ -18,7 +18,7 @@ from va_jax.keys import CHANGEABLE, at_least, changeable, choice, fail, key
 FRESH = ("params/temporal.*", "params/head_.*")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50")
 BACKBONES += ("vgg16", "vgg16bn", "resnet", "vgg")
-TEMPORAL = ("none", "lstm", "gru")
+TEMPORAL = ("none", "lstm", "gru", "tcn", "lru", "transformer")
 STATES = ("carry", "window")
 FUSIONS = ("mean", "median", "extremum", "last", "centre")
 POST_STEPS = ("median", "centre", "scale", "lag")
@@ -138,6 +138,11 @@ class Model:
     temporal_dropout: float = key(0.0, "dropout rate inside temporal stacks", low=0, below=1)
     bidirectional: bool = key(False, "whether to read both ways; requires eval.state=window")
     peepholes: bool = key(False, "whether LSTM gates see the cell state")
+    kernel_size: int = at_least(3, 2, "taps of a convolution of the TCN; odd if bidirectional")
+    attention_heads: int = at_least(4, 1, "attention heads; units must be an even multiple")
+    attention_window: int = at_least(
+        64, 2, "frames that a frame attends to, with itself; not if bidirectional", unit="frames"
+    )
     bounded: bool = key(False, "whether to bound predictions with tanh")
 
 

@@ -87,7 +87,7 @@ class WholeTracks(SplitPredictor):
         features, face = jax.tree.map(
             lambda x: x[:, inner], _features(self.model, variables, inputs)
         )
-        state = jax.tree.map(lambda x: jnp.where(starts[:, None], jnp.zeros_like(x), x), state)
+        state = jax.tree.map(lambda x: jax.vmap(jnp.where)(starts, jnp.zeros_like(x), x), state)
         return self.model.apply(variables, features, face, state, method="from_features")
 
 

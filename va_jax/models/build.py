@@ -9,9 +9,12 @@ import jax.numpy as jnp
 from va_jax.config import Model
 from va_jax.keys import fail
 from va_jax.models.inflate import Inflation
+from va_jax.models.lru import LRUStack
 from va_jax.models.recurrent import RecurrentStack
-from va_jax.models.regressor import FullyConnected, Normalisation, Regressor
+from va_jax.models.regressor import FullyConnected, Normalisation, Regressor, Stack
 from va_jax.models.resnet import ResNet
+from va_jax.models.tcn import TCN
+from va_jax.models.transformer import Transformer
 from va_jax.models.vgg import VGG
 
 RESNETS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
@@ -138,14 +141,28 @@ def _inflation(config: Model, stages: int, bottlenecks: bool) -> Inflation:
     )
 
 
-def _temporal(config: Model) -> RecurrentStack | None:
+def _temporal(config: Model) -> Stack | None:
     if config.temporal == "none":
         return None
-    return RecurrentStack(
-        kind=config.temporal,
-        layers=config.layers,
-        units=config.units,
-        dropout=config.temporal_dropout,
-        bidirectional=config.bidirectional,
-        peepholes=config.peepholes,
-    )
+    if config.peepholes and config.temporal != "lstm":
+        remedy = f"set False, since model.temporal={config.temporal!r} has no cell state"
+        fail("model.peepholes", True, remedy)
+    common: dict[str, Any] = {
+        "layers": config.layers,
+        "units": config.units,
+        "dropout": config.temporal_dropout,
+        "bidirectional": config.bidirectional,
+    }
+    if config.temporal == "tcn":
+        if config.bidirectional and config.kernel_size % 2 == 0:
+            fail("model.kernel_size", config.kernel_size, "must be odd to read both ways")
+        return TCN(**common, kernel_size=config.kernel_size)
+    if config.temporal == "lru":
+        return LRUStack(**common)
+    if config.temporal == "transformer":
+        heads = config.attention_heads
+        if config.units % (2 * heads):
+            remedy = f"must be a multiple of 2 x model.attention_heads={heads}, for rotary pairs"
+            fail("model.units", config.units, remedy)
+        return Transformer(**common, heads=heads, window=config.attention_window)
+    return RecurrentStack(**common, kind=config.temporal, peepholes=config.peepholes)

@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
-from va_jax.models.recurrent import RecurrentStack, State
+from va_jax.models.lru import LRUStack
+from va_jax.models.recurrent import RecurrentStack
+from va_jax.models.tcn import TCN
+from va_jax.models.temporal import State
+from va_jax.models.transformer import Transformer
+
+Stack = RecurrentStack | TCN | LRUStack | Transformer
+"""A temporal stack."""
 
 States = tuple[State, ...]
 """State of the temporal stack in each branch; () for a network without temporal stacks."""
@@ -74,7 +81,7 @@ class Regressor(nn.Module):
     )  # (float frames, mask, train) -> outputs of the last convolution and the last pool
     input: Normalisation
     fc: FullyConnected
-    temporal: RecurrentStack | None  # template for the stack in each branch
+    temporal: Stack | None  # template for the stack in each branch
     branches: tuple[str, ...]
     dims: tuple[str, ...]
     flatten: bool = False  # whether to flatten the last map or average it over space
