@@ -14,7 +14,7 @@ import pytest
 
 from tests import fakes
 from tests.models.inflate_test import NETWORKS, moving, network, reach, run, small_case
-from tests.tiny_networks import POINTS, tiny, variables_of
+from tests.tiny_networks import POINTS, STACKS, tiny, variables_of
 from tests.tiny_networks import predict as reference
 from va_jax import config as configuration
 from va_jax.config import Eval
@@ -128,6 +128,7 @@ def assert_same_traces(found, expected, atol=1e-5):
     [
         ({"temporal": "gru"}, 2, 7),
         ({"temporal": "lstm", "layers": 2, "peepholes": True}, 1, 16),
+        *(slow(changes, 2, 7, id=name) for name, changes in STACKS.items()),
     ],
 )
 def test_a_state_carried_along_a_track_gives_the_result_of_one_pass(changes, stride, length):

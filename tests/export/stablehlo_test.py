@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.tiny_networks import INFLATED, SIDE, batch, landmarks, tiny, variables_of
+from tests.tiny_networks import INFLATED, SIDE, STACKS, batch, landmarks, tiny, variables_of
 from va_jax.export import stablehlo
 from va_jax.types import InputError
 
@@ -17,6 +17,8 @@ FAMILIES = [
         for changes in (
             {"temporal": "gru"},
             {"temporal": "lstm", "layers": 2, "peepholes": True},
+            *STACKS.values(),
+            *(stack | {"bidirectional": True} for stack in STACKS.values()),
             {"temporal": "none", "landmarks": "before_fc"},
             {"bidirectional": True},
             {"backbone": "vgg", "stage_sizes": (1, 1), "temporal": "none"},
@@ -66,11 +68,13 @@ def test_a_serialised_network_predicts_like_the_network(tmp_path, changes):
 
 
 @pytest.mark.slow
-def test_a_track_in_pieces_is_predicted_like_the_whole_track(tmp_path):
-    model = tiny(temporal="lstm", branches=("fc", "conv"), landmarks="after_fc")
+@pytest.mark.parametrize("changes", [FAMILIES[0], *STACKS.values()], ids=str)
+@pytest.mark.parametrize("length", [1, 4])
+def test_a_track_in_pieces_is_predicted_like_the_whole_track(tmp_path, changes, length):
+    model = tiny(**changes)
     data = stablehlo.serialize_stream(model, variables_of(model), SIDE)
     stream, inputs = written(tmp_path / stablehlo.STREAM, data), inputs_of(model)
-    found = stablehlo.run_in_pieces(stream, inputs, stablehlo.state_shapes(model), 4)
+    found = stablehlo.run_in_pieces(stream, inputs, stablehlo.state_shapes(model), length)
     np.testing.assert_allclose(found, live(model, inputs), atol=1e-6, rtol=0)
 
 
@@ -91,6 +95,9 @@ def test_a_function_is_for_every_kind_of_device_and_any_batch_and_time(tmp_path)
     [
         ({"temporal": "gru", "layers": 2}, [[3], [3]]),
         ({"temporal": "lstm", "branches": ("fc", "conv")}, [[3]] * 4),
+        ({"temporal": "tcn", "layers": 2}, [[2, 3], [2, 3], [4, 3], [4, 3], [3]]),
+        ({"temporal": "lru", "layers": 2}, [[6], [6], [3]]),
+        (STACKS["transformer"], [[2, 8], [2, 8], [2, 1], [8]]),
         ({"temporal": "none"}, []),
         ({"bidirectional": True}, []),
     ],

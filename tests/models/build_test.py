@@ -125,9 +125,19 @@ OTHER = {
     "temporal_dropout": 0.5,
     "bidirectional": True,
     "peepholes": True,
+    "kernel_size": 5,
+    "attention_heads": 2,
+    "attention_window": 32,
     "bounded": True,
 }
 """Every key of the section with a legal value other than the default."""
+
+READ_BY = {
+    "kernel_size": "tcn",
+    "attention_heads": "transformer",
+    "attention_window": "transformer",
+}
+"""The temporal stack that reads a key which the default one does not."""
 
 
 def test_every_key_of_the_section_is_listed():
@@ -139,13 +149,14 @@ def test_every_key_of_the_section_is_listed():
 def test_every_key_changes_the_network(key):
     base = {"inflation_taps": 3} if key.startswith("inflation_") else {}
     base |= {"landmarks": "after_fc"} if key == "landmark_points" else {}
+    base |= {"temporal": READ_BY[key]} if key in READ_BY else {}
     default, again = (build_model(configured(**base), DIMS) for _ in range(2))
     assert default == again != build_model(configured(**base | {key: OTHER[key]}), DIMS)
 
 
 REFUSED = [  # by the section itself, or by the network; key, value, other keys, remedy
     ("backbone", "resnet19", {}, "resnet18.*vgg16bn"),
-    ("temporal", "rnn", {}, "none, lstm, gru"),
+    ("temporal", "rnn", {}, "none, lstm, gru, tcn, lru, transformer"),
     ("compute_dtype", "float16", {}, "float32, bfloat16"),
     ("pool", "max", {}, "mean, flatten"),
     ("landmarks", "beside", {}, "none, before_fc, after_fc"),
@@ -170,6 +181,12 @@ REFUSED = [  # by the section itself, or by the network; key, value, other keys,
     ("layers", 0, {}, "1"),
     ("units", 0, {}, "1"),
     ("peepholes", True, {"temporal": "gru"}, "False"),
+    ("peepholes", True, {"temporal": "lru"}, "False"),
+    ("kernel_size", 1, {}, "2"),
+    ("kernel_size", 4, {"temporal": "tcn", "bidirectional": True}, "odd"),
+    ("attention_heads", 0, {}, "1"),
+    ("attention_window", 1, {}, "2"),
+    ("units", 20, {"temporal": "transformer"}, "multiple of 2 x model.attention_heads=4"),
     ("inflation_layout", "temporal", {}, "spatial, kinetics"),
     ("inflation_layout", "kinetics", {"backbone": "resnet18"}, "'spatial'"),
     ("inflation_layout", "kinetics", {"backbone": "vgg16"}, "'spatial'"),

@@ -12,6 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tests.tiny_networks import (
     BATCH,
     INFLATED,
+    STACKS,
     TIME,
     assert_trees_close,
     batch,
@@ -40,6 +41,8 @@ def train_predict(model, variables, frames, face, rng):
         {"temporal": "lstm", "layers": 2, "peepholes": True},
         {"temporal": "none"},
         {"temporal": "lstm", "branches": ("fc", "pool", "conv"), "fc": (5,)},
+        *STACKS.values(),
+        STACKS["tcn"] | {"branches": ("fc", "conv")},
     ],
 )
 def test_streaming_with_a_carried_state_gives_the_offline_trace(changes):

@@ -97,7 +97,7 @@ class Stream:
 
         Args:
             frame: uint8 RGB [size, size, 3]; may be None if `face` is False.
-            face: whether the frame shows the face. If not, a recurrent network repeats its
+            face: whether the frame shows the face. If not, a temporal stack repeats its
                 prediction from `stride` frames earlier.
             landmarks: float32 [points, 2] in units of the frame's side, for a network that takes
                 landmarks.

@@ -179,17 +179,17 @@ class Transformer(nn.Module):
         """Return the outputs and the final state; None stands for the start of a track."""
         state = temporal.first_state(self, x, state)
         packed, valid = temporal.pack(x, mask)
-        y, final, both = nn.Dense(self.units, name="input")(packed), [], valid
+        y, final = nn.Dense(self.units, name="input")(packed), []
+        exist = valid[..., None].astype(x.dtype)
         if state:
-            exist = jnp.concatenate([state[-2][0], valid[..., None].astype(x.dtype)], 1)
-            both, exist = exist[..., 0] > 0, temporal.latest(exist, valid)
+            exist = jnp.concatenate([state[-2][0], exist], 1)
         for index in range(self.layers):
             block = TransformerBlock(self.heads, self.dropout, name=f"layer_{index}")
-            y, past = block(y, both, state[index] if state else (), train=train)
+            y, past = block(y, exist[..., 0] > 0, state[index] if state else (), train=train)
             final.append(past)
         y = nn.LayerNorm(name="norm")(y)
         y, last = temporal.unpack(y, mask, state[-1][0] if state else jnp.zeros_like(y[:, 0]))
-        return y, (*final, (exist,), (last,)) if state else ()
+        return y, (*final, (temporal.latest(exist, valid),), (last,)) if state else ()
 
     @nn.nowrap
     def initial_state(self, batch: Any) -> State:
