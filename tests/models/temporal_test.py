@@ -152,8 +152,8 @@ def test_gradients_match_finite_differences_in_float64(name, both_ways):
             given,
             order=1,
             modes=["rev"],
-            atol=1e-6,
-            rtol=1e-6,
+            atol=1e-5,
+            rtol=1e-5,
         )
 
 
