@@ -57,7 +57,7 @@ def _name(path: tuple[str, ...], params: Mapping[str, Any]) -> str:
     collection, *modules, leaf = path
     if modules and modules[0] == "input":
         return leaf
-    if modules[0].startswith("recurrent"):
+    if modules[0].startswith("temporal"):
         layer = modules[1].removeprefix("layer_")
         return f"stacks.{modules[0]}.{RECURRENT_LEAVES[leaf]}_l{layer}"
     if modules[0].startswith("head_"):

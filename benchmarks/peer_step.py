@@ -87,7 +87,7 @@ def make_optimiser(c: Optim, peer: Network) -> torch.optim.Optimizer:
     peer.backbone.train(bool(c.rates.backbone))
     groups = []
     for name, rate in to_tree(c.rates).items():
-        part = peer.stacks if name == "recurrent" else getattr(peer, name)
+        part = peer.stacks if name == "temporal" else getattr(peer, name)
         part.requires_grad_(bool(rate))
         for kernels in (True, False):
             some = [parameter for parameter in part.parameters() if (parameter.ndim > 1) == kernels]

@@ -43,9 +43,9 @@ class Network(nn.Module):
         fed = [sum(widths[part] for part in branch.split("+")) for branch in c.branches]
         self.dropout = nn.Dropout(c.dropout)
         self.stacks, self.heads = nn.ModuleDict(), nn.ModuleDict()
-        if c.recurrent != "none":
+        if c.temporal != "none":
             for branch, width in zip(c.branches, fed, strict=True):
-                name = "recurrent" if len(fed) == 1 else f"recurrent_{branch.replace('+', '_')}"
+                name = "temporal" if len(fed) == 1 else f"temporal_{branch.replace('+', '_')}"
                 self.stacks[name] = _stack(c, width)
             fed = [c.units * (2 if c.bidirectional else 1)] * len(fed)
         for dim in dims:
@@ -90,12 +90,12 @@ class Network(nn.Module):
 
 def _stack(c: Model, features: int) -> nn.Module:
     """Return the recurrent layers; the second of torch's two biases is 0, because we have one."""
-    stack = {"lstm": nn.LSTM, "gru": nn.GRU}[c.recurrent](
+    stack = {"lstm": nn.LSTM, "gru": nn.GRU}[c.temporal](
         features,
         c.units,
         c.layers,
         batch_first=True,
-        dropout=c.recurrent_dropout,
+        dropout=c.temporal_dropout,
         bidirectional=c.bidirectional,
     )
     for name, parameter in stack.named_parameters():

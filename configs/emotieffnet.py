@@ -1,25 +1,52 @@
-"""EmotiEffLib's EfficientNet-B0, which estimates valence and arousal of real faces.
+"""EmotiEffLib's EfficientNet-B0, which estimates valence and arousal of real faces, and heads on it.
 
-    va_jax export --config=emotieffnet.py --init.weights=enet_b0_8_va_mtl.pt --out=emotieffnet
-    va_jax predict emotieffnet video.mp4 --overlay=seen.mp4
+Usage: `configs/emotieffnet.py:NETWORK`. NETWORK is
 
-The file is in models/affectnet_emotions/ of the repository av-savchenko/face-emotion-recognition
-(Apache-2.0). The network was trained by its authors on photographs (AffectNet) and looks at single
-frames. docs/models.md says what is known about it.
+frame: the network as it is in the file, for `va_jax export --config`; nothing is trained
+gru, lru, tcn, transformer: a temporal stack that is trained on top of it with your own labels
+
+The file is `enet_b0_8_va_mtl.pt` in models/affectnet_emotions/ of the repository
+av-savchenko/face-emotion-recognition (Apache-2.0). Its authors trained the network on photographs
+(AffectNet), one by one. docs/models.md says what is known about it, and has the commands.
+
+With a temporal stack the backbone stays as it is in the file, and its heads are replaced. The data
+set is `video_folder/112` unless `data.name` says otherwise; crops are scaled to the 224 px that the
+network was made for. All values are our choice.
 """
 
 from ml_collections import ConfigDict
 
+from configs import variants
 from va_jax.config import defaults
 
+NETWORKS = ("frame", "gru", "lru", "tcn", "transformer")
 
-def get_config() -> ConfigDict:
-    """Return the config."""
+
+def get_config(variant: str = NETWORKS[0]) -> ConfigDict:
+    """Return the config for a variant: frame, gru, lru, tcn or transformer."""
+    network = variants.read("configs/emotieffnet.py", variant, {"network": NETWORKS})["network"]
     config = defaults()
-    config.data.name = "affectnet"
     config.data.size = 224
     config.init.format = "emotieffnet"
-    config.init.fresh = ()
     config.model.backbone = "efficientnet_b0"
-    config.model.recurrent = "none"
+    if network == "frame":
+        config.data.name = "affectnet"
+        config.init.fresh = ()
+        config.model.temporal = "none"
+        return config
+    config.data.name = "video_folder/112"
+    config.window.length = 64
+    config.window.hop = 32
+    config.init.leave_out = ("params/head_.*",)
+    config.model.temporal = network
+    config.model.layers = 4 if network == "tcn" else 2
+    config.model.units = 128
+    config.model.dropout = 0.3
+    config.optim.rates.backbone = 0.0
+    config.optim.learning_rate = 1e-3
+    config.optim.schedule = "cosine"
+    config.optim.warmup_steps = 100
+    config.optim.clip_norm = 1.0
+    config.loss.mse = 0.1
+    config.train.steps = 2000
     return config

@@ -115,13 +115,13 @@ def get_config(variant: str = "affwildnet_vggface,gru,ccc") -> ConfigDict:
         config.model.fc_dropout = 0.5
     if branches:
         config.model.branches = branches
-        config.model.recurrent = words.get("cell", "gru")
+        config.model.temporal = words.get("cell", "gru")
         config.model.units = 128
         config.model.dropout = 0.5 if fc else 0.0
         if "transfer" not in words:  # the second layer and the heads of the source CNN are not used
             config.init.leave_out += ("params/fc/layer_1/.*", "params/head_.*")
     else:
-        config.model.recurrent = "none"
+        config.model.temporal = "none"
     if "landmarks" in words:
         config.model.landmarks = "before_fc"
         config.model.fc = fc or (1500,)

@@ -43,7 +43,7 @@ def get_config(variant: str = NETWORKS[0]) -> ConfigDict:
     if network in ("small", "tiny"):
         config.model.backbone = "resnet18"
         config.model.width = 16
-        config.model.recurrent = "gru"
+        config.model.temporal = "gru"
         config.model.layers = 1
         config.model.units = 64
         config.optim.learning_rate = 2e-3

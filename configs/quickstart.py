@@ -4,6 +4,9 @@ No data set is required: the faces are rendered on the first run.
 
 configs/quickstart.py: a CNN with a GRU
 configs/quickstart.py:lstm: a CNN with an LSTM
+configs/quickstart.py:tcn: a CNN with temporal convolutions over the last 61 frames
+configs/quickstart.py:lru: a CNN with two Linear Recurrent Units
+configs/quickstart.py:transformer: a CNN with two blocks of attention to the last 64 frames
 configs/quickstart.py:frame: the same CNN on single frames
 configs/quickstart.py:i3d: the CNN inflated to three taps in time, with random weights or, with
     `--config.init.from_workdir` and `--config.init.inflate`, initialized from a `:frame` run
@@ -16,7 +19,7 @@ from va_jax.config import defaults
 
 
 def get_config(variant: str = "gru") -> ConfigDict:
-    """Return the config for a variant: gru, lstm, frame, i3d or tiny."""
+    """Return the config for a variant: gru, lstm, tcn, lru, transformer, frame, i3d or tiny."""
     config = defaults()
     config.data.name = "synthetic_faces/quickstart"
     config.data.build_missing = True
@@ -28,7 +31,7 @@ def get_config(variant: str = "gru") -> ConfigDict:
     config.model.backbone = "resnet"
     config.model.stage_sizes = (1, 1, 1)
     config.model.width = 16
-    config.model.recurrent = "gru"
+    config.model.temporal = "gru"
     config.model.layers = 1
     config.model.units = 64
     config.loss.mse = 0.1
@@ -42,11 +45,14 @@ def get_config(variant: str = "gru") -> ConfigDict:
     config.eval.every_steps = 100
     config.checkpoint.every_steps = 100
     if variant == "frame":
-        config.model.recurrent = "none"
+        config.model.temporal = "none"
     elif variant == "lstm":
-        config.model.recurrent = "lstm"
+        config.model.temporal = "lstm"
+    elif variant in ("tcn", "lru", "transformer"):
+        config.model.temporal = variant
+        config.model.layers = 4 if variant == "tcn" else 2
     elif variant == "i3d":
-        config.model.recurrent = "none"
+        config.model.temporal = "none"
         config.model.inflation.taps = 3
         config.model.inflation.padding = "edge"
         config.eval.state = "window"
@@ -68,6 +74,6 @@ def get_config(variant: str = "gru") -> ConfigDict:
         config.eval.hop = 16
         config.checkpoint.every_steps = 1
     elif variant != "gru":
-        legal = "gru, lstm, frame, i3d or tiny"
+        legal = "gru, lstm, tcn, lru, transformer, frame, i3d or tiny"
         raise ValueError(f"configs/quickstart.py:{variant}: unknown variant; use {legal}")
     return config

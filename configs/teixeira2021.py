@@ -91,7 +91,7 @@ def get_config(variant: str = ROWS[0]) -> ConfigDict:
             "params/head_.*",
         )  # they match the features of the 2-D network, not the recurrent state
     else:
-        config.model.recurrent = "none"
+        config.model.temporal = "none"
     if form != "frame":
         config.eval.state = "window"
     if form.startswith("i3d"):

@@ -194,3 +194,22 @@ def test_a_mistake_on_the_command_line_is_one_line(file, flag, message):
     with pytest.raises(InputError, match=message) as caught:
         config_file.read(file, [flag])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("model.recurrent", "model.temporal"),
+        ("model.recurrent_dropout", "model.temporal_dropout"),
+        ("optim.rates.recurrent", "optim.rates.temporal"),
+    ],
+)
+def test_a_key_of_an_earlier_version_is_refused_with_its_new_name(tmp_path, old, new):
+    tree = keys.unflatten({"data.name": "some_set", old: 0})
+    with pytest.raises(InputError, match=rf"{re.escape(old)}; .*{re.escape(new)}$"):
+        parse(tree)
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    with pytest.raises(InputError, match=rf"config\.json: .*{re.escape(old)}; .*{new}"):
+        load(tmp_path)
+    with pytest.raises(InputError, match=rf"{old.split('.')[-1]}'; .*{re.escape(new)}"):
+        config_file.read(None, [f"--{old}=0"])

@@ -242,8 +242,8 @@ def test_windows_overlap_by_the_share_that_the_variant_names(length, overlap, ho
         ("kollias2017:3rnn,ccc", "loss.mse", 0.0),
         ("kollias2017:3rnn,frozen", "optim.rates.backbone", 0.0),
         ("kollias2017:3rnn", "optim.rates.backbone", 1.0),
-        ("kollias2017:3rnn,lstm", "model.recurrent", "lstm"),
-        ("kollias2017:resnet50_cnn", "model.recurrent", "none"),
+        ("kollias2017:3rnn,lstm", "model.temporal", "lstm"),
+        ("kollias2017:resnet50_cnn", "model.temporal", "none"),
     ],
 )
 def test_a_word_sets_its_key(row, key, value):
@@ -299,9 +299,9 @@ def after(given, row, **changes):
 
 
 HEADS = {f"head_{dim}" for dim in DIMS}
-NEW = {"recurrent/layer_0", "recurrent/layer_1"} | HEADS
-BRANCHES = {f"recurrent_{part}/layer_{n}" for part in ("fc", "pool", "conv") for n in (0, 1)}
-STACK_TO_BRANCH = (r"params/recurrent/(.*) -> params/recurrent_fc/\1",)
+NEW = {"temporal/layer_0", "temporal/layer_1"} | HEADS
+BRANCHES = {f"temporal_{part}/layer_{n}" for part in ("fc", "pool", "conv") for n in (0, 1)}
+STACK_TO_BRANCH = (r"params/temporal/(.*) -> params/temporal_fc/\1",)
 
 
 @pytest.mark.slow
@@ -335,7 +335,7 @@ def test_a_stage_takes_from_the_one_before_all_that_fits(first, second, left_out
 def test_the_stack_of_affwildnet_becomes_one_of_three():
     given = run_of("kollias2017:affwildnet_vggface,gru")
     start = after(given, "kollias2017:3rnn", rename=STACK_TO_BRANCH)
-    loaded = {"recurrent_fc/layer_0", "recurrent_fc/layer_1"}
+    loaded = {"temporal_fc/layer_0", "temporal_fc/layer_1"}
     assert layers(start, "loaded") & BRANCHES == loaded
     assert layers(start, "initialised") == BRANCHES - loaded | HEADS
 

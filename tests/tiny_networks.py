@@ -17,13 +17,19 @@ TINY = {
     "backbone": "resnet",
     "width": WIDTH,
     "stage_sizes": (1,),
-    "recurrent": "gru",
+    "temporal": "gru",
     "layers": 1,
     "units": UNITS,
     "landmark_points": POINTS,
     "input_mean": (0.5, 0.4, 0.3),
     "input_std": (0.2, 0.3, 0.4),
 }
+STACKS = {
+    "tcn": {"temporal": "tcn", "layers": 2},
+    "lru": {"temporal": "lru", "layers": 2},
+    "transformer": {"temporal": "transformer", "units": 8, "attention_window": 3},
+}
+"""Changes for the temporal stacks that are not recurrent."""
 INFLATED = {"taps": 3, "padding": "edge", "pool_taps": 3}
 MAP = (SIDE // 4) ** 2  # pixels of the last map
 

@@ -15,14 +15,23 @@ from ml_collections import ConfigDict
 from va_jax import keys
 from va_jax.keys import CHANGEABLE, at_least, changeable, choice, fail, key
 
-FRESH = ("params/recurrent.*", "params/head_.*")
+FRESH = ("params/temporal.*", "params/head_.*")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50")
 BACKBONES += ("vgg16", "vgg16bn", "resnet", "vgg", "efficientnet_b0")
 BACKBONES += ("vit_s14", "vit_b14", "vit_s16", "vit_b16", "farl_b16")
+TEMPORAL = ("none", "lstm", "gru", "tcn", "lru", "transformer")
 STATES = ("carry", "window")
 FUSIONS = ("mean", "median", "extremum", "last", "centre")
 POST_STEPS = ("median", "centre", "scale", "lag")
 MEDIANS_S = (0.4, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
+
+
+RENAMED = {
+    "model.recurrent": "model.temporal",
+    "model.recurrent_dropout": "model.temporal_dropout",
+    "optim.rates.recurrent": "optim.rates.temporal",
+}
+"""Names of keys in earlier versions -> their names now, for messages."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +132,20 @@ class Model:
     )
     landmark_points: int = at_least(68, 1, "number of landmarks per frame, as stored in the data")
     branches: tuple[str, ...] = key(
-        ("fc",), "input of each recurrent stack: fc, pool, conv or a concatenation such as fc+pool"
+        ("fc",), "input of each temporal stack: fc, pool, conv or a concatenation such as fc+pool"
     )
-    dropout: float = key(0.0, "dropout rate before recurrent stacks or heads", low=0, below=1)
-    recurrent: str = choice("lstm", ("lstm", "gru", "none"), "type of the recurrent stack")
-    layers: int = at_least(2, 1, "number of recurrent layers")
-    units: int = at_least(256, 1, "number of recurrent units per layer")
-    recurrent_dropout: float = key(0.0, "dropout rate between recurrent layers", low=0, below=1)
+    dropout: float = key(0.0, "dropout rate before temporal stacks or heads", low=0, below=1)
+    temporal: str = choice("lstm", TEMPORAL, "type of the temporal stack (docs/networks.md)")
+    layers: int = at_least(2, 1, "number of layers in a temporal stack")
+    units: int = at_least(256, 1, "width of each of these layers")
+    temporal_dropout: float = key(0.0, "dropout rate inside temporal stacks", low=0, below=1)
     bidirectional: bool = key(False, "whether to read both ways; requires eval.state=window")
     peepholes: bool = key(False, "whether LSTM gates see the cell state")
+    kernel_size: int = at_least(3, 2, "taps of a convolution of the TCN; odd if bidirectional")
+    attention_heads: int = at_least(4, 1, "attention heads; units must be an even multiple")
+    attention_window: int = at_least(
+        64, 2, "frames that a frame attends to, with itself; not if bidirectional", unit="frames"
+    )
     bounded: bool = key(False, "whether to bound predictions with tanh")
 
 
@@ -149,7 +163,7 @@ class Rates:
 
     backbone: float = key(1.0, "factor for the backbone; 0 also freezes batch-norm stats", low=0)
     fc: float = key(1.0, "factor for the fully connected layers", low=0)
-    recurrent: float = key(1.0, "factor for the recurrent stacks", low=0)
+    temporal: float = key(1.0, "factor for the temporal stacks", low=0)
     heads: float = key(1.0, "factor for the heads", low=0)
 
 
@@ -183,7 +197,7 @@ class Eval:
     every_steps: int = changeable(at_least(200, 1, "number of steps between evaluations on dev"))
     batch_size: int = at_least(8, 1, "total number of tracks or windows per batch")
     state: str = choice(
-        "carry", STATES, "carry the recurrent state along a track, or run on separate windows"
+        "carry", STATES, "carry the temporal state along a track, or run on separate windows"
     )
     length: int = at_least(64, 1, "length of a window or of a carried chunk", unit="frames")
     hop: int = at_least(64, 1, "distance between window starts, at most length", unit="frames")
@@ -286,7 +300,8 @@ def parse(tree: Any) -> Config:
     Raises:
         InputError: a key is unknown or its value is not legal. The message names the key and value.
     """
-    return keys.parse(Config, tree.to_dict() if isinstance(tree, ConfigDict) else tree)
+    tree = tree.to_dict() if isinstance(tree, ConfigDict) else tree
+    return keys.parse(Config, tree, renamed=RENAMED)
 
 
 def to_tree(config: Any) -> dict[str, Any]:

@@ -89,13 +89,19 @@ def default_tree(section: type) -> dict[str, Any]:
     }
 
 
-def parse(section: type[Section], tree: Mapping[str, Any], prefix: str = "") -> Section:
+def parse(
+    section: type[Section],
+    tree: Mapping[str, Any],
+    prefix: str = "",
+    renamed: Mapping[str, str] = {},
+) -> Section:
     """Return the section that `tree` describes, with defaults for missing keys.
 
     Args:
         section: dataclass whose fields are declared with `key`.
         tree: nested mappings, such as parsed JSON.
         prefix: name of the section followed by a dot, for messages.
+        renamed: dotted names of keys in earlier versions -> their names now, for messages.
 
     Raises:
         InputError: a key is unknown, or its value has the wrong type or is not legal.
@@ -103,9 +109,11 @@ def parse(section: type[Section], tree: Mapping[str, Any], prefix: str = "") -> 
     types = typing.get_type_hints(section)
     unknown = [name for name in tree if name not in types]
     if unknown:
+        name = f"{prefix}{unknown[0]}"
         close = difflib.get_close_matches(unknown[0], types, 1)
         hint = f"did you mean {prefix}{close[0]}?" if close else f"legal: {', '.join(types)}"
-        raise InputError(f"unknown config key {prefix}{unknown[0]}; {hint}")
+        hint = f"it is now called {renamed[name]}" if name in renamed else hint
+        raise InputError(f"unknown config key {name}; {hint}")
     values: dict[str, Any] = {}
     for field in dataclasses.fields(typing.cast(Any, section)):
         name, kind = f"{prefix}{field.name}", types[field.name]
@@ -115,7 +123,7 @@ def parse(section: type[Section], tree: Mapping[str, Any], prefix: str = "") -> 
         if dataclasses.is_dataclass(kind):
             if not isinstance(value, Mapping):
                 fail(name, value, "expected a section that contains keys")
-            values[field.name] = parse(typing.cast(Any, kind), value, f"{name}.")
+            values[field.name] = parse(typing.cast(Any, kind), value, f"{name}.", renamed)
         else:
             values[field.name] = _checked(name, value, kind, field.metadata["limits"])
     return section(**values)

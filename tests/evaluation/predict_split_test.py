@@ -14,7 +14,7 @@ import pytest
 
 from tests import fakes
 from tests.models.inflate_test import NETWORKS, moving, network, reach, run, small_case
-from tests.tiny_networks import POINTS, tiny, variables_of
+from tests.tiny_networks import POINTS, STACKS, tiny, variables_of
 from tests.tiny_networks import predict as reference
 from va_jax import config as configuration
 from va_jax.config import Eval
@@ -126,8 +126,9 @@ def assert_same_traces(found, expected, atol=1e-5):
 @pytest.mark.parametrize(
     ("changes", "stride", "length"),
     [
-        ({"recurrent": "gru"}, 2, 7),
-        ({"recurrent": "lstm", "layers": 2, "peepholes": True}, 1, 16),
+        ({"temporal": "gru"}, 2, 7),
+        ({"temporal": "lstm", "layers": 2, "peepholes": True}, 1, 16),
+        *(slow(changes, 2, 7, id=name) for name, changes in STACKS.items()),
     ],
 )
 def test_a_state_carried_along_a_track_gives_the_result_of_one_pass(changes, stride, length):
@@ -150,7 +151,7 @@ def overlapping(source, length, hop, stride):
     return items
 
 
-BOTH_WAYS = {"recurrent": "lstm", "bidirectional": True}
+BOTH_WAYS = {"temporal": "lstm", "bidirectional": True}
 
 
 def check_windows(model, length, hop, stride):
@@ -173,14 +174,14 @@ def check_windows(model, length, hop, stride):
 
 @pytest.mark.slow
 def test_windows_over_cached_features_are_predicted_as_by_the_whole_network():
-    model = tiny(recurrent="gru", branches=("fc", "conv"), landmarks="after_fc")
+    model = tiny(temporal="gru", branches=("fc", "conv"), landmarks="after_fc")
     check_windows(model, 8, 3, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "hop"),
-    [(BOTH_WAYS, 5), slow(BOTH_WAYS, 8), slow(BOTH_WAYS, 1), slow({"recurrent": "lstm"}, 4)],
+    [(BOTH_WAYS, 5), slow(BOTH_WAYS, 8), slow(BOTH_WAYS, 1), slow({"temporal": "lstm"}, 4)],
 )
 def test_windows_of_any_overlap_and_stride_use_cached_features(changes, hop):
     check_windows(light(**changes), 8, hop, 2)
@@ -188,7 +189,7 @@ def test_windows_of_any_overlap_and_stride_use_cached_features(changes, hop):
 
 @pytest.mark.slow
 def test_an_inflated_network_runs_on_every_window_by_itself():
-    model = tiny(inflation={"taps": 3, "padding": "edge"}, recurrent="none")
+    model = tiny(inflation={"taps": 3, "padding": "edge"}, temporal="none")
     check_windows(model, 8, 5, 1)
 
 
@@ -202,7 +203,7 @@ INFLATED = {
     ),
     "strided, with a state": (
         {"padding": "zero", "strided": True, "pool_taps": 3},
-        {"recurrent": "gru", "stage_sizes": (1, 1)},
+        {"temporal": "gru", "stage_sizes": (1, 1)},
         HOLES,
         10,
     ),
@@ -219,7 +220,7 @@ INFLATED = {
 def test_chunks_that_overlap_by_the_reach_give_the_result_of_one_pass(
     inflation, changes, holes, length
 ):
-    model = tiny(**{"inflation": inflation | {"taps": 3}, "recurrent": "none"} | changes)
+    model = tiny(**{"inflation": inflation | {"taps": 3}, "temporal": "none"} | changes)
     tracks = source(frozenset(holes))
     config = config_of(state="carry", length=length)
     found = evaluated(model, config, tracks)
@@ -314,7 +315,7 @@ def test_a_track_may_be_read_in_chunks_of_any_length(length):
 
 
 def test_windows_and_one_pass_agree_for_a_network_without_a_temporal_part():
-    model = light(recurrent="none")
+    model = light(temporal="none")
     carried, windowed = (
         evaluated(model, config_of(**SETTINGS[state]), source()) for state in SETTINGS
     )

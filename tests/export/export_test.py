@@ -280,3 +280,13 @@ def test_the_command_prints_the_comparison(tiny_run, tmp_path):
     again = subprocess.run([*line, f"--out={out}"], cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 1
     assert re.fullmatch(rf"error: --out={out} already exists.*\n", again.stderr)
+
+
+@pytest.mark.parametrize("name", [arrays.SAFETENSORS, arrays.NPZ])
+def test_scalars_and_transposed_arrays_are_read_as_they_were_written(tmp_path, name):
+    tree = {"slope": np.float32(0.25), "kernel": np.arange(6, dtype=np.float32).reshape(2, 3).T}
+    arrays.write(tmp_path, {"params": tree})
+    found = arrays.read(tmp_path, name)
+    for key, value in tree.items():
+        assert found[f"params/{key}"].shape == value.shape
+        np.testing.assert_array_equal(found[f"params/{key}"], value)

@@ -70,11 +70,19 @@ def test_the_state_of_a_stream_is_described_by_its_shapes(known, tiny_run):
     ("changes", "expected"),
     [
         ({}, "causal"),
-        ({"model.recurrent": "none"}, "none"),
+        *(({"model.temporal": name}, "causal") for name in ("tcn", "lru", "transformer")),
+        *(
+            (
+                {"model.temporal": name, "model.bidirectional": True, "eval.state": "window"},
+                "both_ways",
+            )
+            for name in ("tcn", "lru", "transformer")
+        ),
+        ({"model.temporal": "none"}, "none"),
         ({"model.bidirectional": True, "eval.state": "window"}, "both_ways"),
         ({"model.inflation.taps": 3}, "both_ways"),
-        ({"model.recurrent": "none", "model.bidirectional": True, "eval.state": "window"}, "none"),
-        ({"model.recurrent": "none", "model.inflation.taps": 3}, "both_ways"),
+        ({"model.temporal": "none", "model.bidirectional": True, "eval.state": "window"}, "none"),
+        ({"model.temporal": "none", "model.inflation.taps": 3}, "both_ways"),
     ],
 )
 def test_the_frames_a_prediction_depends_on_follow_from_the_config(changes, expected):

@@ -15,7 +15,7 @@ import safetensors.numpy
 
 import va_jax
 from tests import fakes
-from tests.tiny_networks import POINTS, SIDE, tiny, variables_of
+from tests.tiny_networks import POINTS, SIDE, STACKS, tiny, variables_of
 from tests.tiny_networks import predict as reference
 from va_jax import config as configuration
 from va_jax.data import sources
@@ -168,8 +168,9 @@ def pushed(stream, frames, face, points=None):
 
 STREAMED = {
     "gru": (1, {}),
-    "lstm": (3, {"recurrent": "lstm", "layers": 2, "peepholes": True, "landmarks": "after_fc"}),
-    "frame by frame": (2, {"recurrent": "none"}),
+    "lstm": (3, {"temporal": "lstm", "layers": 2, "peepholes": True, "landmarks": "after_fc"}),
+    "frame by frame": (2, {"temporal": "none"}),
+    **{name: (2, changes) for name, changes in STACKS.items()},
 }
 
 
@@ -230,8 +231,9 @@ def test_without_a_face_no_frame_is_needed_and_a_recurrent_network_repeats_itsel
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"recurrent": "lstm", "bidirectional": True}, r"model\.bidirectional=True.*whole seq"),
-        ({"recurrent": "none", "inflation": {"taps": 3}}, r"model\.inflation: \d+ frames"),
+        ({"temporal": "lstm", "bidirectional": True}, r"model\.bidirectional=True.*whole seq"),
+        ({"temporal": "tcn", "bidirectional": True}, r"model\.bidirectional=True.*whole seq"),
+        ({"temporal": "none", "inflation": {"taps": 3}}, r"model\.inflation: \d+ frames"),
     ],
 )
 def test_a_network_that_uses_later_frames_has_no_stream(changes, message):

@@ -6,33 +6,35 @@ import jax
 import numpy as np
 import pytest
 
-from tests.tiny_networks import INFLATED, SIDE, batch, landmarks, tiny, variables_of
+from tests.tiny_networks import INFLATED, SIDE, STACKS, batch, landmarks, tiny, variables_of
 from va_jax.export import stablehlo
 from va_jax.types import InputError
 
 FAMILIES = [
-    {"recurrent": "lstm", "branches": ("fc", "conv"), "landmarks": "after_fc", "bounded": True},
+    {"temporal": "lstm", "branches": ("fc", "conv"), "landmarks": "after_fc", "bounded": True},
     *(
         pytest.param(changes, marks=pytest.mark.slow)
         for changes in (
-            {"recurrent": "gru"},
-            {"recurrent": "lstm", "layers": 2, "peepholes": True},
-            {"recurrent": "none", "landmarks": "before_fc"},
+            {"temporal": "gru"},
+            {"temporal": "lstm", "layers": 2, "peepholes": True},
+            *STACKS.values(),
+            *(stack | {"bidirectional": True} for stack in STACKS.values()),
+            {"temporal": "none", "landmarks": "before_fc"},
             {"bidirectional": True},
-            {"backbone": "vgg", "stage_sizes": (1, 1), "recurrent": "none"},
+            {"backbone": "vgg", "stage_sizes": (1, 1), "temporal": "none"},
             {"backbone": "vgg16bn", "stage_sizes": (1, 1), "pool": "flatten", "fc": (5, 4)},
             {"backbone": "resnet50", "stage_sizes": (1, 1)},
             {"backbone": "seresnet50", "stage_sizes": (1, 1)},
-            {"backbone": "vit_s16", "recurrent": "none"},
+            {"backbone": "vit_s16", "temporal": "none"},
             {"backbone": "farl_b16", "branches": ("fc", "conv")},
             {"compute_dtype": "bfloat16"},
-            {"recurrent": "none", "inflation": INFLATED},
-            {"recurrent": "none", "inflation": INFLATED | {"padding": "zero"}},
-            {"recurrent": "gru", "inflation": INFLATED | {"strided": True}},
+            {"temporal": "none", "inflation": INFLATED},
+            {"temporal": "none", "inflation": INFLATED | {"padding": "zero"}},
+            {"temporal": "gru", "inflation": INFLATED | {"strided": True}},
             {
                 "backbone": "resnet50",
                 "stage_sizes": (1, 1),
-                "recurrent": "none",
+                "temporal": "none",
                 "inflation": {"taps": 3, "layout": "kinetics"},
             },
         )
@@ -68,16 +70,18 @@ def test_a_serialised_network_predicts_like_the_network(tmp_path, changes):
 
 
 @pytest.mark.slow
-def test_a_track_in_pieces_is_predicted_like_the_whole_track(tmp_path):
-    model = tiny(recurrent="lstm", branches=("fc", "conv"), landmarks="after_fc")
+@pytest.mark.parametrize("changes", [FAMILIES[0], *STACKS.values()], ids=str)
+@pytest.mark.parametrize("length", [1, 4])
+def test_a_track_in_pieces_is_predicted_like_the_whole_track(tmp_path, changes, length):
+    model = tiny(**changes)
     data = stablehlo.serialize_stream(model, variables_of(model), SIDE)
     stream, inputs = written(tmp_path / stablehlo.STREAM, data), inputs_of(model)
-    found = stablehlo.run_in_pieces(stream, inputs, stablehlo.state_shapes(model), 4)
+    found = stablehlo.run_in_pieces(stream, inputs, stablehlo.state_shapes(model), length)
     np.testing.assert_allclose(found, live(model, inputs), atol=1e-6, rtol=0)
 
 
 def test_a_function_is_for_every_kind_of_device_and_any_batch_and_time(tmp_path):
-    model = tiny(recurrent="none")
+    model = tiny(temporal="none")
     data = stablehlo.serialize_model(model, variables_of(model), SIDE)
     network = written(tmp_path / stablehlo.MODEL, data)
     assert network.platforms == ("cpu", "cuda", "tpu")
@@ -91,9 +95,12 @@ def test_a_function_is_for_every_kind_of_device_and_any_batch_and_time(tmp_path)
 @pytest.mark.parametrize(
     ("changes", "shapes"),
     [
-        ({"recurrent": "gru", "layers": 2}, [[3], [3]]),
-        ({"recurrent": "lstm", "branches": ("fc", "conv")}, [[3]] * 4),
-        ({"recurrent": "none"}, []),
+        ({"temporal": "gru", "layers": 2}, [[3], [3]]),
+        ({"temporal": "lstm", "branches": ("fc", "conv")}, [[3]] * 4),
+        ({"temporal": "tcn", "layers": 2}, [[2, 3], [2, 3], [4, 3], [4, 3], [3]]),
+        ({"temporal": "lru", "layers": 2}, [[6], [6], [3]]),
+        (STACKS["transformer"], [[2, 8], [2, 8], [2, 1], [8]]),
+        ({"temporal": "none"}, []),
         ({"bidirectional": True}, []),
     ],
 )

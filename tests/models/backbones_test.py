@@ -46,12 +46,12 @@ MASKED = {
 }
 WHOLE = {
     "fully connected": SHALLOW["vgg16"]
-    | {"pool": "flatten", "fc": (8, 6), "landmarks": "before_fc", "recurrent": "gru", "units": 5},
+    | {"pool": "flatten", "fc": (8, 6), "landmarks": "before_fc", "temporal": "gru", "units": 5},
     "branches": SHALLOW["resnet18"]
     | {"fc": (6,), "landmarks": "after_fc", "branches": ("fc", "pool+conv")}
-    | {"recurrent": "lstm", "units": 5, "bidirectional": True, "bounded": True},
+    | {"temporal": "lstm", "units": 5, "bidirectional": True, "bounded": True},
     "inflated": SHALLOW["vgg16bn"]
-    | {"recurrent": "none", "inflation": {"taps": 3, "strided": True}},
+    | {"temporal": "none", "inflation": {"taps": 3, "strided": True}},
 }
 
 

@@ -37,7 +37,7 @@ def test_heads_are_named_and_never_indexed():
 
 
 def test_features_are_the_backbone_maps_of_normalised_frames():
-    model = tiny(branches=("pool", "conv", "fc+conv"), recurrent="none")
+    model = tiny(branches=("pool", "conv", "fc+conv"), temporal="none")
     variables, (frames, face) = variables_of(model), batch()
     mean, std = np.float64(TINY["input_mean"]), np.float64(TINY["input_std"])
     x = jnp.asarray((np.asarray(frames) / 255 - mean) / std, jnp.float32)
@@ -50,7 +50,7 @@ def test_features_are_the_backbone_maps_of_normalised_frames():
 
 
 def test_flattened_features_keep_the_order_of_the_last_map():
-    model = tiny(pool="flatten", recurrent="none", branches=("pool", "conv"))
+    model = tiny(pool="flatten", temporal="none", branches=("pool", "conv"))
     variables, (frames, face) = variables_of(model), batch()
     pool, conv = extract(model, variables, frames, face)
     assert pool.shape[-1] == MAP * WIDTH
@@ -60,13 +60,13 @@ def test_flattened_features_keep_the_order_of_the_last_map():
 @pytest.mark.parametrize(
     ("branches", "expected_rows"),
     [
-        (("fc",), {"recurrent": 5}),
-        (("fc+pool",), {"recurrent": 5 + WIDTH}),
+        (("fc",), {"temporal": 5}),
+        (("fc+pool",), {"temporal": 5 + WIDTH}),
         (
             ("fc", "pool", "conv"),
-            {"recurrent_fc": 5, "recurrent_pool": WIDTH, "recurrent_conv": MAP * WIDTH},
+            {"temporal_fc": 5, "temporal_pool": WIDTH, "temporal_conv": MAP * WIDTH},
         ),
-        (("fc+pool", "conv"), {"recurrent_fc_pool": 5 + WIDTH, "recurrent_conv": MAP * WIDTH}),
+        (("fc+pool", "conv"), {"temporal_fc_pool": 5 + WIDTH, "temporal_conv": MAP * WIDTH}),
     ],
 )
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -75,7 +75,7 @@ def test_every_branch_has_its_own_recurrent_stack_before_common_heads(
 ):
     model = tiny(branches=branches, fc=(5,), bidirectional=bidirectional)
     params = shapes_of(model)["params"]
-    stacks = {name: tree for name, tree in params.items() if name.startswith("recurrent")}
+    stacks = {name: tree for name, tree in params.items() if name.startswith("temporal")}
     rows = {name: tree["layer_0"]["input_kernel"].shape[0] for name, tree in stacks.items()}
     assert rows == expected_rows
     width = UNITS * len(branches) * (1 + bidirectional)
@@ -93,8 +93,8 @@ def test_branches_do_not_share_their_stacks():
     assert not np.allclose(first[0][0], second[0][0])
     params = variables["params"]
     swapped = params | {
-        "recurrent_fc": params["recurrent_pool"],
-        "recurrent_pool": params["recurrent_fc"],
+        "temporal_fc": params["temporal_pool"],
+        "temporal_pool": params["temporal_fc"],
     }
     _, (third, fourth) = predict(model, variables | {"params": swapped}, frames, face)
     assert_trees_close((fourth, third), (first, second))
@@ -107,7 +107,7 @@ def test_branches_do_not_share_their_stacks():
 def test_landmarks_join_before_or_after_the_fc_layers(place, fc_rows, stack_rows):
     params = shapes_of(tiny(landmarks=place, fc=(5,)))["params"]
     assert params["fc"]["layer_0"]["kernel"].shape == (fc_rows, 5)
-    assert params["recurrent"]["layer_0"]["input_kernel"].shape[0] == stack_rows
+    assert params["temporal"]["layer_0"]["input_kernel"].shape[0] == stack_rows
 
 
 @pytest.mark.parametrize("place", ["before_fc", "after_fc"])
@@ -135,7 +135,7 @@ def test_landmarks_of_frames_without_a_face_are_ignored():
 
 
 def test_every_fully_connected_layer_has_a_relu():
-    model = tiny(fc=(5, 4), branches=("pool", "fc"), recurrent="none")
+    model = tiny(fc=(5, 4), branches=("pool", "fc"), temporal="none")
     variables, (frames, face) = variables_of(model), batch()
     params, rng = variables["params"], np.random.default_rng(0)
     layers = jax.tree.map(lambda leaf: np.float32(rng.normal(size=leaf.shape)), params["fc"])
@@ -151,7 +151,7 @@ def test_dropout_between_fully_connected_layers_acts_in_training_only():
     rngs = {"dropout": jax.random.key(0)}
     frames, face = batch()
     for widths, drops in (((50,), False), ((50, 4), True)):
-        model = tiny(fc=widths, fc_dropout=0.5, recurrent="none")
+        model = tiny(fc=widths, fc_dropout=0.5, temporal="none")
         variables = variables_of(model)
         (calm,) = extract(model, variables, frames, face)
         features = functools.partial(model.apply, method="features", train=True)
@@ -162,7 +162,7 @@ def test_dropout_between_fully_connected_layers_acts_in_training_only():
 
 
 def test_bounded_predictions_are_the_tanh_of_unbounded_ones():
-    model, bounded = tiny(recurrent="none"), tiny(recurrent="none", bounded=True)
+    model, bounded = tiny(temporal="none"), tiny(temporal="none", bounded=True)
     variables, (frames, face) = variables_of(model), batch()
     pred, _ = predict(model, variables, frames, face)
     inside, _ = predict(bounded, variables, frames, face)
@@ -172,7 +172,7 @@ def test_bounded_predictions_are_the_tanh_of_unbounded_ones():
 
 def test_new_heads_start_near_zero():
     frames, face = batch()
-    model = tiny(recurrent="none")
+    model = tiny(temporal="none")
     params = jax.jit(functools.partial(model.init, train=False))(
         jax.random.key(0), frames[:1, :1], face[:1, :1]
     )["params"]

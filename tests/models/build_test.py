@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict
 
 from va_jax import config, keys
 from va_jax.config import Model
-from va_jax.models.build import BACKBONES, VITS, build_model, parameter_count
+from va_jax.models.build import BACKBONES, EFFICIENTNETS, VITS, build_model, parameter_count
 from va_jax.types import DIMS, InputError
 
 COUNTS = {  # parameters as published, without the classifier
@@ -55,7 +55,9 @@ def params_of(**changes):
 
 
 def test_the_published_count_of_every_named_backbone_is_listed():
-    assert COUNTS.keys() == BACKBONES.keys() - {"resnet", "vgg"} - VITS.keys()
+    assert (
+        COUNTS.keys() == BACKBONES.keys() - {"resnet", "vgg"} - VITS.keys() - EFFICIENTNETS.keys()
+    )
 
 
 @pytest.mark.slow
@@ -119,15 +121,25 @@ OTHER = {
     "landmark_points": 5,
     "branches": ("fc", "conv"),
     "dropout": 0.5,
-    "recurrent": "gru",
+    "temporal": "gru",
     "layers": 1,
     "units": 128,
-    "recurrent_dropout": 0.5,
+    "temporal_dropout": 0.5,
     "bidirectional": True,
     "peepholes": True,
+    "kernel_size": 5,
+    "attention_heads": 2,
+    "attention_window": 32,
     "bounded": True,
 }
 """Every key of the section with a legal value other than the default."""
+
+READ_BY = {
+    "kernel_size": "tcn",
+    "attention_heads": "transformer",
+    "attention_window": "transformer",
+}
+"""The temporal stack that reads a key which the default one does not."""
 
 
 def test_every_key_of_the_section_is_listed():
@@ -139,13 +151,14 @@ def test_every_key_of_the_section_is_listed():
 def test_every_key_changes_the_network(key):
     base = {"inflation_taps": 3} if key.startswith("inflation_") else {}
     base |= {"landmarks": "after_fc"} if key == "landmark_points" else {}
+    base |= {"temporal": READ_BY[key]} if key in READ_BY else {}
     default, again = (build_model(configured(**base), DIMS) for _ in range(2))
     assert default == again != build_model(configured(**base | {key: OTHER[key]}), DIMS)
 
 
 REFUSED = [  # by the section itself, or by the network; key, value, other keys, remedy
     ("backbone", "resnet19", {}, "resnet18.*vgg16bn"),
-    ("recurrent", "rnn", {}, "lstm, gru, none"),
+    ("temporal", "rnn", {}, "none, lstm, gru, tcn, lru, transformer"),
     ("compute_dtype", "float16", {}, "float32, bfloat16"),
     ("pool", "max", {}, "mean, flatten"),
     ("landmarks", "beside", {}, "none, before_fc, after_fc"),
@@ -153,9 +166,9 @@ REFUSED = [  # by the section itself, or by the network; key, value, other keys,
     ("landmark_points", 0, {}, "1"),
     ("dropout", 1.0, {}, "below 1"),
     ("fc_dropout", 1.0, {}, "below 1"),
-    ("recurrent_dropout", -0.1, {}, "0"),
+    ("temporal_dropout", -0.1, {}, "0"),
     ("frame_mask", 1.0, {}, "below 1"),
-    ("frame_mask", 0.5, {"recurrent": "none"}, "set 0"),
+    ("frame_mask", 0.5, {"temporal": "none"}, "set 0"),
     ("fc", (5,), {"branches": ("pool", "conv")}, r"set \(\)"),
     ("branches", (), {}, "fc, pool, conv"),
     ("branches", ("fc", "fc"), {}, "distinct .* fc, pool, conv"),
@@ -169,7 +182,13 @@ REFUSED = [  # by the section itself, or by the network; key, value, other keys,
     ("width", 3, {"backbone": "seresnet50"}, "at least 4"),
     ("layers", 0, {}, "1"),
     ("units", 0, {}, "1"),
-    ("peepholes", True, {"recurrent": "gru"}, "False"),
+    ("peepholes", True, {"temporal": "gru"}, "False"),
+    ("peepholes", True, {"temporal": "lru"}, "False"),
+    ("kernel_size", 1, {}, "2"),
+    ("kernel_size", 4, {"temporal": "tcn", "bidirectional": True}, "odd"),
+    ("attention_heads", 0, {}, "1"),
+    ("attention_window", 1, {}, "2"),
+    ("units", 20, {"temporal": "transformer"}, "multiple of 2 x model.attention_heads=4"),
     ("inflation_layout", "temporal", {}, "spatial, kinetics"),
     ("inflation_layout", "kinetics", {"backbone": "resnet18"}, "'spatial'"),
     ("inflation_layout", "kinetics", {"backbone": "vgg16"}, "'spatial'"),

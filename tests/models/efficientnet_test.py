@@ -120,7 +120,7 @@ def test_gradients_and_running_statistics_match_timm_in_float64():
 
 
 def test_there_are_as_many_parameters_as_published():
-    model = build_model(model_config(backbone=NAME, recurrent="none"), DIMS)
+    model = build_model(model_config(backbone=NAME, temporal="none"), DIMS)
     x, face = jnp.zeros((1, 1, 32, 32, 3), jnp.uint8), jnp.ones((1, 1), bool)
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), x, face, train=False))
     assert parameter_count(variables["params"]["backbone"]) == PARAMETERS

@@ -177,11 +177,6 @@ def test_dropout_acts_between_layers_and_only_in_training():
     np.testing.assert_array_equal(outputs(single, True), outputs(single, False))
 
 
-def test_a_gru_with_peepholes_is_refused():
-    with pytest.raises(InputError, match=r"peepholes=True .*'gru'"):
-        RecurrentStack("gru", 1, UNITS, peepholes=True)
-
-
 @both_kinds
 def test_a_bidirectional_stack_has_no_state_and_refuses_one(kind):
     stack, params, x, mask, _ = case(kind, 2, bidirectional=True)

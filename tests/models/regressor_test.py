@@ -12,6 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tests.tiny_networks import (
     BATCH,
     INFLATED,
+    STACKS,
     TIME,
     assert_trees_close,
     batch,
@@ -36,10 +37,12 @@ def train_predict(model, variables, frames, face, rng):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"recurrent": "gru"},
-        {"recurrent": "lstm", "layers": 2, "peepholes": True},
-        {"recurrent": "none"},
-        {"recurrent": "lstm", "branches": ("fc", "pool", "conv"), "fc": (5,)},
+        {"temporal": "gru"},
+        {"temporal": "lstm", "layers": 2, "peepholes": True},
+        {"temporal": "none"},
+        {"temporal": "lstm", "branches": ("fc", "pool", "conv"), "fc": (5,)},
+        *STACKS.values(),
+        STACKS["tcn"] | {"branches": ("fc", "conv")},
     ],
 )
 def test_streaming_with_a_carried_state_gives_the_offline_trace(changes):
@@ -53,12 +56,12 @@ def test_streaming_with_a_carried_state_gives_the_offline_trace(changes):
         parts.append(pred)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-6)
     assert_trees_close(state, final)
-    assert not model.recurrent or np.abs(jax.tree.leaves(final)[0]).min() > 0
+    assert not model.temporal or np.abs(jax.tree.leaves(final)[0]).min() > 0
 
 
 @pytest.mark.slow
 def test_features_and_recurrent_part_make_the_whole_network():
-    model = tiny(recurrent="lstm", branches=("fc+conv", "pool"))
+    model = tiny(temporal="lstm", branches=("fc+conv", "pool"))
     variables, (frames, face) = variables_of(model), batch()
     features = extract(model, variables, frames, face)
     parts = jax.jit(functools.partial(model.apply, method="from_features"))(
@@ -82,7 +85,7 @@ def test_frames_without_a_face_repeat_the_last_prediction_for_any_content():
     "changes",
     [
         {},
-        {"inflation": INFLATED, "recurrent": "none"},
+        {"inflation": INFLATED, "temporal": "none"},
         {"inflation": INFLATED | {"strided": True, "padding": "zero"}, "bidirectional": True},
     ],
 )
@@ -131,7 +134,7 @@ def test_a_frozen_backbone_keeps_its_statistics_and_gets_no_gradient_while_the_r
     jax.tree.map(np.testing.assert_array_equal, stats, variables["batch_stats"])
     assert not any(leaf.any() for leaf in jax.tree.leaves(grads.pop("backbone")))
     assert all(leaf.any() for leaf in jax.tree.leaves(grads))
-    assert {"fc", "recurrent_fc", "recurrent_conv", "head_valence"} <= grads.keys()
+    assert {"fc", "temporal_fc", "temporal_conv", "head_valence"} <= grads.keys()
 
 
 @pytest.mark.slow
@@ -173,7 +176,7 @@ def test_no_frame_is_hidden_in_evaluation():
 
 @pytest.mark.slow
 def test_an_inflated_network_sees_no_hidden_frame():
-    model = tiny(frame_mask=0.5, recurrent="none", inflation=INFLATED)
+    model = tiny(frame_mask=0.5, temporal="none", inflation=INFLATED)
     variables, frames = variables_of(model), batch()[0][:1]
     face, rng = jnp.ones((1, TIME), bool), jax.random.key(3)
     (pred, _), stats = train_predict(model, variables, frames, face, rng)
@@ -212,7 +215,7 @@ def test_bfloat16_stays_close_to_float32_with_float32_predictions():
 
 
 def test_dropout_acts_in_training_only():
-    model = tiny(recurrent="none", dropout=0.5)
+    model = tiny(temporal="none", dropout=0.5)
     variables, (frames, face) = variables_of(model), batch()
     features = extract(model, variables, frames, face)
     calm, _ = predict(model, variables, frames, face)
@@ -226,10 +229,10 @@ def test_dropout_acts_in_training_only():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"recurrent": "gru", "branches": ("fc", "conv")},
-        {"recurrent": "lstm", "landmarks": "after_fc"},
-        {"recurrent": "none", "inflation": INFLATED},
-        {"recurrent": "gru", "inflation": INFLATED | {"padding": "zero", "strided": True}},
+        {"temporal": "gru", "branches": ("fc", "conv")},
+        {"temporal": "lstm", "landmarks": "after_fc"},
+        {"temporal": "none", "inflation": INFLATED},
+        {"temporal": "gru", "inflation": INFLATED | {"padding": "zero", "strided": True}},
     ],
 )
 def test_exports_with_symbolic_batch_and_time(changes):

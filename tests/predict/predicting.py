@@ -23,6 +23,7 @@ METADATA = {
     },
     "fps": 25.0,
     "stride": 1,
+    "temporal": "causal",
     "checkpoint_step": 7,
     "data": {"name": "drawn"},
 }  # fmt: skip

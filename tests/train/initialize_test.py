@@ -300,7 +300,7 @@ def test_a_torch_file_trains_and_its_input_scale_comes_along(tmp_path, tiny_data
     ("content", "message"),
     [
         (b"", "weights.pth"),
-        (b"\x80\x04cposix\nsystem\n(X\x04\x00\x00\x00true\x85R.", "posix.system"),
+        (b"\x80\x04cposix\nsystem\nX\x04\x00\x00\x00true\x85R.", "posix.system"),
         (b"PK\x03\x04 cut off", "weights.pth"),
     ],
 )

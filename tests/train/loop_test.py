@@ -155,7 +155,7 @@ def test_a_frozen_part_keeps_parameters_and_statistics_and_the_others_learn(tiny
     first, last, _ = run_steps(config, 2)
     assert_identical(last.params["backbone"], first.params["backbone"])
     assert_identical(last.batch_stats, first.batch_stats)
-    for part in ("recurrent", "head_valence", "head_arousal"):
+    for part in ("temporal", "head_valence", "head_arousal"):
         changed = jax.tree.map(
             lambda x, y: bool((x != y).any()), last.params[part], first.params[part]
         )
@@ -222,7 +222,7 @@ def test_a_set_without_labels_is_refused(tmp_path, tiny_data, monkeypatch):
 def test_overlapping_windows_of_a_frame_network_fuse_to_what_one_pass_gives(
     tmp_path, tiny_data, fusion
 ):
-    config = tiny(tiny_data, **{"model.recurrent": "none", "train.steps": 1})
+    config = tiny(tiny_data, **{"model.temporal": "none", "train.steps": 1})
     train(config, tmp_path)
     cards = []
     for state, hop in (("carry", 16), ("window", 5)):

@@ -12,7 +12,7 @@ from va_jax.train.optim import make_schedule, make_tx
 
 PARAMS = {
     "backbone": {"conv1": {"kernel": jnp.ones((1, 1, 2, 2))}, "bn1": {"scale": jnp.ones(2)}},
-    "recurrent": {"layer_0": {"bias": jnp.ones(3)}},
+    "temporal": {"layer_0": {"bias": jnp.ones(3)}},
     "head_valence": {"kernel": jnp.ones((2, 1))},
 }
 
@@ -43,10 +43,10 @@ def test_the_schedule_warms_up_to_the_peak_and_ends_at_zero():
 
 
 def test_every_part_moves_at_its_own_rate_and_a_rate_of_zero_freezes():
-    moved = updates(settings(rates__backbone=0.0, rates__recurrent=0.5))
+    moved = updates(settings(rates__backbone=0.0, rates__temporal=0.5))
     first = 0.1 * 1.9  # Nesterov: gradient + 0.9 x momentum
     assert all((x == 0).all() for x in jax.tree.leaves(moved["backbone"]))
-    np.testing.assert_allclose(moved["recurrent"]["layer_0"]["bias"], -0.5 * first, rtol=1e-6)
+    np.testing.assert_allclose(moved["temporal"]["layer_0"]["bias"], -0.5 * first, rtol=1e-6)
     np.testing.assert_allclose(moved["head_valence"]["kernel"], -first, rtol=1e-6)
 
 
@@ -55,7 +55,7 @@ def test_weight_decay_touches_kernels_only():
     change = jax.tree.map(lambda x, y: float(abs(x - y).max()), plain, decayed)
     assert change["backbone"]["conv1"]["kernel"] == pytest.approx(0.05)
     assert change["head_valence"]["kernel"] == pytest.approx(0.05)
-    assert change["backbone"]["bn1"]["scale"] == change["recurrent"]["layer_0"]["bias"] == 0
+    assert change["backbone"]["bn1"]["scale"] == change["temporal"]["layer_0"]["bias"] == 0
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ def test_flops_at_224_pixels_are_the_published_ones_but_for_padding(backbone, pu
         model__backbone=backbone,
         model__width=64,
         model__stage_sizes=(),
-        model__recurrent="none",
+        model__temporal="none",
     )
     gflops = rows_of(config, depth=0)[""].flops / 1e9
     assert gflops == pytest.approx(2 * published, rel=0.08)
@@ -83,7 +83,7 @@ def test_rows_of_a_recurrent_network_are_those_by_hand():
     assert block.output == (SIZE // 8, SIZE // 8, 16)
     assert block.parameters == weights + 3 * 2 * 16
     assert block.flops == pytest.approx(2 * (SIZE // 8) ** 2 * weights, rel=0.25)
-    lstm = found["recurrent/layer_0"]
+    lstm = found["temporal/layer_0"]
     assert lstm.output == (5,)
     assert lstm.parameters == 4 * 5 * (16 + 5 + 1)
     assert lstm.flops == pytest.approx(2 * 4 * 5 * (16 + 5), rel=0.25)
@@ -97,8 +97,8 @@ def test_rows_of_a_recurrent_network_are_those_by_hand():
         "backbone/layer1_0",
         "backbone/layer1_1",
         "backbone/layer2_0",
-        "recurrent",
-        "recurrent/layer_0",
+        "temporal",
+        "temporal/layer_0",
         "head_valence",
         "head_arousal",
     ]
@@ -106,7 +106,7 @@ def test_rows_of_a_recurrent_network_are_those_by_hand():
 
 @pytest.mark.slow
 def test_modules_sum_to_their_parent_and_parts_to_the_network():
-    config = settings(model__recurrent="gru", model__fc=(7,), model__remat=True)
+    config = settings(model__temporal="gru", model__fc=(7,), model__remat=True)
     found = rows_of(config, depth=3)
     assert "backbone/layer2_0/downsample_conv" in found
     for name, row in found.items():
@@ -128,7 +128,7 @@ def test_modules_sum_to_their_parent_and_parts_to_the_network():
 @pytest.mark.slow
 def test_flops_of_a_frame_include_every_tap_and_shrink_with_a_stride_in_time():
     flat, inflated, strided = (
-        rows_of(settings(model__recurrent="none", **changes), depth=0)[""].flops
+        rows_of(settings(model__temporal="none", **changes), depth=0)[""].flops
         for changes in (
             {},
             {"model__inflation__taps": 3},

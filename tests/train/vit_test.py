@@ -19,7 +19,7 @@ VIT = {
     "model.backbone": "vit_s16",
     "model.stage_sizes": (2,),
     "model.width": 4,
-    "model.recurrent": "none",
+    "model.temporal": "none",
     "train.steps": 2,
 }
 

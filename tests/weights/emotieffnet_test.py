@@ -70,7 +70,7 @@ def exported(tmp_path, arrays, *flags):
     [
         (["--init.format=timm"], "expected weights of a network that already estimates valence"),
         (["--model.backbone=resnet18"], "the weights are not for model.backbone='resnet18'"),
-        (["--model.recurrent=gru"], "arrays do not fit: params/recurrent/"),
+        (["--model.temporal=gru"], "arrays do not fit: params/temporal/"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(tmp_path, capsys, flags, named):

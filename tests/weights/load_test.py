@@ -232,7 +232,7 @@ def test_a_backbone_and_an_lstm_under_prefixes_are_both_translated():
     weights = translate(joined, "torchvision", "both.pth", leave_out=(r"model\.head\..*",))
     for path, array in alone.items():
         np.testing.assert_array_equal(weights.values[path], array)
-    layer = {f"params/recurrent/layer_0/{n}" for n in ("input_kernel", "recurrent_kernel", "bias")}
+    layer = {f"params/temporal/layer_0/{n}" for n in ("input_kernel", "recurrent_kernel", "bias")}
     assert weights.values.keys() - alone.keys() == layer
     assert "leave_out" in weights.left_out["model.head.weight"]
     with pytest.raises(InputError, match=r"1 of its names .*\(model.head.weight\)"):

@@ -15,10 +15,10 @@ from va_jax.weights.match import find_format
 
 def run_stack(weights, kind, x, layers, bidirectional=False):
     """Return the output of our recurrent stack with those weights for [batch, time, features]."""
-    units = len(weights.values["params/recurrent/layer_0/recurrent_kernel"])
+    units = len(weights.values["params/temporal/layer_0/recurrent_kernel"])
     stack = RecurrentStack(kind, layers, units, bidirectional=bidirectional)
     variables = flax.traverse_util.unflatten_dict(weights.values, sep="/")
-    variables = {"params": jax.tree.map(jnp.asarray, variables["params"]["recurrent"])}
+    variables = {"params": jax.tree.map(jnp.asarray, variables["params"]["temporal"])}
     mask = jnp.ones(x.shape[:2], bool)
     return stack.apply(variables, jnp.asarray(x), mask, train=False)[0]
 
@@ -39,7 +39,7 @@ def test_our_stack_with_torchs_layers_agrees_with_torch(kind, bidirectional):
     np.testing.assert_allclose(run_stack(weights, kind, x, 2, bidirectional), theirs, atol=1e-5)
     assert (weights.size, weights.left_out) == (0, {})
     bias = "rnn.bias_ih_l0 + rnn.bias_hh_l0"
-    assert weights.origin["params/recurrent/layer_0/bias"] == bias
+    assert weights.origin["params/temporal/layer_0/bias"] == bias
 
 
 def sigmoid(x):

@@ -1,6 +1,7 @@
 """Configs on the command line: a config file, and keys that override its values."""
 
 import pathlib
+import re
 import traceback
 from collections.abc import Sequence
 
@@ -34,14 +35,20 @@ def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = 
     argv = ["va_jax", *map(_with_prefix, overrides)]
     _refuse_repeated_keys(argv[1:])
     values = flags.FlagValues()
-    if file is None:
-        tree = configuration.defaults() if base is None else ConfigDict(configuration.to_tree(base))
-        holder = config_flags.DEFINE_config_dict("config", tree, flag_values=values, sys_argv=argv)
-    else:
-        argv.insert(1, f"--config={resolve(file)}")
-        holder = config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
     resolved = "" if file is None else resolve(file)
     try:
+        if file is None:
+            tree = (
+                configuration.defaults()
+                if base is None
+                else ConfigDict(configuration.to_tree(base))
+            )
+            holder = config_flags.DEFINE_config_dict(
+                "config", tree, flag_values=values, sys_argv=argv
+            )
+        else:
+            argv.insert(1, f"--config={resolve(file)}")
+            holder = config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
         unknown = values(argv)[1:]
         config = holder.value
         _ = config.seed  # errors in the file only surface when the config is first used
@@ -50,7 +57,7 @@ def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = 
         if "has no attribute 'get_config'" in str(cause):
             problem = "no function get_config; define one that returns a ConfigDict"
             raise InputError(f"--config={file}: {problem}") from error
-        raise InputError(f"unknown config key {' '.join(str(cause).splitlines())}") from error
+        raise InputError(f"unknown config key {_unknown_key(str(cause))}") from error
     except (flags.Error, OSError) as error:
         cause = str(error).strip().splitlines()[-1].strip()
         raise InputError(cause.removeprefix("ValueError: ")) from error
@@ -67,6 +74,16 @@ def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = 
         if isinstance(config[section][key], str):  # otherwise `config.parse` refuses it
             config[section][key] = expand_home(config[section][key])
     return config
+
+
+def _unknown_key(cause: str) -> str:
+    """Describe the unknown key that ml_collections complains about, in one line."""
+    name = re.match(r"""(?:Key )?["']+(\w+)["']""", cause)
+    renamed = configuration.RENAMED.items() if name else ()
+    new = [now for old, now in renamed if name and old.endswith(f".{name[1]}")]
+    if name and new:
+        return f"{name[1]!r}; it is now called {' or '.join(new)}"
+    return " ".join(cause.splitlines())
 
 
 def _line_of(error: Exception, path: str) -> int | None:

@@ -53,7 +53,7 @@ class SplitPredictor:
 
 
 class WholeTracks(SplitPredictor):
-    """Processes every frame once, in chunks, carrying the recurrent state along the track.
+    """Processes every frame once, in chunks, carrying the temporal state along the track.
 
     If the backbone sees neighbouring frames, chunks overlap by its reach on either side and only
     their inner frames are used, so the result equals that of a single pass over the whole track.
@@ -88,7 +88,7 @@ class WholeTracks(SplitPredictor):
         features, face = jax.tree.map(
             lambda x: x[:, inner], _features(self.model, variables, inputs)
         )
-        state = jax.tree.map(lambda x: jnp.where(starts[:, None], jnp.zeros_like(x), x), state)
+        state = jax.tree.map(lambda x: jax.vmap(jnp.where)(starts, jnp.zeros_like(x), x), state)
         return self.model.apply(variables, features, face, state, method="from_features")
 
 

@@ -25,7 +25,7 @@ def write(folder: pathlib.Path, variables: Mapping[str, Any]) -> None:
     Every array is stored with its path as the name, such as `params/backbone/conv1/kernel`.
     """
     arrays = {
-        path: np.ascontiguousarray(value)
+        path: np.asarray(value, order="C")  # ascontiguousarray would give scalars an axis
         for path, value in flatten_dict(variables, sep="/").items()
     }
     # safetensors.numpy.save_file would create a file that only its owner can read.

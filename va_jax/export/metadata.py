@@ -179,10 +179,10 @@ def _check_scores(scores: Mapping[str, Any], where: str, key: str, remedy: str) 
 
 def temporal(config: ModelConfig) -> str:
     """Return which frames each prediction depends on, as one of `TEMPORAL`."""
-    recurrent = config.recurrent != "none"
-    if config.inflation.taps > 1 or (recurrent and config.bidirectional):
+    stacked = config.temporal != "none"
+    if config.inflation.taps > 1 or (stacked and config.bidirectional):
         return "both_ways"
-    return "causal" if recurrent else "none"
+    return "causal" if stacked else "none"
 
 
 def _stream_state(config: ModelConfig, dims: list[str]) -> list[list[int]] | None:

@@ -18,7 +18,7 @@ NAME = "MODEL_CARD.md"
 TEMPLATE = pathlib.Path(__file__).with_name("model_card.md")
 
 TEMPORAL = {
-    "causal": "Each prediction depends on its own frame and, through a state, on all earlier ones.",
+    "causal": "Each prediction depends on its own frame and, through a state, on earlier ones.",
     "both_ways": "Each prediction depends on earlier and later frames.",
     "none": "Each prediction depends only on its own frame.",
 }
@@ -56,8 +56,9 @@ def _network(model: ModelConfig) -> str:
     parts = [f"{model.backbone} of width {model.width}"]
     if model.inflation.taps > 1:
         parts.append(f"convolutions over {model.inflation.taps} frames")
-    if model.recurrent != "none":
-        kind = f"{'bidirectional ' if model.bidirectional else ''}{model.recurrent.upper()}"
+    if model.temporal != "none":
+        kind = model.temporal if model.temporal == "transformer" else model.temporal.upper()
+        kind = f"{'bidirectional ' if model.bidirectional else ''}{kind}"
         parts.append(f"{kind} of {model.layers} x {model.units}")
     return ", ".join(parts)
 

@@ -40,7 +40,7 @@ def check_causal(network: Regressor, config: Config) -> None:
         InputError: the network uses later frames.
     """
     ahead = inflate.reach(network.backbone.times())
-    bidirectional = network.recurrent is not None and network.recurrent.bidirectional
+    bidirectional = network.temporal is not None and network.temporal.bidirectional
     if ahead or bidirectional:
         cause = "model.bidirectional=True" if bidirectional else f"model.inflation: {ahead} frames"
         raise InputError(
@@ -48,7 +48,7 @@ def check_causal(network: Regressor, config: Config) -> None:
             "model on whole sequences, or use a network that uses only earlier frames, such as the "
             "one in configs/quickstart.py."
         )
-    if network.recurrent is not None and config.eval.state == "window":
+    if network.temporal is not None and config.eval.state == "window":
         warnings.warn(
             f"eval.state='window': this network is evaluated on windows of {config.eval.length} "
             "frames that each start with an empty state, but a stream carries its state along, so "
@@ -97,7 +97,7 @@ class Stream:
 
         Args:
             frame: uint8 RGB [size, size, 3]; may be None if `face` is False.
-            face: whether the frame shows the face. If not, a recurrent network repeats its
+            face: whether the frame shows the face. If not, a temporal stack repeats its
                 prediction from `stride` frames earlier.
             landmarks: float32 [points, 2] in units of the frame's side, for a network that takes
                 landmarks.

@@ -10,9 +10,12 @@ from va_jax.config import Model, to_tree
 from va_jax.keys import fail
 from va_jax.models.efficientnet import EfficientNet
 from va_jax.models.inflate import Inflation
+from va_jax.models.lru import LRUStack
 from va_jax.models.recurrent import RecurrentStack
-from va_jax.models.regressor import FullyConnected, Normalisation, Regressor
+from va_jax.models.regressor import FullyConnected, Normalisation, Regressor, Stack
 from va_jax.models.resnet import ResNet
+from va_jax.models.tcn import TCN
+from va_jax.models.transformer import Transformer
 from va_jax.models.vgg import VGG
 from va_jax.models.vit import ViT
 
@@ -54,7 +57,7 @@ def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
         InputError: keys in the section are incompatible with each other or with the backbone.
     """
     _check_branches(config)
-    if config.frame_mask and config.recurrent == "none" and config.inflation.taps == 1:
+    if config.frame_mask and config.temporal == "none" and config.inflation.taps == 1:
         fail(
             "model.frame_mask", config.frame_mask, "set 0, since no layer combines frames over time"
         )
@@ -64,7 +67,7 @@ def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
             _rgb("model.input_mean", config.input_mean), _rgb("model.input_std", config.input_std)
         ),
         fc=FullyConnected(config.fc, config.fc_dropout),
-        recurrent=_recurrent(config),
+        temporal=_temporal(config),
         branches=config.branches,
         dims=tuple(dims),
         flatten=config.pool == "flatten",
@@ -188,14 +191,28 @@ def _inflation(config: Model, stages: int, bottlenecks: bool) -> Inflation:
     )
 
 
-def _recurrent(config: Model) -> RecurrentStack | None:
-    if config.recurrent == "none":
+def _temporal(config: Model) -> Stack | None:
+    if config.temporal == "none":
         return None
-    return RecurrentStack(
-        kind=config.recurrent,
-        layers=config.layers,
-        units=config.units,
-        dropout=config.recurrent_dropout,
-        bidirectional=config.bidirectional,
-        peepholes=config.peepholes,
-    )
+    if config.peepholes and config.temporal != "lstm":
+        remedy = f"set False, since model.temporal={config.temporal!r} has no cell state"
+        fail("model.peepholes", True, remedy)
+    common: dict[str, Any] = {
+        "layers": config.layers,
+        "units": config.units,
+        "dropout": config.temporal_dropout,
+        "bidirectional": config.bidirectional,
+    }
+    if config.temporal == "tcn":
+        if config.bidirectional and config.kernel_size % 2 == 0:
+            fail("model.kernel_size", config.kernel_size, "must be odd to read both ways")
+        return TCN(**common, kernel_size=config.kernel_size)
+    if config.temporal == "lru":
+        return LRUStack(**common)
+    if config.temporal == "transformer":
+        heads = config.attention_heads
+        if config.units % (2 * heads):
+            remedy = f"must be a multiple of 2 x model.attention_heads={heads}, for rotary pairs"
+            fail("model.units", config.units, remedy)
+        return Transformer(**common, heads=heads, window=config.attention_window)
+    return RecurrentStack(**common, kind=config.temporal, peepholes=config.peepholes)

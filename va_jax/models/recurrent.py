@@ -12,14 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from va_jax.models import temporal
 from va_jax.models.scans import gru_scan, lstm_scan
-from va_jax.types import InputError
-
-State = tuple[tuple[Array, ...], ...]
-"""One tuple per layer, (h, c) for an LSTM or (h,) for a GRU; the arrays are float32 [batch, units].
-
-The state is () for a bidirectional stack, which cannot carry one.
-"""
+from va_jax.models.temporal import State
 
 GATES = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
 """Column blocks in the kernels, each `units` wide, in the order of torch's rows."""
@@ -87,6 +82,9 @@ class RecurrentStack(nn.Module):
     separate parameters (`layer_0_reverse`), and outputs [forward | reverse]. At a masked step, the
     reverse half repeats the next output, or is zero at the end. Such a stack requires the whole
     window: it starts from zeros and its state is ().
+
+    Otherwise the state contains (h, c) of each LSTM layer or (h,) of each GRU layer, [batch, units]
+    each.
     """
 
     kind: str  # key of GATES
@@ -95,14 +93,6 @@ class RecurrentStack(nn.Module):
     dropout: float = 0.0  # dropout rate for the output of every layer except the last
     bidirectional: bool = False
     peepholes: bool = False  # LSTM only
-
-    def __post_init__(self) -> None:
-        if self.peepholes and self.kind != "lstm":
-            raise InputError(
-                f"model.peepholes=True is not supported by model.recurrent={self.kind!r}, which "
-                "has no cell state; set model.peepholes=False or model.recurrent='lstm'"
-            )
-        super().__post_init__()
 
     @property
     def features(self) -> int:
@@ -119,14 +109,8 @@ class RecurrentStack(nn.Module):
         train: bool,
     ) -> tuple[Float[Array, "batch time {self.features}"], State]:
         """Return the last layer's outputs and the final state; None stands for a state of zeros."""
-        if self.bidirectional and state:
-            raise InputError(
-                f"a bidirectional stack got a state with {len(state)} layers, but cannot carry one "
-                "since it needs the whole window; pass state=None or set bidirectional=False"
-            )
         zeros = self._zeros(x.shape[0], x.dtype)
-        if self.bidirectional or state is None:
-            state = (zeros,) * self.layers
+        state = temporal.first_state(self, x, state) or (zeros,) * self.layers
         layer = {"lstm": functools.partial(LSTM, peepholes=self.peepholes), "gru": GRU}[self.kind]
         final = []
         for index in range(self.layers):

@@ -7,16 +7,23 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
-from va_jax.models.recurrent import RecurrentStack, State
+from va_jax.models.lru import LRUStack
+from va_jax.models.recurrent import RecurrentStack
+from va_jax.models.tcn import TCN
+from va_jax.models.temporal import State
+from va_jax.models.transformer import Transformer
+
+Stack = RecurrentStack | TCN | LRUStack | Transformer
+"""A temporal stack."""
 
 States = tuple[State, ...]
-"""State of the recurrent stack in each branch; () for a network without recurrent stacks."""
+"""State of the temporal stack in each branch; () for a network without temporal stacks."""
 
 HEAD_INIT = nn.initializers.truncated_normal(0.01)
 """Truncated normal initialisation with standard deviation 0.01, as in kollias2017."""
 
 Features = tuple[Array, ...]
-"""Input to the recurrent stack in each branch, float32 [batch, time, features]."""
+"""Input to the temporal stack in each branch, float32 [batch, time, features]."""
 
 
 class Normalisation(nn.Module):
@@ -60,7 +67,7 @@ class FullyConnected(nn.Module):
 
 
 class Regressor(nn.Module):
-    """Backbone, fully connected layers, recurrent branches, and one head per dimension.
+    """Backbone, fully connected layers, temporal branches, and one head per dimension.
 
     A branch is named after its input: `conv` is the output of the last convolution, `pool` is the
     same after pooling, and `fc` is the output of the fully connected layers, or `pool` if there are
@@ -74,7 +81,7 @@ class Regressor(nn.Module):
     )  # (float frames, mask, train) -> outputs of the last convolution and the last pool
     input: Normalisation
     fc: FullyConnected
-    recurrent: RecurrentStack | None  # template for the stack in each branch
+    temporal: Stack | None  # template for the stack in each branch
     branches: tuple[str, ...]
     dims: tuple[str, ...]
     flatten: bool = False  # whether to flatten the last map or average it over space
@@ -86,9 +93,9 @@ class Regressor(nn.Module):
 
     def setup(self) -> None:
         self.feature_dropout = nn.Dropout(self.dropout)
-        if self.recurrent is not None and len(self.branches) > 1:
+        if self.temporal is not None and len(self.branches) > 1:
             for name in self._stack_names():
-                setattr(self, name, self.recurrent.clone())
+                setattr(self, name, self.temporal.clone())
         for dim in self.dims:
             setattr(self, f"head_{dim}", nn.Dense(1, kernel_init=HEAD_INIT))
 
@@ -109,7 +116,7 @@ class Regressor(nn.Module):
         Args:
             frames: RGB frames.
             face: mask of frames that show the face and are not padding. Other frames do not affect
-                batch statistics, the state or their neighbours, and a recurrent stack repeats the
+                batch statistics, the state or their neighbours, and a temporal stack repeats the
                 last prediction for them. In training, a fraction `frame_mask` of frames is hidden
                 in the same way.
             state: state after the previous chunk of the same tracks; None for the first chunk.
@@ -161,7 +168,7 @@ class Regressor(nn.Module):
         """Run the branches and heads; return the predictions and the final state."""
         outputs = [self.feature_dropout(x, deterministic=not train) for x in features]
         final = ()
-        if self.recurrent is not None:
+        if self.temporal is not None:
             stacks = [getattr(self, name) for name in self._stack_names()]
             states = [None] * len(stacks) if state is None else state
             passes = zip(stacks, outputs, states, strict=True)
@@ -186,16 +193,16 @@ class Regressor(nn.Module):
 
     @nn.nowrap
     def initial_state(self, batch: Any) -> States:
-        """Return the state before the first frame; () if there is no recurrent stack."""
-        if self.recurrent is None:
+        """Return the state before the first frame; () if there is no temporal stack."""
+        if self.temporal is None:
             return ()
-        return (self.recurrent.initial_state(batch),) * len(self.branches)
+        return (self.temporal.initial_state(batch),) * len(self.branches)
 
     @nn.nowrap
     def _stack_names(self) -> list[str]:
         if len(self.branches) == 1:
-            return ["recurrent"]
-        return [f"recurrent_{name.replace('+', '_')}" for name in self.branches]
+            return ["temporal"]
+        return [f"temporal_{name.replace('+', '_')}" for name in self.branches]
 
     def _with_landmarks(self, x: Array, landmarks: Array | None, place: str) -> Array:
         """Append the landmark coordinates to `x` if `place` is the configured one."""

@@ -47,7 +47,7 @@ def run(
     """Write a row per frame until `seconds` have passed, the camera stops, or Ctrl-C is pressed.
 
     The largest face in each frame is used, without smoothing, because later frames are not known
-    yet. If there is no face, a recurrent network repeats its last values.
+    yet. If there is no face, a temporal stack repeats its last values.
 
     Args:
         capture: a `cv2.VideoCapture`, or an object with the same `read` method.

@@ -54,7 +54,7 @@ def make_tx(config: Optim, steps: int) -> optax.GradientTransformation:
 
 
 def part_of(params: Any) -> Any:
-    """Return the part each parameter belongs to: backbone, fc, recurrent or heads."""
+    """Return the part each parameter belongs to: backbone, fc, temporal or heads."""
 
     def part(path: tuple[Any, ...], _: Any) -> str:
         first: str = path[0].key.split("_")[0]

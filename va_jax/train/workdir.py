@@ -64,7 +64,7 @@ def load(folder: pathlib.Path) -> Config:
     try:
         return configuration.parse(tree)
     except InputError as error:
-        raise InputError(f"{path}: {error}; restore the file") from error
+        raise InputError(f"{path}: {error}; correct or restore the file") from error
 
 
 def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:

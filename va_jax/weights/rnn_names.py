@@ -102,8 +102,8 @@ def _convert_layers(
             raise InputError(f"{where}: {error}; found {shapes}") from error
         sources = (*names[:2], " + ".join(names[2:]), names[-1])
         for (name, array), source in zip(ours.items(), sources, strict=False):
-            values[f"params/recurrent/{layer}/{name}"] = array
-            origin[f"params/recurrent/{layer}/{name}"] = source
+            values[f"params/temporal/{layer}/{name}"] = array
+            origin[f"params/temporal/{layer}/{name}"] = source
     return values, origin
 
 

@@ -1,0 +1,92 @@
+"""What all temporal stacks share: the state, and a way to skip masked frames.
+
+Recurrent stacks skip a masked frame in their scan. The other stacks run on packed frames: those
+inside the mask move to the front of the window, and the outputs move back afterwards. So for every
+stack, a masked frame does not exist, and the output for it repeats the last one.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from va_jax.types import InputError
+
+State = tuple[tuple[Array, ...], ...]
+"""Arrays [batch, ...] of each layer, float32, zero before the first frame of a track.
+
+A stack that reads both ways has the state (), since it cannot carry one.
+"""
+
+
+def first_state(stack: Any, x: Float[Array, "batch time features"], state: State | None) -> State:
+    """Return the state before the frames `x`: the given one, or for None the first of a track.
+
+    Raises:
+        InputError: a stack that reads both ways got a state.
+    """
+    if not state:
+        zeros = stack.initial_state(x.shape[0])
+        return jax.tree.map(lambda leaf: leaf.astype(x.dtype), zeros)
+    if stack.bidirectional:
+        raise InputError(
+            f"a bidirectional stack got a state with {len(state)} layers, but cannot carry one "
+            "since it needs the whole window; pass state=None or set bidirectional=False"
+        )
+    return state
+
+
+def pack(
+    x: Float[Array, "batch time features"], mask: Bool[Array, "batch time"]
+) -> tuple[Float[Array, "batch time features"], Bool[Array, "batch time"]]:
+    """Move the frames inside the mask to the front, in their order; zeros follow them.
+
+    Returns:
+        The frames, and True for those that are not zeros in place of a masked frame.
+    """
+    order = jnp.argsort(~mask, axis=1, stable=True)
+    valid = jnp.take_along_axis(mask, order, 1)
+    return only(jnp.take_along_axis(x, order[..., None], 1), valid), valid
+
+
+def unpack(
+    y: Float[Array, "batch time features"],
+    mask: Bool[Array, "batch time"],
+    last: Float[Array, "batch features"],
+) -> tuple[Float[Array, "batch time features"], Float[Array, "batch features"]]:
+    """Move outputs for packed frames back to the places of the frames.
+
+    Args:
+        y: outputs for packed frames.
+        mask: the mask that was passed to `pack`.
+        last: last output before these frames; zero at the start of a track.
+
+    Returns:
+        The outputs, which repeat the last one at masked frames, and the last output.
+    """
+    outputs = jnp.concatenate([last[:, None], y], 1)
+    placed = jnp.take_along_axis(outputs, jnp.cumsum(mask, 1)[..., None], 1)
+    return placed, placed[:, -1]
+
+
+def only(
+    x: Float[Array, "batch time features"], valid: Bool[Array, "batch time"]
+) -> Float[Array, "batch time features"]:
+    """Return `x` with zeros at frames that are not valid."""
+    return jnp.where(valid[..., None], x, jnp.zeros_like(x))
+
+
+def latest(
+    x: Float[Array, "batch both features"], valid: Bool[Array, "batch time"]
+) -> Float[Array, "batch past features"]:
+    """Return the past of the next frame: the last `both` - `time` frames up to the last valid one.
+
+    Args:
+        x: the past of the first packed frame, [batch, both - time, features], and after it the
+            packed frames.
+        valid: which of the packed frames are valid.
+    """
+    past = jnp.arange(x.shape[1] - valid.shape[1])
+    places = valid.sum(1)[:, None] + past[None]
+    return jnp.take_along_axis(x, places[..., None], 1)

@@ -1,0 +1,206 @@
+"""Transformer (Vaswani et al., 2017) with rotary positions, causal in a sliding window or centred.
+
+A causal frame attends to the last `window` frames, itself included. A long track is processed in
+blocks of that length, so the cost grows linearly with its length.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from va_jax.models import temporal
+from va_jax.models.temporal import State
+
+WIDER = 4
+"""Width of the hidden layer of a block, relative to the block, as in the paper."""
+
+BASE = 10_000
+"""Base of the rotary frequencies, as in their paper."""
+
+
+def rotate(
+    x: Float[Array, "batch blocks frames heads width"], start: int = 0
+) -> Float[Array, "batch blocks frames heads width"]:
+    """Rotate queries or keys by their positions (RoPE; Su et al., 2021, arXiv 2104.09864).
+
+    Components i and i + width / 2 form a pair, which turns by BASE^(-2 i / width) per frame.
+
+    Args:
+        x: queries or keys.
+        start: position of the first frame of each block; only differences of positions matter.
+    """
+    half = x.shape[-1] // 2
+    frequencies = BASE ** (-jnp.arange(half, dtype=x.dtype) / half)
+    positions = start + jnp.arange(x.shape[2]).astype(x.dtype)
+    angles = (positions[:, None] * frequencies[None])[None, None, :, None]
+    first, second = jnp.split(x, 2, -1)
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], -1)
+
+
+def attend(
+    q: Float[Array, "batch blocks queries heads width"],
+    k: Float[Array, "batch blocks keys heads width"],
+    v: Float[Array, "batch blocks keys heads width"],
+    allowed: Bool[Array, "batch blocks #queries keys"],
+) -> Float[Array, "batch blocks queries heads width"]:
+    """Return scaled dot-product attention; finite for a query without keys."""
+    scores = jnp.einsum("bnqhd,bnkhd->bnhqk", q, k) / q.shape[-1] ** 0.5
+    lowest = jnp.full((), jnp.finfo(scores.dtype).min, scores.dtype)
+    weights = nn.softmax(jnp.where(allowed[:, :, None], scores, lowest), -1)
+    return jnp.einsum("bnhqk,bnkhd->bnqhd", weights, v)
+
+
+def attend_to_past(
+    q: Float[Array, "batch time heads width"],
+    k: Float[Array, "batch both heads width"],
+    v: Float[Array, "batch both heads width"],
+    valid: Bool[Array, "batch both"],
+) -> Float[Array, "batch time heads width"]:
+    """Return attention of each frame to itself and to the valid ones of the `past` frames before.
+
+    Args:
+        q: queries.
+        k: keys of `past` = both - time earlier frames and of the frames themselves.
+        v: values of the same frames.
+        valid: which of these frames exist and are not masked.
+    """
+    time = q.shape[1]
+    past = k.shape[1] - time
+    block = min(past + 1, time) if isinstance(time, int) else past + 1
+    blocks = -(-time // block)
+    missing = blocks * block - time
+    q, k, v, valid = (_pad(each, missing) for each in (q, k, v, valid))
+    # Block n sees the frames from `past` frames before its first query to its last one.
+    seen = jnp.arange(blocks)[:, None] * block + jnp.arange(past + block)[None]
+    k, v, valid = k[:, seen], v[:, seen], valid[:, seen]
+    q = q.reshape(q.shape[0], blocks, block, *q.shape[2:])
+    distance = past + jnp.arange(block)[:, None] - jnp.arange(past + block)[None]
+    near = (distance >= 0) & (distance <= past)
+    y = attend(rotate(q, past), rotate(k), v, near[None, None] & valid[:, :, None])
+    return y.reshape(y.shape[0], blocks * block, *y.shape[3:])[:, :time]
+
+
+class Attention(nn.Module):
+    """Multi-head attention; its state contains the keys and values of the last frames."""
+
+    heads: int
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time units"],
+        valid: Bool[Array, "batch both"],
+        state: tuple[Array, ...],
+    ) -> tuple[Float[Array, "batch time units"], tuple[Array, ...]]:
+        """Return the output and the new state, [batch, past, units] each; () to attend both ways.
+
+        `valid` covers the frames of the state, followed by those of `x`.
+        """
+        units, time = x.shape[-1], x.shape[1]
+        q, k, v = jnp.split(nn.Dense(3 * units, name="qkv")(x), 3, -1)
+        final: tuple[Array, ...] = ()
+        if state:
+            k, v = (jnp.concatenate(pair, 1) for pair in zip(state, (k, v), strict=True))
+            new = valid[:, k.shape[1] - time :]
+            final = temporal.latest(k, new), temporal.latest(v, new)
+        q, k, v = (
+            each.reshape(*each.shape[:2], self.heads, units // self.heads) for each in (q, k, v)
+        )
+        if state:
+            y = attend_to_past(q, k, v, valid)
+        else:
+            q, k, v = (each[:, None] for each in (q, k, v))
+            y = attend(rotate(q), rotate(k), v, valid[:, None, None])[:, 0]
+        return nn.Dense(units, name="output")(y.reshape(x.shape)), final
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then two fully connected layers with GELU, each on a normed input and added.
+
+    Layer norm before each part follows Xiong et al. (2020). Dropout applies to what is added.
+    """
+
+    heads: int
+    dropout: float
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time units"],
+        valid: Bool[Array, "batch both"],
+        state: tuple[Array, ...],
+        *,
+        train: bool,
+    ) -> tuple[Float[Array, "batch time units"], tuple[Array, ...]]:
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        y, final = Attention(self.heads, name="attention")(
+            nn.LayerNorm(name="norm_attention")(x), valid, state
+        )
+        x = x + drop(y)
+        y = nn.Dense(WIDER * x.shape[-1], name="wide")(nn.LayerNorm(name="norm_wide")(x))
+        return x + drop(nn.Dense(x.shape[-1], name="narrow")(nn.gelu(y))), final
+
+
+class Transformer(nn.Module):
+    """A linear layer, blocks and a last layer norm.
+
+    Masked frames are skipped: no frame attends to them, and they do not count in positions or in
+    the window. A bidirectional network attends to all frames of the window that it is given.
+
+    The state contains, for each block, the keys and values of the last window - 1 frames, [batch,
+    window - 1, units] each, then which of these frames exist, [batch, window - 1, 1], 1 or 0, and
+    at the end the last output, [batch, units].
+    """
+
+    layers: int
+    units: int
+    heads: int  # units / heads must be even
+    window: int  # number of frames to attend to, at least 2, unless bidirectional
+    dropout: float = 0.0
+    bidirectional: bool = False
+
+    @property
+    def features(self) -> int:
+        """Return the width of the output."""
+        return self.units
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time features"],
+        mask: Bool[Array, "batch time"],
+        state: State | None = None,
+        *,
+        train: bool,
+    ) -> tuple[Float[Array, "batch time {self.units}"], State]:
+        """Return the outputs and the final state; None stands for the start of a track."""
+        state = temporal.first_state(self, x, state)
+        packed, valid = temporal.pack(x, mask)
+        y, final = nn.Dense(self.units, name="input")(packed), []
+        exist = valid[..., None].astype(x.dtype)
+        if state:
+            exist = jnp.concatenate([state[-2][0], exist], 1)
+        for index in range(self.layers):
+            block = TransformerBlock(self.heads, self.dropout, name=f"layer_{index}")
+            y, past = block(y, exist[..., 0] > 0, state[index] if state else (), train=train)
+            final.append(past)
+        y = nn.LayerNorm(name="norm")(y)
+        y, last = temporal.unpack(y, mask, state[-1][0] if state else jnp.zeros_like(y[:, 0]))
+        return y, (*final, (temporal.latest(exist, valid),), (last,)) if state else ()
+
+    @nn.nowrap
+    def initial_state(self, batch: Any) -> State:
+        """Return a zero state for a batch size, which may be symbolic; () if bidirectional."""
+        if self.bidirectional:
+            return ()
+        past = jnp.zeros((batch, self.window - 1, self.units), jnp.float32)
+        blocks = ((past, past),) * self.layers
+        return *blocks, (past[..., :1],), (jnp.zeros((batch, self.units), jnp.float32),)
+
+
+def _pad(x: Array, frames: Any) -> Array:
+    """Append zeros to the time axis."""
+    return jnp.pad(x, ((0, 0), (0, frames), *((0, 0),) * (x.ndim - 2)))
