@@ -1,4 +1,4 @@
-"""EmotiEffLib's EfficientNet-B0, which estimates valence and arousal of real faces, and heads on it.
+"""EmotiEffLib's network for valence and arousal of real faces, and temporal stacks on top of it.
 
 Usage: `configs/emotieffnet.py:NETWORK`. NETWORK is
 

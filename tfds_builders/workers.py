@@ -48,7 +48,7 @@ def _in_processes(work: Work, tasks: Sequence[Task], jobs: int) -> Finished:
 
 @contextlib.contextmanager
 def _ignoring_ctrl_c() -> Generator[None, None, None]:
-    """Ignore Ctrl-C here and in processes that are started now, so that only the parent handles it."""
+    """Ignore Ctrl-C here and in processes started now, so that only the parent handles it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

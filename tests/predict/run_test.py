@@ -22,8 +22,10 @@ from va_jax.evaluation.postprocess import PostProcessing, Step
 from va_jax.export.model import load
 from va_jax.predict import inputs, preprocessing
 from va_jax.predict.inputs import Image, Video
+from va_jax.predict.preprocessing import Preprocessing
 from va_jax.predict.results import VideoResult
-from va_jax.types import InputError
+from va_jax.types import STRETCHED, InputError
+from va_jax.video import jpeg
 
 STILL = [[(0, 40, 20, 48)]] * 6
 
@@ -188,9 +190,11 @@ def test_frames_are_taken_as_far_apart_as_in_training(tmp_path):
     [(25.0, 5, False), (30.0, 6, False), (24.0, 5, False), (7.0, 1, True), (2.0, 1, True)],
 )
 def test_the_stride_is_the_nearest_in_time_with_a_warning_if_it_is_far_off(fps, stride, warned):
-    found, warning = preprocessing.stride_for({"fps": 10.0, "stride": 2}, fps)
+    trained = {"fps": 10.0, "stride": 2}
+    found, warning = preprocessing.stride_for(trained | {"temporal": "causal"}, fps)
     assert found == stride
     assert (warning is not None) == warned
+    assert preprocessing.stride_for(trained | {"temporal": "none"}, fps) == (1, None)
 
 
 def crop_of(**facts):
@@ -200,6 +204,16 @@ def crop_of(**facts):
 def test_crops_that_a_detector_cut_are_reproduced_without_a_warning():
     for source in ("detect", "videos: detect; crop folders: as they are"):
         assert preprocessing.from_metadata(crop_of(source=source)) == (PLAIN, [])
+
+
+def test_a_network_that_expects_the_box_itself_gets_it_stretched():
+    how, warnings = preprocessing.from_metadata(crop_of(alignment=STRETCHED))
+    assert (how, warnings) == (Preprocessing(32, 90, 0.0, 0, stretched=True), [])
+    image = np.zeros((100, 80, 3), np.uint8)
+    image[20:80, 30:60] = 255
+    box, points = np.array([30, 20, 59, 79], np.float32), np.zeros((5, 2), np.float32)
+    encoded, _ = how.crop(image, box, points, shown=True)
+    assert jpeg.decode(encoded)[1:-1, 1:-1].min() > 250
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ arrays, and returns the updated ones after pred, so a track can be processed in 
 length. Both functions accept any batch size and any number of frames.
 """
 
+import contextlib
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import jax
@@ -99,4 +100,16 @@ def _inputs(model: Regressor, size: int) -> list[jax.ShapeDtypeStruct]:
 
 
 def _serialize(function: Callable[..., Any], shapes: Sequence[jax.ShapeDtypeStruct]) -> bytes:
-    return bytes(export.export(jax.jit(function), platforms=PLATFORMS)(*shapes).serialize())
+    with _without_source_locations():
+        return bytes(export.export(jax.jit(function), platforms=PLATFORMS)(*shapes).serialize())
+
+
+@contextlib.contextmanager
+def _without_source_locations() -> Generator[None, None, None]:
+    """Keep the paths of source files, which name folders of this machine, out of programs."""
+    before = jax.config.jax_traceback_in_locations_limit  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_traceback_in_locations_limit", 0)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", before)
