@@ -82,7 +82,8 @@ class Collected:
 
 def pressed():
     Collected()
-    time.sleep(30)
+    for _ in range(300):
+        time.sleep(0.1)
     return 0
 
 sys.exit(command.exit_code(pressed))

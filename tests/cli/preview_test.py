@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import cv2
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -14,6 +15,7 @@ def command(*flags):
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_draws_a_training_config_with_overrides(tmp_path, tiny_data):
     path = tmp_path / "sheet.png"
     done = command(

@@ -73,7 +73,8 @@ def test_post_processing_is_stored_with_its_checkpoint_and_gives_the_processed_c
             )
             time_s = np.array([float(line["time_s"]) for line in lines])
             expected = fitted.apply(pred.astype(np.float32), time_s, dims)
-            np.testing.assert_allclose(processed, expected, atol=2e-6)
+            gain = max(1, (np.ptp(expected, 0) / np.ptp(pred, 0)).max())  # of the stored rounding
+            np.testing.assert_allclose(processed, expected, atol=2e-6 * gain)
 
 
 def test_an_export_holds_the_post_processing(tiny_run, tiny_export):

@@ -85,6 +85,7 @@ def test_a_shifted_image_shifts_the_landmarks(smile, detector):
     np.testing.assert_allclose(shift - [-40, 24], 0, atol=3)  # of a face 145 pixels wide
 
 
+@pytest.mark.slow
 def test_a_mirrored_face_has_its_points_in_the_order_of_the_image(smile, detector):
     mirrored = detector(np.ascontiguousarray(smile[:, ::-1])).landmarks[0]
     expected = detector(smile).landmarks[0][[1, 0, 2, 4, 3]]
@@ -105,6 +106,7 @@ def crowd_found(crowd) -> detect.Detections:
     return Detector(80, caps=(128, 128, 32))(crowd)
 
 
+@pytest.mark.slow
 def test_every_face_of_a_crowd_is_found(crowd_found):
     assert len(crowd_found.boxes) == 6
     assert (np.diff(crowd_found.scores) <= 0).all()

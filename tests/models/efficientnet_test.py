@@ -167,6 +167,7 @@ def test_frames_outside_the_mask_influence_nothing():
     assert_near(trained(x, mask), trained(other, mask))
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_close():
     x, mask = jnp.asarray(frames(1, 1, 32, 32)), jnp.ones((1, 1), bool)
     variables = ours(small_peer().state_dict())

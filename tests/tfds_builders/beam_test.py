@@ -86,6 +86,7 @@ def test_a_bug_keeps_its_traceback_and_names_the_track(tmp_path):
     assert "while extracting track 'train1'" in text
 
 
+@pytest.mark.slow
 def test_a_killed_build_resumes_with_the_missing_recordings(tmp_path):
     expected = toy.contents(toy.build_toy(tmp_path, "other"))
     (tmp_path / "log").unlink()

@@ -106,6 +106,7 @@ def test_without_a_split_column_no_subject_is_in_two_splits(tmp_path):
     assert set.union(*splits.values()) == {"train", "dev", "test"}
 
 
+@pytest.mark.slow
 def test_raw_videos_keep_every_frame_and_find_the_face(tmp_path, media):
     (tmp_path / "in").mkdir()
     for name in ("smile.mp4", "smile.csv", "no_face.mp4"):

@@ -139,7 +139,7 @@ MODULES = (
 )  # fmt: skip
 SLOW = (
     "pickled_copies", "matlab_elements", "foreign_objects", "foreign_states_in_each_other",
-    "shared_parameters",
+    "shared_parameters", "foreign_names", "shared_modules",
 )  # fmt: skip
 BOMBS = {
     bomb.__name__: bomb
