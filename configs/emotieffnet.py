@@ -6,12 +6,12 @@ frame: the network as it is in the file, for `va_jax export --config`; nothing i
 gru, lru, tcn, transformer: a temporal stack that is trained on top of it with your own labels
 
 The file is `enet_b0_8_va_mtl.pt` in models/affectnet_emotions/ of the repository
-av-savchenko/face-emotion-recognition (Apache-2.0). Its authors trained the network on photographs
-(AffectNet), one by one. docs/models.md says what is known about it, and has the commands.
+sb-ai-lab/EmotiEffLib (Apache-2.0). Its authors trained the network on single photographs
+(AffectNet). docs/models.md says what is known about it, and has the commands.
 
 With a temporal stack the backbone stays as it is in the file, and its heads are replaced. The data
-set is `video_folder/112` unless `data.name` says otherwise; crops are scaled to the 224 px that the
-network was made for. All values are our choice.
+set is `video_folder/224` unless `data.name` says otherwise; smaller crops are scaled to the 224 px
+that the network was made for. All values of the training are our choice.
 """
 
 from ml_collections import ConfigDict
@@ -30,11 +30,11 @@ def get_config(variant: str = NETWORKS[0]) -> ConfigDict:
     config.init.format = "emotieffnet"
     config.model.backbone = "efficientnet_b0"
     if network == "frame":
-        config.data.name = "affectnet"
+        config.data.name = "affectnet"  # what the authors used; it is not read
         config.init.fresh = ()
         config.model.temporal = "none"
         return config
-    config.data.name = "video_folder/112"
+    config.data.name = "video_folder/224"
     config.window.length = 64
     config.window.hop = 32
     config.init.leave_out = ("params/head_.*",)

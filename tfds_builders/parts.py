@@ -215,7 +215,7 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
 
 
 def _canonical(target: np.ndarray) -> bytes:
-    """Return the bytes of the targets, the same for every kind of NaN and for both zeros."""
+    """Return the targets as bytes, with all NaNs encoded alike and -0.0 encoded as 0.0."""
     return np.where(np.isnan(target), np.float32(np.nan), target + np.float32(0)).tobytes()
 
 

@@ -57,7 +57,7 @@ def test_the_length_in_its_tag_reveals_a_matroska_file_that_was_cut_off(tmp_path
     write_clip(tmp_path / "a.mkv", list(range(0, 4000, 40)))
     data = (tmp_path / "a.mkv").read_bytes()
     (tmp_path / "a.mkv").write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match=r"breaks off after \d+ frames.*header says 4.000 s"):
+    with pytest.raises(InputError, match=r"truncated after \d+ frames.*header says 4.000 s"):
         list(read_frames(tmp_path / "a.mkv"))
 
 

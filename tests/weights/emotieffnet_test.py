@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from configs.emotieffnet import get_config
 from tests import timm_models
 from tests.models.efficientnet_test import with_random_norms
+from va_jax import config as configuration
 from va_jax.cli.command import main
+from va_jax.config import with_values
+from va_jax.train.checkpoints import read_best
+from va_jax.train.loop import train
 from va_jax.types import DIMS, InputError
 from va_jax.weights.estimators import ESTIMATORS
 from va_jax.weights.load import load, translate
@@ -141,3 +146,27 @@ def test_the_two_commands_give_the_outputs_of_the_network_in_the_file(tmp_path, 
     assert main(["predict", str(out), str(video), f"--out={tmp_path}", "--no-progress"]) == 0
     header = (tmp_path / "smile.csv").read_text().splitlines()[0]
     assert header.endswith(",".join(["face_score", *DIMS, *LOGITS, "valid"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["gru", "lru", "tcn", "transformer"])
+def test_a_temporal_stack_is_trained_on_the_frozen_backbone(tmp_path, tiny_data, peer, network):
+    arrays = {name: value.numpy() for name, value in peer.state_dict().items()}
+    safetensors.numpy.save_file(arrays, tmp_path / "weights")
+    config = with_values(
+        configuration.parse(get_config(network)),
+        **{
+            "data.name": "synthetic_faces/tiny", "data.dir": str(tiny_data), "data.size": 32,
+            "init.weights": str(tmp_path / "weights"), "window.length": 4, "model.units": 8,
+            "train.steps": 1, "train.batch_size": 2, "log.progress": False,
+        },
+    )  # fmt: skip
+    train(config, tmp_path / "run")
+    variables, _ = read_best(tmp_path / "run")
+    kernel = variables["params"]["backbone"]["conv_head"]["kernel"]
+    np.testing.assert_array_equal(kernel[0, 0].T, arrays["conv_head.weight"][..., 0, 0])
+    report = json.loads((tmp_path / "run" / "init.json").read_text())
+    assert report["licence"].startswith("Apache-2.0")
+    assert {row["path"] for row in report["arrays"] if row["status"] == "initialised"} >= {
+        "params/head_valence/kernel"
+    }

@@ -129,7 +129,7 @@ class Builder(RecordedBuilder):
         return {"source": "annotations", "range": [-1, 1], "join": join}
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
-        """Add the fractions and the sources of the test split and the subjects to `splits`."""
+        """Add to `splits` the fractions, where the test split comes from, and where subjects do."""
         facts = super().extras(recordings)
         shares = {"fractions": dict(self.fractions), "test": "official", "subjects": self._subjects}
         return {**facts, "splits": facts["splits"] | shares}

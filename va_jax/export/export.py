@@ -85,7 +85,7 @@ def export_weights(config: Config, out: pathlib.Path) -> None:
 
 def _check_writable(out: pathlib.Path) -> None:
     if out.exists():
-        raise InputError(f"--out={out} already exists; choose another folder or delete it")
+        raise InputError(f"--out={out} already exists; choose a different folder or delete it")
     if jax.process_count() > 1:
         raise InputError(
             "Cannot export in several processes. Start a single one, without --coordinator."

@@ -59,7 +59,7 @@ def attend_to_past(
     v: Float[Array, "batch both heads width"],
     valid: Bool[Array, "batch both"],
 ) -> Float[Array, "batch time heads width"]:
-    """Return attention of each frame to itself and to the valid ones of the `past` frames before.
+    """Return the attention of each frame to itself and to valid frames among the `past` before it.
 
     Args:
         q: queries.

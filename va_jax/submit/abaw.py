@@ -152,4 +152,4 @@ def _write_rows(out: pathlib.Path, images: Sequence[Image], values: np.ndarray) 
         out.parent.mkdir(parents=True, exist_ok=True)
         io.write_csv(out, HEADER, rows)
     except OSError as error:
-        raise InputError(f"--out={out}: {error.strerror}; choose another place") from error
+        raise InputError(f"--out={out}: {error.strerror}; choose a different path") from error

@@ -11,7 +11,7 @@ from va_jax.types import InputError
 
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """Return a one-dimensional mesh with axis "data" over the given devices, by default all."""
+    """Return a one-dimensional mesh with axis "data" over the given devices (default: all)."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
 

@@ -124,15 +124,15 @@ def read_frames(
             raise InputError(f"{path}: {error}") from error
         for error in failures:
             raise InputError(
-                f"{path}: broken after {count} frames, last good time {last_s:.3f} s "
-                f"({reason_of(error)}); re-encode the file or cut it there"
+                f"{path}: corrupt after {count} frames (last good time {last_s:.3f} s, "
+                f"{reason_of(error)}); re-encode the file or trim it there"
             ) from error
         if fitting is None:
             raise _no_frame(path)
         if not repairs.restarts and is_cut_off(stream, count, end_s + max(0.0, float(start))):
             raise InputError(
-                f"{path}: breaks off after {count} frames, last good time {last_s:.3f} s, but its "
-                f"header says {header_length_s(stream):.3f} s; copy it again"
+                f"{path}: truncated after {count} frames (last good time {last_s:.3f} s, but the "
+                f"header says {header_length_s(stream):.3f} s); copy it again"
             )
         late_s = after_sound_s(container, start)
         _report(path, repairs, fitting, late_s, collections.Counter() if tally is None else tally)

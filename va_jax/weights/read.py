@@ -124,7 +124,7 @@ def _foreign(path: pathlib.Path, head: bytes) -> InputError:
 
 
 def _checked(pairs: Iterable[tuple[str, np.ndarray]], budget: Budget) -> dict[str, np.ndarray]:
-    """Return the arrays as described in `read`, or refuse them.
+    """Return the arrays as described in `read`, or raise a ContentError.
 
     Many views of a few values spend as much as copies, which they become later.
     """
