@@ -179,7 +179,7 @@ def test_a_file_broken_in_the_middle_is_refused_with_the_last_good_time(
     times_s = []
     with pytest.raises(InputError, match=r"broken\.mp4: [^\n]+$") as caught:
         collect_times(tmp_path / "broken.mp4", times_s)
-    expected = f"after {len(times_s)} frames, last good time {times_s[-1]:.3f} s"
+    expected = f"after {len(times_s)} frames (last good time {times_s[-1]:.3f} s"
     assert expected in str(caught.value)
     assert 200 < len(times_s) < 240
 
