@@ -154,12 +154,6 @@ def near(values):
 
 
 @pytest.mark.slow
-def test_recomputing_blocks_changes_no_gradient():
-    x, mask = frames(1, 2, 32, 32), np.ones((1, 2), bool)
-    assert_near(trained(x, mask, remat=True), trained(x, mask))
-
-
-@pytest.mark.slow
 def test_frames_outside_the_mask_influence_nothing():
     x, mask = frames(1, 3, 32, 32), np.array([[True, False, True]])
     other = x.copy()
