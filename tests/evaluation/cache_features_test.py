@@ -62,6 +62,7 @@ def test_labels_and_tracks_are_those_of_the_data_set(config, cached):
                 np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_training_from_features_equals_training_from_frames(config, cached, tmp_path):
     train(config, tmp_path / "frames")
     reading = with_values(config, **{"data.features": str(cached)})
@@ -74,6 +75,7 @@ def test_training_from_features_equals_training_from_frames(config, cached, tmp_
         np.testing.assert_allclose(a.pred, b.pred, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_half_precision_is_close(config, cached, tmp_path):
     cache(config, tmp_path / "half")
     one, other = (features.open_split(each, "dev").values for each in (cached, tmp_path / "half"))
@@ -81,6 +83,7 @@ def test_half_precision_is_close(config, cached, tmp_path):
     assert np.abs(one - other).max() < 1e-3 * np.abs(one).max()
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_goes_on_and_ends_with_the_same_files(
     config, cached, tmp_path, monkeypatch
 ):
