@@ -45,6 +45,9 @@ class Data:
     dev: str = key("dev", "split for choosing the best checkpoint and fitting post-processing")
     test: str = key("test", "split to score after training; empty for none; may be unlabelled")
     size: int = at_least(0, 0, "side of the model's input; 0 for the stored size", unit="pixels")
+    features: str = changeable(
+        key("", "path to features of the frozen backbone, to read instead of frames")
+    )
     max_bad_records: int = changeable(at_least(0, 0, "most unreadable records to skip per split"))
     threads: int = changeable(at_least(2, 1, "JPEG decoding threads; best one per core, up to 8"))
 
@@ -257,6 +260,8 @@ class Config:
     def __post_init__(self) -> None:
         _check_texts(self)
         _check_numbers(self)
+        if self.data.features:
+            _check_features(self)
 
 
 def _check_texts(config: Config) -> None:
@@ -287,6 +292,30 @@ def _check_numbers(config: Config) -> None:
     if config.model.bidirectional and config.eval.state == "carry":
         remedy = "set 'window'; a bidirectional network cannot carry a state along a track"
         fail("eval.state", "carry", remedy)
+
+
+FROM_FEATURES = {
+    "optim.rates.backbone": 0.0,
+    "augment.crop": 1.0,
+    "augment.rotation_deg": 0.0,
+    "augment.brightness": 0.0,
+    "augment.contrast": 0.0,
+    "augment.saturation": 0.0,
+    "augment.hue": 0.0,
+    "model.inflation.taps": 1,
+    "model.pool": "mean",
+}
+"""Values that keys must have if the network reads features: nothing may act on pixels."""
+
+
+def _check_features(config: Config) -> None:
+    for name, needed in FROM_FEATURES.items():
+        value = attrgetter(name)(config)
+        if value != needed:
+            fail(name, value, f"set {needed!r}, or leave data.features out to read frames")
+    if any("conv" in branch.split("+") for branch in config.model.branches):
+        remedy = "leave conv out, or leave data.features out to read frames"
+        fail("model.branches", config.model.branches, remedy)
 
 
 def defaults() -> ConfigDict:

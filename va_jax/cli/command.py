@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a network and evaluate it",
     "evaluate": "score a run, optionally with different inference settings",
     "export": "write the network of a run to a self-contained folder",
+    "features": "store the features of a frozen backbone for training",
     "summary": "print the layers, parameters and cost of a network",
     "predict": "predict valence and arousal for videos, images or a camera",
     "score": "score predictions from any system against labels",

@@ -119,6 +119,16 @@ def export_weights(config: ConfigDict, out: pathlib.Path, stop: Stopping) -> Non
     write(configuration.parse(config), out)
 
 
+def cache_features(
+    config: ConfigDict, out: pathlib.Path, kind: str, flip: bool, stop: Stopping
+) -> None:
+    """Store the features of a config's backbone on its data set."""
+    stop.joined()
+    from va_jax.evaluation.cache_features import cache
+
+    cache(configuration.parse(config), out, kind, flip, stop.check)
+
+
 def summarise(config: ConfigDict, stop: Stopping) -> None:
     """Print the size and the cost of the network, without requiring a workdir or a data set."""
     stop.joined()

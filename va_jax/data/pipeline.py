@@ -1,7 +1,7 @@
 """Batches of windows: an endless shuffled stream for training, and a fixed plan for evaluation."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -9,14 +9,16 @@ import numpy as np
 
 from va_jax.config import Config
 from va_jax.data import landmarks, transforms, windows
-from va_jax.data.sources import Source
+from va_jax.data.features import FeatureSource
+from va_jax.data.sources import Labels, Source
 from va_jax.data.transforms import Colour, Geometry
 from va_jax.data.windows import Window
 from va_jax.types import InputError
 
-Batch = dict[str, np.ndarray]
+Batch = dict[str, Any]
 """A batch of windows with these keys:
-frames: uint8 [batch, time, size, size, 3].
+frames: uint8 [batch, time, size, size, 3]; None if the source has features instead.
+pooled: float32 [batch, time, width], only if the source has features.
 target: float32 [batch, time, dims]; 0 if unlabelled.
 face: bool [batch, time]; True if the frame shows the face and is not padding.
 mask: bool [batch, time]; True if `face` is True and the frame is labelled.
@@ -54,13 +56,20 @@ class TrainingData:
         InputError: a track is shorter than a window, or the landmarks cannot be mirrored.
     """
 
-    def __init__(self, source: Source, config: Config, process: int = 0, processes: int = 1):
+    def __init__(
+        self, source: Source | FeatureSource, config: Config, process: int = 0, processes: int = 1
+    ):
         if config.augment.flip and source.landmarks not in (0, *landmarks.MIRROR):
             raise InputError(
                 f"augment.flip={config.augment.flip}: a set of {source.landmarks} landmarks cannot "
                 f"be mirrored, only sets of {sorted(landmarks.MIRROR)}; set augment.flip=False"
             )
         window = config.window
+        if config.augment.flip and isinstance(source, FeatureSource) and source.mirrored is None:
+            raise InputError(
+                "augment.flip=True: data.features has no features of mirrored frames; set "
+                "augment.flip=False, or cache them with `va_jax features --flip`"
+            )
         self.source = source
         self.windows = windows.training_windows(
             source.tracks, window.length, window.hop, window.stride, window.remainder
@@ -103,8 +112,13 @@ class TrainingData:
         return sorted(self.source.tracks[track].track_id for track in tracks)
 
 
+def network_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a batch that the network looks at."""
+    return {name: value for name, value in batch.items() if name not in ("target", "mask")}
+
+
 def evaluation_batches(
-    source: Source,
+    source: Source | FeatureSource,
     plan: Sequence[Sequence[Window]],
     shape: WindowShape,
     threads: int,
@@ -132,7 +146,7 @@ def evaluation_batches(
 
 
 def read_batch(
-    source: Source,
+    source: Source | FeatureSource,
     items: Sequence[Window],
     shape: WindowShape,
     draw: Callable[[int], tuple[Geometry, Colour]] = lambda row: transforms.UNCHANGED,
@@ -146,8 +160,12 @@ def read_batch(
         draw: function that returns the augmentation for a row.
     """
     axes = (len(items), shape.length)
-    batch = {
-        "frames": np.empty((*axes, shape.size, shape.size, 3), np.uint8),
+    if isinstance(source, FeatureSource):
+        images = {"frames": None, "pooled": np.zeros((*axes, source.width), np.float32)}
+    else:
+        images = {"frames": np.empty((*axes, shape.size, shape.size, 3), np.uint8)}
+    batch: Batch = {
+        **images,
         "target": np.zeros((*axes, len(source.dims)), np.float32),
         "mask": np.zeros(axes, bool),
         "face": np.zeros(axes, bool),
@@ -155,34 +173,47 @@ def read_batch(
     if source.landmarks:
         batch["landmarks"] = np.zeros((*axes, source.landmarks, 2), np.float32)
     for row, window in enumerate(items):
-        _read_row(
-            {key: values[row] for key, values in batch.items()}, source, window, shape, draw(row)
-        )
+        arrays = {key: values[row] for key, values in batch.items() if values is not None}
+        _read_row(arrays, source, window, shape, draw(row))
     return batch
 
 
 def _read_row(
-    row: Batch, source: Source, window: Window, shape: WindowShape, change: tuple[Geometry, Colour]
+    row: Batch,
+    source: Source | FeatureSource,
+    window: Window,
+    shape: WindowShape,
+    change: tuple[Geometry, Colour],
 ) -> None:
     """Write a window to the arrays of one row, which are all zero except for the frames."""
     geometry, colour = change
+    numbers = windows.frame_numbers(window, shape.length, shape.stride)
+    real = windows.real_frames(source.tracks, window, numbers)
+    if isinstance(source, FeatureSource):
+        if real.start < real.stop:
+            pooled = row["pooled"][real]
+            labels = source.read(window.track, numbers[real], pooled, geometry.flip)
+            _write_labels(row, labels, real, geometry)
+        return
     stored = (shape.length, source.size, source.size, 3)
     # Unless the size changes, decode directly into the batch: a copy takes 10 % of the decode time.
     frames = row["frames"] if row["frames"].shape == stored else np.empty(stored, np.uint8)
-    numbers = windows.frame_numbers(window, shape.length, shape.stride)
-    real = windows.real_frames(source.tracks, window, numbers)
     frames[: real.start] = frames[real.stop :] = 0
     if real.start < real.stop:
         labels = source.read(window.track, numbers[real], frames[real])
-        labelled = np.all(np.isfinite(labels.target), axis=-1)
-        row["target"][real] = np.where(labelled[:, None], labels.target, 0)
-        row["face"][real] = labels.face
-        row["mask"][real] = labels.face & labelled
-        if labels.landmarks is not None:
-            row["landmarks"][real] = landmarks.move(labels.landmarks, labels.face, geometry)
+        _write_labels(row, labels, real, geometry)
     changed = transforms.recolour(transforms.warp(frames, shape.size, geometry), colour)
     if changed is not row["frames"]:
         row["frames"][:] = changed
+
+
+def _write_labels(row: Batch, labels: Labels, real: slice, geometry: Geometry) -> None:
+    labelled = np.all(np.isfinite(labels.target), axis=-1)
+    row["target"][real] = np.where(labelled[:, None], labels.target, 0)
+    row["face"][real] = labels.face
+    row["mask"][real] = labels.face & labelled
+    if labels.landmarks is not None:
+        row["landmarks"][real] = landmarks.move(labels.landmarks, labels.face, geometry)
 
 
 def _read_options(threads: int) -> grain.ReadOptions:

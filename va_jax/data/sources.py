@@ -179,6 +179,11 @@ def _builder(path: pathlib.Path) -> Any:  # TFDS's own type declares neither fea
     return tfds.builder_from_directory(path)
 
 
+def is_built(data_dir: str, name: str) -> bool:
+    """Return whether a version of data set `name` exists in `data_dir`."""
+    return bool(_versions(data_dir, name))
+
+
 def metadata(data_dir: str, name: str) -> dict[str, Any]:
     """Return `dims`, `crop`, `tracks`, `split_hash`, `train_mean` and builder-specific metadata."""
     return dict(_builder(directory(data_dir, name)).info.metadata)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import jax
 
 from va_jax.config import Config, to_tree
-from va_jax.data import sources
+from va_jax.data import splits
+from va_jax.data.features import FeatureSource
 from va_jax.data.sources import Source
 from va_jax.evaluation import fitting, postprocess, score_table
 from va_jax.evaluation.postprocess import PostProcessing
@@ -41,7 +42,7 @@ class Opened:
     config: Config
     workdir: pathlib.Path
     metadata: Mapping[str, Any]  # metadata of the data set
-    sources: Mapping[str, Source]  # by split
+    sources: Mapping[str, Source | FeatureSource]  # by split
     trained: Trained
 
 
@@ -87,7 +88,7 @@ def open_run(config: Config, workdir: pathlib.Path) -> Opened:
         InputError: the batch size does not suit the devices, or the network does not fit the data.
     """
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
-    metadata = sources.metadata(config.data.dir, config.data.name)
+    metadata = splits.metadata(config.data)
     warnings = provenance.check(provenance.facts(config.data, metadata), workdir)
     if jax.process_index() == 0:
         provenance.warn(warnings)
@@ -98,10 +99,9 @@ def open_run(config: Config, workdir: pathlib.Path) -> Opened:
     return Opened(config, workdir, metadata, opened, trained)
 
 
-def open_split(config: Config, split: str) -> Source:
+def open_split(config: Config, split: str) -> Source | FeatureSource:
     """Open a split of the run's data set, including any landmarks that the network needs."""
-    data, points = config.data, landmark_points(config.model)
-    return sources.open_split(data.dir, data.name, split, points, data.max_bad_records)
+    return splits.open_split(config.data, split, landmark_points(config.model))
 
 
 def restore(config: Config, workdir: pathlib.Path, dims: tuple[str, ...], size: int) -> Trained:
@@ -152,7 +152,7 @@ def dev_ccc(
     config: Config,
     predictor: SplitPredictor,
     variables: Any,
-    source: Source,
+    source: Source | FeatureSource,
     on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Return the pooled CCC for every dimension on `source`; 0 if there are no labels."""

@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from va_jax.config import Config
 from va_jax.data import pipeline, windows
+from va_jax.data.features import FeatureSource
 from va_jax.data.pipeline import WindowShape
 from va_jax.data.sources import Source
 from va_jax.data.windows import PADDING, Window
@@ -22,7 +23,7 @@ def predict_split(
     config: Config,
     predictor: SplitPredictor,
     variables: Any,
-    source: Source,
+    source: Source | FeatureSource,
     on_batch: Callable[[], None] = lambda: None,
 ) -> list[Trace]:
     """Return a trace for every track in `source`, in the same order and on every process.
@@ -48,7 +49,7 @@ def predict_split(
     pending: tuple[list[Window], Array] | None = None
     for step, batch in zip(plan, batches, strict=True):
         on_batch()
-        inputs = {name: batch[name] for name in predictor.model.inputs(1, 1, 1)}
+        inputs = pipeline.network_inputs(batch)
         if state is None:
             state = predictor.start(variables, inputs)
         if any(window != PADDING for window in step.read):

@@ -101,10 +101,11 @@ class Regressor(nn.Module):
 
     def __call__(
         self,
-        frames: UInt8[Array, "batch time height width 3"],
+        frames: UInt8[Array, "batch time height width 3"] | None,
         face: Bool[Array, "batch time"],
         state: States | None = None,
         landmarks: Float[Array, "batch time points 2"] | None = None,
+        pooled: Float[Array, "batch time features"] | None = None,
         *,
         train: bool,
         freeze_backbone: bool = False,
@@ -114,13 +115,14 @@ class Regressor(nn.Module):
         Training requires mutable `batch_stats` and a `dropout` rng.
 
         Args:
-            frames: RGB frames.
+            frames: RGB frames; None if their features are `pooled`.
             face: mask of frames that show the face and are not padding. Other frames do not affect
                 batch statistics, the state or their neighbours, and a temporal stack repeats the
                 last prediction for them. In training, a fraction `frame_mask` of frames is hidden
                 in the same way.
             state: state after the previous chunk of the same tracks; None for the first chunk.
             landmarks: x and y from -1 to 1 across the frame, 0 if unknown.
+            pooled: cached features of the frames (see `pool`), which the backbone then skips.
             train: whether to use batch statistics and dropout.
             freeze_backbone: whether to stop the backbone's gradient and keep its batch-norm
                 statistics.
@@ -132,30 +134,41 @@ class Regressor(nn.Module):
             rng = self.make_rng("dropout")
             face = face & jax.random.bernoulli(rng, 1 - self.frame_mask, face.shape)
         features = self.features(
-            frames, face, landmarks, train=train, freeze_backbone=freeze_backbone
+            frames, face, landmarks, pooled, train=train, freeze_backbone=freeze_backbone
         )
         return self.from_features(features, face, state, train=train)
 
     def features(
         self,
-        frames: UInt8[Array, "batch time height width 3"],
+        frames: UInt8[Array, "batch time height width 3"] | None,
         face: Bool[Array, "batch time"],
         landmarks: Float[Array, "batch time points 2"] | None = None,
+        pooled: Float[Array, "batch time features"] | None = None,
         *,
         train: bool = False,
         freeze_backbone: bool = False,
     ) -> Features:
         """Return the input to the branches; a 2-D network computes it for each frame separately."""
-        x = self.input(frames)
-        conv, pool = self.backbone(x, face, train and not freeze_backbone)
-        if freeze_backbone:
-            conv, pool = jax.lax.stop_gradient((conv, pool))
-        parts = {"conv": _flat(conv), "pool": _flat(pool) if self.flatten else _mean(pool)}
+        if pooled is not None:
+            parts = {"pool": pooled}
+        elif frames is None:
+            raise ValueError("neither frames nor their features were passed; pass one of them")
+        else:
+            conv, pool = self.backbone(self.input(frames), face, train and not freeze_backbone)
+            if freeze_backbone:
+                conv, pool = jax.lax.stop_gradient((conv, pool))
+            parts = {"conv": _flat(conv), "pool": _flat(pool) if self.flatten else _mean(pool)}
         parts["fc"] = self.fc(self._with_landmarks(parts["pool"], landmarks, "before_fc"), train)
         parts["fc"] = self._with_landmarks(parts["fc"], landmarks, "after_fc")
         return tuple(
             jnp.concatenate([parts[part] for part in name.split("+")], -1) for name in self.branches
         )
+
+    def pool(
+        self, frames: UInt8[Array, "batch time height width 3"], face: Bool[Array, "batch time"]
+    ) -> Float[Array, "batch time features"]:
+        """Return the features of frames that can be cached: the last pool, averaged over space."""
+        return _mean(self.backbone(self.input(frames), face, False)[1])
 
     def from_features(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 
 from va_jax.config import Config
 from va_jax.data.pipeline import TrainingData
-from va_jax.train import profiling, provenance, sharding
+from va_jax.train import frozen, profiling, provenance, sharding
 from va_jax.train.checkpoints import Checkpoints
 from va_jax.train.logs import Logs, goodput
 from va_jax.train.setup import Run, set_up
@@ -34,6 +34,8 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
     run, state, start = set_up(config, workdir, stop.check)
     with Checkpoints(workdir, config.checkpoint.keep) as saved:
         state, done = resume(saved, state, run)
+        if config.data.features and done:
+            frozen.check(pathlib.Path(config.data.features), state.variables)
         if done > config.train.steps:
             raise InputError(
                 f"train.steps={config.train.steps}: the run in {workdir} is already at step "

@@ -37,6 +37,8 @@ def warning(config: Config, model: Regressor, state: TrainState, size: int) -> s
         state: its state, which is in memory already.
         size: side of the frames in pixels.
     """
+    if config.data.features:
+        return None  # the backbone, which takes most of the memory, does not run
     there = available()
     frames = model.inputs(config.train.batch_size, config.window.length, size)["frames"]
     most = MOST * config.model.width * 4 * math.prod(frames.shape) + 4 * _bytes(state.params)

@@ -11,13 +11,14 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from va_jax.config import Config
-from va_jax.data import sources
+from va_jax.data import sources, splits
+from va_jax.data.features import FeatureSource
 from va_jax.data.pipeline import TrainingData
 from va_jax.data.sources import Source
 from va_jax.evaluation.evaluate import dev_ccc
 from va_jax.evaluation.predictors import make_predictor
 from va_jax.models.build import build_model, landmark_points
-from va_jax.train import initialize, memory, optim, processes, provenance, sharding, workdir
+from va_jax.train import frozen, initialize, memory, optim, processes, provenance, sharding, workdir
 from va_jax.train.checkpoints import Checkpoints
 from va_jax.train.initialize import Start
 from va_jax.train.state import TrainState, initial_variables
@@ -32,8 +33,8 @@ class Run(NamedTuple):
 
     config: Config
     workdir: pathlib.Path
-    source: Source  # train split
-    dev: Source
+    source: Source | FeatureSource  # train split
+    dev: Source | FeatureSource
     data: TrainingData
     mesh: Mesh
     step: Step
@@ -58,13 +59,15 @@ def set_up(
     model = build_model(config.model, source.dims)
     tx = optim.make_tx(config.optim, config.train.steps)
     state = initial_state(model, tx, size, config.seed)
-    facts = sources.metadata(config.data.dir, config.data.name)
+    facts = splits.metadata(config.data)
     processes.agree(config, {"workdir": str(folder), "split_hash": facts["split_hash"]})
     check_stop()
     resumed = Checkpoints.any_in(folder)
     start = None if resumed else initialize.start(config, state.variables)
     if start:
         state = dataclasses.replace(state, **start.variables)
+    if config.data.features and not resumed:
+        frozen.check(pathlib.Path(config.data.features), state.variables)
     warnings = [workdir.schedule_change(folder, config) if resumed else None]
     warnings.append(memory.warning(config, model, state, size))
     if jax.process_index() == 0:
@@ -92,7 +95,7 @@ def set_up(
     return run, sharding.replicate(mesh, state), start
 
 
-def open_data(config: Config) -> tuple[Source, Source]:
+def open_data(config: Config) -> tuple[Source | FeatureSource, Source | FeatureSource]:
     """Open the train and dev splits, first building the data set if the config requests it.
 
     Raises:
@@ -102,22 +105,23 @@ def open_data(config: Config) -> tuple[Source, Source]:
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     sharding.check_batch("train.batch_size", config.train.batch_size, config.train.accumulate)
     data = config.data
-    if data.build_missing:
+    if data.build_missing and not data.features:
         if jax.process_index() == 0:
             sources.build(data.dir, data.name)
         multihost_utils.sync_global_devices("data set built")
     points = landmark_points(config.model)
-    splits = [
-        sources.open_split(data.dir, data.name, split, points, data.max_bad_records)
+    has_labels = splits.metadata(data)["train_mean"]
+    opened = [
+        splits.open_split(data, split, points)
         for split in (data.train, data.dev, data.test)
         if split
     ]
-    if not sources.metadata(data.dir, data.name)["train_mean"]:
+    if not has_labels:
         raise InputError(
             f"data.name={data.name!r}: no frame in its 'train' split has both a face and a label, "
             "so there is nothing to learn; build it with labels"
         )
-    return splits[0], splits[1]
+    return opened[0], opened[1]
 
 
 def initial_state(model: Any, tx: optax.GradientTransformation, size: int, seed: int) -> TrainState:
@@ -136,7 +140,7 @@ def record_data(config: Config, folder: pathlib.Path, resumed: bool) -> None:
     Raises:
         InputError: a resumed run cannot continue with this data set.
     """
-    here = provenance.facts(config.data, sources.metadata(config.data.dir, config.data.name))
+    here = provenance.facts(config.data, splits.metadata(config.data))
     origin = config.init.from_workdir or config.init.from_export
     warnings = []
     if resumed:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from va_jax.config import Config
+from va_jax.data.pipeline import network_inputs
 from va_jax.train import losses
 from va_jax.train.state import Tally, TrainState
 
@@ -28,7 +29,7 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
     def forward(params: Any, stats: Any, batch: Batch, rng: jax.Array) -> tuple[jax.Array, Any]:
         (pred, _), updated = model.apply(
             {"params": params, "batch_stats": stats},
-            **{name: batch[name] for name in model.inputs(1, 1, 1)},
+            **network_inputs(batch),
             train=True,
             freeze_backbone=not config.optim.rates.backbone,
             mutable=["batch_stats"],
@@ -52,10 +53,12 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
         # pieces, compute the gradient of the whole batch's loss with respect to the predictions,
         # and then backpropagate it to the parameters piece by piece. This is exact and costs one
         # extra forward pass. Only batch norm is affected: it computes its statistics per piece.
-        cut = {key: _strided(value, pieces) for key, value in batch.items()}
+        cut = jax.tree.map(lambda value: _strided(value, pieces), batch)
         rngs = jax.random.split(rng, pieces)
         preds = jax.lax.map(lambda x: forward(state.params, state.batch_stats, *x)[0], (cut, rngs))
-        whole = {key: _joined(value) for key, value in cut.items() if key != "frames"}
+        whole = {
+            key: _joined(value) for key, value in cut.items() if key not in ("frames", "pooled")
+        }
         loss, slopes = jax.value_and_grad(lambda p: loss_of(_joined(p), whole))(preds)
 
         def add_piece(sums: tuple[Any, Any], x: tuple[Any, Any, Any]) -> tuple[Any, None]:

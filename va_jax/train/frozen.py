@@ -1,0 +1,40 @@
+"""Frozen backbones: the digest that says whether cached features are those of a network."""
+
+import hashlib
+import pathlib
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from va_jax.data import features
+from va_jax.types import InputError
+
+PARTS = ("params/backbone/", "batch_stats/backbone/", "batch_stats/input/")
+"""Beginnings of the paths of the variables on which the features of a frame depend."""
+
+
+def digest(variables: Any) -> str:
+    """Return the SHA-256 of the backbone's arrays and of the normalisation of its input."""
+    flat: dict[str, Any] = flatten_dict(variables, sep="/")
+    found = hashlib.sha256()
+    for path in sorted(path for path in flat if path.startswith(PARTS)):
+        array = np.asarray(flat[path])
+        found.update(f"{path} {array.dtype} {array.shape}\n".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def check(folder: pathlib.Path, variables: Any) -> None:
+    """Check that the features in `folder` are those of the backbone in `variables`.
+
+    Raises:
+        InputError: they were computed with a different backbone; the message names both.
+    """
+    facts, own = features.read_facts(folder), digest(variables)
+    if facts["backbone"] != own:
+        raise InputError(
+            f"data.features={str(folder)!r} were computed with the backbone of "
+            f"{facts.get('source')} (SHA-256 {facts['backbone'][:12]}), but that of this run has "
+            f"{own[:12]}; start from the same weights, or {features.REMEDY}"
+        )
