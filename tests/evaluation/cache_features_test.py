@@ -158,12 +158,22 @@ def test_mirroring_needs_features_of_mirrored_frames(config, cached, tmp_path):
         train(with_values(config, **{"data.features": folder}), tmp_path / "run")
 
 
-def test_damaged_features_are_refused(config, cached, tmp_path):
+@pytest.mark.parametrize("name", ["train.npy", "train.npz"])
+@pytest.mark.parametrize("left", [0, 50, -100])
+def test_damaged_features_are_refused(config, cached, tmp_path, name, left):
     folder = changed(cached, tmp_path)
-    path = tmp_path / "changed" / "train.npy"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"train\.npy: not readable .*cache the features again"):
+    path = tmp_path / "changed" / name
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(InputError, match=rf"{name}: not readable .*cache the features again"):
         train(with_values(config, **{"data.features": folder}), tmp_path / "run")
+
+
+def test_a_folder_of_the_user_is_left_alone(config, tmp_path):
+    (tmp_path / "out.parts").mkdir()
+    (tmp_path / "out.parts" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"out\.parts: contains other files; choose a different"):
+        cache(config, tmp_path / "out")
+    assert (tmp_path / "out.parts" / "thesis.txt").read_text() == "mine"
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ mirrored frames if there are any (`SPLIT.mirrored.npy`), and the labels (`SPLIT.
 
 import dataclasses
 import pathlib
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,7 +113,7 @@ def open_split(folder: pathlib.Path, split: str, landmarks: int = 0) -> FeatureS
     mirrored = None
     if facts["mirrored"]:
         mirrored = _mapped(folder / f"{split}.mirrored.npy", shape, facts["type"])
-    columns = _read_labels(folder / f"{split}.npz")
+    columns = _read_labels(folder / f"{split}.npz", shape[0])
     points = 0 if columns.landmarks is None else columns.landmarks.shape[1]
     if landmarks not in (0, points):
         raise InputError(
@@ -130,7 +131,7 @@ def open_split(folder: pathlib.Path, split: str, landmarks: int = 0) -> FeatureS
 def _mapped(path: pathlib.Path, shape: tuple[int, int], kind: str) -> np.ndarray:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: not readable ({error}); {REMEDY}") from error
     if values.shape != shape or values.dtype != TYPES[kind]:
         raise InputError(
@@ -139,9 +140,12 @@ def _mapped(path: pathlib.Path, shape: tuple[int, int], kind: str) -> np.ndarray
     return values
 
 
-def _read_labels(path: pathlib.Path) -> Labels:
+def _read_labels(path: pathlib.Path, frames: int) -> Labels:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return Labels(*(stored.get(key) for key in Labels._fields))
-    except (OSError, ValueError, KeyError) as error:
+            labels = Labels(**{key: stored[key] for key in stored.files})
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not readable ({error}); {REMEDY}") from error
+    if {len(each) for each in labels if each is not None} != {frames}:
+        raise InputError(f"{path}: expected labels of {frames} frames; {REMEDY}")
+    return labels

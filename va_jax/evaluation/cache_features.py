@@ -1,7 +1,6 @@
 """Run a frozen backbone once over a data set, and store its features for all later trainings."""
 
 import pathlib
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -109,10 +108,11 @@ def _claim(parts: pathlib.Path, facts: dict[str, Any]) -> None:
     """Create the folder, or check that it holds the beginning of the same features."""
     path = parts / features.NAME
     if not path.exists():
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        write_json(path, facts)
+        parts.mkdir(parents=True, exist_ok=True)
+        if any(each.name != PROGRESS for each in parts.iterdir()):
+            raise InputError(f"{parts}: contains other files; choose a different --out")
         write_json(parts / PROGRESS, {})
+        write_json(path, facts)
     there = read_json(path, f"delete {parts}")
     for key in ("data", "size", "type", "mirrored", "backbone"):
         if there[key] != facts[key]:
@@ -169,6 +169,8 @@ class _Writer:
                 write_json(
                     self._folder / PROGRESS, read_json(self._folder / PROGRESS) | {split: number}
                 )
+        for problem in source.bad.values():
+            raise InputError(f"{problem}; features need every frame: build the data set again")
         _write_labels(self._folder / f"{split}.npz", source)
 
     def _arrays(self, split: str, frames: int, exist: bool) -> list[np.memmap]:
