@@ -157,7 +157,7 @@ def test_a_temporal_stack_is_trained_on_the_frozen_backbone(tmp_path, tiny_data,
         **{
             "data.name": "synthetic_faces/tiny", "data.dir": str(tiny_data), "data.size": 32,
             "init.weights": str(tmp_path / "weights"), "window.length": 4, "model.units": 8,
-            "train.steps": 1, "train.batch_size": 2, "log.progress": False,
+            "train.steps": 1, "train.batch_size": 4, "log.progress": False,
         },
     )  # fmt: skip
     train(config, tmp_path / "run")
