@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -160,7 +161,8 @@ def test_a_temporal_stack_is_trained_on_the_frozen_backbone(tmp_path, tiny_data,
             "train.steps": 1, "train.batch_size": 4, "log.progress": False,
         },
     )  # fmt: skip
-    train(config, tmp_path / "run")
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax
+        train(config, tmp_path / "run")
     variables, _ = read_best(tmp_path / "run")
     kernel = variables["params"]["backbone"]["conv_head"]["kernel"]
     np.testing.assert_array_equal(kernel[0, 0].T, arrays["conv_head.weight"][..., 0, 0])
