@@ -1,4 +1,4 @@
-"""Cached features: what a frozen backbone makes of every frame, and the labels of a data set.
+"""Cached features: the output of a frozen backbone for every frame, and the labels of a data set.
 
 A folder of features replaces the frames of a built data set in training. It contains, for each
 split, the features of all tracks one after the other (`SPLIT.npy`, memory-mapped), those of the
@@ -72,7 +72,7 @@ def _selected(columns: Labels, rows: np.ndarray) -> Labels:
 
 
 def first_rows(tracks: list[Track]) -> list[int]:
-    """Return the row of the first frame of each track, if tracks follow one another."""
+    """Return the row of the first frame of each track, if the tracks are stored one after the other."""
     return [0, *np.cumsum([track.frames for track in tracks]).tolist()][: len(tracks)]
 
 

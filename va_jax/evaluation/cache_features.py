@@ -36,8 +36,8 @@ def cache(
 ) -> None:
     """Write the features of all splits of the config's data set to the new folder `out`.
 
-    Until all are there, they lie in `OUT.parts`, and the same call continues after the last batches
-    that were saved. All devices of this process take part.
+    Until all are finished, they are in `OUT.parts`, and the same call continues after the last batch
+    that was saved. All devices of this process take part.
 
     Args:
         config: `data`, `model`, `init` (where the backbone's weights come from) and
@@ -88,7 +88,7 @@ def _weights(config: Config, model: Regressor, size: int) -> tuple[Any, str]:
     start = initialize.start(config, initial)
     if start is None:
         raise InputError(
-            "init: features of a random backbone are of no use; set init.weights, "
+            "init: features of a random backbone are useless; set init.weights, "
             "init.from_workdir or init.from_export"
         )
     print(initialize.table(start, size))
@@ -105,7 +105,7 @@ def _width(model: Regressor, variables: Any, size: int) -> int:
 
 
 def _claim(parts: pathlib.Path, facts: dict[str, Any]) -> None:
-    """Create the folder, or check that it holds the beginning of the same features."""
+    """Create the folder, or check that it contains the beginning of the same features."""
     path = parts / features.NAME
     if not path.exists():
         parts.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ class Estimator:
     def facts(self, size: int = 0) -> dict[str, Any]:
         """Return the facts about its data that a model stores; `size` replaces its own size.
 
-        The network looks at single frames, so the frame rate means nothing. Crops pass through a
+        The network looks at single frames, so the frame rate does not matter. Crops pass through a
         JPEG of quality 100 on their way to the network (our choice).
         """
         crop = {"size": size or self.size, "source": "detect", "margin": 0.0}
