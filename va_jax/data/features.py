@@ -72,7 +72,7 @@ def _selected(columns: Labels, rows: np.ndarray) -> Labels:
 
 
 def first_rows(tracks: list[Track]) -> list[int]:
-    """Return the row of the first frame of each track, if the tracks are stored one after the other."""
+    """Return the row of the first frame of each track if the tracks follow one another."""
     return [0, *np.cumsum([track.frames for track in tracks]).tolist()][: len(tracks)]
 
 

@@ -36,8 +36,8 @@ def cache(
 ) -> None:
     """Write the features of all splits of the config's data set to the new folder `out`.
 
-    Until all are finished, they are in `OUT.parts`, and the same call continues after the last batch
-    that was saved. All devices of this process take part.
+    Until all are finished, they are in `OUT.parts`, and the same call continues after the last
+    batch that was saved. All devices of this process take part.
 
     Args:
         config: `data`, `model`, `init` (where the backbone's weights come from) and
