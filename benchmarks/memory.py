@@ -27,7 +27,7 @@ def own_mib(variant: str, step: Callable[[], None]) -> float:
     step()  # allocates the things that stay: compiled code, the state of the optimiser
     gc.collect()
     on_gpu = jax.default_backend() != "cpu"
-    if on_gpu and variant == "torch":
+    if on_gpu and variant in ("torch", "compiled"):
         import torch
 
         torch.cuda.reset_peak_memory_stats()

@@ -98,12 +98,6 @@ def test_outputs_match_timm_at_full_width_and_depth():
 
 
 @pytest.mark.slow
-def test_the_form_for_accelerators_gives_the_same_outputs(monkeypatch):
-    monkeypatch.setattr("va_jax.models.efficientnet.jax.default_backend", lambda: "gpu")
-    assert_outputs_match(small_peer(), 64, **SMALL)
-
-
-@pytest.mark.slow
 def test_gradients_and_running_statistics_match_timm_in_float64():
     import copy
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from va_jax.models import forms
 from va_jax.models.inflate import Time
 
 BN_EPSILON = 1e-5
@@ -48,11 +49,13 @@ class Conv(nn.Module):
         x = x.astype(self.dtype)
         if not taps:
             y = _each_frame(stride_frames(x, mask, self.time.stride), kernel, self.stride)
+        elif forms.chosen().temporal == "native" and self.time.stride == 1:
+            y = _over_time(_pad_time(x, mask, self.time), kernel, self.stride, self.time.dilation)
         elif x.shape[-1] <= FEW_CHANNELS:
             side_by_side = jnp.concatenate(_temporal_taps(x, mask, self.time), -1)
             joined = jnp.moveaxis(kernel, 0, 2).reshape(*kernel.shape[1:3], -1, self.features)
             y = _each_frame(side_by_side, joined, self.stride)
-        else:  # one 2-D convolution per tap; XLA's 3-D convolutions are many times slower on a CPU
+        else:
             # The gradient of a split is a concatenation; indexing would require padding and adding.
             pieces = lax.split(kernel, (1,) * self.time.taps)
             views = zip(_temporal_taps(x, mask, self.time), pieces, strict=True)
@@ -66,31 +69,57 @@ class Conv(nn.Module):
 def _each_frame(x: Array, kernel: Array, stride: int) -> Array:
     """Convolve every frame with the same 2-D kernel [height, width, in, out]."""
     flat = x.reshape(-1, *x.shape[2:])
-    side = kernel.shape[0]
-    if side == 1:  # a matrix product makes a training step on a CPU a third shorter
-        y = pointwise(flat[:, ::stride, ::stride], kernel[0, 0])
-    else:
-        y = lax.conv_general_dilated(
-            flat,
-            kernel,
-            window_strides=(stride, stride),
-            padding=[(side // 2, side // 2)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+    y = pointwise(flat, kernel, stride) if kernel.shape[0] == 1 else _flat(flat, kernel, stride)
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
+def pointwise(
+    x: Float[Array, "n height width channels"],
+    kernel: Float[Array, "1 1 channels features"],
+    stride: int = 1,
+) -> Float[Array, "n out_height out_width features"]:
+    """Convolve with a 1x1 kernel."""
+    if forms.chosen().pointwise == "convolution":
+        return _flat(x, kernel, stride)
+    return cast(Array, _product(x[:, ::stride, ::stride], kernel[0, 0]))
+
+
+def _flat(x: Array, kernel: Array, stride: int) -> Array:
+    """Convolve x [n, height, width, in], zero-padded as `Conv` describes."""
+    side = kernel.shape[0]
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=[(side // 2, side // 2)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _over_time(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
+    """Convolve x, padded in time, with a 3-D kernel [taps, height, width, in, out]."""
+    side = kernel.shape[1]
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(1, stride, stride),
+        padding=[(0, 0), *[(side // 2, side // 2)] * 2],
+        rhs_dilation=(dilation, 1, 1),
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+    )
+
+
 @jax.custom_vjp
-def pointwise(x: Array, kernel: Array) -> Array:
-    """Convolve x [n, height, width, in] with a 1x1 `kernel` [in, out], as one matrix product."""
-    return _pointwise_forward(x, kernel)[0]
+def _product(x: Array, kernel: Array) -> Array:
+    """Multiply every position of x [n, height, width, in] with `kernel` [in, out]."""
+    return _product_forward(x, kernel)[0]
 
 
-def _pointwise_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+def _product_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
     return lax.dot_general(x, kernel, (((3,), (0,)), ((), ()))), (x, kernel)
 
 
-def _pointwise_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+def _product_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
     # XLA transposes the first factor on a CPU, so it should be the one with fewer channels.
     x, kernel = saved
     rows, slopes = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
@@ -102,24 +131,28 @@ def _pointwise_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array
     return lax.dot_general(slope, kernel, (((3,), (1,)), ((), ()))), by_kernel
 
 
-pointwise.defvjp(_pointwise_forward, _pointwise_backward)
+_product.defvjp(_product_forward, _product_backward)
 
 
 def _temporal_taps(x: Array, mask: Array, time: Time) -> list[Array]:
     """Return the input frames for each tap, one per output frame."""
+    frames, padded = x.shape[1], _pad_time(x, mask, time)
+    starts = range(0, padded.shape[1] - frames + 1, time.dilation)
+    views = [padded[:, start : start + frames] for start in starts]
+    return [stride_frames(view, mask, time.stride) for view in views]
+
+
+def _pad_time(x: Array, mask: Array, time: Time) -> Array:
+    """Pad in time by the reach of the taps; frames outside the mask become padding too."""
     frames, reach = x.shape[1], time.dilation * (time.taps // 2)
     if time.padding == "edge":
         number = jnp.arange(frames)[None]
         before = lax.cummax(jnp.where(mask, number, -1), axis=1)
         nearest = jnp.where(before < 0, jnp.argmax(mask, 1)[:, None], before)
         source = jnp.take(nearest, jnp.clip(jnp.arange(-reach, frames + reach), 0, frames - 1), 1)
-        padded = _chosen_frames(x, mask, source)
-    else:
-        shown = jnp.where(mask[..., None, None, None], x, 0)
-        padded = jnp.pad(shown, ((0, 0), (reach, reach), (0, 0), (0, 0), (0, 0)))
-    starts = range(0, 2 * reach + 1, time.dilation)
-    views = [padded[:, start : start + frames] for start in starts]
-    return [stride_frames(view, mask, time.stride) for view in views]
+        return _chosen_frames(x, mask, source)
+    shown = jnp.where(mask[..., None, None, None], x, 0)
+    return jnp.pad(shown, ((0, 0), (reach, reach), (0, 0), (0, 0), (0, 0)))
 
 
 def stride_mask(mask: Bool[Array, "batch time"], stride: int) -> Bool[Array, "batch out_time"]:
@@ -189,7 +222,9 @@ class BatchNorm(nn.Module):
         if not train:
             exact = x.astype(scale.dtype)
             return _normalise(exact, mean, var, scale, bias, self.epsilon).astype(self.dtype)
-        result = _batch_normalise(x, mask, scale, bias, mean, var, self.epsilon)
+        written = forms.chosen().batch_norm == "written"
+        normalise = _batch_normalise if written else _derived_normalise
+        result = normalise(x, mask, scale, bias, mean, var, self.epsilon)
         y, (batch_mean, batch_var, count) = cast(Any, result)
         if not self.is_initializing():
             some = mask.any()
@@ -237,6 +272,12 @@ def _batch_backward(epsilon: float, saved: Any, slopes: Any) -> tuple[Array | No
 
 
 _batch_normalise.defvjp(_batch_forward, _batch_backward)
+
+
+def _derived_normalise(*args: Any) -> tuple[Array, tuple[Array, Array, Array]]:
+    """Do the same as `_batch_normalise`, with the gradient that JAX derives."""
+    (y, moments), _ = _batch_forward(*args)
+    return y, lax.stop_gradient(moments)
 
 
 def _normalise(

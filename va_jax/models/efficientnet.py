@@ -9,11 +9,11 @@ import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from va_jax.models import forms
 from va_jax.models.conv import BatchNorm, pointwise
 from va_jax.models.inflate import Time
 
@@ -139,7 +139,7 @@ class Pointwise(nn.Module):
         shape = (1, 1, x.shape[-1], self.features)
         kernel = self.param("kernel", INIT, shape, jnp.float32).astype(self.dtype)
         flat = x.astype(self.dtype).reshape(-1, *x.shape[2:])
-        return pointwise(flat, kernel[0, 0]).reshape(*x.shape[:-1], self.features)
+        return pointwise(flat, kernel).reshape(*x.shape[:-1], self.features)
 
 
 class SameConv(nn.Module):
@@ -161,7 +161,7 @@ class SameConv(nn.Module):
         shape = (self.side, self.side, 1 if self.depthwise else x.shape[-1], self.features)
         kernel = self.param("kernel", INIT, shape, jnp.float32).astype(self.dtype)
         flat = x.astype(self.dtype).reshape(-1, *x.shape[2:])
-        if self.depthwise and jax.default_backend() == "cpu":
+        if self.depthwise and forms.chosen().depthwise == "taps":
             y = _depthwise_by_taps(flat, kernel, self.stride)
         else:
             y = lax.conv_general_dilated(

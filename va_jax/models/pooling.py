@@ -1,7 +1,8 @@
-"""Max-pooling over space and time, with a gradient that is fast on a CPU.
+"""Max-pooling over space and time.
 
-XLA's own gradient (select-and-scatter) is slow on a CPU. Here, the forward pass saves the index of
-the largest tap in one byte per output, and the gradient is one masked copy per tap.
+XLA's own gradient (select-and-scatter) is slow on a CPU. In the indexed form, the forward pass
+saves the index of the largest tap in one byte per output, and the gradient is one masked copy per
+tap.
 """
 
 import functools
@@ -9,15 +10,16 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from va_jax.models import forms
 from va_jax.models.conv import stride_frames
 from va_jax.models.inflate import Time
 
 STRIDE = 2
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def max_pool(
     x: Float[Array, "n height width channels"], side: int = 3, padding: tuple[int, int] = (1, 1)
 ) -> Float[Array, "n h w channels"]:
@@ -32,12 +34,16 @@ def max_pool(
         Feature maps with half the side. The first of several equal values gets the gradient, as in
         torch.
     """
-    return _forward(x, side, padding)[0]
+    if forms.chosen().max_pool == "indexed":
+        return cast(Array, _indexed(x, side, padding))
+    edges = ((0, 0), padding, padding, (0, 0))
+    window, strides = (1, side, side, 1), (1, STRIDE, STRIDE, 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, edges)
 
 
 def pool_frames(x: Array, side: int, padding: tuple[int, int]) -> Array:
     """Max-pool every frame in x [batch, time, height, width, channels]."""
-    y = cast(Array, max_pool(x.reshape(-1, *x.shape[2:]), side, padding))
+    y = max_pool(x.reshape(-1, *x.shape[2:]), side, padding)
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
@@ -59,6 +65,11 @@ def max_over_time(
         for tap in range(time.taps):
             best = jnp.maximum(best, padded[:, tap : tap + x.shape[1]])
     return stride_frames(best, mask, time.stride)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _indexed(x: Array, side: int, padding: tuple[int, int]) -> Array:
+    return _forward(x, side, padding)[0]
 
 
 def _forward(x: Array, side: int, padding: tuple[int, int]) -> tuple[Array, tuple[Array, Array]]:
@@ -88,4 +99,4 @@ def _taps(x: Array, side: int, padding: tuple[int, int]) -> list[Array]:
     return [padded[:, i : i + height : STRIDE, j : j + width : STRIDE] for i, j in places]
 
 
-max_pool.defvjp(_forward, _backward)
+_indexed.defvjp(_forward, _backward)

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from va_jax.models import forms
+
 
 @jax.custom_vjp
 def lstm_scan(
@@ -58,7 +60,7 @@ def _lstm_forward(
         h, c = jnp.where(on, next_h, h), jnp.where(on, next_c, c)
         return (h, c), (h, c, jnp.concatenate([i, f, g, o], -1))
 
-    (last_h, last_c), (hs, cs, gates) = jax.lax.scan(step, (h, c), (z, mask[..., None]))
+    (last_h, last_c), (hs, cs, gates) = _scan(step, (h, c), (z, mask[..., None]))
     before = jnp.concatenate([h[None], hs[:-1]]), jnp.concatenate([c[None], cs[:-1]])
     return (hs, last_h, last_c), (kernel, peephole, mask, gates, *before)
 
@@ -88,7 +90,7 @@ def _lstm_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
 
     dy, dh, dc = grads
     factors = (dy, mask[..., None], by_c, by_i, by_f, by_g, by_o, h_by_c)
-    (dh, dc), dz = jax.lax.scan(step, (dh, dc), factors, reverse=True)
+    (dh, dc), dz = _scan(step, (dh, dc), factors, reverse=True)
     dpeephole = None
     if peephole is not None:
         dz_i, dz_f, _, dz_o = jnp.split(dz, 4, axis=-1)
@@ -133,7 +135,7 @@ def _gru_forward(z: Array, kernel: Array, b_hn: Array, mask: Array, h: Array) ->
         h = jnp.where(on, (1 - update) * n + update * h, h)
         return h, (h, jnp.concatenate([r, update, n, q], -1))
 
-    last, (hs, gates) = jax.lax.scan(step, h, (z, mask[..., None]))
+    last, (hs, gates) = _scan(step, h, (z, mask[..., None]))
     return (hs, last), (kernel, mask, gates, jnp.concatenate([h[None], hs[:-1]]))
 
 
@@ -155,10 +157,14 @@ def _gru_backward(saved: Any, grads: Any) -> tuple[Array | None, ...]:
 
     dy, dh = grads
     factors = (dy, mask[..., None], update, r, by_z, by_n, n_by_r)
-    dh, (du, dn) = jax.lax.scan(step, dh, factors, reverse=True)
+    dh, (du, dn) = _scan(step, dh, factors, reverse=True)
     dz = jnp.concatenate([du[..., : -dn.shape[-1]], dn], -1)
     db_hn = du[..., -dn.shape[-1] :].sum((0, 1))
     return dz, jnp.einsum("tbu,tbg->ug", h_before, du), db_hn, None, dh
 
 
 gru_scan.defvjp(_gru_forward, _gru_backward)
+
+
+def _scan(step: Any, carry: Any, inputs: Any, reverse: bool = False) -> Any:
+    return jax.lax.scan(step, carry, inputs, reverse=reverse, unroll=forms.chosen().steps_at_once)

@@ -1,0 +1,57 @@
+"""List the device's time in a training step by kernel, from a trace of three steps on a GPU.
+
+    python -m benchmarks.kernels tzirakis2021:resnet50_lstm 8 150 112
+
+The arguments are FILE:VARIANT of configs/, windows, frames per window and pixels. Digits in the
+names of kernels are replaced, so that equal kernels of different layers add up.
+"""
+
+import collections
+import gzip
+import json
+import pathlib
+import re
+import sys
+import tempfile
+
+import jax
+
+from benchmarks import train_step
+
+
+def main() -> None:
+    name, shape = sys.argv[1], [int(argument) for argument in sys.argv[2:5]]
+    config = train_step.read_config(name, *shape)
+    step, _ = train_step.our_step(config, train_step.random_batch(config))
+    step()
+    steps = 3
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder, create_perfetto_trace=True):
+            for _ in range(steps):
+                step()
+        (path,) = pathlib.Path(folder).glob("**/perfetto_trace.json.gz")
+        with gzip.open(path) as file:
+            read = json.load(file)
+    events = read["traceEvents"] if isinstance(read, dict) else read
+    streams = {
+        (event["pid"], event.get("tid"))
+        for event in events
+        if event.get("name") == "thread_name" and "Stream" in event["args"].get("name", "")
+    }
+    total, calls = collections.Counter(), collections.Counter()
+    for event in events:
+        if event.get("ph") == "X" and (event.get("pid"), event.get("tid")) in streams:
+            kernel = re.sub(r"\d+", "#", event["name"])[:70]
+            total[kernel] += event["dur"] / 1e3 / steps
+            calls[kernel] += 1
+    if not total:
+        raise SystemExit(f"the trace holds no stream of a {jax.default_backend()}; run on a GPU")
+    sum_ms = sum(total.values())
+    print(json.dumps({"network": name, "shape": shape, "device_ms_a_step": sum_ms}))
+    for kernel, ms in total.most_common(30):
+        row = {"ms_a_step": ms, "share": ms / sum_ms, "calls_a_step": calls[kernel] / steps}
+        print(json.dumps({"kernel": kernel, **row}))
+
+
+if __name__ == "__main__":
+    main()
