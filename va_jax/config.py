@@ -20,6 +20,7 @@ BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet5
 BACKBONES += ("vgg16", "vgg16bn", "resnet", "vgg", "efficientnet_b0")
 BACKBONES += ("vit_s14", "vit_b14", "vit_s16", "vit_b16", "farl_b16")
 TEMPORAL = ("none", "lstm", "gru", "tcn", "lru", "transformer")
+OPTIMISERS = ("adam", "adamw", "sgd", "muon", "schedule_free")
 STATES = ("carry", "window")
 FUSIONS = ("mean", "median", "extremum", "last", "centre")
 POST_STEPS = ("median", "centre", "scale", "lag")
@@ -150,6 +151,7 @@ class Model:
         64, 2, "frames that a frame attends to, with itself; not if bidirectional", unit="frames"
     )
     bounded: bool = key(False, "whether to bound predictions with tanh")
+    bins: int = at_least(0, 0, "bins from -1 to 1 whose expectation is predicted; 0 for none")
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class Loss:
 
     ccc: float = key(1.0, "weight of 1 - CCC, computed over the global batch", low=0)
     mse: float = key(0.0, "weight of the mean squared error", low=0)
+    cross_entropy: float = key(0.0, "weight of the cross-entropy of model.bins", low=0)
 
 
 @dataclass(frozen=True)
@@ -174,12 +177,18 @@ class Rates:
 class Optim:
     """The optimiser."""
 
-    name: str = choice("adamw", ("adam", "adamw", "sgd"), "sgd uses Nesterov momentum of 0.9")
+    name: str = choice("adamw", OPTIMISERS, "sgd uses Nesterov momentum of 0.9")
     learning_rate: float = key(1e-4, "peak learning rate", above=0)
     schedule: str = choice("constant", ("constant", "cosine"), "after warm-up; cosine falls to 0")
     warmup_steps: int = at_least(0, 0, "duration of the linear warm-up from 0", unit="steps")
     weight_decay: float = key(0.0, "decoupled decay of kernels; ignored by adam", low=0)
     clip_norm: float = key(0.0, "largest global gradient norm; 0 disables clipping", low=0)
+    ema: float = key(
+        0.0,
+        "decay per step of the average of the parameters that is evaluated; 0 for none",
+        low=0,
+        below=1,
+    )
     rates: Rates = field(default_factory=Rates)
 
 
@@ -188,6 +197,9 @@ class Train:
     """The training run."""
 
     steps: int = changeable(at_least(1000, 1, "number of optimiser steps"))
+    patience: int = changeable(
+        at_least(0, 0, "evaluations without a better dev CCC before a run ends early; 0 for never")
+    )
     batch_size: int = at_least(8, 1, "total number of windows per step, across all devices")
     accumulate: int = at_least(1, 1, "number of pieces per batch; must divide batch_size")
     log_every_steps: int = changeable(at_least(20, 1, "number of steps between log lines"))
@@ -277,8 +289,14 @@ def _check_texts(config: Config) -> None:
 
 
 def _check_numbers(config: Config) -> None:
-    if config.loss.ccc == config.loss.mse == 0:
-        fail("loss.ccc and loss.mse", 0, "set at least one of them above 0")
+    if not any(to_tree(config.loss).values()):
+        fail("loss.ccc, loss.mse and loss.cross_entropy", 0, "set at least one of them above 0")
+    _check_bins(config)
+    if config.optim.name == "schedule_free":
+        for name, needed in (("optim.schedule", "constant"), ("optim.ema", 0)):
+            if (value := attrgetter(name)(config)) != needed:
+                remedy = f"set {needed!r}, since optim.name='schedule_free' averages on its own"
+                fail(name, value, remedy)
     for name, base in (
         ("train.batch_size", "train.accumulate"),
         ("eval.every_steps", "checkpoint.every_steps"),
@@ -292,6 +310,16 @@ def _check_numbers(config: Config) -> None:
     if config.model.bidirectional and config.eval.state == "carry":
         remedy = "set 'window'; a bidirectional network cannot carry a state along a track"
         fail("eval.state", "carry", remedy)
+
+
+def _check_bins(config: Config) -> None:
+    bins = config.model.bins
+    if bins == 1:
+        fail("model.bins", 1, "set 0 for none, or at least 2")
+    if bins and config.model.bounded:
+        fail("model.bounded", True, "set False, since the bins of model.bins end at -1 and 1")
+    if config.loss.cross_entropy and not bins:
+        fail("loss.cross_entropy", config.loss.cross_entropy, "set model.bins, such as 20")
 
 
 FROM_FEATURES = {

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -71,6 +71,10 @@ def run(job: Job, action: Callable[[Stopping], None]) -> int:
 def train(job: Job, config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -> None:
     """Train the run in `workdir` to the end, and evaluate it."""
     _join(job, stop, workdir)
+    _train(config, workdir, stop)
+
+
+def _train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -> None:
     from va_jax.evaluation.evaluate import evaluate
     from va_jax.train import lock
     from va_jax.train.loop import train as train_run
@@ -79,6 +83,31 @@ def train(job: Job, config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -
     with lock.hold(workdir):
         train_run(parsed, workdir, stop)
         evaluate(parsed, workdir, on_batch=stop.check)
+
+
+def train_seeds(
+    job: Job, config: ConfigDict, workdir: pathlib.Path, seeds: Sequence[int], stop: Stopping
+) -> None:
+    """Train and evaluate a run for each seed, in a folder in `workdir`, and compare their scores.
+
+    Raises:
+        InputError: `workdir` is a run itself.
+    """
+    if (workdir / "config.json").exists():
+        raise InputError(
+            f"--workdir={workdir} is a run; with --seeds, pass a folder for several runs"
+        )
+    _join(job, stop, workdir)
+    from jax import process_index
+
+    from va_jax.evaluation import seeds as seed_table
+
+    runs = {seed: workdir / f"seed_{seed}" for seed in seeds}
+    for seed, folder in runs.items():
+        config.seed = seed
+        _train(config, folder, stop)
+    if process_index() == 0:
+        print(f"\n{seed_table.write(workdir, runs)}")
 
 
 def evaluate(

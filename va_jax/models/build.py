@@ -76,6 +76,7 @@ def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
         frame_mask=config.frame_mask,
         dropout=config.dropout,
         bounded=config.bounded,
+        bins=config.bins,
     )
 
 

@@ -90,6 +90,7 @@ class Regressor(nn.Module):
     frame_mask: float = 0.0  # fraction of frames to hide in training
     dropout: float = 0.0  # dropout rate for the input of the branches
     bounded: bool = False  # whether to bound predictions with tanh
+    bins: int = 0  # logits of each head, if it predicts the expectation over bins
 
     def setup(self) -> None:
         self.feature_dropout = nn.Dropout(self.dropout)
@@ -97,7 +98,7 @@ class Regressor(nn.Module):
             for name in self._stack_names():
                 setattr(self, name, self.temporal.clone())
         for dim in self.dims:
-            setattr(self, f"head_{dim}", nn.Dense(1, kernel_init=HEAD_INIT))
+            setattr(self, f"head_{dim}", nn.Dense(self.bins or 1, kernel_init=HEAD_INIT))
 
     def __call__(
         self,
@@ -178,7 +179,11 @@ class Regressor(nn.Module):
         *,
         train: bool = False,
     ) -> tuple[Float[Array, "batch time dims"], States]:
-        """Run the branches and heads; return the predictions and the final state."""
+        """Run the branches and heads; return the predictions and the final state.
+
+        With `bins`, the collection `logits`, if it is mutable, receives the logits of the bins,
+        [batch, time, dims, bins].
+        """
         outputs = [self.feature_dropout(x, deterministic=not train) for x in features]
         final = ()
         if self.temporal is not None:
@@ -189,7 +194,12 @@ class Regressor(nn.Module):
                 *(stack(x, face, given, train=train) for stack, x, given in passes), strict=True
             )
         x = jnp.concatenate(outputs, -1)
-        pred = jnp.concatenate([getattr(self, f"head_{dim}")(x) for dim in self.dims], -1)
+        outputs = jnp.stack([getattr(self, f"head_{dim}")(x) for dim in self.dims], -2)
+        if self.bins:
+            if not self.is_initializing():
+                self.sow("logits", "bins", outputs)
+            return jax.nn.softmax(outputs) @ bin_centres(self.bins), final
+        pred = outputs[..., 0]
         return (jnp.tanh(pred) if self.bounded else pred), final
 
     @nn.nowrap
@@ -225,6 +235,11 @@ class Regressor(nn.Module):
             raise ValueError(f"model.landmarks={place!r}, but no landmarks were passed; pass them")
         points = landmarks.reshape(*landmarks.shape[:2], -1).astype(x.dtype)
         return jnp.concatenate([x, points], -1)
+
+
+def bin_centres(bins: int) -> Float[Array, " {bins}"]:
+    """Return evenly spaced centres, of which the outermost are -1 and 1 (our choice)."""
+    return jnp.linspace(-1, 1, bins, dtype=jnp.float32)
 
 
 def _flat(x: Array) -> Array:

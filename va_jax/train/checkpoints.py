@@ -185,6 +185,8 @@ def best_step(workdir: pathlib.Path) -> int:
 def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
     """Return the `params` and `batch_stats` of the best checkpoint in `workdir`, and its step.
 
+    These are the ones that were scored: their average, if the run keeps one.
+
     Args:
         workdir: folder of the run.
         target: abstract tree of both, with their layout on the devices.
@@ -208,7 +210,7 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
                 "set model.* as in its config.json"
             )
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
-        return saved.restore_part(step, target, restore_args), step
+        return _restore_scored(saved, step, stored, target, restore_args), step
 
 
 def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
@@ -217,7 +219,17 @@ def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
         step, stored = _best(saved, workdir)
         target = {key: stored[key] for key in ("params", "batch_stats")}
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
-        return saved.restore_part(step, target, as_numpy), step
+        return _restore_scored(saved, step, stored, target, as_numpy), step
+
+
+def _restore_scored(
+    saved: Checkpoints, step: int, stored: Any, target: Any, restore_args: Any
+) -> Any:
+    """Return the average of the variables in the tree `target`, or themselves if there is none."""
+    if not stored.get("average"):
+        return saved.restore_part(step, target, restore_args)
+    restored = saved.restore_part(step, {"average": target}, {"average": restore_args})
+    return restored["average"]
 
 
 def _best(saved: Checkpoints, workdir: pathlib.Path) -> tuple[int, Any]:

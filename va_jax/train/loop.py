@@ -42,7 +42,8 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
                 f"{done}; set a larger value, or choose a different --workdir"
             )
         unscored = is_scored_step(config, done) and not saved.is_scored(done)
-        if done == config.train.steps and not unscored:
+        ended = not unscored and ends_early(config, saved, done)
+        if ended or (done == config.train.steps and not unscored):
             return
         active = jax.process_index() == 0
         with Logs(workdir, done, config.train.steps, config.log, active) as logs:
@@ -57,6 +58,8 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
                 if is_checkpoint_step(config, number) | stop.asked():
                     check_finite(tally, run.data)
                     at_checkpoint(run, number, current, saved, logs, stop)
+                    if number < config.train.steps and ends_early(config, saved, number):
+                        break
     if active:
         print(f"\n{goodput(workdir)}")
     provenance.warn([*run.source.bad.values(), *run.dev.bad.values()])
@@ -126,6 +129,20 @@ def at_checkpoint(
 def is_scored_step(config: Config, number: int) -> bool:
     """Return whether the checkpoint at that step is scored on dev."""
     return number == config.train.steps or (number > 0 and number % config.eval.every_steps == 0)
+
+
+def ends_early(config: Config, saved: Checkpoints, number: int) -> bool:
+    """Return whether `train.patience` ends the run after that step."""
+    if not config.train.patience or not is_scored_step(config, number):
+        return False
+    saved.wait()
+    best = saved.best_step()
+    waited = (number - best) // config.eval.every_steps if best is not None else 0
+    if waited < config.train.patience:
+        return False
+    if jax.process_index() == 0:
+        print(f"\nended at step {number}: the dev CCC was best at step {best} (train.patience)")
+    return True
 
 
 def is_checkpoint_step(config: Config, number: int) -> bool:

@@ -1,9 +1,11 @@
-"""Masked losses over the global batch: 1 - CCC, squared error, and their weighted sum."""
+"""Masked losses over the global batch, and their weighted sum: CCC, squared error, bins."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from va_jax.config import Loss
+from va_jax.models.regressor import bin_centres
 
 EPSILON = 1e-8
 """Keeps the CCC of two constant signals at 0. Our choice: 1e-6 would swamp signals of SD 1e-3."""
@@ -39,17 +41,41 @@ def mse_loss(
     return ((pred - target) ** 2).sum((0, 1)) / count
 
 
+def bin_loss(
+    logits: Float[Array, "batch time dims bins"],
+    target: Float[Array, "batch time dims"],
+    mask: Bool[Array, "batch time"],
+) -> Float[Array, " dims"]:
+    """Return the cross-entropy of the bin nearest to the label per dimension, over valid frames.
+
+    Labels are not smoothed. The loss is 0 if no frame is valid.
+    """
+    where = mask[..., None]
+    target = jnp.where(where, target.astype(jnp.float32), 0)
+    logits = jnp.where(where[..., None], logits.astype(jnp.float32), 0)
+    distance = jnp.abs(target[..., None] - bin_centres(logits.shape[-1])[None, None, None])
+    own = jnp.argmin(distance, -1)[..., None]
+    likelihood = jnp.take_along_axis(jax.nn.log_softmax(logits), own, -1)[..., 0]
+    count = jnp.maximum(mask.sum().astype(jnp.float32), 1)
+    return jnp.where(where, -likelihood, 0).sum((0, 1)) / count
+
+
 def weighted_loss(
     pred: Float[Array, "batch time dims"],
     target: Float[Array, "batch time dims"],
     mask: Bool[Array, "batch time"],
     weights: Loss,
+    logits: Float[Array, "batch time dims bins"] | None = None,
 ) -> Float[Array, ""]:
-    """Return `weights.ccc` x (1 - CCC) + `weights.mse` x MSE, each averaged over the dimensions."""
-    return (
-        weights.ccc * ccc_loss(pred, target, mask).mean()
-        + weights.mse * mse_loss(pred, target, mask).mean()
-    )
+    """Return the sum of the losses, weighted and averaged over the dimensions.
+
+    `logits` are those of `model.bins`; None for a network without bins.
+    """
+    loss = weights.ccc * ccc_loss(pred, target, mask).mean()
+    loss = loss + weights.mse * mse_loss(pred, target, mask).mean()
+    if weights.cross_entropy and logits is not None:
+        loss = loss + weights.cross_entropy * bin_loss(logits, target, mask).mean()
+    return loss
 
 
 def _masked(pred: Array, target: Array, mask: Array) -> tuple[Array, Array, Array]:

@@ -1,6 +1,5 @@
 """Everything a training run needs before its first step: data, network, optimiser and state."""
 
-import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -58,14 +57,15 @@ def set_up(
     data = TrainingData(source, config, jax.process_index(), jax.process_count())
     model = build_model(config.model, source.dims)
     tx = optim.make_tx(config.optim, config.train.steps)
-    state = initial_state(model, tx, size, config.seed)
+    averaged = optim.is_averaged(config.optim)
+    state = initial_state(model, tx, size, config.seed, averaged)
     facts = splits.metadata(config.data)
     processes.agree(config, {"workdir": str(folder), "split_hash": facts["split_hash"]})
     check_stop()
     resumed = Checkpoints.any_in(folder)
     start = None if resumed else initialize.start(config, state.variables)
     if start:
-        state = dataclasses.replace(state, **start.variables)
+        state = state_of(start.variables, tx, averaged)
     if config.data.features and not resumed:
         frozen.check(pathlib.Path(config.data.features), state.variables)
     warnings = [workdir.schedule_change(folder, config) if resumed else None]
@@ -124,14 +124,24 @@ def open_data(config: Config) -> tuple[Source | FeatureSource, Source | FeatureS
     return opened[0], opened[1]
 
 
-def initial_state(model: Any, tx: optax.GradientTransformation, size: int, seed: int) -> TrainState:
+def initial_state(
+    model: Any, tx: optax.GradientTransformation, size: int, seed: int, averaged: bool = False
+) -> TrainState:
     """Return the state at step 0, which depends only on `seed`."""
 
     def create() -> TrainState:
-        return TrainState.create(initial_variables(model, size, seed), tx)
+        return TrainState.create(initial_variables(model, size, seed), tx, averaged)
 
     # On a CPU, reading an output of a program that ran out of memory would never return.
     return jax.block_until_ready(jax.jit(create)())
+
+
+def state_of(
+    variables: Any, tx: optax.GradientTransformation, averaged: bool = False
+) -> TrainState:
+    """Return the state at step 0 with these variables."""
+    create = jax.jit(lambda variables: TrainState.create(variables, tx, averaged))
+    return jax.block_until_ready(create(variables))
 
 
 def record_data(config: Config, folder: pathlib.Path, resumed: bool) -> None:

@@ -10,28 +10,37 @@ from flax import struct
 
 @struct.dataclass
 class TrainState:
-    """Parameters, batch-norm statistics, optimiser state, and the number of steps taken."""
+    """Parameters, batch-norm statistics, optimiser state, and the number of steps taken.
+
+    `average` contains the variables to evaluate (see `optim.average`); it is None if those of the
+    last step are evaluated.
+    """
 
     step: Any  # int32 []
     params: Any
     batch_stats: Any
     opt_state: Any
+    average: Any = None
 
     @classmethod
-    def create(cls, variables: Any, tx: optax.GradientTransformation) -> "TrainState":
+    def create(
+        cls, variables: Any, tx: optax.GradientTransformation, averaged: bool = False
+    ) -> "TrainState":
         """Return the state before the first step, from a module's initial variables."""
         params = variables["params"]
+        start = {key: variables[key] for key in ("params", "batch_stats")}
         return cls(
             step=jnp.zeros((), jnp.int32),
             params=params,
             batch_stats=variables["batch_stats"],
             opt_state=tx.init(params),
+            average=jax.tree.map(jnp.copy, start) if averaged else None,
         )
 
     @property
     def variables(self) -> dict[str, Any]:
-        """Return the variables that a module's `apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        """Return the variables to evaluate, as a module's `apply` takes them."""
+        return self.average or {"params": self.params, "batch_stats": self.batch_stats}
 
 
 @struct.dataclass

@@ -1,5 +1,6 @@
 """One optimiser step on the global batch, computed all at once or in pieces."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,13 @@ import optax
 
 from va_jax.config import Config
 from va_jax.data.pipeline import network_inputs
-from va_jax.train import losses
+from va_jax.train import losses, optim
 from va_jax.train.state import Tally, TrainState
 
 Batch = dict[str, Any]
+Outputs = dict[str, jax.Array]
+"""Predictions [batch, time, dims] as `pred`, and with bins `logits` [batch, time, dims, bins]."""
+
 Step = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
 
 
@@ -26,24 +30,26 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
     root = jax.random.key(config.seed)
     pieces = config.train.accumulate
 
-    def forward(params: Any, stats: Any, batch: Batch, rng: jax.Array) -> tuple[jax.Array, Any]:
+    def forward(params: Any, stats: Any, batch: Batch, rng: jax.Array) -> tuple[Outputs, Any]:
         (pred, _), updated = model.apply(
             {"params": params, "batch_stats": stats},
             **network_inputs(batch),
             train=True,
             freeze_backbone=not config.optim.rates.backbone,
-            mutable=["batch_stats"],
+            mutable=["batch_stats", "logits"],
             rngs={"dropout": rng},
         )
-        return pred, updated["batch_stats"]
+        logits = {"logits": updated["logits"]["bins"][0]} if config.model.bins else {}
+        return {"pred": pred, **logits}, updated["batch_stats"]
 
-    def loss_of(pred: jax.Array, batch: Batch) -> jax.Array:
-        return losses.weighted_loss(pred, batch["target"], batch["mask"], config.loss)
+    def loss_of(outputs: Outputs, batch: Batch) -> jax.Array:
+        target, mask, logits = batch["target"], batch["mask"], outputs.get("logits")
+        return losses.weighted_loss(outputs["pred"], target, mask, config.loss, logits)
 
     def gradient(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
         def objective(params: Any) -> tuple[jax.Array, Any]:
-            pred, stats = forward(params, state.batch_stats, batch, rng)
-            return loss_of(pred, batch), stats
+            outputs, stats = forward(params, state.batch_stats, batch, rng)
+            return loss_of(outputs, batch), stats
 
         (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         return loss, stats, grads
@@ -55,11 +61,15 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
         # extra forward pass. Only batch norm is affected: it computes its statistics per piece.
         cut = jax.tree.map(lambda value: _strided(value, pieces), batch)
         rngs = jax.random.split(rng, pieces)
-        preds = jax.lax.map(lambda x: forward(state.params, state.batch_stats, *x)[0], (cut, rngs))
+        outputs = jax.lax.map(
+            lambda x: forward(state.params, state.batch_stats, *x)[0], (cut, rngs)
+        )
         whole = {
             key: _joined(value) for key, value in cut.items() if key not in ("frames", "pooled")
         }
-        loss, slopes = jax.value_and_grad(lambda p: loss_of(_joined(p), whole))(preds)
+        loss, slopes = jax.value_and_grad(lambda p: loss_of(jax.tree.map(_joined, p), whole))(
+            outputs
+        )
 
         def add_piece(sums: tuple[Any, Any], x: tuple[Any, Any, Any]) -> tuple[Any, None]:
             stats, grads = sums
@@ -88,6 +98,8 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
             batch_stats=stats,
             opt_state=opt_state,
         )
+        average = optim.average(config.optim, state, moved)
+        moved = dataclasses.replace(moved, average=average)
         grad_norm = optax.tree.norm(grads)
         good = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & (tally.bad_step < 0)
         tally = Tally(

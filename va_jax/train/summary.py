@@ -119,7 +119,10 @@ def step_cost(config: Config, model: Regressor, size: int) -> StepCost:
         size: side of the frames in pixels.
     """
     tx = optim.make_tx(config.optim, config.train.steps)
-    state: Any = jax.eval_shape(lambda: TrainState.create(initial_variables(model, size, 0), tx))
+    averaged = optim.is_averaged(config.optim)
+    state: Any = jax.eval_shape(
+        lambda: TrainState.create(initial_variables(model, size, 0), tx, averaged)
+    )
     axes = (config.train.batch_size, config.window.length)
     batch = model.inputs(*axes, size) | {
         "target": jax.ShapeDtypeStruct((*axes, len(model.dims)), jnp.float32),
@@ -134,8 +137,8 @@ def step_cost(config: Config, model: Regressor, size: int) -> StepCost:
     return StepCost(
         lowered.cost_analysis()["flops"],
         {
-            "parameters and statistics": _bytes(state.variables),
-            "optimiser": _bytes(state.opt_state),
+            "parameters and statistics": _bytes((state.params, state.batch_stats)),
+            "optimiser": _bytes((state.opt_state, state.average)),
             "batch": _bytes(batch),
             "activations, gradients, working space": plan.temp_size_in_bytes + new_outputs,
         },
