@@ -6,6 +6,7 @@ configs/quickstart.py: a CNN with a GRU
 configs/quickstart.py:lstm: a CNN with an LSTM
 configs/quickstart.py:tcn: a CNN with temporal convolutions over the last 61 frames
 configs/quickstart.py:lru: a CNN with two Linear Recurrent Units
+configs/quickstart.py:tcn_lru: a CNN with two temporal convolutions and two Linear Recurrent Units
 configs/quickstart.py:transformer: a CNN with two blocks of attention to the last 64 frames
 configs/quickstart.py:frame: the same CNN on single frames
 configs/quickstart.py:i3d: the CNN inflated to three taps in time, with random weights or, with
@@ -19,7 +20,7 @@ from va_jax.config import defaults
 
 
 def get_config(variant: str = "gru") -> ConfigDict:
-    """Return the config for a variant: gru, lstm, tcn, lru, transformer, frame, i3d or tiny."""
+    """Return the config for a variant: gru, lstm, tcn, lru, ..., frame, i3d or tiny."""
     config = defaults()
     config.data.name = "synthetic_faces/quickstart"
     config.data.build_missing = True
@@ -48,7 +49,7 @@ def get_config(variant: str = "gru") -> ConfigDict:
         config.model.temporal = "none"
     elif variant == "lstm":
         config.model.temporal = "lstm"
-    elif variant in ("tcn", "lru", "transformer"):
+    elif variant in ("tcn", "lru", "tcn_lru", "transformer"):
         config.model.temporal = variant
         config.model.layers = 4 if variant == "tcn" else 2
     elif variant == "i3d":
@@ -74,6 +75,6 @@ def get_config(variant: str = "gru") -> ConfigDict:
         config.eval.hop = 16
         config.checkpoint.every_steps = 1
     elif variant != "gru":
-        legal = "gru, lstm, tcn, lru, transformer, frame, i3d or tiny"
+        legal = "gru, lstm, tcn, lru, tcn_lru, transformer, frame, i3d or tiny"
         raise ValueError(f"configs/quickstart.py:{variant}: unknown variant; use {legal}")
     return config

@@ -74,6 +74,8 @@ def test_the_page_of_all_keys_is_current():
         ("post.max_lag_s", -1.0, "at least 0"),
         ("post.steps", ("lag", "clip"), "median, centre, scale"),
         ("post.medians_s", (1.0, 0.0), "above 0"),
+        ("model.bins", 1, "at least 2"),
+        ("loss.cross_entropy", 0.1, "set model.bins"),
         ("train.accumulate", 3, "multiple of train.accumulate=3"),
     ],
 )

@@ -20,6 +20,7 @@ import configs
 from va_jax import config as configuration
 from va_jax import keys
 from va_jax.config import with_values
+from va_jax.evaluation.cache_features import cache
 from va_jax.evaluation.evaluate import evaluate
 from va_jax.models.build import build_model, parameter_count
 from va_jax.train import initialize, summary
@@ -481,3 +482,37 @@ def test_the_networks_for_own_videos_are_legal_and_the_tiny_one_trains(tmp_path,
     config = configuration.parse(OWN.get_config("tiny"))
     train(with_values(config, **{"data.dir": str(tiny_data)}), tmp_path / "run")
     assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
+
+
+ON_FEATURES = MODULES["heads"]
+
+
+@pytest.mark.parametrize("stack", ON_FEATURES.STACKS)
+@pytest.mark.parametrize("backbone", ON_FEATURES.BACKBONES)
+def test_every_stack_on_features_is_legal_with_every_backbone(stack, backbone):
+    config = configuration.parse(ON_FEATURES.get_config(f"{stack},{backbone}"))
+    build_model(with_values(config, **{"data.features": "cached"}).model, DIMS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stack", ["tcn_lru", "none"])
+def test_a_tiny_stack_trains_on_the_features_of_its_backbone(stack, tmp_path, tiny_data):
+    here = {"data.dir": str(tiny_data)}
+    whole = with_values(
+        configuration.parse(ON_FEATURES.get_config("none,tiny")),
+        **here,
+        **{"optim.rates.backbone": 1.0},
+    )
+    train(whole, tmp_path / "whole")
+    config = configuration.parse(ON_FEATURES.get_config(f"{stack},tiny"))
+    config = with_values(config, **here, **{"init.from_workdir": str(tmp_path / "whole")})
+    cache(config, tmp_path / "cached", flip=True)
+    config = with_values(config, **{"data.features": str(tmp_path / "cached")})
+    train(config, tmp_path / "run")
+    evaluate(config, tmp_path / "run")
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_the_stack_on_cached_features_for_own_videos_acts_on_no_pixels():
+    config = configuration.parse(OWN.get_config("cached"))
+    with_values(config, **{"data.features": "cached", "data.name": "video_folder/112"})

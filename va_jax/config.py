@@ -19,7 +19,7 @@ FRESH = ("params/temporal.*", "params/head_.*")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50")
 BACKBONES += ("vgg16", "vgg16bn", "resnet", "vgg", "efficientnet_b0")
 BACKBONES += ("vit_s14", "vit_b14", "vit_s16", "vit_b16", "farl_b16")
-TEMPORAL = ("none", "lstm", "gru", "tcn", "lru", "transformer")
+TEMPORAL = ("none", "lstm", "gru", "tcn", "lru", "tcn_lru", "transformer")
 OPTIMISERS = ("adam", "adamw", "sgd", "muon", "schedule_free")
 STATES = ("carry", "window")
 FUSIONS = ("mean", "median", "extremum", "last", "centre")
@@ -145,7 +145,7 @@ class Model:
     temporal_dropout: float = key(0.0, "dropout rate inside temporal stacks", low=0, below=1)
     bidirectional: bool = key(False, "whether to read both ways; requires eval.state=window")
     peepholes: bool = key(False, "whether LSTM gates see the cell state")
-    kernel_size: int = at_least(3, 2, "taps of a convolution of the TCN; odd if bidirectional")
+    kernel_size: int = at_least(3, 2, "taps of a convolution of a TCN; odd if bidirectional")
     attention_heads: int = at_least(4, 1, "attention heads; units must be an even multiple")
     attention_window: int = at_least(
         64, 2, "frames that a frame attends to, with itself; not if bidirectional", unit="frames"

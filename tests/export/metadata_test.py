@@ -70,13 +70,16 @@ def test_the_state_of_a_stream_is_described_by_its_shapes(known, tiny_run):
     ("changes", "expected"),
     [
         ({}, "causal"),
-        *(({"model.temporal": name}, "causal") for name in ("tcn", "lru", "transformer")),
+        *(
+            ({"model.temporal": name}, "causal")
+            for name in ("tcn", "lru", "tcn_lru", "transformer")
+        ),
         *(
             (
                 {"model.temporal": name, "model.bidirectional": True, "eval.state": "window"},
                 "both_ways",
             )
-            for name in ("tcn", "lru", "transformer")
+            for name in ("tcn", "lru", "tcn_lru", "transformer")
         ),
         ({"model.temporal": "none"}, "none"),
         ({"model.bidirectional": True, "eval.state": "window"}, "both_ways"),

@@ -31,7 +31,7 @@ def trained(stack, workdir, data_dir, **changes):
     return load(workdir / "export")
 
 
-@pytest.mark.parametrize("stack", ["tcn", "lru", "transformer"])
+@pytest.mark.parametrize("stack", ["tcn", "lru", "tcn_lru", "transformer"])
 def test_a_stack_trains_is_scored_exported_and_streamed(stack, tmp_path, tiny_data):
     model = trained(stack, tmp_path / "run", tiny_data)
     rng = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def test_a_stack_trains_is_scored_exported_and_streamed(stack, tmp_path, tiny_da
     assert (tmp_path / "run" / "export" / "stream.jaxexport").is_file()
 
 
-@pytest.mark.parametrize("stack", ["tcn", "lru", "transformer"])
+@pytest.mark.parametrize("stack", ["tcn", "lru", "tcn_lru", "transformer"])
 def test_a_stack_that_reads_both_ways_trains_and_is_exported_without_a_stream(
     stack, tmp_path, tiny_data
 ):

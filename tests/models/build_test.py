@@ -131,6 +131,7 @@ OTHER = {
     "attention_heads": 2,
     "attention_window": 32,
     "bounded": True,
+    "bins": 20,
 }
 """Every key of the section with a legal value other than the default."""
 
@@ -158,7 +159,7 @@ def test_every_key_changes_the_network(key):
 
 REFUSED = [  # by the section itself, or by the network; key, value, other keys, remedy
     ("backbone", "resnet19", {}, "resnet18.*vgg16bn"),
-    ("temporal", "rnn", {}, "none, lstm, gru, tcn, lru, transformer"),
+    ("temporal", "rnn", {}, "none, lstm, gru, tcn, lru, tcn_lru, transformer"),
     ("compute_dtype", "float16", {}, "float32, bfloat16"),
     ("pool", "max", {}, "mean, flatten"),
     ("landmarks", "beside", {}, "none, before_fc, after_fc"),

@@ -73,7 +73,7 @@ def test_outputs_and_all_gradients_match_torch(both_ways):
     (y * torch.tensor(slopes)).sum().backward()
     tensors = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
     theirs = {name: tensor.grad.numpy() for name, tensor in network.named_parameters()}
-    stack = TCN(LAYERS, UNITS, TAPS, bidirectional=both_ways)
+    stack = TCN(LAYERS, UNITS, kernel_size=TAPS, bidirectional=both_ways)
 
     @jax.jit
     @functools.partial(jax.value_and_grad, has_aux=True)
@@ -98,7 +98,7 @@ def initialized(stack, x, mask):
 @pytest.mark.slow
 @pytest.mark.parametrize(("layers", "taps", "frames"), [(1, 2, 3), (2, 3, 13), (3, 2, 15)])
 def test_a_causal_network_sees_the_stated_number_of_frames(layers, taps, frames):
-    stack, time = TCN(layers, UNITS, taps), frames + 2
+    stack, time = TCN(layers, UNITS, kernel_size=taps), frames + 2
     x, mask = jnp.ones((1, time, FEATURES)), jnp.ones((1, time), bool)
     params = initialized(stack, x, mask)
 
@@ -115,7 +115,7 @@ def test_a_causal_network_sees_the_stated_number_of_frames(layers, taps, frames)
 @pytest.mark.slow
 def test_a_new_filter_has_the_norm_of_its_scale():
     x, mask = jnp.ones((1, 2, FEATURES)), jnp.ones((1, 2), bool)
-    conv = initialized(TCN(1, 64, 5), x, mask)["params"]["layer_0"]["conv_0"]
+    conv = initialized(TCN(1, 64, kernel_size=5), x, mask)["params"]["layer_0"]["conv_0"]
     np.testing.assert_allclose(conv["scale"], 2**0.5, rtol=1e-6)
     norms = np.linalg.norm(conv["kernel"].reshape(-1, 64), axis=0)
     np.testing.assert_allclose(norms.mean(), 2**0.5, rtol=0.05)

@@ -11,6 +11,7 @@ import pytest
 from va_jax.models.build import parameter_count
 from va_jax.models.lru import LRUStack
 from va_jax.models.tcn import TCN
+from va_jax.models.tcn_lru import TCNLRU
 from va_jax.models.transformer import Transformer
 from va_jax.types import InputError
 
@@ -18,6 +19,7 @@ BATCH, TIME, FEATURES, UNITS = 4, 8, 3, 4
 STACKS = {
     "tcn": TCN(layers=2, units=UNITS, kernel_size=3),
     "lru": LRUStack(layers=2, units=UNITS),
+    "tcn_lru": TCNLRU(layers=1, units=UNITS, kernel_size=3),
     "transformer": Transformer(layers=2, units=UNITS, heads=2, window=4),
 }
 
@@ -179,16 +181,25 @@ def test_dropout_acts_only_in_training(name):
     ("stack", "count"),
     [  # layers, width u: linear layer 8 x u + u, then each layer
         # two convolutions: k u^2, scales, biases; three slopes
-        (TCN(2, 16, 5), 144 + 2 * (2 * (5 * 256 + 32) + 3)),
-        (TCN(2, 16, 5, bidirectional=True), 144 + 2 * (2 * (5 * 256 + 32) + 3)),
+        (TCN(2, 16, kernel_size=5), 144 + 2 * (2 * (5 * 256 + 32) + 3)),
+        (TCN(2, 16, kernel_size=5, bidirectional=True), 144 + 2 * (2 * (5 * 256 + 32) + 3)),
         # norm, lambda and gamma, B and C, D, gated linear unit
         (LRUStack(2, 16), 144 + 2 * (32 + 48 + 4 * 256 + 16 + 512 + 32)),
         (LRUStack(2, 16, bidirectional=True), 144 + 2 * (32 + 2 * 1088 + 1024 + 32)),
+        (TCNLRU(2, 16), 144 + 2 * (2 * (3 * 256 + 32) + 3) + 2 * (32 + 48 + 4 * 256 + 16 + 544)),
         # norms, queries, keys and values, output, two fully connected layers; last norm
-        (Transformer(2, 16, 4, 9), 144 + 2 * (64 + 816 + 272 + 1088 + 1040) + 32),
-        (Transformer(2, 16, 4, 9, bidirectional=True), 144 + 2 * 3280 + 32),
+        (Transformer(2, 16, heads=4, window=9), 144 + 2 * (64 + 816 + 272 + 1088 + 1040) + 32),
+        (Transformer(2, 16, heads=4, window=9, bidirectional=True), 144 + 2 * 3280 + 32),
     ],
-    ids=["tcn", "tcn, centred", "lru", "lru, both ways", "transformer", "transformer, both ways"],
+    ids=[
+        "tcn",
+        "tcn, centred",
+        "lru",
+        "lru, both ways",
+        "tcn_lru",
+        "transformer",
+        "transformer, both ways",
+    ],
 )
 def test_the_number_of_parameters_is_that_by_hand(stack, count):
     x, mask = jnp.zeros((1, 2, 8)), jnp.ones((1, 2), bool)

@@ -62,7 +62,7 @@ def expected(params, x, window):
 )
 def test_outputs_match_masked_softmax_over_all_pairs_of_frames(window):
     rng = np.random.default_rng(0)
-    stack = Transformer(2, UNITS, HEADS, window or 2, bidirectional=window is None)
+    stack = Transformer(2, UNITS, heads=HEADS, window=window or 2, bidirectional=window is None)
     x, mask = rng.normal(size=(BATCH, TIME, FEATURES)), np.ones((BATCH, TIME), bool)
     mask[1, [0, 3, 4, 10]] = False
     init = functools.partial(stack.init, train=False)
@@ -78,7 +78,7 @@ def test_outputs_match_masked_softmax_over_all_pairs_of_frames(window):
 
 
 def test_the_largest_array_grows_linearly_with_the_track():
-    stack = Transformer(1, UNITS, HEADS, 16)
+    stack = Transformer(1, UNITS, heads=HEADS, window=16)
 
     def largest(time):
         x, mask = np.zeros((1, time, FEATURES), np.float32), np.ones((1, time), bool)

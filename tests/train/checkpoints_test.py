@@ -53,6 +53,20 @@ def test_the_best_variables_come_without_the_optimiser(tmp_path):
     np.testing.assert_array_equal(variables["params"]["w"], np.ones(3))
 
 
+def test_the_average_is_what_the_best_variables_are(tmp_path):
+    average = {"params": {"w": jnp.full((3,), 9.0)}, "batch_stats": {"m": jnp.zeros(2)}}
+    averaged = state(1).replace(average=average)
+    with Checkpoints(tmp_path) as saved:
+        saved.save(averaged, parse({"data": {"name": "some_set"}}), {"valence": 0.5})
+    layout = sharding.replicated(sharding.make_mesh())
+    found, _ = restore_best(tmp_path, abstract(state(0).variables, layout))
+    jax.tree.map(np.testing.assert_array_equal, found, average)
+    jax.tree.map(np.testing.assert_array_equal, read_best(tmp_path)[0], average)
+    with Checkpoints(tmp_path) as saved:
+        restored, _ = saved.restore(1, abstract(averaged, layout))
+    jax.tree.map(np.testing.assert_array_equal, restored, averaged)
+
+
 def test_a_run_without_an_evaluated_checkpoint_is_refused(tmp_path):
     saved_run(tmp_path, {1: None})
     layout = sharding.replicated(sharding.make_mesh())

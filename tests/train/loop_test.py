@@ -17,7 +17,7 @@ from va_jax.data.pipeline import TrainingData
 from va_jax.evaluation.evaluate import evaluate
 from va_jax.evaluation.metrics import METRICS
 from va_jax.models.build import build_model
-from va_jax.train import optim, sharding, step, workdir
+from va_jax.train import logs, optim, sharding, step, workdir
 from va_jax.train.checkpoints import Checkpoints
 from va_jax.train.loop import train
 from va_jax.train.setup import initial_state
@@ -53,7 +53,8 @@ def parameters(workdir, config):
     facts = sources.metadata(config.data.dir, config.data.name)
     model = build_model(config.model, tuple(facts["dims"]))
     tx = optim.make_tx(config.optim, config.train.steps)
-    state = initial_state(model, tx, facts["crop"]["size"], config.seed)
+    averaged = optim.is_averaged(config.optim)
+    state = initial_state(model, tx, facts["crop"]["size"], config.seed, averaged)
     target = abstract(state, sharding.replicated(mesh))
     with Checkpoints(workdir) as saved:
         state, _ = saved.restore(saved.latest_step(), target)
@@ -62,6 +63,50 @@ def parameters(workdir, config):
 
 def assert_identical(first, second):
     jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optim.ema": 0.9, "model.bins": 20, "loss.cross_entropy": 0.5},
+        {"optim.name": "schedule_free", "optim.schedule": "constant"},
+    ],
+    ids=["ema and bins", "schedule_free"],
+)
+def test_a_run_with_an_average_resumes_exactly_and_evaluates_the_average(
+    changes, tmp_path, tiny_data
+):
+    config = tiny(tiny_data, **{"train.steps": 3}, **changes)
+    train(config, tmp_path / "whole")
+    train(with_values(config, **{"train.steps": 2}), tmp_path / "parts")
+    train(config, tmp_path / "parts")
+    whole, parts = (parameters(tmp_path / name, config) for name in ("whole", "parts"))
+    assert_identical(whole, parts)
+    evaluate(config, tmp_path / "whole")
+    logged = [line for line in logs.history(tmp_path / "whole") if line["kind"] == "dev"]
+    metrics = json.loads((tmp_path / "whole" / "metrics.json").read_text())
+    (own,) = (line for line in logged if line["step"] == metrics["checkpoint_step"])
+    for dim, row in metrics["splits"]["dev"]["scores"].items():
+        assert row["pooled"]["ccc"] == pytest.approx(own[f"ccc_{dim}"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_run_without_progress_on_dev_ends_early_and_goes_on_with_more_patience(
+    tmp_path, tiny_data, capsys
+):
+    never = {"optim.learning_rate": 1e-12, "train.steps": 9, "eval.every_steps": 1}
+    config = tiny(tiny_data, **never, **{"train.patience": 2})
+    train(config, tmp_path)
+    ended = max(line["step"] for line in logs.history(tmp_path))
+    with Checkpoints(tmp_path) as saved:
+        best = saved.best_step()
+    assert (ended < 9) == (ended == best + 2)
+    assert f"ended at step {ended}: the dev CCC was best at step {best}" in capsys.readouterr().out
+    train(config, tmp_path)
+    assert max(line["step"] for line in logs.history(tmp_path)) == ended
+    train(with_values(config, **{"train.patience": 9}), tmp_path)
+    assert max(line["step"] for line in logs.history(tmp_path)) == 9
 
 
 @pytest.mark.slow

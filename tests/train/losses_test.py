@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from va_jax.config import Loss
-from va_jax.train.losses import ccc_loss, mse_loss, weighted_loss
+from va_jax.train.losses import bin_loss, ccc_loss, mse_loss, weighted_loss
 
 
 def batch(seed=0, shape=(4, 16)):
@@ -27,6 +27,38 @@ def reference(pred, target, mask):
 def test_ccc_loss_is_one_minus_ccc_of_the_flattened_batch():
     pred, target, mask = batch()
     np.testing.assert_allclose(ccc_loss(pred, target, mask), reference(pred, target, mask), 1e-6)
+
+
+def test_bin_loss_is_the_cross_entropy_of_the_nearest_bin():
+    _, target, mask = batch()
+    logits = np.random.default_rng(1).normal(size=(*target.shape, 5)).astype(np.float32)
+    logits = jnp.asarray(logits)
+    own = np.round((np.asarray(target) + 1) * 2).astype(int)  # centres -1, -0.5, 0, 0.5 and 1
+    likelihood = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    each = -np.log(np.take_along_axis(likelihood, own[..., None], -1)[..., 0])
+    expected = each[np.asarray(mask)].mean(0)
+    np.testing.assert_allclose(bin_loss(logits, target, mask), expected, rtol=1e-5)
+    weights = Loss(ccc=1.0, mse=0.0, cross_entropy=0.5)
+    pred = jax.nn.softmax(logits) @ jnp.linspace(-1, 1, 5, dtype=jnp.float32)
+    whole = ccc_loss(pred, target, mask).mean() + 0.5 * expected.mean()
+    found = weighted_loss(pred, target, mask, weights, logits)
+    np.testing.assert_allclose(found, whole, rtol=1e-5)
+
+
+def test_bins_outside_the_mask_change_neither_loss_nor_gradient():
+    _, target, mask = batch()
+    logits = np.random.default_rng(1).normal(size=(*target.shape, 5)).astype(np.float32)
+
+    @jax.jit
+    def found(logits, target, mask):
+        return jax.value_and_grad(lambda x: bin_loss(x, target, mask).sum())(logits)
+
+    hidden = np.where(np.asarray(mask)[..., None], np.asarray(target), np.float32(np.nan))
+    changed = np.where(np.asarray(mask)[..., None, None], logits, np.float32(np.nan))
+    ours, expected = found(changed, hidden, mask), found(logits, target, mask)
+    jax.tree.map(np.testing.assert_array_equal, ours, expected)
+    nothing = found(logits, target, jnp.zeros_like(mask))
+    jax.tree.map(lambda x: np.testing.assert_array_equal(x, np.zeros_like(x)), nothing)
 
 
 def test_mse_loss_is_the_mean_over_valid_frames():

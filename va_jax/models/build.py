@@ -15,6 +15,7 @@ from va_jax.models.recurrent import RecurrentStack
 from va_jax.models.regressor import FullyConnected, Normalisation, Regressor, Stack
 from va_jax.models.resnet import ResNet
 from va_jax.models.tcn import TCN
+from va_jax.models.tcn_lru import TCNLRU
 from va_jax.models.transformer import Transformer
 from va_jax.models.vgg import VGG
 from va_jax.models.vit import ViT
@@ -204,10 +205,11 @@ def _temporal(config: Model) -> Stack | None:
         "dropout": config.temporal_dropout,
         "bidirectional": config.bidirectional,
     }
-    if config.temporal == "tcn":
+    if config.temporal in ("tcn", "tcn_lru"):
         if config.bidirectional and config.kernel_size % 2 == 0:
             fail("model.kernel_size", config.kernel_size, "must be odd to read both ways")
-        return TCN(**common, kernel_size=config.kernel_size)
+        stack = TCN if config.temporal == "tcn" else TCNLRU
+        return stack(**common, kernel_size=config.kernel_size)
     if config.temporal == "lru":
         return LRUStack(**common)
     if config.temporal == "transformer":

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float
 
-from va_jax.models import temporal
-from va_jax.models.temporal import State
+from va_jax.models.temporal import PackedStack, State
 
 RADII = (0.9, 0.999)
 """Smallest and largest first absolute value of an eigenvalue, in the range of the paper's tasks
@@ -112,51 +111,30 @@ class LRUBlock(nn.Module):
         return x + y, final
 
 
-class LRUStack(nn.Module):
+class LRUStack(PackedStack):
     """A linear layer and blocks with Linear Recurrent Units.
 
     Masked frames are skipped. The state contains h of each block, [batch, 2 x units] with the real
     parts first, and at the end the last output, [batch, units].
     """
 
-    layers: int
-    units: int
-    dropout: float = 0.0
-    bidirectional: bool = False
-
-    @property
-    def features(self) -> int:
-        """Return the width of the output."""
-        return self.units
-
-    @nn.compact
-    def __call__(
+    def blocks(
         self,
-        x: Float[Array, "batch time features"],
-        mask: Bool[Array, "batch time"],
-        state: State | None = None,
-        *,
+        y: Float[Array, "batch time {self.units}"],
+        valid: Bool[Array, "batch time"],
+        state: State,
         train: bool,
     ) -> tuple[Float[Array, "batch time {self.units}"], State]:
-        """Return the outputs and the final state; None stands for the start of a track."""
-        state = temporal.first_state(self, x, state)
-        packed, valid = temporal.pack(x, mask)
-        y, final = nn.Dense(self.units, name="input")(packed), []
-        zeros = jnp.zeros((x.shape[0], 2 * self.units), x.dtype)
+        final, zeros = [], jnp.zeros((y.shape[0], 2 * self.units), y.dtype)
         for index in range(self.layers):
             block = LRUBlock(self.units, self.dropout, self.bidirectional, name=f"layer_{index}")
             y, h = block(y, valid, state[index][0] if state else zeros, train=train)
             final.append((h,))
-        y, last = temporal.unpack(y, mask, state[-1][0] if state else jnp.zeros_like(y[:, 0]))
-        return y, () if self.bidirectional else (*final, (last,))
+        return y, tuple(final)
 
     @nn.nowrap
-    def initial_state(self, batch: Any) -> State:
-        """Return a zero state for a batch size, which may be symbolic; () if bidirectional."""
-        if self.bidirectional:
-            return ()
-        h = jnp.zeros((batch, 2 * self.units), jnp.float32)
-        return ((h,),) * self.layers + ((jnp.zeros((batch, self.units), jnp.float32),),)
+    def blocks_state(self, batch: Any) -> State:
+        return ((jnp.zeros((batch, 2 * self.units), jnp.float32),),) * self.layers
 
 
 def _nu_log(rng: Array, units: int) -> Array:

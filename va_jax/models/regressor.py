@@ -10,10 +10,11 @@ from jaxtyping import Array, Bool, Float, UInt8
 from va_jax.models.lru import LRUStack
 from va_jax.models.recurrent import RecurrentStack
 from va_jax.models.tcn import TCN
+from va_jax.models.tcn_lru import TCNLRU
 from va_jax.models.temporal import State
 from va_jax.models.transformer import Transformer
 
-Stack = RecurrentStack | TCN | LRUStack | Transformer
+Stack = RecurrentStack | TCN | LRUStack | TCNLRU | Transformer
 """A temporal stack."""
 
 States = tuple[State, ...]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from va_jax.models import temporal
-from va_jax.models.temporal import State
+from va_jax.models.temporal import PackedStack, State
 
 
 class DilatedConv(nn.Module):
@@ -76,7 +76,7 @@ class TCNBlock(nn.Module):
         return nn.PReLU(negative_slope_init=0.25, name="prelu_sum")(x + y), tuple(final)
 
 
-class TCN(nn.Module):
+class TCN(PackedStack):
     """A linear layer and residual blocks whose dilation doubles from block to block.
 
     Differs from the paper in its PReLUs with one slope each, as in the code of Mamba-VA (2025),
@@ -90,44 +90,25 @@ class TCN(nn.Module):
     (kernel_size - 1) x dilation, units] each, and at the end the last output, [batch, units].
     """
 
-    layers: int
-    units: int
-    kernel_size: int  # odd if bidirectional
-    dropout: float = 0.0
-    bidirectional: bool = False
+    kernel_size: int = 3  # odd if bidirectional
 
-    @property
-    def features(self) -> int:
-        """Return the width of the output."""
-        return self.units
-
-    @nn.compact
-    def __call__(
+    def blocks(
         self,
-        x: Float[Array, "batch time features"],
-        mask: Bool[Array, "batch time"],
-        state: State | None = None,
-        *,
+        y: Float[Array, "batch time {self.units}"],
+        valid: Bool[Array, "batch time"],
+        state: State,
         train: bool,
     ) -> tuple[Float[Array, "batch time {self.units}"], State]:
-        """Return the outputs and the final state; None stands for the start of a track."""
-        state = temporal.first_state(self, x, state)
-        packed, valid = temporal.pack(x, mask)
-        y, final = nn.Dense(self.units, name="input")(packed), []
+        final = []
         for index in range(self.layers):
             block = TCNBlock(
                 self.units, self.kernel_size, 2**index, self.dropout, name=f"layer_{index}"
             )
             y, past = block(y, valid, state[index] if state else (), train=train)
             final.append(past)
-        y, last = temporal.unpack(y, mask, state[-1][0] if state else jnp.zeros_like(y[:, 0]))
-        return y, () if self.bidirectional else (*final, (last,))
+        return y, tuple(final)
 
     @nn.nowrap
-    def initial_state(self, batch: Any) -> State:
-        """Return a zero state for a batch size, which may be symbolic; () if bidirectional."""
-        if self.bidirectional:
-            return ()
+    def blocks_state(self, batch: Any) -> State:
         pasts = [(self.kernel_size - 1) * 2**index for index in range(self.layers)]
-        blocks = ((jnp.zeros((batch, past, self.units), jnp.float32),) * 2 for past in pasts)
-        return (*blocks, (jnp.zeros((batch, self.units), jnp.float32),))
+        return tuple((jnp.zeros((batch, past, self.units), jnp.float32),) * 2 for past in pasts)

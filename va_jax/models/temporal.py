@@ -7,6 +7,7 @@ stack, a masked frame does not exist, and the output for it repeats the last one
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -18,6 +19,62 @@ State = tuple[tuple[Array, ...], ...]
 
 A stack that reads both ways has the state (), since it cannot carry one.
 """
+
+
+class PackedStack(nn.Module):
+    """A linear layer and blocks that run on packed frames.
+
+    A subclass defines the blocks and their state. The state of the stack ends with the last output,
+    [batch, units].
+    """
+
+    layers: int
+    units: int
+    dropout: float = 0.0
+    bidirectional: bool = False
+
+    @property
+    def features(self) -> int:
+        """Return the width of the output."""
+        return self.units
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time features"],
+        mask: Bool[Array, "batch time"],
+        state: State | None = None,
+        *,
+        train: bool,
+    ) -> tuple[Float[Array, "batch time {self.units}"], State]:
+        """Return the outputs and the final state; None stands for the start of a track."""
+        state = first_state(self, x, state)
+        packed, valid = pack(x, mask)
+        y = nn.Dense(self.units, name="input")(packed)
+        y, final = self.blocks(y, valid, state[:-1], train)
+        y, last = unpack(y, mask, state[-1][0] if state else jnp.zeros_like(y[:, 0]))
+        return y, () if self.bidirectional else (*final, (last,))
+
+    def blocks(
+        self,
+        y: Float[Array, "batch time {self.units}"],
+        valid: Bool[Array, "batch time"],
+        state: State,
+        train: bool,
+    ) -> tuple[Float[Array, "batch time {self.units}"], State]:
+        """Return the output of the blocks and their final state, for a state that may be ()."""
+        raise NotImplementedError
+
+    def blocks_state(self, batch: Any) -> State:
+        """Return the state of the blocks before the first frame."""
+        raise NotImplementedError
+
+    @nn.nowrap
+    def initial_state(self, batch: Any) -> State:
+        """Return a zero state for a batch size, which may be symbolic; () if bidirectional."""
+        if self.bidirectional:
+            return ()
+        return (*self.blocks_state(batch), (jnp.zeros((batch, self.units), jnp.float32),))
 
 
 def first_state(stack: Any, x: Float[Array, "batch time features"], state: State | None) -> State:

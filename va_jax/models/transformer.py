@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from va_jax.models import temporal
-from va_jax.models.temporal import State
+from va_jax.models.temporal import PackedStack, State
 
 WIDER = 4
 """Width of the hidden layer of a block, relative to the block, as in the paper."""
@@ -144,7 +144,7 @@ class TransformerBlock(nn.Module):
         return x + drop(nn.Dense(x.shape[-1], name="narrow")(nn.gelu(y))), final
 
 
-class Transformer(nn.Module):
+class Transformer(PackedStack):
     """A linear layer, blocks and a last layer norm.
 
     Masked frames are skipped: no frame attends to them, and they do not count in positions or in
@@ -155,50 +155,30 @@ class Transformer(nn.Module):
     at the end the last output, [batch, units].
     """
 
-    layers: int
-    units: int
-    heads: int  # units / heads must be even
-    window: int  # number of frames to attend to, at least 2, unless bidirectional
-    dropout: float = 0.0
-    bidirectional: bool = False
+    heads: int = 4  # units / heads must be even
+    window: int = 64  # number of frames to attend to, at least 2, unless bidirectional
 
-    @property
-    def features(self) -> int:
-        """Return the width of the output."""
-        return self.units
-
-    @nn.compact
-    def __call__(
+    def blocks(
         self,
-        x: Float[Array, "batch time features"],
-        mask: Bool[Array, "batch time"],
-        state: State | None = None,
-        *,
+        y: Float[Array, "batch time {self.units}"],
+        valid: Bool[Array, "batch time"],
+        state: State,
         train: bool,
     ) -> tuple[Float[Array, "batch time {self.units}"], State]:
-        """Return the outputs and the final state; None stands for the start of a track."""
-        state = temporal.first_state(self, x, state)
-        packed, valid = temporal.pack(x, mask)
-        y, final = nn.Dense(self.units, name="input")(packed), []
-        exist = valid[..., None].astype(x.dtype)
+        final, exist = [], valid[..., None].astype(y.dtype)
         if state:
-            exist = jnp.concatenate([state[-2][0], exist], 1)
+            exist = jnp.concatenate([state[-1][0], exist], 1)
         for index in range(self.layers):
             block = TransformerBlock(self.heads, self.dropout, name=f"layer_{index}")
             y, past = block(y, exist[..., 0] > 0, state[index] if state else (), train=train)
             final.append(past)
         y = nn.LayerNorm(name="norm")(y)
-        y, last = temporal.unpack(y, mask, state[-1][0] if state else jnp.zeros_like(y[:, 0]))
-        return y, (*final, (temporal.latest(exist, valid),), (last,)) if state else ()
+        return y, (*final, (temporal.latest(exist, valid),)) if state else ()
 
     @nn.nowrap
-    def initial_state(self, batch: Any) -> State:
-        """Return a zero state for a batch size, which may be symbolic; () if bidirectional."""
-        if self.bidirectional:
-            return ()
+    def blocks_state(self, batch: Any) -> State:
         past = jnp.zeros((batch, self.window - 1, self.units), jnp.float32)
-        blocks = ((past, past),) * self.layers
-        return *blocks, (past[..., :1],), (jnp.zeros((batch, self.units), jnp.float32),)
+        return (*(((past, past),) * self.layers), (past[..., :1],))
 
 
 def _pad(x: Array, frames: Any) -> Array:

@@ -30,8 +30,8 @@ def make_tx(config: Optim, steps: int) -> optax.GradientTransformation:
     """Return the optimiser for the parameter tree of a `Regressor`.
 
     `muon` (Jordan et al., 2024) orthogonalises the updates of kernels, each as one matrix with a
-    column per output, and leaves the heads, biases and scales to Adam. `schedule_free` is the
-    schedule-free AdamW of Defazio et al. (2024).
+    column per output, and leaves the heads, biases and scales to Adam with Nesterov momentum.
+    `schedule_free` is the schedule-free AdamW of Defazio et al. (2024).
 
     Clipping uses the gradient norm of the parts that are trained. A part whose rate is 0 is not
     updated and has no optimiser state. Weight decay applies only to kernels, not to biases or
@@ -104,7 +104,7 @@ def _is_masked(x: Any) -> bool:
 
 
 def _muon() -> optax.GradientTransformation:
-    """Return Muon for kernels and Adam for the rest, without a learning rate."""
+    """Return Muon for kernels and NAdam for the rest, without a learning rate."""
 
     def axes(path: tuple[Any, ...], leaf: Any) -> contrib.MuonDimensionNumbers | None:
         head = path[0].key.startswith("head_")
