@@ -167,3 +167,18 @@ def test_bfloat16_stays_close():
     )
     assert rounded.dtype == jnp.bfloat16
     assert relative(rounded.astype(jnp.float32), exact) < 0.05
+
+
+@pytest.mark.slow
+def test_recomputing_blocks_changes_no_gradient():
+    x, mask = frames(1, 2, 32, 32).astype(np.float64), np.ones((1, 2), bool)
+    settings = {"backbone": NAME, "width": 8, "stage_sizes": (1, 2, 1, 1, 1, 1, 1)}
+    with jax.enable_x64(True):
+        plain, again = (network(jnp.float64, remat=remat, **settings) for remat in (False, True))
+        shapes = jax.eval_shape(
+            functools.partial(plain.init, train=False), jax.random.key(0), x, mask
+        )
+        rng = np.random.default_rng(0)
+        variables = jax.tree.map(lambda leaf: rng.uniform(0.5, 1, leaf.shape), shapes)
+        step = jax.jit(train_step, static_argnums=0)
+        assert_same(step(again, variables, x, mask), step(plain, variables, x, mask))
