@@ -22,6 +22,7 @@ def stacks():
     from va_jax.models.lru import LRUStack
     from va_jax.models.recurrent import RecurrentStack
     from va_jax.models.tcn import TCN
+    from va_jax.models.tcn_lru import TCNLRU
     from va_jax.models.transformer import Transformer
 
     return {
@@ -29,6 +30,7 @@ def stacks():
         "gru, 2 layers": RecurrentStack("gru", 2, UNITS),
         "tcn, 4 layers": TCN(4, UNITS, kernel_size=3),
         "lru, 2 layers": LRUStack(2, UNITS),
+        "tcn_lru, 2 + 2 layers": TCNLRU(2, UNITS),
         "transformer, 2 layers": Transformer(2, UNITS, heads=4, window=64),
     }
 
