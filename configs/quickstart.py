@@ -20,7 +20,7 @@ from va_jax.config import defaults
 
 
 def get_config(variant: str = "gru") -> ConfigDict:
-    """Return the config for a variant: gru, lstm, tcn, lru, ..., frame, i3d or tiny."""
+    """Return the config for gru, lstm, tcn, lru, tcn_lru, transformer, frame, i3d or tiny."""
     config = defaults()
     config.data.name = "synthetic_faces/quickstart"
     config.data.build_missing = True

@@ -24,7 +24,7 @@ def source_files(recording: Recording) -> list[tuple[str, os.stat_result]]:
     for source in map(os.path.abspath, recording.files.values()):
         if not os.path.exists(source):
             raise InputError(
-                f"{source}: does not exist; restore this file of track {recording.track_id!r}"
+                f"{source}: does not exist; restore it (needed for track {recording.track_id!r})"
             )
         members = [source]
         if os.path.isdir(source):

@@ -11,8 +11,8 @@ import pytest
 from va_jax import keys
 from va_jax.config import Model
 from va_jax.models import conv, resnet
+from va_jax.models.batch_norm import BatchNorm
 from va_jax.models.build import build_model, parameter_count
-from va_jax.models.conv import BatchNorm
 from va_jax.models.pooling import ceil_padding, max_pool
 from va_jax.types import DIMS
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from va_jax.models import forms
-from va_jax.models.conv import BatchNorm, Conv
+from va_jax.models.batch_norm import BatchNorm
+from va_jax.models.conv import Conv
 from va_jax.models.efficientnet import SameConv
 from va_jax.models.inflate import Time
 from va_jax.models.pooling import pool_frames

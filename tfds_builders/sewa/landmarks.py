@@ -17,7 +17,7 @@ MISSING = -1.0
 
 
 def landmarks_of(folder: pathlib.Path, clip: Clip) -> PointFiles:
-    """Return {frame number: points}, numbered as in the clip's name.
+    """Return a mapping from frame number, counted as in the clip's name, to points.
 
     Files whose names are not numbers are ignored.
 

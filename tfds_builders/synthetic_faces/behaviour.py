@@ -88,7 +88,7 @@ class Motion(NamedTuple):
     pose: np.ndarray  # float64 [frames, 3]: yaw, pitch, roll in radians
     place: np.ndarray  # float64 [frames, 3]: shift right and down in crop sides; log of the scale
     light: np.ndarray  # float64 [frames, 3]: log gain, slope to the right, slope downwards
-    hand: np.ndarray  # float64 [frames, 2]: centre of the hand in crop sides; NaN without a hand
+    hand: np.ndarray  # float64 [frames, 2]: centre of the hand in crop sides, or NaN
     present: np.ndarray  # bool [frames]: False if the crop shows only background
     noise: float  # spread of the camera noise, grey levels
 

@@ -36,7 +36,7 @@ def find_listing(manual_dir: pathlib.Path) -> pathlib.Path:
     found = sorted(manual_dir.glob("*.csv"))
     if len(found) != 1:
         raise InputError(
-            f"{manual_dir}: {len(found)} csv files and none named videos.csv; "
+            f"{manual_dir}: no videos.csv ({len(found)} other csv files); "
             "list the videos in videos.csv with the columns video,labels[,subject][,split]"
         )
     return found[0]

@@ -147,5 +147,5 @@ def _read_labels(path: pathlib.Path, frames: int) -> Labels:
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not readable ({error}); {REMEDY}") from error
     if {len(each) for each in labels if each is not None} != {frames}:
-        raise InputError(f"{path}: expected labels of {frames} frames; {REMEDY}")
+        raise InputError(f"{path}: expected labels for {frames} frames; {REMEDY}")
     return labels

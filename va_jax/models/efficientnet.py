@@ -14,7 +14,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from va_jax.models import forms
-from va_jax.models.conv import BatchNorm, pointwise
+from va_jax.models.batch_norm import BatchNorm
+from va_jax.models.conv import pointwise
 from va_jax.models.inflate import Time
 
 BN_EPSILON = 1e-3

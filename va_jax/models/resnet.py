@@ -13,7 +13,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from va_jax.models.conv import BatchNorm, Conv, repeat_frames, stride_mask
+from va_jax.models.batch_norm import BatchNorm
+from va_jax.models.conv import Conv, repeat_frames, stride_mask
 from va_jax.models.inflate import FLAT, Inflation, Time
 from va_jax.models.pooling import ceil_padding, max_over_time, pool_frames
 

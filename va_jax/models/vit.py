@@ -174,7 +174,7 @@ def quick_gelu(x: Array) -> Array:
 def resize_positions(
     positions: Float[np.ndarray, "tokens width"], tokens: int
 ) -> Float[np.ndarray, "new_tokens width"]:
-    """Interpolate the positions of the patches to another square grid, as in timm.
+    """Interpolate the position embeddings of the patches to another square grid, as in timm.
 
     The position of the class token, which comes first, is kept. The kernel is bicubic, and wider
     for a smaller grid, to avoid aliasing.

@@ -1,6 +1,7 @@
 """Checkpoints of a run: the newest few, and the best by dev CCC. Only this file imports Orbax."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 import statistics
@@ -74,7 +75,7 @@ class Checkpoints:
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.PyTreeSave(state),
+                state=ocp.args.PyTreeSave(_tree(state)),
                 data=ocp.args.JsonSave({"next_batch": step}),
                 config=ocp.args.JsonSave(json.loads(json.dumps(to_tree(config)))),
             ),
@@ -114,16 +115,17 @@ class Checkpoints:
 
     def restore(self, step: int, target: TrainState) -> tuple[TrainState, int]:
         """Return the state at `step`, laid out like the abstract `target`, and its next batch."""
-        restore_args = ocp.checkpoint_utils.construct_restore_args(target)
+        tree = _tree(target)
+        restore_args = ocp.checkpoint_utils.construct_restore_args(tree)
         with self._reading(step):
             restored: Any = self._manager.restore(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.PyTreeRestore(target, restore_args=restore_args),
+                    state=ocp.args.PyTreeRestore(tree, restore_args=restore_args),
                     data=ocp.args.JsonRestore(),
                 ),
             )
-        return restored.state, restored.data["next_batch"]
+        return TrainState(**restored.state), restored.data["next_batch"]
 
     def restore_part(self, step: int, target: Any, restore_args: Any) -> Any:
         """Return the arrays at `step` that the tree `target` contains."""
@@ -154,6 +156,12 @@ class Checkpoints:
                 f"{checkpoint / 'state'}: damaged ({type(error).__name__}: {reason}); "
                 f"{checkpoint_files.remedy(checkpoint)}"
             ) from error
+
+
+def _tree(state: TrainState) -> dict[str, Any]:
+    """Return the fields of a state that are stored; a run without an average has none."""
+    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def write_beside(workdir: pathlib.Path, step: int, name: str, value: dict[str, Any]) -> None:

@@ -155,7 +155,7 @@ def fill(variables: Any, given: Weights, init: Init) -> Start:
 
 
 def inherited_licence(given: Weights, init: Init) -> str:
-    """Return the licence of the weights that training once started from; "" if from none."""
+    """Return the licence inherited from the initial weights, or "" if there is none."""
     if given.format:
         return licences.licence(given.format)
     return licence_of(pathlib.Path(init.from_workdir or init.from_export))

@@ -64,10 +64,11 @@ def make_tx(config: Optim, steps: int) -> optax.GradientTransformation:
     def is_trained(tree: Any) -> Any:
         return jax.tree.map(lambda part: part not in frozen, part_of(tree))
 
-    update = optax.chain(*clip, optax.multi_transform(parts, part_of))
+    updates = [*clip, optax.multi_transform(parts, part_of)]
     if config.name == "schedule_free":
-        update = optax.masked(contrib.schedule_free(update, schedule), is_trained)
-    return optax.chain(optax.masked(optax.set_to_zero(), is_frozen), update)
+        free = contrib.schedule_free(optax.chain(*updates), schedule)
+        updates = [optax.masked(free, is_trained)]
+    return optax.chain(optax.masked(optax.set_to_zero(), is_frozen), *updates)
 
 
 def is_averaged(config: Optim) -> bool:

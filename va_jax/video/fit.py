@@ -22,7 +22,7 @@ class Shape(NamedTuple):
 
 
 def shape_of(frame: VideoFrame, stream: VideoStream) -> Shape:
-    """Return the upright shape of the frame that was decoded last."""
+    """Return the upright shape of `frame`, which must be the last one decoded from `stream`."""
     aspect = stream.codec_context.sample_aspect_ratio
     ratio = Fraction(aspect.numerator, aspect.denominator) if aspect else Fraction(1)
     width, height = _upright_size(frame)
