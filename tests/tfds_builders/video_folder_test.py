@@ -213,12 +213,12 @@ def test_subject_and_track_come_from_the_name_of_the_video(tmp_path):
 
 
 def test_the_listing_is_videos_csv_or_the_only_csv(tmp_path):
-    with pytest.raises(InputError, match="no videos.csv .0 other"):
+    with pytest.raises(InputError, match=r"no videos\.csv \(0 other"):
         find_listing(tmp_path)
     (tmp_path / "mine.csv").touch()
     assert find_listing(tmp_path).name == "mine.csv"
     (tmp_path / "labels.csv").touch()
-    with pytest.raises(InputError, match="no videos.csv .2 other"):
+    with pytest.raises(InputError, match=r"no videos\.csv \(2 other"):
         find_listing(tmp_path)
     (tmp_path / "videos.csv").touch()
     assert find_listing(tmp_path).name == "videos.csv"
