@@ -1,4 +1,4 @@
-"""Run va_jax.main without drawing report.html, which would take a third of the time of a tiny run."""
+"""Run va_jax.main without drawing report.html, a third of the time of a tiny run."""
 
 import sys
 

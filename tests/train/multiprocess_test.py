@@ -129,7 +129,8 @@ def forget_after(workdir, step):
 def test_evaluating_again_gives_the_same_numbers_from_the_workdir_alone(tmp_path, whole):
     shutil.copytree(whole, tmp_path / "run")
     (tmp_path / "run" / "metrics.json").unlink()
-    command = [sys.executable, "-m", "tests.without_page", "--mode=eval", f"--workdir={tmp_path}/run"]
+    program = [sys.executable, "-m", "tests.without_page"]
+    command = [*program, "--mode=eval", f"--workdir={tmp_path}/run"]
     subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"JAX_PLATFORMS": "cpu"})
     again = (tmp_path / "run" / "metrics.json").read_text()
     first = json.loads((whole / "metrics.json").read_text())["splits"]
