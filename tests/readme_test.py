@@ -31,6 +31,14 @@ def commands(text, name):
     return [line.strip() for line in lines if line.strip().startswith(name)]
 
 
+def section(heading):
+    """The text of a section of the README, without its heading."""
+    pattern = rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)"
+    found = re.findall(pattern, README, re.MULTILINE | re.DOTALL)
+    assert len(found) == 1, f"README.md: expected one section {heading!r}"
+    return found[0]
+
+
 def test_there_are_exactly_two_set_up_commands():
     block = re.search(r"<!-- set-up -->(.*?)<!-- end -->", README, re.DOTALL).group(1)
     setup = re.findall(r"```\n(.*?)\n```", block, re.DOTALL)
@@ -127,14 +135,14 @@ def test_the_commands_for_your_own_videos_run_as_written(tmp_path, media):
     (videos / "videos.csv").write_text("\n".join(["video,labels,subject,split", *rows]) + "\n")
     for path in (tmp_path / "video.mp4", tmp_path / "clips" / "a.mp4"):
         shutil.copy(media / "smile.mp4", path)
-    after = README.split("<!-- end -->")[1]
-    lines = "".join(re.findall(r"```\n(.*?)```", after, re.DOTALL)).splitlines()
+    text = section("Train on your own videos") + section("Your own video")
+    lines = "".join(re.findall(r"```\n(.*?)```", text, re.DOTALL)).splitlines()
     assert [line.split()[1] for line in lines] == [
         "inspect", "build", "train", "export", "predict", "predict",
     ]  # fmt: skip
     for line in lines:
         shell(line + SHORT * line.startswith("va_jax train"), tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", after, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", section("In Python"), re.DOTALL)
     (tmp_path / "five_lines.py").write_text(code)
     shell("python five_lines.py", tmp_path)
     for path in ("seen.mp4", "seen.png", "video.csv", "predicted/a.csv"):

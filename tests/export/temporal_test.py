@@ -22,7 +22,8 @@ def _optax_promotes_types():
 
 
 def trained(stack, workdir, data_dir, **changes):
-    config = tiny(data_dir, **{"model.temporal": stack, "model.layers": 2, **changes})
+    small = {"model.temporal": stack, "model.layers": 2, "train.steps": 1}
+    config = tiny(data_dir, **small, **changes)
     train(config, workdir)
     evaluate(config, workdir)
     scores = json.loads((workdir / "metrics.json").read_text())["splits"]["dev"]["scores"]
@@ -43,11 +44,15 @@ def test_a_stack_trains_is_scored_exported_and_streamed(stack, tmp_path, tiny_da
     assert (tmp_path / "run" / "export" / "stream.jaxexport").is_file()
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("stack", ["tcn", "lru", "tcn_lru", "transformer"])
 def test_a_stack_that_reads_both_ways_trains_and_is_exported_without_a_stream(
     stack, tmp_path, tiny_data
 ):
+=======
+def test_a_stack_that_reads_both_ways_trains_and_is_exported_without_a_stream(tmp_path, tiny_data):
+>>>>>>> trim
     changes = {"model.bidirectional": True, "eval.state": "window"}
-    model = trained(stack, tmp_path / "run", tiny_data, **changes)
+    model = trained("tcn", tmp_path / "run", tiny_data, **changes)
     assert model.metadata["temporal"] == "both_ways"
     assert not (tmp_path / "run" / "export" / "stream.jaxexport").exists()

@@ -1,5 +1,6 @@
 """EfficientNet-B0 agrees with timm's in outputs, gradients and statistics."""
 
+import copy
 import functools
 
 import jax
@@ -99,8 +100,6 @@ def test_outputs_match_timm_at_full_width_and_depth():
 
 @pytest.mark.slow
 def test_gradients_and_running_statistics_match_timm_in_float64():
-    import copy
-
     peer, x = copy.deepcopy(small_peer()).double().train(), frames(1, 3, 64, 64).astype(np.float64)
     import torch
 
@@ -134,9 +133,11 @@ def test_settings_that_it_does_not_have_are_refused(changes, named):
 
 
 def trained(x, mask, **changes):
-    """Return the masked maps, gradients and statistics of a step."""
-    net, variables = network(backbone=NAME, **SMALL, **changes), ours(small_peer().state_dict())
-    return train_step(net, variables, x, mask)
+    """Return the masked maps, gradients and statistics of a step in float64."""
+    net = network(jnp.float64, backbone=NAME, **SMALL, **changes)
+    variables = ours(copy.deepcopy(small_peer()).double().state_dict())
+    with jax.enable_x64(True):
+        return train_step(net, variables, x, mask)
 
 
 def assert_near(one, other):
@@ -149,7 +150,7 @@ def near(values):
 
 @pytest.mark.slow
 def test_frames_outside_the_mask_influence_nothing():
-    x, mask = frames(1, 3, 32, 32), np.array([[True, False, True]])
+    x, mask = frames(1, 3, 64, 64).astype(np.float64), np.array([[True, False, True]])
     other = x.copy()
     other[:, 1] = 9
     assert_near(trained(x, mask), trained(other, mask))

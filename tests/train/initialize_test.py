@@ -171,26 +171,33 @@ def frame(tmp_path_factory, tiny_data):
     return workdir
 
 
+@pytest.fixture(scope="module")
+def i3d(tmp_path_factory, tiny_data, frame):
+    """The config and the workdir of an inflated network that started from `frame`."""
+    workdir = tmp_path_factory.mktemp("i3d") / "run"
+    config = config_of("i3d", tiny_data, **{"init.from_workdir": str(frame)})
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        train(config, workdir)
+    return config, workdir
+
+
 def lines(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
 
 
 @pytest.mark.slow
-def test_a_fine_tuned_frame_network_becomes_an_inflated_one_that_starts_at_its_score(
-    tmp_path, tiny_data, frame
-):
+def test_a_fine_tuned_frame_network_becomes_an_inflated_one_that_starts_at_its_score(frame, i3d):
     best = max(
         (line for line in lines(frame) if line["kind"] == "dev"),
         key=lambda line: line["ccc_valence"] + line["ccc_arousal"],
     )
-    config = config_of("i3d", tiny_data, **{"init.from_workdir": str(frame)})
-    train(config, tmp_path / "i3d")
-    first = lines(tmp_path / "i3d")[0]
+    _, inflated = i3d
+    first = lines(inflated)[0]
     assert first["step"] == 0
     for dim in ("valence", "arousal"):
         assert abs(best[f"ccc_{dim}"]) > 1e-4
         assert first[f"ccc_{dim}"] == pytest.approx(best[f"ccc_{dim}"], rel=1e-4, abs=1e-6)
-    account = json.loads((tmp_path / "i3d" / "init.json").read_text())
+    account = json.loads((inflated / "init.json").read_text())
     kinds = {row["status"] for row in account["arrays"]}
     assert kinds == {"loaded", "inflated (centred, 3 taps)"}
 
@@ -232,20 +239,16 @@ def test_a_refused_start_leaves_no_workdir(tmp_path, tiny_data, frame):
 
 
 @pytest.mark.slow
-def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_weights(
-    tmp_path, tiny_data, frame
-):
+def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_weights(tmp_path, i3d):
     """The account and the line of step 0 are written once, and the numbers are the same."""
-    config = config_of("i3d", tiny_data, **{"init.from_workdir": str(frame)})
-    train(config, tmp_path / "whole")
+    config, whole = i3d
     (tmp_path / "again").mkdir()
     for name in ("config.json", "init.json"):
-        (tmp_path / "again" / name).write_text((tmp_path / "whole" / name).read_text())
-    step_0 = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()[0]
+        (tmp_path / "again" / name).write_text((whole / name).read_text())
+    step_0 = (whole / "metrics.jsonl").read_text().splitlines()[0]
     (tmp_path / "again" / "metrics.jsonl").write_text(step_0 + "\n")
     train(config, tmp_path / "again")
-    first, second = (parameters(tmp_path / name, config) for name in ("whole", "again"))
-    assert_identical(second, first)
+    assert_identical(parameters(tmp_path / "again", config), parameters(whole, config))
     assert [line["step"] for line in lines(tmp_path / "again")].count(0) == 1
 
 
@@ -279,7 +282,7 @@ def test_a_torch_file_trains_and_its_input_scale_comes_along(tmp_path, tiny_data
         arrays[name] = 1 + np.abs(array) if "running_var" in name else array / 8
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     torch.save({"state_dict": tensors, "epoch": 3}, tmp_path / "resnet18.pth")
-    frozen = {"optim.rates.backbone": 0.0}
+    frozen = {"optim.rates.backbone": 0.0, "train.steps": 1}
     config = a_run_from(tmp_path / "resnet18.pth", tiny_data, **frozen)
     train(config, tmp_path / "run")
     variables = parameters(tmp_path / "run", config)

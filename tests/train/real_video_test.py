@@ -31,8 +31,9 @@ def test_annotated_clips_become_a_trained_model_and_a_trace_row_for_every_frame(
     build("video_folder/112", tmp_path / "data", manual, options=["no_face=mask"])
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         train(tiny(tiny_data), tmp_path / "given")
-        config = tiny(tmp_path / "data", **{"data.name": "video_folder/112", "data.size": 32})
-        config.init.from_workdir = str(tmp_path / "given")
+        changes = {"data.name": "video_folder/112", "data.size": 32}
+        changes["init.from_workdir"] = str(tmp_path / "given")
+        config = tiny(tmp_path / "data", **changes)
         train(config, tmp_path / "run")
         evaluate(config, tmp_path / "run")
     result = json.loads((tmp_path / "run" / "metrics.json").read_text())["splits"]

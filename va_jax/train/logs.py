@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from va_jax.config import Log
@@ -38,6 +37,8 @@ class Logs:
             rewind(path, start)
             self._file = path.open("a", buffering=1)
             if settings.tensorboard:
+                from tensorboardX import SummaryWriter  # imports torch if it is installed
+
                 self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
         self._restart_clock()
 
