@@ -32,7 +32,7 @@ def trained(stack, workdir, data_dir, **changes):
     return load(workdir / "export")
 
 
-@pytest.mark.parametrize("stack", ["tcn", "lru", "tcn_lru", "transformer"])
+@pytest.mark.parametrize("stack", ["tcn_lru", "transformer"])  # tcn_lru has the blocks of both
 def test_a_stack_trains_is_scored_exported_and_streamed(stack, tmp_path, tiny_data):
     model = trained(stack, tmp_path / "run", tiny_data)
     rng = np.random.default_rng(0)
@@ -44,15 +44,8 @@ def test_a_stack_trains_is_scored_exported_and_streamed(stack, tmp_path, tiny_da
     assert (tmp_path / "run" / "export" / "stream.jaxexport").is_file()
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("stack", ["tcn", "lru", "tcn_lru", "transformer"])
-def test_a_stack_that_reads_both_ways_trains_and_is_exported_without_a_stream(
-    stack, tmp_path, tiny_data
-):
-=======
 def test_a_stack_that_reads_both_ways_trains_and_is_exported_without_a_stream(tmp_path, tiny_data):
->>>>>>> trim
     changes = {"model.bidirectional": True, "eval.state": "window"}
-    model = trained("tcn", tmp_path / "run", tiny_data, **changes)
+    model = trained("tcn_lru", tmp_path / "run", tiny_data, **changes)
     assert model.metadata["temporal"] == "both_ways"
     assert not (tmp_path / "run" / "export" / "stream.jaxexport").exists()
