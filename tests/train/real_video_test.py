@@ -23,16 +23,15 @@ FRAMES = {"dev": ("tears_to_laughter", 472), "test": ("no_face", 95)}
 
 @pytest.mark.slow
 def test_annotated_clips_become_a_trained_model_and_a_trace_row_for_every_frame(
-    tmp_path, tiny_data, media
+    tmp_path, tiny_run, media
 ):
     manual = tmp_path / "manual"
     shutil.copytree(media, manual)
     (manual / "videos.csv").write_text(LISTING)
     build("video_folder/112", tmp_path / "data", manual, options=["no_face=mask"])
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        train(tiny(tiny_data), tmp_path / "given")
         changes = {"data.name": "video_folder/112", "data.size": 32}
-        changes["init.from_workdir"] = str(tmp_path / "given")
+        changes["init.from_workdir"] = str(tiny_run)
         config = tiny(tmp_path / "data", **changes)
         train(config, tmp_path / "run")
         evaluate(config, tmp_path / "run")
