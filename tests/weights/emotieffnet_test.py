@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from configs.emotieffnet import get_config
+from configs.emotieffnet import NETWORKS, get_config
 from tests import timm_models
 from tests.models.efficientnet_test import with_random_norms
 from va_jax import config as configuration
 from va_jax.cli.command import main
 from va_jax.config import with_values
+from va_jax.models.build import build_model
 from va_jax.train.checkpoints import read_best
 from va_jax.train.loop import train
 from va_jax.types import DIMS, InputError
@@ -143,13 +144,21 @@ def test_the_two_commands_give_the_outputs_of_the_network_in_the_file(tmp_path, 
     assert np.abs(model(frames) - theirs).max() < 1e-5
 
     video = media / "smile.mp4"
-    assert main(["predict", str(out), str(video), f"--out={tmp_path}", "--no-progress"]) == 0
+    flags = [f"--out={tmp_path}", "--no-progress", "--every=10"]
+    assert main(["predict", str(out), str(video), *flags]) == 0
     header = (tmp_path / "smile.csv").read_text().splitlines()[0]
     assert header.endswith(",".join(["face_score", *DIMS, *LOGITS, "valid"]))
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_of_the_config_is_legal(network):
+    config = configuration.parse(get_config(network))
+    assert build_model(config.model, DIMS).backbone is not None
+    assert (config.optim.rates.backbone == 0) == (network != "frame")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["gru", "lru", "tcn", "transformer"])
+@pytest.mark.parametrize("network", ["gru", "transformer"])  # the others start in the same way
 def test_a_temporal_stack_is_trained_on_the_frozen_backbone(tmp_path, tiny_data, peer, network):
     arrays = {name: value.numpy() for name, value in peer.state_dict().items()}
     safetensors.numpy.save_file(arrays, tmp_path / "weights")
