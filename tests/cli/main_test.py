@@ -22,12 +22,12 @@ def run_main(*flags):
 def test_a_summary_needs_neither_workdir_nor_data_set(tmp_path):
     done = run_main(
         "--mode=summary",
-        "--config=configs/kollias2017.py:affwildnet_resnet50,gru",
+        "--config=configs/tzirakis2021.py:resnet18_lstm",
         f"--config.data.dir={tmp_path}",
     )
     assert done.returncode == 0, done.stderr
-    assert "24,443,202" in done.stdout
-    assert "layer4_2" in done.stdout
+    assert "12,489,794" in done.stdout
+    assert "layer4_1" in done.stdout
     assert not list(tmp_path.iterdir())
 
 
