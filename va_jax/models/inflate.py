@@ -113,7 +113,7 @@ def reach(times: Iterable[Time]) -> int:
     """Return how many frames a network sees on either side of the frames covered by one output.
 
     Args:
-        times: extent of its convolutions and pools, in order. Only the longest of several parallel
+        times: extents of its convolutions and pools, in order. Only the longest of several parallel
             paths matters, so shortcuts can be omitted.
     """
     frames, stride = 0, 1

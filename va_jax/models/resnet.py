@@ -75,7 +75,7 @@ class ResNet(nn.Module):
     """A residual network that maps frames to the feature map of its last stage."""
 
     stage_sizes: tuple[int, ...]  # blocks per stage; the published networks have four stages
-    bottleneck: bool  # 1x1, 3x3, 1x1 with four times the output channels, or else two 3x3
+    bottleneck: bool  # True: 1x1, 3x3, 1x1 with four times the output channels; False: two 3x3
     width: int = 64  # channels in the stem and the first stage; doubled in every further stage
     squeeze_excite: bool = False
     caffe: bool = False  # stride in the first 1x1, unpadded pool that rounds up (VGGFace2)

@@ -39,7 +39,7 @@ class VGG(nn.Module):
         mask: Bool[Array, "batch time"],
         train: bool,
     ) -> tuple[Float[Array, "batch time H W features"], Float[Array, "batch time h w features"]]:
-        """Return the output of the last convolution, and the same after the last pool.
+        """Return the output of the last convolution before and after the last pool.
 
         Frames outside `mask` do not affect other frames. If time is strided, each output is
         repeated for all frames that it covers.
