@@ -142,7 +142,7 @@ def _project(module: nn.Module, x: Array, kind: str, forget_bias: float) -> tupl
     units, gates = module.units, GATES[kind]
 
     def per_gate(init: Any) -> Any:
-        """Initialise each gate as a separate matrix, since fans and orthogonality are per gate."""
+        """Initialise one matrix per gate, since fans and orthogonality refer to single gates."""
 
         def kernel(rng: Array, rows: int) -> Array:
             rngs = jax.random.split(rng, len(gates))
