@@ -39,7 +39,8 @@ HASHES = ("split_hash", "label_hash")
 """Parts of the fact `split_hash`, which are compared one by one."""
 
 FROM_ANOTHER = ("crop.source", "crop.margin", "crop.alignment", "input_size")
-"""Facts that should not change within a run, and facts that should match those of its source."""
+"""Facts that should not change within a run (WITHIN_RUN), or that should match those of its source
+(FROM_ANOTHER)."""
 
 REQUIRED = ("name", "input_size", "dims")
 KINDS = {
@@ -50,7 +51,7 @@ KINDS = {
     "labels": (dict, "an object"),
     "frames": (dict, "an object"),
 }
-"""Facts that every run stores, and the types of facts."""
+"""Facts that every run stores (REQUIRED), and the types of facts (KINDS)."""
 
 
 def facts(data: Data, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def _get(tree: Mapping[str, Any], key: str) -> Any:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Return whether two facts are equal; floats, such as frame rates, may differ by 1%."""
+    """Return whether two facts are equal; floats, such as frame rates, may differ by up to 1%."""
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=0.01)
     return one == other

@@ -34,7 +34,7 @@ def shard_batch(mesh: Mesh, local: Any) -> Any:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Return the layout with a full copy on every device."""
+    """Return the layout that puts a full copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 

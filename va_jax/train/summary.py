@@ -22,7 +22,7 @@ from va_jax.train.step import make_step
 from va_jax.types import DIMS, InputError
 
 DEPTH = 2
-"""Levels of nested modules in the table; with 2, a residual block takes one row."""
+"""Number of levels of nested modules in the table; with 2, a residual block takes one row."""
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """Compiler options for a CPU: half the compile time with the same memory plan."""
