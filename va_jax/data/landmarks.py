@@ -34,10 +34,10 @@ def _mirror() -> dict[int, np.ndarray]:
 
 
 MIRROR = _mirror()
-"""Number of points per face -> for each point, the index of its mirror image.
+"""Index of each point's mirror image, by the number of points per face.
 
-A set of 5 contains the left eye, right eye, nose, left and right mouth corner, as they appear in
-the image.
+A set of 5 points contains the left eye, right eye, nose, left mouth corner and right mouth corner,
+where left and right are those of the image.
 """
 
 

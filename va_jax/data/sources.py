@@ -102,7 +102,7 @@ class Source:
         return Labels(*(np.concatenate(column) for column in columns))
 
     def _clips(self, track: int, clips: Sequence[int]) -> list[Record]:
-        """Return some records of a track, numbered from its first record."""
+        """Return some records of a track, whose numbers count from its first record."""
         first = self.tracks[track].first_record
         try:
             return self._records([first + clip for clip in clips])
@@ -155,7 +155,7 @@ def _label_fields(landmarks: int) -> tuple[str, ...]:
 
 
 def directory(data_dir: str, name: str) -> pathlib.Path:
-    """Return the folder with the newest version of data set `name`: `builder` or `builder/config`.
+    """Return the folder with the newest version of a data set (`builder` or `builder/config`).
 
     Raises:
         InputError: the data set has not been built; the message contains the command to build it.

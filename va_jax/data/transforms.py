@@ -65,7 +65,8 @@ def warp(
 ) -> UInt8[np.ndarray, "time {size} {size} 3"]:
     """Transform frames and scale them to `size` pixels; return the same array if nothing changes.
 
-    The border is repeated outside the image. Area averaging prevents aliasing in shrunk frames.
+    The border pixels are repeated outside the image. Area averaging prevents aliasing in shrunk
+    frames.
     """
     if geometry.side * frames.shape[2] > size:
         smaller = round(size / geometry.side)
