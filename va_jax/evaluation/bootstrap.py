@@ -1,4 +1,4 @@
-"""Bootstrap over recordings: intervals of scores, and p-values for the difference of two systems.
+"""Bootstrap over recordings: intervals for scores, and p-values for differences between systems.
 
 Frames within a recording are not independent, so whole recordings are drawn. A resample is computed
 as a weighted sum of the recordings' moments, without reading any frames. The intervals use the
@@ -16,7 +16,7 @@ FEWEST = 5
 METHOD = "bootstrap-t over recordings"
 
 RANGES = {"ccc": (-1, 1), "pcc": (-1, 1), "rmse": (0, np.inf), "mse": (0, np.inf), "sagr": (0, 1)}
-"""Lowest and highest possible value of each metric."""
+"""Lowest and highest possible values of each metric."""
 
 
 def resamples(

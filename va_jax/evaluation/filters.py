@@ -10,8 +10,8 @@ from va_jax.config import FUSIONS
 
 EVEN = 0.1
 """Largest distance of a frame from an even grid, as a share of the frame period, for the frames to
-be treated as evenly spaced; our choice. It allows for times rounded by csv files and float32. A lag
-then shifts all frames by the same number of places."""
+be treated as evenly spaced; our choice. It allows for times rounded in csv files and to float32. A
+lag shifts evenly spaced frames by the same number of places."""
 
 
 def stitch(

@@ -18,7 +18,8 @@ N - 1 for variances and N for the covariance. The results differ by 1e-5 for 40,
 to 0.01 for 100."""
 
 ROUNDING = 1e-12
-"""Share below which the difference of two sums of squares is set to 0, as a rounding error."""
+"""Share below which the difference between two sums of squares counts as a rounding error, and is
+set to 0."""
 
 
 @dataclasses.dataclass(frozen=True)

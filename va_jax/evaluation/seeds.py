@@ -20,10 +20,11 @@ def write(workdir: pathlib.Path, runs: Mapping[int, pathlib.Path]) -> str:
 
     Args:
         workdir: folder for the files.
-        runs: folder of the evaluated run of each seed.
+        runs: folder of the evaluated run for each seed.
 
     Raises:
-        InputError: a run was not evaluated, or on other splits or dimensions than the first.
+        InputError: a run was not evaluated, or its splits or dimensions differ from those of the
+            first run.
     """
     scores = [_scores(folder) for folder in runs.values()]
     for folder, each in zip(runs.values(), scores, strict=True):
