@@ -17,7 +17,7 @@ class Subtrack(NamedTuple):
     frames: int
 
     def window(self, start: int) -> Window:
-        """Return the window that starts at frame `start` of the subtrack, which may be negative."""
+        """Return the window that starts at frame `start` (possibly negative) of the subtrack."""
         return Window(self.track, self.phase + self.stride * start)
 
 
@@ -41,7 +41,7 @@ class Chunk(NamedTuple):
 
 
 def subtracks(tracks: Sequence[Track], stride: int) -> list[Subtrack]:
-    """Split every track into `stride` subtracks, in track order; each frame belongs to one."""
+    """Split every track into `stride` subtracks, in track order; each frame is in exactly one."""
     return [
         Subtrack(index, phase, stride, -(-(track.frames - phase) // stride))
         for index, track in enumerate(tracks)

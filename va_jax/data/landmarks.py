@@ -48,8 +48,8 @@ def move(
 ) -> Float32[np.ndarray, "time points 2"]:
     """Map landmarks to the frames that `transforms.warp` returns for the same geometry.
 
-    If the geometry mirrors the face, left and right points are swapped, which requires that the
-    number of points is a key of `MIRROR`.
+    If the geometry mirrors the face, left and right points are swapped; this requires the number of
+    points to be a key of `MIRROR`.
 
     Args:
         points: x and y in units of the image's side, NaN if unknown.

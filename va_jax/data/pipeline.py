@@ -48,7 +48,8 @@ class TrainingData:
 
     Args:
         source: split to train on.
-        config: `window`, `augment`, `data.size`, `train.batch_size` and `seed` are used.
+        config: config of the run; `window`, `augment`, `data.size`, `train.batch_size` and `seed`
+            are used.
         process: index of this process.
         processes: number of processes.
 

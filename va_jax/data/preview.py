@@ -64,7 +64,7 @@ class Sample(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Return the fraction of valid frames, which are labelled and show the face."""
+        """Return the fraction of valid frames, that is, labelled frames that show the face."""
         return float(self.augmented["mask"].mean())
 
     @property

@@ -40,7 +40,7 @@ def cache(
     last batch that was saved. All devices of this process take part.
 
     Args:
-        config: `data`, `model`, `init` (where the backbone's weights come from) and
+        config: config of a run; `data`, `model`, `init` (the source of the backbone's weights) and
             `eval.batch_size` (clips of 32 frames per batch) are used.
         out: folder to write.
         kind: type of the stored features, a key of `features.TYPES`.

@@ -42,7 +42,7 @@ class Opened:
     config: Config
     workdir: pathlib.Path
     metadata: Mapping[str, Any]  # metadata of the data set
-    sources: Mapping[str, Source | FeatureSource]  # by split
+    sources: Mapping[str, Source | FeatureSource]  # opened splits by name
     trained: Trained
 
 

@@ -36,7 +36,7 @@ class Moments:
     m2_target: np.ndarray
     co: np.ndarray  # sum of products of deviations
     squared_error: np.ndarray  # sum of (prediction - target)^2
-    agree: np.ndarray  # number of frames whose signs agree; zero agrees with zero
+    agree: np.ndarray  # number of frames in which the signs agree; zero agrees with zero
 
     @classmethod
     def of(

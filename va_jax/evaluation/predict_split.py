@@ -32,7 +32,7 @@ def predict_split(
     frames and the traces are kept in memory.
 
     Args:
-        config: `eval`, `window.stride`, `data.size` and `data.threads` are used.
+        config: config of the run; `eval`, `window.stride`, `data.size` and `data.threads` are used.
         predictor: predictor that `make_predictor` created with the same `eval`.
         variables: parameters and statistics of its network, on every device.
         source: split on whose tracks the network is run.

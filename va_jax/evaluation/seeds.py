@@ -62,7 +62,7 @@ def _scores(folder: pathlib.Path) -> dict[str, float]:
 
 
 def _training_s(folder: pathlib.Path) -> float:
-    """Return the seconds that a run spent on training, which includes scoring on dev."""
+    """Return the seconds that a run spent on training, including scoring on dev."""
     lines = [line for line in logs.history(folder) if line["kind"] == "time"]
     return sum(line[key] for line in lines for key in line if key.endswith("_s"))
 

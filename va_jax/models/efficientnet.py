@@ -32,10 +32,10 @@ INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 class Stage(NamedTuple):
     """A sequence of blocks, of which only the first is strided."""
 
-    side: int  # of the depthwise kernel
+    side: int  # side of the depthwise kernel
     stride: int
-    expansion: int  # channels inside a block, relative to its input
-    channels: int  # of the output
+    expansion: int  # channels inside a block, relative to those of its input
+    channels: int  # channels of the output
 
 
 STAGES = (
@@ -90,10 +90,10 @@ class Block(nn.Module):
 class EfficientNet(nn.Module):
     """A network that maps single frames to the feature map of its last convolution."""
 
-    stage_sizes: tuple[int, ...]  # blocks per stage, seven stages
-    width: int = PUBLISHED_WIDTH  # scales the channels of all layers
-    remat: bool = False  # recompute the inside of each block in the backward pass
-    dtype: Any = jnp.float32  # of the convolutions; parameters and statistics are float32
+    stage_sizes: tuple[int, ...]  # blocks per stage; there are seven stages
+    width: int = PUBLISHED_WIDTH  # scale of the number of channels in all layers
+    remat: bool = False  # whether to recompute the inside of each block in the backward pass
+    dtype: Any = jnp.float32  # type of the convolutions; parameters and statistics are float32
 
     @nn.compact
     def __call__(
@@ -150,7 +150,7 @@ class SameConv(nn.Module):
     """
 
     features: int
-    side: int  # of the kernel, odd
+    side: int  # side of the kernel, odd
     stride: int
     depthwise: bool  # whether each channel has its own kernel, [side, side, 1, channels]
     dtype: Any

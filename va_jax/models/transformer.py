@@ -120,10 +120,10 @@ class Attention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then two fully connected layers with GELU, both with a norm and a shortcut.
+    """Attention and a two-layer perceptron (GELU), each with a norm and a residual connection.
 
     The layer norm comes before each part, as in Xiong et al. (2020). Dropout applies to the output
-    of each part before it is added to the shortcut.
+    of each part before the residual sum.
     """
 
     heads: int

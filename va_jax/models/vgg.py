@@ -29,8 +29,8 @@ class VGG(nn.Module):
     batch_norm: bool
     width: int = 64
     inflation: Inflation = FLAT
-    remat: bool = False  # recompute each stage in the backward pass
-    dtype: Any = jnp.float32  # of the convolutions; parameters and statistics are float32
+    remat: bool = False  # whether to recompute each stage in the backward pass
+    dtype: Any = jnp.float32  # type of the convolutions; parameters and statistics are float32
 
     @nn.compact
     def __call__(

@@ -1,7 +1,7 @@
 """Vision Transformers (Dosovitskiy et al., 2021), with the same parameters as in timm.
 
 `blocks.0.attn.qkv` in timm is called `block0/qkv` here. The tokens of a frame are the class token,
-followed by its patches in rows from the top left.
+followed by the patches, row by row from the top left.
 """
 
 import math
@@ -43,7 +43,7 @@ class LayerNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, then two dense layers, both with a norm before and a shortcut around."""
+    """Self-attention and a two-layer perceptron, each with a norm and a residual connection."""
 
     heads: int
     layer_scale: bool
@@ -89,11 +89,11 @@ class ViT(nn.Module):
     patch: int  # side of a patch, in pixels
     heads: int
     width: int = 64  # channels per head
-    layer_scale: bool = False  # learn a factor for each channel of a residual branch (DINOv2)
-    clip: bool = False  # norm before the blocks, no patch bias, QuickGELU (CLIP, FaRL)
+    layer_scale: bool = False  # whether to learn a factor per channel of a residual branch (DINOv2)
+    clip: bool = False  # True: norm before the blocks, no patch bias, QuickGELU (CLIP, FaRL)
     inflation: Inflation = FLAT  # every frame is processed alone
-    remat: bool = False  # recompute the inside of each block in the backward pass
-    dtype: Any = jnp.float32  # of the products; parameters, norms and softmax are float32
+    remat: bool = False  # whether to recompute the inside of each block in the backward pass
+    dtype: Any = jnp.float32  # type of the products; parameters, norms and softmax are float32
 
     @nn.compact
     def __call__(

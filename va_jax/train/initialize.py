@@ -46,7 +46,7 @@ class Start(NamedTuple):
     source: str  # file or folder, and the kind of source
     size: int  # side of the images that the weights were trained on, in pixels; 0: unknown
     rows: list[Row]
-    licence: str  # of the weights from a different project that these derive from; "": none
+    licence: str  # of the weights from a different project that these come from; "": none
 
 
 def start(config: Config, variables: Any) -> Start | None:

@@ -81,7 +81,7 @@ def weighted_loss(
 
 
 def _masked(pred: Array, target: Array, mask: Array) -> tuple[Array, Array, Array]:
-    """Return float32 signals, 0 outside the mask, and the number of valid frames, at least 1."""
+    """Return float32 signals (0 outside the mask) and the number of valid frames (at least 1)."""
     where = mask[..., None]
     pred = jnp.where(where, pred.astype(jnp.float32), 0)
     target = jnp.where(where, target.astype(jnp.float32), 0)

@@ -54,7 +54,7 @@ def warning(config: Config, model: Regressor, state: TrainState, size: int) -> s
 
 
 def estimate(config: Config, model: Regressor, state: TrainState, size: int) -> int:
-    """Return the bytes that a training step takes on each device, in addition to the state.
+    """Return the number of bytes that a training step needs on each device, besides the state.
 
     This includes the gradient and the arrays that the backward pass keeps from the forward pass,
     some of which the compiler may merge or recompute. On a CPU, the devices share one memory, and

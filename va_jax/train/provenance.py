@@ -117,10 +117,10 @@ def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
 def differences(
     here: Mapping[str, Any], folder: pathlib.Path, keys: Iterable[str] = WITHIN_RUN
 ) -> list[str]:
-    """Return a line for every fact about the current data that differs from those in `folder`.
+    """Return a line for every fact about the current data that differs from the fact in `folder`.
 
     Facts that are missing on either side are skipped. Splits are compared only for data sets with
-    the same name. `label_hash` is the second part of `split_hash`, which older data sets lack.
+    the same name. Older data sets lack `label_hash`, the second part of `split_hash`.
     """
     there = read(folder)
     if there is None:

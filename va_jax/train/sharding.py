@@ -39,7 +39,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def replicate(mesh: Mesh, tree: Any) -> Any:
-    """Return a tree with every array copied to every device; all processes pass the same arrays."""
+    """Return a tree with a copy on every device; all processes must pass the same arrays."""
     layout = replicated(mesh)
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(layout, np.asarray(x), np.shape(x)), tree

@@ -5,7 +5,7 @@ import signal
 import threading
 
 HOLD_S = 20
-"""Seconds that a request waits for the processes to join; clusters allow 30 s. Our choice."""
+"""Seconds for which a request waits for the processes to join; clusters allow 30 s. Our choice."""
 
 AT_ONCE = {signal.SIGTERM: 143, signal.SIGINT: 130}
 """Signals that request a stop, each with its exit code for ending the process at once."""

@@ -16,7 +16,7 @@ CHANGEABLE = keys.changeable_keys(Config)
 
 
 def store(workdir: pathlib.Path, config: Config) -> None:
-    """Write `config` to `workdir`, after checking that a run there has the same config.
+    """Write `config` to `workdir`, after checking that any existing run there has the same config.
 
     Raises:
         InputError: the run in `workdir` has a different config; the message lists the differing
