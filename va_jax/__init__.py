@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 def load(path: "str | os.PathLike[str]") -> "Model":
     """Load the trained network in an export or in the workdir of a run.
 
-    See `va_jax.export.model.load`. JAX is imported here, since scoring does not need it.
+    See `va_jax.export.model.load`. JAX is imported only when this function is called, since scoring
+    does not need it.
     """
     from va_jax.export import model
 

@@ -1,4 +1,4 @@
-"""`python -m va_jax COMMAND` is the console command `va_jax COMMAND`."""
+"""Run the console command `va_jax COMMAND` as `python -m va_jax COMMAND`."""
 
 import sys
 

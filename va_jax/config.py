@@ -1,4 +1,4 @@
-"""Every configuration key, defined once: type, default, unit, legal values and help text.
+"""Define every configuration key once: its type, default, unit, legal values and help text.
 
 The files in configs/ start from `defaults()` and are plain `ml_collections` configs, so every key
 can be overridden on the command line. `parse` converts such a config to the frozen dataclasses
@@ -32,7 +32,7 @@ RENAMED = {
     "model.recurrent_dropout": "model.temporal_dropout",
     "optim.rates.recurrent": "optim.rates.temporal",
 }
-"""Names of keys in earlier versions -> their names now, for messages."""
+"""Current names of keys by their names in earlier versions, for messages."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +333,7 @@ FROM_FEATURES = {
     "model.inflation.taps": 1,
     "model.pool": "mean",
 }
-"""Values that keys must have if the network reads features: nothing may act on pixels."""
+"""Values that these keys must have if the network reads features, and so never sees pixels."""
 
 
 def _check_features(config: Config) -> None:
@@ -367,7 +367,7 @@ def to_tree(config: Any) -> dict[str, Any]:
 
 
 def with_values(config: Config, **values: Any) -> Config:
-    """Return a copy of `config` with changed values, as in `**{"eval.state": "window"}`."""
+    """Return a copy of `config` with new values, passed as in `**{"eval.state": "window"}`."""
     return parse(keys.unflatten(keys.flatten(to_tree(config)) | values))
 
 

@@ -1,4 +1,4 @@
-"""File input and output: atomic writes, text, csv and JSON with one-line errors, and tables."""
+"""Read and write text, csv and JSON files (atomic writes, one-line errors), and render tables."""
 
 import contextlib
 import csv
@@ -18,10 +18,12 @@ from typing import Any
 from va_jax.types import InputError
 
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-"""This machine, in the names of temporary files; its process numbers mean nothing elsewhere."""
+"""Identifier of this machine in the names of temporary files, since process numbers are only valid
+on the machine that assigned them."""
 
 LONG_NAME_BYTES = 200
-"""A longer name is replaced in the names of temporary files, which file systems limit to 255."""
+"""Length from which a hash replaces the original name in the name of a temporary file, since file
+systems limit names to 255 bytes."""
 
 DELIMITERS = (";", "\t", ",")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -31,10 +33,10 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yield a temporary path next to `path`, and move it to `path` if the block succeeds.
 
-    The block writes a file or a folder to the temporary path. Readers see either the old or the
-    new content, never a partial one. If the block fails, `path` stays unchanged and the temporary
-    file or folder is removed. Several processes may write to the same path. What killed processes
-    of this machine left behind in the folder is removed.
+    The block writes a file or a folder to the temporary path. Readers see either the old or the new
+    content, never a partial one. If the block fails, `path` stays unchanged and the temporary file
+    or folder is removed. Several processes may write to the same path. Temporary files that killed
+    processes on this machine left in the folder are cleaned up.
     """
     _clean_up(path.parent)
     encoded = os.fsencode(path.name)
@@ -58,7 +60,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @functools.lru_cache
 def _clean_up(folder: pathlib.Path) -> None:
-    """Remove temporary files of killed processes, or put the old content back, once per folder."""
+    """Remove temporary files of killed processes or restore the old content, once per folder."""
     for path in folder.glob(f".*.{HOST}.*.*"):
         name, _, process, kind = path.name[1:].rsplit(".", 3)
         if kind not in ("tmp", "old") or not process.isdecimal() or _is_running(int(process)):
@@ -113,10 +115,10 @@ def write_csv(path: pathlib.Path, header: Sequence[str], rows: Sequence[Sequence
 
 
 def text_cell(text: str) -> str:
-    """Return a csv cell that a spreadsheet shows as text, for names and other text of users.
+    """Return a csv cell that a spreadsheet shows as text, for names and other text from users.
 
-    Spreadsheets run cells that begin with =, +, - or @ as formulas. Such a cell, and one that
-    begins with a tab or a carriage return, gets a leading apostrophe; `split_cells` removes it.
+    Spreadsheets evaluate cells that begin with =, +, - or @ as formulas. Such cells, and cells that
+    begin with a tab or a carriage return, get a leading apostrophe, which `split_cells` removes.
     """
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
@@ -141,7 +143,7 @@ def read_text(path: pathlib.Path) -> str:
 
 
 def read_lines(path: pathlib.Path) -> list[tuple[int, str]]:
-    """Return (line number, text) for every non-blank line in a text file, counting from 1.
+    """Return (line number, text) for every non-blank line in a text file; line numbers start at 1.
 
     Raises:
         InputError: the file cannot be opened, is not UTF-8 text, or has only blank lines.
@@ -182,7 +184,7 @@ def number(cell: str) -> float | None:
 
 
 def require_number(path: pathlib.Path, line: int, name: str, cell: str) -> float:
-    """Return the finite number in a cell, as `number` does, but never None.
+    """Return the finite number in a cell, like `number`, but raise an error if there is none.
 
     Raises:
         InputError: the cell does not contain a number. The message names the file, the line, the
@@ -203,8 +205,8 @@ def split_cells(line: str, delimiter: str) -> list[str]:
 def sniff_delimiter(line: str, names: Sequence[str] = ()) -> str:
     """Detect the delimiter of a csv file (semicolon, tab or comma) from its first line.
 
-    A delimiter that isolates one of the lower-case column `names` takes precedence. Otherwise, the
-    first of the three that splits the line is chosen, or the comma if none does.
+    A delimiter that isolates one of the column `names` (in lower case) takes precedence. Otherwise,
+    the first of the three delimiters that splits the line is chosen, or the comma if none does.
     """
     split = {d: [cell.casefold() for cell in split_cells(line, d)] for d in DELIMITERS}
     found = [d for d, cells in split.items() if set(names) & set(cells)]
@@ -239,7 +241,7 @@ class CsvFile:
 
 
 def read_csv(path: pathlib.Path) -> CsvFile:
-    """Read a csv file in any common dialect: any delimiter, quoting, encoding mark or line ending.
+    """Read a csv file with any common delimiter, quoting and line ending, with or without a BOM.
 
     Raises:
         InputError: the file is not text or is empty, or a row does not have the same number of
@@ -260,11 +262,11 @@ def read_csv(path: pathlib.Path) -> CsvFile:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A small text table whose first column labels the rows; other columns are right-aligned."""
+    """A small text table whose first column labels the rows."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    right: bool = True  # False for columns of words, which are left-aligned
+    right: bool = True  # whether to right-align the other columns; False for columns of words
 
     def text(self) -> str:
         """Return the table as aligned plain text, without a trailing newline."""

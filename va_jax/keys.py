@@ -1,4 +1,4 @@
-"""Typed configuration sections: declare, check, change and document their keys."""
+"""Declare, check, change and document the keys of typed configuration sections."""
 
 import dataclasses
 import difflib
@@ -65,7 +65,7 @@ def at_least(default: int, low: int, help: str, unit: str = "") -> Any:
 
 
 CHANGEABLE = {"changeable": True}
-"""Metadata of a key, or of a section, whose values may change when a run continues."""
+"""Metadata for a key, or for a section, whose values may change when a run continues."""
 
 
 def changeable(declared: Any) -> Any:
@@ -101,7 +101,7 @@ def parse(
         section: dataclass whose fields are declared with `key`.
         tree: nested mappings, such as parsed JSON.
         prefix: name of the section followed by a dot, for messages.
-        renamed: dotted names of keys in earlier versions -> their names now, for messages.
+        renamed: current dotted names of keys by their names in earlier versions, for messages.
 
     Raises:
         InputError: a key is unknown, or its value has the wrong type or is not legal.
@@ -156,9 +156,9 @@ def changeable_keys(section: type, prefix: str = "", marked: bool = False) -> se
     """Return the dotted names of the keys whose values may change when a run continues.
 
     Args:
-        section: a section.
+        section: dataclass that declares the section.
         prefix: name of the section followed by a dot.
-        marked: whether the whole section is marked.
+        marked: whether the whole section is marked as changeable.
     """
     types, found = typing.get_type_hints(section), set[str]()
     for field in dataclasses.fields(section):
@@ -174,8 +174,8 @@ def changeable_keys(section: type, prefix: str = "", marked: bool = False) -> se
 def sections(section: type) -> Iterator[tuple[str, str, list[list[str]]]]:
     """Yield (name, docstring, rows) for a section and every section inside it.
 
-    Each row contains a key, its default, its legal values with their unit, and its meaning, with
-    a mark if it is changeable.
+    Each row contains a key, its default, its legal values with their unit, and its meaning, which
+    carries a mark if the key is changeable.
     """
     yield from _sections(section, "", changeable_keys(section))
 
@@ -200,7 +200,7 @@ def _sections(
 
 
 def page(section: type) -> str:
-    """Return docs/config.md, with a heading, a docstring and a table of keys for every section."""
+    """Return the text of docs/config.md: a heading, a docstring and a table of keys per section."""
     parts = [INTRODUCTION]
     for name, doc, rows in sections(section):
         cells = [[f"`{key}`", f"`{default}`", *rest] for key, default, *rest in rows]

@@ -13,10 +13,10 @@ DIMS = ("valence", "arousal")
 """The target dimensions that every data set provides; a data set may have more."""
 
 STRETCHED = "none; the box is stretched to a square"
-"""Alignment of crops that are detected boxes, scaled to a square (`faces.crop_box`)."""
+"""Alignment of crops that are detected boxes stretched to a square (`faces.crop_box`)."""
 
 LOGIT = "logit_"
-"""Beginning of the names of outputs that are logits of a class, which have no range."""
+"""Prefix of the names of outputs that are class logits, which have no fixed range."""
 
 LABEL_RANGE = (-1.0, 1.0)
 """Closed interval that contains every stored target; the target of an unlabelled frame is NaN."""
@@ -64,7 +64,7 @@ class Clip(NamedTuple):
 
     `frames` contains square face crops as JPEG bytes, and `target` is NaN for unlabelled frames.
     `face` is True if the crop shows the face; a frame without a face keeps its place in the track.
-    `landmarks` are x and y in units of the crop's side, and NaN if unknown.
+    `landmarks` contains x and y in units of the crop's side, or NaN if unknown.
     """
 
     frames: list[bytes]  # [n]
@@ -86,16 +86,16 @@ class Trace:
 
     @property
     def mask(self) -> np.ndarray:
-        """Scored frames: the face is visible and every target is labelled."""
+        """Mask of scored frames, in which the face is visible and every target is labelled."""
         return self.face & np.isfinite(self.target).all(-1)
 
 
 def file_name(name: str) -> str:
-    """Return the name for the files of a track, without an extension.
+    """Return the name of a track's files, without an extension.
 
-    Characters that some file system does not allow, `%` and a leading dot, which would hide the
-    file, are written as in URLs: `part/a` becomes `part%2Fa`. Different tracks have different
-    names, and `track_name` recovers the name of the track.
+    Characters that some file systems do not allow are percent-encoded as in URLs, and so are `%`
+    and a leading dot, which would hide the file: `part/a` becomes `part%2Fa`. Different tracks have
+    different names, and `track_name` recovers the name of the track.
 
     Args:
         name: name of the track, at least one character.

@@ -1,4 +1,4 @@
-"""Understand the header of a label or trace csv: which column is the time, which are values."""
+"""Interpret the header of a label or trace csv file: find the time column and the value columns."""
 
 import dataclasses
 import re
@@ -31,7 +31,8 @@ ROLES = re.compile(
     """,
     re.VERBOSE,
 )
-"""Words that tell a statistic, a version or a property of a target from a rater of it."""
+"""Words that distinguish a statistic, a version or a property of a target from one of its
+raters."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Columns:
     """The meaning of each column in a header."""
 
     time: int  # index of the column that identifies the rows
-    unit: Unit | None  # None: the name tells no unit; compare the values with the video
+    unit: Unit | None  # None: the name states no unit; compare the values with the video
     raters: dict[str, tuple[int, ...]]  # {dimension: indices of its columns}, in the order of dims
     ignored: tuple[str, ...]  # names of the other columns
 
@@ -52,38 +53,41 @@ def understand(
     time_unit: str = "",
     columns: Sequence[str] = (),
 ) -> Columns:
-    """Return the meaning of each column, or refuse a header that has more than one reading.
+    """Return the meaning of each column, or refuse a header that is ambiguous.
 
-    Names are split into words at blanks, punctuation, digits and capitals, in any case:
+    Names are split into words at blanks, punctuation, digits and capitals, and case is ignored:
     `valence 1`, `Valence_1`, `valence1` and `valence(1)` are the same.
 
-    **Time.** A column is the time if its name consists of words for time (`time`, `timestamp`, `t`)
-    and of a unit (`time_s`, `Time (s)`, `time in seconds`, `time_ms`, `msec`, `milliseconds`), or
-    is a frame number (`frame`, `frame_number`, `video_frame`, `FrameIndex`). The unit of `time` or
-    `timestamp` is None: the caller compares the values with the video. Seconds come before
-    milliseconds, then times without a unit, then frame numbers. No other column is ever the time;
-    an index (`id`, `index`, an empty name) is not.
+    **Time.** A column is the time if its name consists of words for time (`time`, `timestamp`,
+    `t`), for a unit (`msec`, `milliseconds`) or for both (`time_s`, `Time (s)`, `time in seconds`,
+    `time_ms`), or if it names a frame number (`frame`, `frame_number`, `video_frame`,
+    `FrameIndex`). The unit of `time` or `timestamp` is None: the caller compares the values with
+    the video. Seconds take precedence over milliseconds; times without a unit come next, and frame
+    numbers last. No other column is read as the time, not even an index (`id`, `index` or an empty
+    name).
 
-    **Raters.** A target is read from the column `TARGET`, or else from all columns
-    `TARGET_RATER` or `RATER_TARGET`; if two targets match, the longer name wins. A column whose
-    remaining words include a statistic or a role (ROLES, such as `valence_std`,
-    `valence_confidence`, `mean_valence`) is ignored. It is not read even if it is the only one of
-    its target, as in a file with `valence_mean` alone: that file is refused until `columns` names
-    it. `TARGET` beside `TARGET_RATER` is refused too, for it may be the fusion of the raters or
-    another rater.
+    **Raters.** A target is read from the column `TARGET`, or else from all columns `TARGET_RATER`
+    or `RATER_TARGET`; if two targets match, the longer name wins. A column is ignored if its
+    remaining words include a statistic or a role (see ROLES), as in `valence_std`,
+    `valence_confidence` or `mean_valence`. This holds even if the column is the only one for its
+    target: a file that has only `valence_mean` is refused unless `columns` names that column. A
+    header with both `TARGET` and `TARGET_RATER` is refused too, since `TARGET` may be the fusion of
+    the raters or a further rater.
 
-    All other columns are ignored, and listed as such.
+    All other columns are ignored and listed in `ignored`.
 
     Args:
         header: Names of the columns.
         dims: Names of the targets.
-        time_column: Name of the time column, or its position from 1; "" to find it by name.
+        time_column: Name of the time column, or its position, counted from 1; "" to find it by
+            name.
         time_unit: Unit of the time, from UNITS; "" to take it from the column's name.
-        columns: The only columns to read as targets: each is a name or a position from 1, and
-            `TARGET:NAME` if the name does not contain the target; empty to find them by name.
+        columns: The only columns to read as targets, each given by its name, by its position
+            (counted from 1), or as `TARGET:NAME` if the name does not contain the target; empty to
+            find the columns by name.
 
     Raises:
-        InputError: The header has no reading or more than one. The message lists the header, the
+        InputError: The header is not understood or is ambiguous. The message lists the header, the
             candidates and the argument that settles the question, but not the file.
     """
     if time_unit not in ("", *UNITS):
@@ -99,7 +103,7 @@ def understand(
 
 
 def unit_of(name: str) -> Unit | Literal[""] | None:
-    """Return the unit of a column by its name: None if it is a time without a unit, "" if no time.
+    """Return the unit that a column's name implies: None for a time without a unit, "" if no time.
 
     >>> unit_of("Time (ms)"), unit_of("frame_number"), unit_of("timestamp"), unit_of("index")
     ('ms', 'frame', None, '')
@@ -118,7 +122,10 @@ def unit_of(name: str) -> Unit | Literal[""] | None:
 
 
 def _words(name: str) -> tuple[str, ...]:
-    """Split a name into lower-case words and numbers: `P1_meanValence2` is p1, mean, valence, 2."""
+    """Split a name into lower-case words and numbers.
+
+    `P1_meanValence2` becomes p1, mean, valence and 2.
+    """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     return tuple(re.findall(r"[^\W\d_]{2,}|[^\W\d_]?\d+|[^\W\d_]", spaced.casefold()))
 
@@ -156,7 +163,7 @@ class _Match(NamedTuple):
 
     dim: str
     rest: tuple[str, ...]  # the other words of the name
-    clear: bool = True  # the target is at the start or the end, as a word of its own
+    clear: bool = True  # the target is at the start or the end, as a separate word
 
     @property
     def has_role(self) -> bool:
@@ -241,7 +248,7 @@ def _chosen(
 
 
 def _find(header: Sequence[str], name: str, option: str) -> int:
-    """Return the index of a column by its name in any case, or else by its position from 1."""
+    """Return the index of a column, given by its name (in any case) or its position from 1."""
     found = [n for n, each in enumerate(header) if each.casefold() == name.strip().casefold()]
     if not found and name.strip().isdecimal() and 1 <= int(name) <= len(header):
         return int(name) - 1

@@ -9,7 +9,7 @@ from va_jax.types import Track
 
 
 class Subtrack(NamedTuple):
-    """Every `stride`-th frame of a track, starting at frame `phase`: the spacing of training."""
+    """Every `stride`-th frame of a track from frame `phase` on: frames spaced as in training."""
 
     track: int
     phase: int
@@ -17,7 +17,7 @@ class Subtrack(NamedTuple):
     frames: int
 
     def window(self, start: int) -> Window:
-        """Return the window that starts at frame `start` of the subtrack, which may be negative."""
+        """Return the window that starts at frame `start` (possibly negative) of the subtrack."""
         return Window(self.track, self.phase + self.stride * start)
 
 
@@ -41,7 +41,7 @@ class Chunk(NamedTuple):
 
 
 def subtracks(tracks: Sequence[Track], stride: int) -> list[Subtrack]:
-    """Split every track into `stride` subtracks, in track order; each frame belongs to one."""
+    """Split every track into `stride` subtracks, in track order; each frame is in exactly one."""
     return [
         Subtrack(index, phase, stride, -(-(track.frames - phase) // stride))
         for index, track in enumerate(tracks)
@@ -87,7 +87,7 @@ def plan_cached_windows(
     """Plan the same windows as `plan_windows`, each predicted as soon as its last frame is read.
 
     Each step reads `cache_sizes(length, hop)[0]` new frames per row. Together with the kept frames,
-    they form one window every `hop` frames, row by row. After the end of a subtrack, the windows
+    they form one window every `hop` frames in each row. After the end of a subtrack, the windows
     that start in its kept frames are predicted while the row reads its next subtrack, if any.
     """
     chunk, kept = cache_sizes(length, hop)
@@ -120,7 +120,7 @@ def _starts(subtrack: Subtrack, length: int, hop: int) -> range:
 
 
 def _window(chunk: Chunk | None, offset: int, length: int, hop: int) -> Window:
-    """Return the window `offset` frames into a chunk, or `PADDING` if it is not to be predicted."""
+    """Return the window `offset` frames into a chunk, or `PADDING` if no window starts there."""
     if chunk is None or chunk.start + offset not in _starts(chunk.subtrack, length, hop):
         return PADDING
     return chunk.window(offset)
@@ -129,7 +129,7 @@ def _window(chunk: Chunk | None, offset: int, length: int, hop: int) -> Window:
 def _rows(
     tracks: Sequence[Track], batch: int, length: int, stride: int
 ) -> Iterator[list[Chunk | None]]:
-    """Yield the chunks for each step, one per row, or None for a row that has none left.
+    """Yield the chunks for each step: one per row, or None for a row without further chunks.
 
     The longest subtracks are distributed first, so that all rows finish at about the same time.
     """

@@ -1,9 +1,10 @@
 """Cached features: the output of a frozen backbone for every frame, and the labels of a data set.
 
 A folder of features replaces the frames of a built data set in training. It contains, for each
-split, the features of all tracks one after the other (`SPLIT.npy`, memory-mapped), those of the
-mirrored frames if there are any (`SPLIT.mirrored.npy`), and the labels (`SPLIT.npz`);
-`features.json` has the metadata of the data set and says which backbone computed them.
+split, the features of all tracks one after the other (`SPLIT.npy`, memory-mapped), the features of
+the mirrored frames if there are any (`SPLIT.mirrored.npy`), and the labels (`SPLIT.npz`);
+`features.json` contains the metadata of the data set and identifies the backbone that computed the
+features.
 """
 
 import dataclasses
@@ -38,7 +39,7 @@ class FeatureSource:
     columns: Labels  # of all tracks, one after the other
     first: list[int]  # row of the first frame of each track
     landmarks: int = 0  # number of points per frame
-    bad: dict[int, str] = dataclasses.field(default_factory=dict)  # none: all could be read
+    bad: dict[int, str] = dataclasses.field(default_factory=dict)  # empty, since all could be read
 
     def read(
         self, track: int, numbers: np.ndarray, features: np.ndarray, flip: bool = False
@@ -49,7 +50,7 @@ class FeatureSource:
             track: index into `tracks`.
             numbers: ascending frame numbers within the track.
             features: float32 [len(numbers), width], written in place.
-            flip: whether to read those of the mirrored frames.
+            flip: whether to read the features of the mirrored frames.
         """
         rows = self.first[track] + numbers
         stored = self.mirrored if flip and self.mirrored is not None else self.values
@@ -72,7 +73,7 @@ def _selected(columns: Labels, rows: np.ndarray) -> Labels:
 
 
 def first_rows(tracks: list[Track]) -> list[int]:
-    """Return the row of the first frame of each track if the tracks follow one another."""
+    """Return the row of each track's first frame in an array of all tracks, one after the other."""
     return [0, *np.cumsum([track.frames for track in tracks]).tolist()][: len(tracks)]
 
 
@@ -100,7 +101,8 @@ def open_split(folder: pathlib.Path, split: str, landmarks: int = 0) -> FeatureS
         landmarks: number of landmarks per frame to read; 0 for none.
 
     Raises:
-        InputError: the folder has no such split, other landmarks, or damaged files.
+        InputError: the folder lacks the split, stores a different number of landmarks, or has
+            damaged files.
     """
     facts = read_facts(folder)
     metadata: Mapping[str, Any] = facts["metadata"]

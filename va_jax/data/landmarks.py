@@ -34,10 +34,10 @@ def _mirror() -> dict[int, np.ndarray]:
 
 
 MIRROR = _mirror()
-"""Number of points per face -> for each point, the index of its mirror image.
+"""Index of each point's mirror image, by the number of points per face.
 
-A set of 5 contains the left eye, right eye, nose, left and right mouth corner, as they appear in
-the image.
+A set of 5 points contains the left eye, right eye, nose, left mouth corner and right mouth corner,
+where left and right are those of the image.
 """
 
 
@@ -48,8 +48,8 @@ def move(
 ) -> Float32[np.ndarray, "time points 2"]:
     """Map landmarks to the frames that `transforms.warp` returns for the same geometry.
 
-    If the geometry mirrors the face, left and right points are swapped, which requires that the
-    number of points is a key of `MIRROR`.
+    If the geometry mirrors the face, left and right points are swapped; this requires the number of
+    points to be a key of `MIRROR`.
 
     Args:
         points: x and y in units of the image's side, NaN if unknown.

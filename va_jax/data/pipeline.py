@@ -31,7 +31,7 @@ ENDLESS = 2**48
 
 @dataclasses.dataclass(frozen=True)
 class WindowShape:
-    """Length, spacing and frame size of windows in a batch."""
+    """Length, spacing and frame size of the windows in a batch."""
 
     length: int  # frames
     stride: int  # distance between successive frames in the window, in frames
@@ -48,7 +48,8 @@ class TrainingData:
 
     Args:
         source: split to train on.
-        config: `window`, `augment`, `data.size`, `train.batch_size` and `seed` are used.
+        config: config of the run; `window`, `augment`, `data.size`, `train.batch_size` and `seed`
+            are used.
         process: index of this process.
         processes: number of processes.
 
@@ -89,7 +90,7 @@ class TrainingData:
         self._local = self._order.batch(local)[process::processes].map_with_index(load)
 
     def batches(self, start: int, threads: int) -> Iterator[Batch]:
-        """Return an endless iterator over this process's parts of batches, starting at `start`."""
+        """Return an endless iterator over this process's parts of batches, from `start` on."""
         iterator = iter(self._local.to_iter_dataset(_read_options(threads)))
         iterator.set_state({"next_index": start})
         return iterator
@@ -113,7 +114,7 @@ class TrainingData:
 
 
 def network_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a batch that the network looks at."""
+    """Return the entries of a batch that are inputs of the network."""
     return {name: value for name, value in batch.items() if name not in ("target", "mask")}
 
 
@@ -185,7 +186,7 @@ def _read_row(
     shape: WindowShape,
     change: tuple[Geometry, Colour],
 ) -> None:
-    """Write a window to the arrays of one row, which are all zero except for the frames."""
+    """Write a window to the arrays of one row; all of them except the frames must be zero."""
     geometry, colour = change
     numbers = windows.frame_numbers(window, shape.length, shape.stride)
     real = windows.real_frames(source.tracks, window, numbers)

@@ -29,7 +29,8 @@ COLUMNS = 10
 
 PAST_THE_END = "past the end"
 STATES = {"no face": "#d62728", "no label": "#9a6a00", PAST_THE_END: "#7f7f7f"}
-"""Reason for leaving out a frame -> its colour. If several apply, the last one is shown."""
+"""Colour for each reason for leaving out a frame. If several reasons apply, the last one is
+shown."""
 
 LINES = ("#1f77b4", "#e07b00", "#2ca02c", "#9467bd", "#17becf", "#e377c2")
 """Line colours for the dimensions, in order."""
@@ -63,7 +64,7 @@ class Sample(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Return the fraction of valid frames, which are labelled and show the face."""
+        """Return the fraction of valid frames, that is, labelled frames that show the face."""
         return float(self.augmented["mask"].mean())
 
     @property
@@ -88,7 +89,7 @@ def write_preview(
         overwrite: whether to replace an existing file.
 
     Returns:
-        One line describing each window, and a note if the landmarks are not drawn.
+        One line for each window, and a note if the landmarks are not drawn.
 
     Raises:
         InputError: the data set or the split does not exist, or the image cannot be written.
@@ -137,7 +138,7 @@ def _sample(stream: TrainingData, place: int, config: Config) -> Sample:
 
 
 def describe(sample: Sample, dims: Sequence[str]) -> str:
-    """Return one line: the track, its frames, the fraction of valid ones and their mean labels."""
+    """Return one line with the track, the frames, the share of valid ones and their mean labels."""
     mask = sample.augmented["mask"]
     line = f"{sample.track.track_id}: {sample.frame_range}, {sample.share:.0%} valid"
     if not mask.any():

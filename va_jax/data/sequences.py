@@ -13,7 +13,8 @@ from va_jax.types import CLIP_FRAMES, InputError, Track
 from va_jax.video.facts import mean_fps
 
 FAR = 4.0
-"""Largest plausible median coordinate of landmarks in frame sides; larger ones must be pixels."""
+"""Largest plausible median of the landmark coordinates, in frame sides; if it is larger, the
+coordinates must be in pixels."""
 
 
 def source_of(
@@ -53,7 +54,7 @@ def checked_frames(frames: Any, size: int, axes: tuple[str, ...]) -> UInt8[np.nd
     """Return `frames` as a uint8 array [*axes, size, size, 3].
 
     Raises:
-        InputError: the type or the shape is different.
+        InputError: the type or the shape is wrong.
     """
     array = np.asarray(frames)
     wanted = f"uint8 RGB [{', '.join((*axes, str(size), str(size), '3'))}]"

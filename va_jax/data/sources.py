@@ -32,7 +32,8 @@ class Labels(NamedTuple):
 class Source:
     """One split of a built data set, with its track table and random access to its frames.
 
-    Several threads can read from it at once; JPEG decoding releases the interpreter lock.
+    Several threads can read from a source at the same time; JPEG decoding releases the interpreter
+    lock.
 
     Args:
         records: function that returns the records with the given numbers.
@@ -90,7 +91,7 @@ class Source:
         return Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def jpegs(self, track: int, numbers: np.ndarray) -> list[bytes]:
-        """Return the stored JPEG bytes for some frames of a track; b"" for a frame without any."""
+        """Return the stored JPEG bytes for some frames of a track; b"" if a frame has none."""
         clips, inside = np.divmod(numbers, CLIP_FRAMES)
         records = self._clips(track, clips.tolist())
         return [record["frames"][i] for record, i in zip(records, inside, strict=True)]
@@ -102,7 +103,7 @@ class Source:
         return Labels(*(np.concatenate(column) for column in columns))
 
     def _clips(self, track: int, clips: Sequence[int]) -> list[Record]:
-        """Return some records of a track, numbered from its first record."""
+        """Return records of a track by their numbers, counted from its first record."""
         first = self.tracks[track].first_record
         try:
             return self._records([first + clip for clip in clips])
@@ -155,7 +156,7 @@ def _label_fields(landmarks: int) -> tuple[str, ...]:
 
 
 def directory(data_dir: str, name: str) -> pathlib.Path:
-    """Return the folder with the newest version of data set `name`: `builder` or `builder/config`.
+    """Return the folder with the newest version of a data set (`builder` or `builder/config`).
 
     Raises:
         InputError: the data set has not been built; the message contains the command to build it.

@@ -11,7 +11,7 @@ from va_jax.types import InputError
 
 
 def metadata(data: Data) -> dict[str, Any]:
-    """Return the metadata of the data set (see `sources.metadata`), as stored with its features.
+    """Return the data set's metadata (see `sources.metadata`), or the copy stored with features.
 
     Raises:
         InputError: there is no such data set, or the features are those of a different one.

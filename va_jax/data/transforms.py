@@ -24,7 +24,7 @@ class Geometry(NamedTuple):
     )  # x, y of the crop: 0 at the left or top border, 1 at the right or bottom border
 
     def to_input(self) -> Float[np.ndarray, "2 3"]:
-        """Return the affine map from output to input, both from -1 (left or top) to 1."""
+        """Return the affine map from output to input coordinates, from -1 (left or top) to 1."""
         cos, sin = np.cos(np.deg2rad(self.rotation_deg)), np.sin(np.deg2rad(self.rotation_deg))
         turned = self.side * np.array([[cos, -sin], [sin, cos]])
         if self.flip:
@@ -65,7 +65,8 @@ def warp(
 ) -> UInt8[np.ndarray, "time {size} {size} 3"]:
     """Transform frames and scale them to `size` pixels; return the same array if nothing changes.
 
-    The border is repeated outside the image. Area averaging prevents aliasing in shrunk frames.
+    The border pixels are repeated outside the image. Area averaging prevents aliasing in shrunk
+    frames.
     """
     if geometry.side * frames.shape[2] > size:
         smaller = round(size / geometry.side)

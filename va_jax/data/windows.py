@@ -24,7 +24,7 @@ def frame_numbers(window: Window, length: int, stride: int) -> np.ndarray:
 
 
 def real_frames(tracks: Sequence[Track], window: Window, numbers: np.ndarray) -> slice:
-    """Return the slice that selects the frame numbers of a window that lie within its track."""
+    """Return the slice of a window's frame numbers that lie within its track."""
     if window.track < 0:
         return slice(0, 0)
     start, stop = np.searchsorted(numbers, [0, tracks[window.track].frames])

@@ -1,8 +1,9 @@
-"""Bootstrap over recordings: intervals of scores, and p-values for the difference of two systems.
+"""Bootstrap over recordings: intervals for scores, and p-values for differences between systems.
 
-Frames within a recording are not independent, so whole recordings are drawn. A resample is computed
-as a weighted sum of the recordings' moments, without reading any frames. The intervals use the
-bootstrap-t (Efron, 1981), because percentile intervals are too narrow for a few dozen recordings.
+Frames within a recording are not independent, so whole recordings are drawn. The moments of a
+resample are computed as a weighted sum of those of the recordings, without reading any frames. The
+intervals use the bootstrap-t (Efron, 1981), because percentile intervals are too narrow for a few
+dozen recordings.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ FEWEST = 5
 METHOD = "bootstrap-t over recordings"
 
 RANGES = {"ccc": (-1, 1), "pcc": (-1, 1), "rmse": (0, np.inf), "mse": (0, np.inf), "sagr": (0, 1)}
-"""Lowest and highest possible value of each metric."""
+"""Lowest and highest possible values of each metric."""
 
 
 def resamples(
@@ -63,7 +64,7 @@ def symmetric_interval(
     errors: Float[np.ndarray, "count *dims"],
     level: float = LEVEL,
 ) -> tuple[Float[np.ndarray, "*dims"], Float[np.ndarray, "*dims"]]:
-    """Return the ends of an interval for a paired difference that is consistent with `p_value`.
+    """Return the ends of the interval for a paired difference; it is consistent with `p_value`.
 
     It contains every value that a test at the level 1 - `level` does not reject. The differences
     between two systems are heavy-tailed rather than skewed, so a symmetric interval reaches its
@@ -82,7 +83,7 @@ def p_value(
     resampled: Float[np.ndarray, "count *dims"],
     errors: Float[np.ndarray, "count *dims"],
 ) -> Float[np.ndarray, "*dims"]:
-    """Return the two-sided p-value for a paired difference, at least 1 / (count + 1).
+    """Return the two-sided p-value for a paired difference; it is at least 1 / (count + 1).
 
     It is the share of resamples that are at least as many standard errors away from `difference` as
     `difference` is from zero; it is 1 if the two systems score the same. The arguments are the same

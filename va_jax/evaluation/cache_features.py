@@ -1,4 +1,4 @@
-"""Run a frozen backbone once over a data set, and store its features for all later trainings."""
+"""Run a frozen backbone once over a data set, and store its features for later training runs."""
 
 import pathlib
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from va_jax.types import CLIP_FRAMES, InputError
 
 PROGRESS = "progress.json"
 SAVE_EVERY = 50
-"""Batches after which the features so far survive a restart (our choice)."""
+"""Number of batches after which the features are saved for a restart (our choice)."""
 
 
 def cache(
@@ -36,20 +36,20 @@ def cache(
 ) -> None:
     """Write the features of all splits of the config's data set to the new folder `out`.
 
-    Until all are finished, they are in `OUT.parts`, and the same call continues after the last
-    batch that was saved. All devices of this process take part.
+    Until all features are finished, they are in `OUT.parts`, and the same call continues after the
+    last batch that was saved. All devices of this process take part.
 
     Args:
-        config: `data`, `model`, `init` (where the backbone's weights come from) and
+        config: config of a run; `data`, `model`, `init` (the source of the backbone's weights) and
             `eval.batch_size` (clips of 32 frames per batch) are used.
         out: folder to write.
         kind: type of the stored features, a key of `features.TYPES`.
         flip: whether to store the features of the mirrored frames too.
-        on_batch: called for every batch.
+        on_batch: function to call for every batch.
 
     Raises:
-        InputError: the weights or the data set cannot be used, `out` exists, the features in
-            `OUT.parts` are different ones, or a feature is not finite in this type.
+        InputError: the weights or the data set cannot be used, `out` exists, `OUT.parts` contains
+            different features, or a feature is not finite in this type.
     """
     if out.exists():
         raise InputError(f"--out={out} already exists; choose a different folder or delete it")
@@ -105,7 +105,7 @@ def _width(model: Regressor, variables: Any, size: int) -> int:
 
 
 def _claim(parts: pathlib.Path, facts: dict[str, Any]) -> None:
-    """Create the folder, or check that it contains the beginning of the same features."""
+    """Create the folder, or check that it contains the first part of the same features."""
     path = parts / features.NAME
     if not path.exists():
         parts.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def _claim(parts: pathlib.Path, facts: dict[str, Any]) -> None:
 
 
 class _Writer:
-    """Writes the features of one split after the other to a folder."""
+    """Writes features to a folder, one split after the other."""
 
     def __init__(
         self, config: Config, model: Regressor, variables: Any, folder: pathlib.Path,
@@ -143,7 +143,7 @@ class _Writer:
         self._pool = jax.jit(pool, out_shardings=layout)
 
     def write(self, split: str) -> None:
-        """Write the features and the labels of a split, after the batches that are done."""
+        """Write the features and labels of a split, starting after the batches that are done."""
         data, facts = self._config.data, self._facts
         points = sources.stored_landmarks(data.dir, data.name)
         source = sources.open_split(data.dir, data.name, split, points, data.max_bad_records)

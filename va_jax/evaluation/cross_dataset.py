@@ -22,7 +22,7 @@ COMPARED = (*provenance.FROM_ANOTHER, "fps")
 
 
 class Cell(NamedTuple):
-    """A run and the split of a data set to score it on."""
+    """A run, and a split of a data set on which to score the run."""
 
     workdir: pathlib.Path
     config: Config  # config of the run, with a different data section
@@ -30,7 +30,7 @@ class Cell(NamedTuple):
     shared: tuple[str, ...]  # dimensions that the data set also has
     size: int  # side of the network's input in pixels
     split: str
-    own: bool  # the run was trained on this data set
+    own: bool  # whether the run was trained on this data set
     warnings: list[str]
 
 
@@ -42,7 +42,7 @@ def plan(
     Args:
         workdirs: folders of the runs.
         data: built data sets, each given as NAME or NAME:SPLIT.
-        data_dir: folder of the built data sets; "" for the one that each run used.
+        data_dir: folder of the built data sets; "" for the folder that each run used.
         split: split to use for data sets given without one.
 
     Raises:
@@ -96,7 +96,7 @@ def score_cells(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, An
 
     Args:
         cells: cells to score; the cells of each run are consecutive.
-        processed: apply the post-processing that each run fitted on its own dev split.
+        processed: whether to apply the post-processing that each run fitted on its own dev split.
 
     Raises:
         InputError: no post-processing was fitted.
@@ -148,14 +148,14 @@ def text(results: Sequence[Mapping[str, Any]], aggregation: str = "pooled") -> s
 
     Args:
         results: values from `score_cells`.
-        aggregation: aggregation of the CCC, which is shown with its interval.
+        aggregation: aggregation of the CCC to show, with its interval.
     """
     parts = [f"{title}\n{grid.text()}" for title, grid in _tables(results, aggregation)]
     return "\n\n".join([*parts, *_remarks(results)]) + "\n"
 
 
 def markdown(results: Sequence[Mapping[str, Any]], aggregation: str = "pooled") -> str:
-    """Return the same tables as Markdown."""
+    """Return the tables of `text` as Markdown."""
     parts = []
     for title, grid in _tables(results, aggregation):
         titled = dataclasses.replace(grid, header=[title, *grid.header[1:]])

@@ -1,4 +1,4 @@
-"""Evaluate the best checkpoint of a run on dev and test: predict, post-process, score, report."""
+"""Evaluate a run's best checkpoint on dev and test: predict, post-process, score and report."""
 
 import dataclasses
 import datetime
@@ -37,12 +37,12 @@ class Trained(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A run and the data set to evaluate it on."""
+    """A run, and the data set on which to evaluate it."""
 
     config: Config
     workdir: pathlib.Path
     metadata: Mapping[str, Any]  # metadata of the data set
-    sources: Mapping[str, Source | FeatureSource]  # by split
+    sources: Mapping[str, Source | FeatureSource]  # opened splits by name
     trained: Trained
 
 
@@ -52,17 +52,18 @@ def evaluate(
     out: pathlib.Path | None = None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Score the checkpoint in `workdir` with the best dev CCC on the dev and test splits.
+    """Score the checkpoint with the best dev CCC in `workdir` on the dev and test splits.
 
     This writes metrics.json, metrics.txt, metrics.md, traces/SPLIT/TRACK.csv, and report.html with
-    its plots, and prints the text. Post-processing is fitted on dev and, unless `out` is given,
-    stored with the checkpoint. For a split without labels, predictions are written but not scored.
+    its plots, and prints the content of metrics.txt. Post-processing is fitted on dev and, unless
+    `out` is given, stored with the checkpoint. For a split without labels, predictions are written
+    but not scored.
 
     Args:
         config: config of the run; `eval` and `post` may differ from those used for training.
         workdir: folder of the run.
         out: folder for the files; `workdir` by default.
-        on_batch: called for every batch of frames.
+        on_batch: function to call for every batch of frames.
 
     Raises:
         InputError: the network is incompatible with the data set. Smaller differences from the
@@ -85,7 +86,8 @@ def open_run(config: Config, workdir: pathlib.Path) -> Opened:
     """Open the dev and test splits and restore the network; warn if the data has changed.
 
     Raises:
-        InputError: the batch size does not suit the devices, or the network does not fit the data.
+        InputError: a batch cannot be divided among the devices, or the network does not fit the
+            data.
     """
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     metadata = splits.metadata(config.data)

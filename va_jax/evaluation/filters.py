@@ -9,9 +9,9 @@ from scipy import ndimage
 from va_jax.config import FUSIONS
 
 EVEN = 0.1
-"""Largest distance of a frame from an even grid, as a share of the frame period, for the frames to
-be treated as evenly spaced; our choice. It allows for times rounded by csv files and float32. A lag
-then shifts all frames by the same number of places."""
+"""Largest distance of a frame from an even grid, as a share of the frame period, up to which the
+frames are treated as evenly spaced; our choice. It allows for rounding in csv files and in float32.
+A lag shifts evenly spaced frames by the same number of places."""
 
 
 def stitch(
@@ -24,8 +24,8 @@ def stitch(
 
     Args:
         pieces: predictions for each piece.
-        positions: frame numbers of each piece, ascending; numbers of at least `frames` are padding
-            and are dropped.
+        positions: frame numbers of each piece, ascending; numbers from `frames` on are padding and
+            are dropped.
         frames: length of the track.
         fusion: how to combine several values for the same frame. `mean` and `median` average them.
             `extremum` takes the value with the largest magnitude (teixeira2021), `last` the value
@@ -92,7 +92,7 @@ def median_filter(
 def shift(
     pred: Float[np.ndarray, "frames *dims"], time_s: Float[np.ndarray, " frames"], lag_s: float
 ) -> Float[np.ndarray, "frames *dims"]:
-    """Return the trace moved earlier by `lag_s`, or later if it is negative.
+    """Return the trace moved earlier by `lag_s`, or later if `lag_s` is negative.
 
     The value at time t is taken from the frame nearest to t + `lag_s`. The first and last values
     are repeated beyond the ends.

@@ -1,4 +1,4 @@
-"""Fit post-processing on the dev split, to be applied unchanged to other splits.
+"""Fit post-processing on the dev split, to apply it unchanged to other splits.
 
 The steps are those of the AVEC 2016 baseline (Valstar et al., 2016): filter, centre, scale, and
 shift in time. Each is kept only if it raises the CCC on dev. The search is greedy and treats each

@@ -30,11 +30,11 @@ def errors_from(
 ) -> Values:
     """Return the standard errors [resamples, dims] of any scores, given their contributions.
 
-    The contributions to a sum of scores are the sums of their contributions.
+    The contributions to a sum of scores are the sums of the contributions to each score.
 
     Args:
-        contributions_of: function from weights [some resamples, recordings] to contributions shaped
-            like those from `contributions`; it is called for a few resamples at a time.
+        contributions_of: function that maps weights [some resamples, recordings] to contributions
+            shaped like those from `contributions`; it is called for a few resamples at a time.
         weights: how often each recording is drawn.
     """
     rows = max(1, TOGETHER // weights.shape[1])

@@ -18,7 +18,8 @@ N - 1 for variances and N for the covariance. The results differ by 1e-5 for 40,
 to 0.01 for 100."""
 
 ROUNDING = 1e-12
-"""Share below which the difference of two sums of squares is set to 0, as a rounding error."""
+"""Share below which the difference between two sums of squares counts as a rounding error, and is
+set to 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Moments:
     m2_target: np.ndarray
     co: np.ndarray  # sum of products of deviations
     squared_error: np.ndarray  # sum of (prediction - target)^2
-    agree: np.ndarray  # number of frames whose signs agree; zero agrees with zero
+    agree: np.ndarray  # number of frames in which the signs agree; zero agrees with zero
 
     @classmethod
     def of(

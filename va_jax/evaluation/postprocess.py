@@ -70,7 +70,7 @@ class Step:
 class PostProcessing:
     """Fitted steps for every dimension, in order, and lag curves of the raw dev predictions.
 
-    Its truth value is whether any step was kept; if none was, `apply` changes nothing.
+    It is true if any step was kept; otherwise, `apply` changes nothing.
     """
 
     steps: Mapping[str, tuple[Step, ...]]

@@ -32,11 +32,11 @@ def predict_split(
     frames and the traces are kept in memory.
 
     Args:
-        config: `eval`, `window.stride`, `data.size` and `data.threads` are used.
+        config: config of the run; `eval`, `window.stride`, `data.size` and `data.threads` are used.
         predictor: predictor that `make_predictor` created with the same `eval`.
         variables: parameters and statistics of its network, on every device.
-        source: split whose tracks the network is run on.
-        on_batch: called for every batch, equally often on every process.
+        source: split on whose tracks the network is run.
+        on_batch: function to call for every batch, equally often on every process.
     """
     stride, process, processes = config.window.stride, jax.process_index(), jax.process_count()
     plan = predictor.plan(source.tracks, config.eval.batch_size, stride)

@@ -23,8 +23,8 @@ class SplitPredictor:
 
     `start` returns the state before the first step. `step` takes the frames of a step and the
     current state, and returns predictions and the next state. `flush` does the same for a step that
-    reads no frames. Both are compiled once for all splits. Inputs and states are divided among the
-    devices; every device has a copy of all predictions.
+    reads no frames. `step` and `flush` are compiled once for all splits. Inputs and states are
+    divided among the devices; every device has a copy of all predictions.
     """
 
     read_length: int  # frames that each row of a step reads
@@ -58,9 +58,9 @@ class WholeTracks(SplitPredictor):
     If the backbone sees neighbouring frames, chunks overlap by its reach on either side and only
     their inner frames are used, so the result equals that of a single pass over the whole track.
     With edge padding, a frame without a face is replaced by the last one with a face, which may be
-    further back. Chunks then begin twice the reach earlier, and the result is the same as long as
-    fewer than half of these frames lack a face. The length of a chunk is rounded up to a multiple
-    of the network's temporal stride.
+    further back than the reach. Each chunk then begins earlier by twice the reach, and the result
+    is the same as long as fewer than half of these additional frames lack a face. The length of a
+    chunk is rounded up to a multiple of the network's temporal stride.
     """
 
     def __init__(self, model: Regressor, mesh: Mesh, length: int):
@@ -145,7 +145,7 @@ class CachedWindows(SplitPredictor):
         return self._predict(variables, no_frames, jnp.ones(len(state[1]), bool), state)
 
     def _predict(self, variables: Any, new: Any, starts: Array, kept: Any) -> tuple[Array, Any]:
-        """Predict the windows covered by kept and new features; also return features to keep."""
+        """Predict windows covered by kept and new features; also return the features to keep."""
         joined = jax.tree.map(lambda x, y: jnp.concatenate([x, y], 1), kept, new)
         places = np.arange(0, self.read_length, self._hop)
         length = self.predicted_length

@@ -170,7 +170,7 @@ def _score_recording(
 
 
 def _hold_labels(trace: Trace, first: np.ndarray) -> np.ndarray:
-    """Repeat the last label before each block of `HOLD_S`; start with `first`."""
+    """Fill each block of `HOLD_S` seconds with the last label before the block, or with `first`."""
     blocks = np.floor((trace.time_s - trace.time_s[0]) / HOLD_S)
     held = np.broadcast_to(first, trace.pred.shape).copy()
     labelled = np.flatnonzero(np.isfinite(trace.target).all(-1))

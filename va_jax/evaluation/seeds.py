@@ -20,10 +20,11 @@ def write(workdir: pathlib.Path, runs: Mapping[int, pathlib.Path]) -> str:
 
     Args:
         workdir: folder for the files.
-        runs: folder of the evaluated run of each seed.
+        runs: folder of the evaluated run for each seed.
 
     Raises:
-        InputError: a run was not evaluated, or on other splits or dimensions than the first.
+        InputError: a run was not evaluated, or its splits or dimensions differ from those of the
+            first run.
     """
     scores = [_scores(folder) for folder in runs.values()]
     for folder, each in zip(runs.values(), scores, strict=True):
@@ -61,7 +62,7 @@ def _scores(folder: pathlib.Path) -> dict[str, float]:
 
 
 def _training_s(folder: pathlib.Path) -> float:
-    """Return the seconds that a run spent on training, which includes scoring on dev."""
+    """Return the seconds that a run spent on training, including scoring on dev."""
     lines = [line for line in logs.history(folder) if line["kind"] == "time"]
     return sum(line[key] for line in lines for key in line if key.endswith("_s"))
 

@@ -17,11 +17,11 @@ BN_MOMENTUM = 0.9  # weight of the old running statistics; torch's momentum is 1
 
 
 class BatchNorm(nn.Module):
-    """Batch norm with statistics from the frames in the mask only.
+    """Batch norm that computes its statistics only from the frames in the mask.
 
-    Statistics are always float32, and cover the global batch if it is sharded. The running variance
-    is unbiased, as in torch. If no frame of a training batch is in the mask, the running statistics
-    normalise the batch and stay unchanged, so nothing becomes NaN.
+    The statistics are always float32, and cover the global batch if it is sharded. The running
+    variance is unbiased, as in torch. If no frame of a training batch is in the mask, the running
+    statistics normalise the batch and stay unchanged, so nothing becomes NaN.
     """
 
     dtype: Any = jnp.float32
@@ -60,7 +60,7 @@ class BatchNorm(nn.Module):
 def _batch_normalise(
     x: Array, mask: Array, scale: Array, bias: Array, mean: Array, var: Array, epsilon: float
 ) -> tuple[Array, tuple[Array, Array, Array]]:
-    """Normalise all frames with the moments of frames in the mask, and return these moments too.
+    """Normalise all frames with the moments of the frames in the mask; also return these moments.
 
     If no frame is in the mask, use `mean` and `var`. No gradient flows through the returned
     moments. The gradient is written by hand, since the one that JAX derives takes three times as
@@ -97,7 +97,7 @@ _batch_normalise.defvjp(_batch_forward, _batch_backward)
 
 
 def _derived_normalise(*args: Any) -> tuple[Array, tuple[Array, Array, Array]]:
-    """Do the same as `_batch_normalise`, with the gradient that JAX derives."""
+    """Do the same as `_batch_normalise`, but with the gradient that JAX derives."""
     (y, moments), _ = _batch_forward(*args)
     return y, lax.stop_gradient(moments)
 
@@ -109,10 +109,10 @@ def _normalise(
 
 
 def _moments(x: Array, mask: Array, centre: Array) -> tuple[Array, Array, Array]:
-    """Return mean and variance [channels] over the frames in the mask, and the number of positions.
+    """Return the mean and variance [channels] over frames in the mask, and the number of positions.
 
-    One pass over the activations is enough. Deviations are taken from `centre`, the running mean,
-    which keeps precision if the mean is large compared with the spread.
+    One pass over the activations is enough. Deviations are taken from `centre` (the running mean),
+    to keep precision if the mean is large compared with the spread.
     """
     dev = x - _wide(centre)
     count = jnp.maximum(mask.sum().astype(x.dtype) * x.shape[2] * x.shape[3], 1)

@@ -44,7 +44,7 @@ VITS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "farl_b16": ((12,), {"patch": 16, "heads": 12, "clip": True}),
 }
 BACKBONES = RESNETS | VGGS | EFFICIENTNETS | VITS
-"""Name -> stage sizes and variant; `resnet` and `vgg` require `model.stage_sizes`."""
+"""Stage sizes and variant of each backbone; `resnet` and `vgg` require `model.stage_sizes`."""
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 FEATURES = ("fc", "pool", "conv")
@@ -52,7 +52,7 @@ FEATURES = ("fc", "pool", "conv")
 
 
 def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
-    """Return the network, with one head for each entry of `dims`.
+    """Return the network, with one head for each entry in `dims`.
 
     Raises:
         InputError: keys in the section are incompatible with each other or with the backbone.
@@ -139,7 +139,7 @@ def _backbone(config: Model) -> ResNet | VGG | EfficientNet | ViT:
 
 
 def _check_frames_only(config: Model) -> None:
-    """Refuse settings of convolutions over time, and of residual blocks, for other backbones."""
+    """Refuse settings for convolutions over time and ResNet blocks, which this backbone lacks."""
     for key, default in to_tree(Model().inflation).items():
         value = getattr(config.inflation, key)
         if value != default:

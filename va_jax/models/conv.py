@@ -1,4 +1,4 @@
-"""Convolution over space and time, which ignores frames outside the mask."""
+"""Convolution over space and time that ignores frames outside the mask."""
 
 from typing import Any, cast
 
@@ -12,7 +12,8 @@ from va_jax.models import forms
 from va_jax.models.inflate import Time
 
 FEW_CHANNELS = 4
-"""Largest number of input channels for which taps are concatenated, to use the device better."""
+"""Largest number of input channels for which taps are concatenated, to make better use of the
+device."""
 
 KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 """Initialisation of He et al. (2015) with fan-out, as in torchvision."""
@@ -21,7 +22,7 @@ KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 class Conv(nn.Module):
     """Convolution, zero-padded in space by kernel // 2 on every side, as in torch.
 
-    SAME padding would shift a strided convolution by one pixel for even sizes, which changes the
+    SAME padding would shift a strided convolution by one pixel for even sizes, and so change the
     output by 3-6 %. With several taps in time, the kernel is [taps, kernel, kernel, in, out].
     Frames outside the mask are treated as missing: their neighbours see the same padding as at the
     ends of the clip.
@@ -51,7 +52,7 @@ class Conv(nn.Module):
             joined = jnp.moveaxis(kernel, 0, 2).reshape(*kernel.shape[1:3], -1, self.features)
             y = _each_frame(side_by_side, joined, self.stride)
         else:
-            # The gradient of a split is a concatenation; indexing would require padding and adding.
+            # The gradient of a split is a concatenation; that of indexing would pad and add.
             pieces = lax.split(kernel, (1,) * self.time.taps)
             views = zip(_temporal_taps(x, mask, self.time), pieces, strict=True)
             y = cast(Array, sum(_each_frame(view, tap[0], self.stride) for view, tap in views))
@@ -80,7 +81,7 @@ def pointwise(
 
 
 def _flat(x: Array, kernel: Array, stride: int) -> Array:
-    """Convolve x [n, height, width, in], zero-padded as `Conv` describes."""
+    """Convolve x [n, height, width, in], with the zero padding that `Conv` describes."""
     side = kernel.shape[0]
     return lax.conv_general_dilated(
         x,
@@ -92,7 +93,7 @@ def _flat(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def _over_time(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
-    """Convolve x, padded in time, with a 3-D kernel [taps, height, width, in, out]."""
+    """Convolve x, already padded in time, with a 3-D kernel [taps, height, width, in, out]."""
     side = kernel.shape[1]
     return lax.conv_general_dilated(
         x,
@@ -106,7 +107,7 @@ def _over_time(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
 
 @jax.custom_vjp
 def _product(x: Array, kernel: Array) -> Array:
-    """Multiply every position of x [n, height, width, in] with `kernel` [in, out]."""
+    """Multiply every position of x [n, height, width, in] by `kernel` [in, out]."""
     return _product_forward(x, kernel)[0]
 
 
@@ -130,7 +131,7 @@ _product.defvjp(_product_forward, _product_backward)
 
 
 def _temporal_taps(x: Array, mask: Array, time: Time) -> list[Array]:
-    """Return the input frames for each tap, one per output frame."""
+    """Return, for each tap, the input frame that it sees for every output frame."""
     frames, padded = x.shape[1], _pad_time(x, mask, time)
     starts = range(0, padded.shape[1] - frames + 1, time.dilation)
     views = [padded[:, start : start + frames] for start in starts]
@@ -169,13 +170,13 @@ def stride_frames(
 
 
 def repeat_frames(x: Array, stride: int, frames: Any) -> Array:
-    """Repeat each output of a network strided in time once for every frame that it covers."""
+    """Repeat each output of a temporally strided network for every frame that it covers."""
     return x if stride == 1 else jnp.repeat(x, stride, axis=1)[:, :frames]
 
 
 def _chosen_frames(x: Array, mask: Array, numbers: Array) -> Array:
     """Select frames by their numbers [batch, n]; frames outside the mask become zero."""
-    # Multiply with zeros and ones: the gradient of a gather is a scatter, which is slow.
+    # Multiply by zeros and ones, since the gradient of a gather is a scatter, which is slow.
     chosen = (numbers[..., None] == jnp.arange(x.shape[1])[None, None]).astype(x.dtype)
     shown = jnp.where(mask[..., None, None, None], x, 0)
     return jnp.einsum("bnt,bthwc->bnhwc", chosen, shown, precision=lax.Precision.HIGHEST)

@@ -1,8 +1,8 @@
 """EfficientNet-B0 with TensorFlow's padding and the same parameters as timm's `tf_efficientnet_b0`.
 
 The parameter `blocks.S.B.conv_pw.weight` in timm is called `blocks_S_B/conv_pw/kernel` here, and
-its axes change from OIHW to HWIO. `se.conv_reduce` and `se.conv_expand` are the dense layers
-`se_reduce` and `se_expand`.
+its axes change from OIHW to HWIO. `se.conv_reduce` and `se.conv_expand` correspond to the dense
+layers `se_reduce` and `se_expand`.
 """
 
 import functools
@@ -24,18 +24,18 @@ PUBLISHED_WIDTH = 64
 """Value of `width` at which all layers have their published widths."""
 
 STEM, HEAD = 32, 1280
-"""Channels of the first and the last convolution."""
+"""Numbers of output channels of the first and the last convolution."""
 
 INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class Stage(NamedTuple):
-    """A sequence of blocks; only the first one has the stride."""
+    """A sequence of blocks, of which only the first is strided."""
 
-    side: int  # of the depthwise kernel
+    side: int  # side of the depthwise kernel
     stride: int
-    expansion: int  # channels inside a block, relative to its input
-    channels: int  # of the output
+    expansion: int  # channels inside a block, relative to those of its input
+    channels: int  # channels of the output
 
 
 STAGES = (
@@ -47,7 +47,7 @@ STAGES = (
     Stage(5, 2, 6, 192),
     Stage(3, 1, 6, 320),
 )
-"""Stages of EfficientNet-B0 (Tan and Le, 2019, table 1), which repeat 1, 2, 2, 3, 3, 4, 1 times."""
+"""Stages of EfficientNet-B0 (Tan and Le, 2019, table 1), with 1, 2, 2, 3, 3, 4 and 1 blocks."""
 
 
 class Block(nn.Module):
@@ -90,10 +90,10 @@ class Block(nn.Module):
 class EfficientNet(nn.Module):
     """A network that maps single frames to the feature map of its last convolution."""
 
-    stage_sizes: tuple[int, ...]  # blocks per stage, seven stages
-    width: int = PUBLISHED_WIDTH  # scales the channels of all layers
-    remat: bool = False  # recompute the inside of each block in the backward pass
-    dtype: Any = jnp.float32  # of the convolutions; parameters and statistics are float32
+    stage_sizes: tuple[int, ...]  # blocks per stage; there are seven stages
+    width: int = PUBLISHED_WIDTH  # scale of the number of channels in all layers
+    remat: bool = False  # whether to recompute the inside of each block in the backward pass
+    dtype: Any = jnp.float32  # type of the convolutions; parameters and statistics are float32
 
     @nn.compact
     def __call__(
@@ -121,7 +121,7 @@ class EfficientNet(nn.Module):
 
     @nn.nowrap
     def times(self) -> list[Time]:
-        """Return the temporal extent of the convolutions and pools: all see one frame."""
+        """Return no temporal extent, since every layer sees a single frame."""
         return []
 
     @nn.nowrap
@@ -144,15 +144,15 @@ class Pointwise(nn.Module):
 
 
 class SameConv(nn.Module):
-    """A convolution of single frames with TensorFlow's padding "SAME".
+    """A convolution of single frames with TensorFlow's "SAME" padding.
 
-    With a stride of 2, an even side is padded by one pixel less before it than after it.
+    With a stride of 2, an even side gets one pixel less padding at its start than at its end.
     """
 
     features: int
-    side: int  # of the kernel, odd
+    side: int  # side of the kernel, odd
     stride: int
-    depthwise: bool  # whether each channel has a kernel of its own, [side, side, 1, channels]
+    depthwise: bool  # whether each channel has its own kernel, [side, side, 1, channels]
     dtype: Any
 
     @nn.compact

@@ -44,7 +44,7 @@ class Inflation:
     taps: int = 1  # odd
     layout: str = "spatial"  # or "kinetics"
     dilation: tuple[int, ...] = ()  # one value per stage, none for the stem; () for 1 everywhere
-    strided: bool = False  # stride time together with space
+    strided: bool = False  # whether to stride over time together with space
     pool_taps: int = 1  # frames in a pool, odd
     padding: str = "zero"  # or "edge"
 
@@ -113,7 +113,7 @@ def reach(times: Iterable[Time]) -> int:
     """Return how many frames a network sees on either side of the frames covered by one output.
 
     Args:
-        times: extent of its convolutions and pools, in order. Only the longest of several parallel
+        times: extents of its convolutions and pools, in order. Only the longest of several parallel
             paths matters, so shortcuts can be omitted.
     """
     frames, stride = 0, 1

@@ -10,11 +10,11 @@ from jaxtyping import Array, Bool, Complex, Float
 from va_jax.models.temporal import PackedStack, State
 
 RADII = (0.9, 0.999)
-"""Smallest and largest first absolute value of an eigenvalue, in the range of the paper's tasks
-with long-range dependencies; a component forgets half of its past after 7 to 690 frames."""
+"""Smallest and largest initial absolute value of an eigenvalue, in the range used for the paper's
+tasks with long-range dependencies. A component forgets half of its past after 7 to 690 frames."""
 
 MAX_PHASE = jnp.pi / 10
-"""Largest first phase of an eigenvalue, as in the paper's tasks with the longest sequences."""
+"""Largest initial phase of an eigenvalue, as for the paper's tasks with the longest sequences."""
 
 
 class LRU(nn.Module):
@@ -22,7 +22,7 @@ class LRU(nn.Module):
 
     lambda = exp(-exp(nu_log) + i exp(theta_log)) is complex, one value per unit, with an absolute
     value below 1. gamma = exp(gamma_log) starts at sqrt(1 - |lambda|^2), which keeps h at the scale
-    of its input. B (`input_kernel`) and C (`output_kernel`) are stored as real and imaginary part,
+    of its input. B (`input_kernel`) and C (`output_kernel`) are stored as real and imaginary parts;
     D is `skip`.
     """
 
@@ -64,7 +64,8 @@ def linear_scan(
 ) -> Complex[Array, "batch time units"]:
     """Return h' = factor h + term after every step, starting from `h`.
 
-    A known number of steps runs in parallel (Blelloch, 1990); a symbolic one runs step by step.
+    The steps run in parallel (Blelloch, 1990) if their number is known, or one by one if it is
+    symbolic.
     """
 
     def step(h: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -84,7 +85,8 @@ def linear_scan(
 class LRUBlock(nn.Module):
     """Layer norm, LRU, GELU, gated linear unit and dropout, with a residual connection.
 
-    If bidirectional, a second LRU runs backwards, and the gated linear unit mixes both.
+    If bidirectional, a second LRU runs backwards, and the gated linear unit mixes the outputs of
+    both LRUs.
     """
 
     units: int
@@ -115,7 +117,7 @@ class LRUStack(PackedStack):
     """A linear layer and blocks with Linear Recurrent Units.
 
     Masked frames are skipped. The state contains h of each block, [batch, 2 x units] with the real
-    parts first, and at the end the last output, [batch, units].
+    parts first, and finally the last output, [batch, units].
     """
 
     def blocks(
@@ -138,7 +140,7 @@ class LRUStack(PackedStack):
 
 
 def _nu_log(rng: Array, units: int) -> Array:
-    """Draw |lambda| = exp(-exp(nu_log)) uniformly from a ring of the complex plane."""
+    """Draw |lambda| = exp(-exp(nu_log)) uniformly from a ring in the complex plane."""
     low, high = RADII
     squares = jax.random.uniform(rng, (units,), jnp.float32, low**2, high**2)
     return jnp.log(-0.5 * jnp.log(squares))
@@ -151,7 +153,7 @@ def _theta_log(rng: Array, units: int) -> Array:
 
 
 def _complex_normal(parts: int) -> Any:
-    """Return an initialiser [2, units, units] with a variance of 1 / (parts x units)."""
+    """Return an initialiser for arrays [2, units, units] with a variance of 1 / (parts x units)."""
 
     def init(rng: Array, units: int) -> Array:
         return jax.random.normal(rng, (2, units, units), jnp.float32) / (parts * units) ** 0.5

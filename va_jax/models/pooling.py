@@ -31,8 +31,8 @@ def max_pool(
         padding: number of -inf pixels before and after each spatial axis.
 
     Returns:
-        Feature maps with half the side. The first of several equal values gets the gradient, as in
-        torch.
+        Feature maps with half the side. If several values are equal, the first one gets the
+        gradient, as in torch.
     """
     if forms.chosen().max_pool == "indexed":
         return cast(Array, _indexed(x, side, padding))
@@ -92,7 +92,7 @@ def _backward(
 
 
 def _taps(x: Array, side: int, padding: tuple[int, int]) -> list[Array]:
-    """Return, for each position in the pooling window, the input it supplies to every output."""
+    """Return, for each position in the pooling window, its input to every output."""
     padded = jnp.pad(x, ((0, 0), padding, padding, (0, 0)), constant_values=-jnp.inf)
     height, width = (STRIDE * ((n + sum(padding) - side) // STRIDE) + 1 for n in x.shape[1:3])
     places = [(i, j) for i in range(side) for j in range(side)]

@@ -83,8 +83,8 @@ class RecurrentStack(nn.Module):
     reverse half repeats the next output, or is zero at the end. Such a stack requires the whole
     window: it starts from zeros and its state is ().
 
-    Otherwise the state contains (h, c) of each LSTM layer or (h,) of each GRU layer, [batch, units]
-    each.
+    The state of a unidirectional stack contains (h, c) for each LSTM layer or (h,) for each GRU
+    layer, [batch, units] each.
     """
 
     kind: str  # key of GATES
@@ -142,7 +142,7 @@ def _project(module: nn.Module, x: Array, kind: str, forget_bias: float) -> tupl
     units, gates = module.units, GATES[kind]
 
     def per_gate(init: Any) -> Any:
-        """Initialise each gate as a separate matrix, since fans and orthogonality are per gate."""
+        """Initialise one matrix per gate, since fans and orthogonality refer to single gates."""
 
         def kernel(rng: Array, rows: int) -> Array:
             rngs = jax.random.split(rng, len(gates))

@@ -28,7 +28,7 @@ Features = tuple[Array, ...]
 
 
 class Normalisation(nn.Module):
-    """Normalise RGB frames as required by the weights of the backbone.
+    """Normalise RGB frames as the backbone's weights require.
 
     The mean and standard deviation are variables that are stored with the weights but not trained.
     The fields contain their initial values.
@@ -71,10 +71,10 @@ class Regressor(nn.Module):
     """Backbone, fully connected layers, temporal branches, and one head per dimension.
 
     A branch is named after its input: `conv` is the output of the last convolution, `pool` is the
-    same after pooling, and `fc` is the output of the fully connected layers, or `pool` if there are
-    none. `fc+pool` is a concatenation. The heads read the concatenated outputs of all branches.
-    Each head is named after its dimension, as in `head_valence`, so the same parameters work for
-    any order of `dims`.
+    same after pooling, and `fc` is the output of the fully connected layers, or the same as `pool`
+    if there are no such layers. `fc+pool` is a concatenation. The heads read the concatenated
+    outputs of all branches. Each head is named after its dimension, as in `head_valence`, so the
+    same parameters work for any order of `dims`.
     """
 
     backbone: (
@@ -85,13 +85,13 @@ class Regressor(nn.Module):
     temporal: Stack | None  # template for the stack in each branch
     branches: tuple[str, ...]
     dims: tuple[str, ...]
-    flatten: bool = False  # whether to flatten the last map or average it over space
+    flatten: bool = False  # whether to flatten the last map instead of averaging it over space
     landmarks: str = "none"  # where to append landmarks: "none", "before_fc" or "after_fc"
     landmark_points: int = 0
     frame_mask: float = 0.0  # fraction of frames to hide in training
     dropout: float = 0.0  # dropout rate for the input of the branches
     bounded: bool = False  # whether to bound predictions with tanh
-    bins: int = 0  # logits of each head, if it predicts the expectation over bins
+    bins: int = 0  # number of logits per head, to predict the expectation over bins; 0 for none
 
     def setup(self) -> None:
         self.feature_dropout = nn.Dropout(self.dropout)
@@ -117,14 +117,15 @@ class Regressor(nn.Module):
         Training requires mutable `batch_stats` and a `dropout` rng.
 
         Args:
-            frames: RGB frames; None if their features are `pooled`.
+            frames: RGB frames; None if `pooled` contains their features.
             face: mask of frames that show the face and are not padding. Other frames do not affect
                 batch statistics, the state or their neighbours, and a temporal stack repeats the
-                last prediction for them. In training, a fraction `frame_mask` of frames is hidden
-                in the same way.
+                last prediction for them. In training, a random fraction `frame_mask` of the frames
+                is masked, too.
             state: state after the previous chunk of the same tracks; None for the first chunk.
             landmarks: x and y from -1 to 1 across the frame, 0 if unknown.
-            pooled: cached features of the frames (see `pool`), which the backbone then skips.
+            pooled: cached features of the frames (see `pool`), to use instead of running the
+                backbone.
             train: whether to use batch statistics and dropout.
             freeze_backbone: whether to stop the backbone's gradient and keep its batch-norm
                 statistics.
@@ -169,7 +170,7 @@ class Regressor(nn.Module):
     def pool(
         self, frames: UInt8[Array, "batch time height width 3"], face: Bool[Array, "batch time"]
     ) -> Float[Array, "batch time features"]:
-        """Return the features of frames that can be cached: the last pool, averaged over space."""
+        """Return the cacheable features of frames: the last pool's output, averaged over space."""
         return _mean(self.backbone(self.input(frames), face, False)[1])
 
     def from_features(
@@ -239,7 +240,7 @@ class Regressor(nn.Module):
 
 
 def bin_centres(bins: int) -> Float[Array, " {bins}"]:
-    """Return evenly spaced centres, of which the outermost are -1 and 1 (our choice)."""
+    """Return evenly spaced bin centres from -1 to 1, including both ends (our choice)."""
     return jnp.linspace(-1, 1, bins, dtype=jnp.float32)
 
 

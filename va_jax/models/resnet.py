@@ -75,14 +75,14 @@ class ResNet(nn.Module):
     """A residual network that maps frames to the feature map of its last stage."""
 
     stage_sizes: tuple[int, ...]  # blocks per stage; the published networks have four stages
-    bottleneck: bool  # 1x1, 3x3, 1x1 with four times the output channels, or else two 3x3
-    width: int = 64  # channels in the stem and the first stage; doubled in every further stage
+    bottleneck: bool  # True: 1x1, 3x3, 1x1 with four times the output channels; False: two 3x3
+    width: int = 64  # channels in the stem and the first stage; doubles in every further stage
     squeeze_excite: bool = False
-    caffe: bool = False  # stride in the first 1x1, unpadded pool that rounds up (VGGFace2)
-    zero_init_residual: bool = False  # start each block as the identity (Goyal et al., 2017)
+    caffe: bool = False  # True: stride in the first 1x1, unpadded pool that rounds up (VGGFace2)
+    zero_init_residual: bool = False  # whether blocks start as the identity (Goyal et al., 2017)
     inflation: Inflation = FLAT
-    remat: bool = False  # recompute the inside of each block in the backward pass
-    dtype: Any = jnp.float32  # of the convolutions; parameters and statistics are float32
+    remat: bool = False  # whether to recompute the inside of each block in the backward pass
+    dtype: Any = jnp.float32  # type of the convolutions; parameters and statistics are float32
 
     @nn.compact
     def __call__(

@@ -14,8 +14,8 @@ from va_jax.models.temporal import PackedStack, State
 class DilatedConv(nn.Module):
     """A dilated convolution over time with weight normalisation (Salimans and Kingma, 2016).
 
-    A filter is `scale` times the direction of its part of `kernel`. `scale` starts at the square
-    root of 2, the expected norm of a filter in He initialisation (our choice).
+    Each filter is the direction of its part of `kernel`, multiplied by `scale`. `scale` starts at
+    the square root of 2, the expected norm of a filter under He initialisation (our choice).
     """
 
     features: int
@@ -26,7 +26,7 @@ class DilatedConv(nn.Module):
     def __call__(
         self, x: Float[Array, "batch both channels"]
     ) -> Float[Array, "batch time {self.features}"]:
-        """Return the outputs, without padding: `both` is `time` plus (taps - 1) x dilation."""
+        """Return the outputs without padding; `both` is `time` plus (taps - 1) x dilation."""
         shape = (self.taps, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
         scale = self.param("scale", nn.initializers.constant(2**0.5), shape[2:], jnp.float32)
@@ -34,7 +34,8 @@ class DilatedConv(nn.Module):
         time = x.shape[1] - (self.taps - 1) * self.dilation
         starts = (tap * self.dilation for tap in range(self.taps))
         seen = [jax.lax.slice_in_dim(x, start, start + time, axis=1) for start in starts]
-        # One product, and outputs scaled instead of filters: a fifth of the time for one frame.
+        # A single product, with the outputs scaled instead of the filters, takes a fifth of the
+        # time for one frame.
         y = jnp.concatenate(seen, -1) @ kernel.reshape(-1, self.features)
         factors = scale / jnp.sqrt((kernel**2).sum((0, 1)))
         return y * factors[None, None] + bias[None, None]
@@ -43,8 +44,8 @@ class DilatedConv(nn.Module):
 class TCNBlock(nn.Module):
     """Two dilated convolutions with a residual connection.
 
-    Each convolution is followed by a PReLU (He et al., 2015) and dropout, and the sum by another
-    PReLU.
+    A PReLU (He et al., 2015) and dropout follow each convolution, and one more PReLU follows the
+    sum.
     """
 
     units: int
@@ -79,15 +80,15 @@ class TCNBlock(nn.Module):
 class TCN(PackedStack):
     """A linear layer and residual blocks whose dilation doubles from block to block.
 
-    Differs from the paper in its PReLUs with one slope each, as in the code of Mamba-VA (2025),
-    instead of ReLUs, and in the linear layer, which gives all blocks the same width.
+    Unlike the paper's network, it has PReLUs with one slope each instead of ReLUs, as in the code
+    of Mamba-VA (2025), and a linear layer that gives all blocks the same width.
 
     Masked frames are skipped. A causal network sees the last 1 + 2 (kernel_size - 1) (2^layers - 1)
-    other frames, and zeros before the first one. A bidirectional network sees half of these on
-    either side, and zeros outside the window.
+    of the remaining frames, and zeros before the first one. A bidirectional network looks half as
+    far in either direction, and sees zeros outside the window.
 
     The state contains, for each block, the inputs that its two convolutions still need, [batch,
-    (kernel_size - 1) x dilation, units] each, and at the end the last output, [batch, units].
+    (kernel_size - 1) x dilation, units] each, and finally the last output, [batch, units].
     """
 
     kernel_size: int = 3  # odd if bidirectional

@@ -1,4 +1,4 @@
-"""A temporal convolutional network and Linear Recurrent Units, one after the other."""
+"""A temporal convolutional network followed by Linear Recurrent Units."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from va_jax.models.temporal import PackedStack, State
 
 
 class TCNLRU(PackedStack):
-    """A linear layer, `layers` blocks of a TCN, and as many LRU blocks.
+    """A linear layer, followed by `layers` TCN blocks and the same number of LRU blocks.
 
-    The convolutions see short patterns, and the LRUs have a long memory. This is the order of
-    Mamba-VA (2025), which has Mamba where the LRUs are here. Masked frames are skipped. The state
-    is that of the TCN's blocks, that of the LRU blocks, and the last output (see `TCN`,
+    The convolutions see short patterns, and the LRUs have a long memory. This order is that of
+    Mamba-VA (2025), which uses Mamba instead of LRUs. Masked frames are skipped. The state contains
+    the states of the TCN blocks and of the LRU blocks, and the last output (see `TCN` and
     `LRUStack`).
     """
 

@@ -1,8 +1,8 @@
-"""What all temporal stacks share: the state, and a way to skip masked frames.
+"""Shared parts of all temporal stacks: the state, and a way to skip masked frames.
 
 Recurrent stacks skip a masked frame in their scan. The other stacks run on packed frames: those
-inside the mask move to the front of the window, and the outputs move back afterwards. So for every
-stack, a masked frame does not exist, and the output for it repeats the last one.
+inside the mask move to the front of the window, and the outputs move back afterwards. So a masked
+frame does not affect any stack, and the output for such a frame repeats the previous output.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from va_jax.types import InputError
 State = tuple[tuple[Array, ...], ...]
 """Arrays [batch, ...] of each layer, float32, zero before the first frame of a track.
 
-A stack that reads both ways has the state (), since it cannot carry one.
+The state of a bidirectional stack is (), since such a stack cannot carry one.
 """
 
 
@@ -62,7 +62,7 @@ class PackedStack(nn.Module):
         state: State,
         train: bool,
     ) -> tuple[Float[Array, "batch time {self.units}"], State]:
-        """Return the output of the blocks and their final state, for a state that may be ()."""
+        """Return the output and the final state of the blocks; `state` may be ()."""
         raise NotImplementedError
 
     def blocks_state(self, batch: Any) -> State:
@@ -78,10 +78,10 @@ class PackedStack(nn.Module):
 
 
 def first_state(stack: Any, x: Float[Array, "batch time features"], state: State | None) -> State:
-    """Return the state before the frames `x`: the given one, or for None the first of a track.
+    """Return the state before the frames `x`: `state`, or the initial one if `state` is None or ().
 
     Raises:
-        InputError: a stack that reads both ways got a state.
+        InputError: a bidirectional stack got a state.
     """
     if not state:
         zeros = stack.initial_state(x.shape[0])
@@ -97,10 +97,10 @@ def first_state(stack: Any, x: Float[Array, "batch time features"], state: State
 def pack(
     x: Float[Array, "batch time features"], mask: Bool[Array, "batch time"]
 ) -> tuple[Float[Array, "batch time features"], Bool[Array, "batch time"]]:
-    """Move the frames inside the mask to the front, in their order; zeros follow them.
+    """Move the frames inside the mask to the front, in order, and fill the rest with zeros.
 
     Returns:
-        The frames, and True for those that are not zeros in place of a masked frame.
+        The packed frames, and a mask that is False for the zeros at the end.
     """
     order = jnp.argsort(~mask, axis=1, stable=True)
     valid = jnp.take_along_axis(mask, order, 1)
@@ -112,7 +112,7 @@ def unpack(
     mask: Bool[Array, "batch time"],
     last: Float[Array, "batch features"],
 ) -> tuple[Float[Array, "batch time features"], Float[Array, "batch features"]]:
-    """Move outputs for packed frames back to the places of the frames.
+    """Move the outputs for packed frames back to the original positions of the frames.
 
     Args:
         y: outputs for packed frames.
@@ -120,7 +120,7 @@ def unpack(
         last: last output before these frames; zero at the start of a track.
 
     Returns:
-        The outputs, which repeat the last one at masked frames, and the last output.
+        The outputs, which repeat the previous output at masked frames, and the last output.
     """
     outputs = jnp.concatenate([last[:, None], y], 1)
     placed = jnp.take_along_axis(outputs, jnp.cumsum(mask, 1)[..., None], 1)
@@ -140,7 +140,7 @@ def latest(
     """Return the past of the next frame: the last `both` - `time` frames up to the last valid one.
 
     Args:
-        x: the past of the first packed frame, [batch, both - time, features], and after it the
+        x: the past of the first packed frame, [batch, both - time, features], followed by the
             packed frames.
         valid: which of the packed frames are valid.
     """

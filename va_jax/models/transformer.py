@@ -1,7 +1,7 @@
-"""Transformer (Vaswani et al., 2017) with rotary positions, causal in a sliding window or centred.
+"""Transformer (Vaswani et al., 2017) with rotary positions, either causal or bidirectional.
 
-A causal frame attends to the last `window` frames, itself included. A long track is processed in
-blocks of that length, so the cost grows linearly with its length.
+In a causal network, each frame attends to the last `window` frames, including itself. A long track
+is processed in blocks of that length, so the cost grows linearly with the length of the track.
 """
 
 from typing import Any
@@ -14,10 +14,10 @@ from va_jax.models import temporal
 from va_jax.models.temporal import PackedStack, State
 
 WIDER = 4
-"""Width of the hidden layer of a block, relative to the block, as in the paper."""
+"""Width of a block's hidden layer relative to that of the block, as in the paper."""
 
 BASE = 10_000
-"""Base of the rotary frequencies, as in their paper."""
+"""Base of the rotary frequencies, as in the RoPE paper."""
 
 
 def rotate(
@@ -29,7 +29,7 @@ def rotate(
 
     Args:
         x: queries or keys.
-        start: position of the first frame of each block; only differences of positions matter.
+        start: position of the first frame of each block; only differences between positions matter.
     """
     half = x.shape[-1] // 2
     frequencies = BASE ** (-jnp.arange(half, dtype=x.dtype) / half)
@@ -46,7 +46,7 @@ def attend(
     v: Float[Array, "batch blocks keys heads width"],
     allowed: Bool[Array, "batch blocks #queries keys"],
 ) -> Float[Array, "batch blocks queries heads width"]:
-    """Return scaled dot-product attention; finite for a query without keys."""
+    """Return scaled dot-product attention; it is finite even for a query without keys."""
     scores = jnp.einsum("bnqhd,bnkhd->bnhqk", q, k) / q.shape[-1] ** 0.5
     lowest = jnp.full((), jnp.finfo(scores.dtype).min, scores.dtype)
     weights = nn.softmax(jnp.where(allowed[:, :, None], scores, lowest), -1)
@@ -59,13 +59,14 @@ def attend_to_past(
     v: Float[Array, "batch both heads width"],
     valid: Bool[Array, "batch both"],
 ) -> Float[Array, "batch time heads width"]:
-    """Return the attention of each frame to itself and to valid frames among the `past` before it.
+    """Return each frame's attention to itself and to valid frames among the `past` ones before it.
 
     Args:
         q: queries.
-        k: keys of `past` = both - time earlier frames and of the frames themselves.
+        k: keys of the `past` = both - time earlier frames, followed by keys of the frames
+            themselves.
         v: values of the same frames.
-        valid: which of these frames exist and are not masked.
+        valid: mask of the frames in `k` that exist and are not masked.
     """
     time = q.shape[1]
     past = k.shape[1] - time
@@ -73,7 +74,7 @@ def attend_to_past(
     blocks = -(-time // block)
     missing = blocks * block - time
     q, k, v, valid = (_pad(each, missing) for each in (q, k, v, valid))
-    # Block n sees the frames from `past` frames before its first query to its last one.
+    # Block n sees all frames from `past` frames before its first query up to its last query.
     seen = jnp.arange(blocks)[:, None] * block + jnp.arange(past + block)[None]
     k, v, valid = k[:, seen], v[:, seen], valid[:, seen]
     q = q.reshape(q.shape[0], blocks, block, *q.shape[2:])
@@ -95,8 +96,9 @@ class Attention(nn.Module):
         valid: Bool[Array, "batch both"],
         state: tuple[Array, ...],
     ) -> tuple[Float[Array, "batch time units"], tuple[Array, ...]]:
-        """Return the output and the new state, [batch, past, units] each; () to attend both ways.
+        """Return the output and the new state.
 
+        The state consists of two arrays [batch, past, units]; it is () in a bidirectional network.
         `valid` covers the frames of the state, followed by those of `x`.
         """
         units, time = x.shape[-1], x.shape[1]
@@ -118,9 +120,10 @@ class Attention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then two fully connected layers with GELU, each on a normed input and added.
+    """Attention and a two-layer perceptron (GELU), each with a norm and a residual connection.
 
-    Layer norm before each part follows Xiong et al. (2020). Dropout applies to what is added.
+    The layer norm comes before each part, as in Xiong et al. (2020). Dropout applies to the output
+    of each part before the residual sum.
     """
 
     heads: int
@@ -145,14 +148,14 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(PackedStack):
-    """A linear layer, blocks and a last layer norm.
+    """A linear layer, transformer blocks and a final layer norm.
 
-    Masked frames are skipped: no frame attends to them, and they do not count in positions or in
-    the window. A bidirectional network attends to all frames of the window that it is given.
+    Masked frames are skipped: no frame attends to them, and they count neither in positions nor in
+    the window. In a bidirectional network, each frame attends to all frames in its input window.
 
     The state contains, for each block, the keys and values of the last window - 1 frames, [batch,
-    window - 1, units] each, then which of these frames exist, [batch, window - 1, 1], 1 or 0, and
-    at the end the last output, [batch, units].
+    window - 1, units] each; then a 1 for each of these frames that exists and a 0 for the others,
+    [batch, window - 1, 1]; and finally the last output, [batch, units].
     """
 
     heads: int = 4  # units / heads must be even

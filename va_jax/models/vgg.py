@@ -29,8 +29,8 @@ class VGG(nn.Module):
     batch_norm: bool
     width: int = 64
     inflation: Inflation = FLAT
-    remat: bool = False  # recompute each stage in the backward pass
-    dtype: Any = jnp.float32  # of the convolutions; parameters and statistics are float32
+    remat: bool = False  # whether to recompute each stage in the backward pass
+    dtype: Any = jnp.float32  # type of the convolutions; parameters and statistics are float32
 
     @nn.compact
     def __call__(
@@ -39,7 +39,7 @@ class VGG(nn.Module):
         mask: Bool[Array, "batch time"],
         train: bool,
     ) -> tuple[Float[Array, "batch time H W features"], Float[Array, "batch time h w features"]]:
-        """Return the output of the last convolution, and the same after the last pool.
+        """Return the output of the last convolution before and after the last pool.
 
         Frames outside `mask` do not affect other frames. If time is strided, each output is
         repeated for all frames that it covers.

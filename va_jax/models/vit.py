@@ -1,7 +1,7 @@
 """Vision Transformers (Dosovitskiy et al., 2021), with the same parameters as in timm.
 
 `blocks.0.attn.qkv` in timm is called `block0/qkv` here. The tokens of a frame are the class token,
-followed by its patches in rows from the top left.
+followed by the patches, row by row from the top left.
 """
 
 import math
@@ -17,7 +17,7 @@ from va_jax.models.inflate import FLAT, Inflation, Time
 from va_jax.types import InputError
 
 MLP_RATIO = 4
-"""Hidden units of a block's two dense layers, relative to its channels."""
+"""Number of hidden units in a block, relative to its number of channels."""
 
 LAYER_SCALE = 1e-5
 """Initial factor of each residual branch in DINOv2 (Oquab et al., 2024)."""
@@ -43,7 +43,7 @@ class LayerNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention and two dense layers, each after a norm and with a shortcut around it."""
+    """Self-attention and a two-layer perceptron, each with a norm and a residual connection."""
 
     heads: int
     layer_scale: bool
@@ -81,19 +81,19 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """A Vision Transformer that maps each frame to its patch tokens and its class token.
 
-    The number of positions is fixed by the size of the frames at initialisation. `resize_positions`
-    converts them to another size.
+    The size of the frames at initialisation fixes the number of position embeddings.
+    `resize_positions` converts the embeddings to a different size.
     """
 
     stage_sizes: tuple[int, ...]  # number of blocks; a single entry
     patch: int  # side of a patch, in pixels
     heads: int
     width: int = 64  # channels per head
-    layer_scale: bool = False  # learn a factor for each channel of a residual branch (DINOv2)
-    clip: bool = False  # norm before the blocks, no bias of patches, QuickGELU (CLIP, FaRL)
+    layer_scale: bool = False  # whether to learn a factor per channel of a residual branch (DINOv2)
+    clip: bool = False  # True: norm before the blocks, no patch bias, QuickGELU (CLIP, FaRL)
     inflation: Inflation = FLAT  # every frame is processed alone
-    remat: bool = False  # recompute the inside of each block in the backward pass
-    dtype: Any = jnp.float32  # of the products; parameters, norms and softmax are float32
+    remat: bool = False  # whether to recompute the inside of each block in the backward pass
+    dtype: Any = jnp.float32  # type of the products; parameters, norms and softmax are float32
 
     @nn.compact
     def __call__(
@@ -156,8 +156,8 @@ def attention(
 ) -> Float[Array, "*axes queries width"]:
     """Return scaled dot-product attention (Vaswani et al., 2017), with a softmax in float32.
 
-    Here, heads come before tokens. On a CPU, the forward pass of a network with
-    `jax.nn.dot_product_attention`, where they come after, takes a quarter longer.
+    Here, the axis of heads comes before that of tokens. With `jax.nn.dot_product_attention`, where
+    it comes after, the forward pass of a network takes a quarter longer on a CPU.
     """
     exact = np.promote_types(query.dtype, np.float32)
     query = query * np.asarray(1 / math.sqrt(query.shape[-1]), query.dtype)
@@ -167,24 +167,24 @@ def attention(
 
 
 def quick_gelu(x: Array) -> Array:
-    """Return the approximation of GELU with a sigmoid, as in CLIP."""
+    """Return the sigmoid approximation of GELU, as in CLIP."""
     return x * nn.sigmoid(np.asarray(1.702, x.dtype) * x)
 
 
 def resize_positions(
     positions: Float[np.ndarray, "tokens width"], tokens: int
 ) -> Float[np.ndarray, "new_tokens width"]:
-    """Interpolate the position embeddings of the patches to another square grid, as in timm.
+    """Interpolate the position embeddings of the patches to a different square grid, as in timm.
 
-    The position of the class token, which comes first, is kept. The kernel is bicubic, and wider
-    for a smaller grid, to avoid aliasing.
+    The position of the class token, which comes first, is kept. The interpolation is bicubic; if
+    the new grid is smaller, the kernel is wider, to avoid aliasing.
 
     Args:
-        positions: of the class token and of a square grid of patches, in rows.
-        tokens: number of tokens afterwards.
+        positions: embeddings of the class token and of a square grid of patches, row by row.
+        tokens: number of tokens after the interpolation.
 
     Raises:
-        ValueError: the patches do not form a square grid before or afterwards.
+        ValueError: the patches do not form a square grid before or after the interpolation.
     """
     before, after = (math.isqrt(count - 1) for count in (len(positions), tokens))
     if before**2 != len(positions) - 1 or after**2 != tokens - 1:
@@ -201,5 +201,5 @@ def _epsilon(clip: bool) -> float:
 
 
 def _wide(channels: Array, x: Array) -> Array:
-    """Reshape [channels] to the number of axes in `x`."""
+    """Reshape [channels] to have as many axes as `x`."""
     return channels.reshape((1,) * (x.ndim - 1) + channels.shape)

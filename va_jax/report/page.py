@@ -63,8 +63,8 @@ class Evaluation:
 def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
     """Write report.html, its plots in plots/, and traces_SPLIT.png for each split to `workdir`.
 
-    Plots from an earlier evaluation are replaced. If drawing fails, they and the earlier page are
-    left unchanged.
+    Plots from an earlier evaluation are replaced. If drawing fails, the earlier plots and the
+    earlier page stay unchanged.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),

@@ -1,4 +1,4 @@
-"""Plots of a whole evaluation as PNG bytes: densities in the plane, losses, and lags."""
+"""Plots of a whole evaluation as PNG bytes: densities, training curves and lag curves."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ BINS = 40
 
 LABEL, PREDICTION, PROCESSED, PALE = "#222222", "#cc4a1a", "#1f5fa8", "#666666"
 DIM_COLOURS = ("#1f5fa8", "#cc4a1a", "#2b8a4b", "#7a4fa3", "#b8860b", "#47818f")
-"""Colours of the curves for different dimensions, repeating after the last one."""
+"""Colours of the curves for different dimensions, repeated after the last one."""
 
 TRACE_WIDTH = 11.4
 """Width of the plot of a single recording, in inches."""

@@ -12,7 +12,7 @@ HEADER = ("CCC", "95 % interval", "PCC", "RMSE", "MSE", "SAGR", "frames", "recor
 
 
 NO_INTERVAL = f"needs {FEWEST} recordings"
-"""Shown in place of an interval if there are too few recordings."""
+"""Text shown in place of an interval if there are too few recordings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +132,7 @@ def format_interval(row: Mapping[str, Any], metric: str) -> str:
 
 
 def interval_note(row_groups: Iterable[RowGroup]) -> str:
-    """Return why rows of these groups have no interval, or "" if none lacks one."""
+    """Return the reason why rows of these groups lack an interval, or "" if none of them does."""
     rows = [row for group in row_groups if group.intervals for row in group.rows.values()]
     if any("interval" not in row for row in rows):
         return "intervals were not computed"

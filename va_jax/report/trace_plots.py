@@ -84,7 +84,7 @@ def draw_curve(
     colour: str,
     ls: str | tuple[int, tuple[int, int]] = "-",
 ) -> None:
-    """Draw values as a curve, clipped to the range; an isolated value is drawn as a dot."""
+    """Draw values as a curve, clipped to the label range; an isolated value is drawn as a dot."""
     values = np.clip(values, *LABEL_RANGE)
     axes.plot(time_s, values, color=colour, lw=1.3, ls=ls)
     alone = [first for first, end in runs(np.isfinite(values)) if end - first == 1]

@@ -1,4 +1,4 @@
-"""Traces as files: a csv file for each track, with a row for each frame."""
+"""Write traces to csv files: one file for each track, with a row for each frame."""
 
 import pathlib
 from collections.abc import Sequence

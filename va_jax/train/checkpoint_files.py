@@ -1,4 +1,4 @@
-"""The JSON files in the folder of a checkpoint, checked before Orbax reads them."""
+"""Check the JSON files in a checkpoint's folder before Orbax reads them."""
 
 import pathlib
 from typing import Any
@@ -7,7 +7,8 @@ from va_jax.io import read_json
 from va_jax.types import InputError
 
 BEST = "dev_ccc"
-"""Name of the score saved with an evaluated checkpoint: pooled CCC averaged over the dimensions."""
+"""Name of the score saved with an evaluated checkpoint: the pooled CCC, averaged over
+dimensions."""
 
 DESCRIPTION = "_CHECKPOINT_METADATA"
 """File in which Orbax lists the items that were saved: state, data, config and, if the checkpoint
@@ -17,8 +18,8 @@ was evaluated, metrics."""
 def check(folder: pathlib.Path) -> None:
     """Check the JSON files of every checkpoint in `folder`.
 
-    Orbax would pass over a checkpoint that has lost its score, and the run would continue with
-    another as the best.
+    Orbax would skip a checkpoint that has lost its score, and the run would continue with a
+    different best checkpoint.
 
     Raises:
         InputError: a file is missing or damaged; the message names it.

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the newest few, and the best by dev CCC. Only this file imports Orbax."""
+"""Checkpoints of a run: the newest few, and the best by dev CCC. Only this module imports Orbax."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,10 @@ from va_jax.types import InputError
 
 
 class _Manager(ocp.CheckpointManager):
-    """Ignores preemption: Orbax would poll JAX with its own step numbers and disturb `Stopping`."""
+    """A checkpoint manager that ignores preemption.
+
+    Otherwise, Orbax would poll JAX with its own step numbers and disturb `Stopping`.
+    """
 
     def reached_preemption(self, step: int) -> bool:
         return False
@@ -31,9 +34,10 @@ class _Manager(ocp.CheckpointManager):
 class Checkpoints:
     """Saves checkpoints in the background, and restores them.
 
-    Use it as a context manager, so that the last save is finished. A checkpoint is either complete
-    or absent: files that a killed process was still writing are ignored. Opening the checkpoints
-    and reading one raise InputError, with the name of the file or folder, if it is damaged.
+    Use it as a context manager, so that the last save finishes. A checkpoint is either complete or
+    absent: files that a killed process was still writing are ignored. If a checkpoint is damaged,
+    opening the checkpoints or reading the damaged one raises an InputError that names the file or
+    folder.
     """
 
     def __init__(self, workdir: pathlib.Path, newest: int = 1):
@@ -108,13 +112,13 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """Return the step with the highest dev CCC, the newest if tied; None without scores."""
+        """Return the newest step with the highest dev CCC; None if no checkpoint is scored."""
         scored = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
         scores = [(metrics[BEST], step) for step, metrics in scored.items() if metrics]
         return max(scores)[1] if scores else None
 
     def restore(self, step: int, target: TrainState) -> tuple[TrainState, int]:
-        """Return the state at `step`, laid out like the abstract `target`, and its next batch."""
+        """Return the state at `step`, laid out like `target`, and the number of the next batch."""
         tree = _tree(target)
         restore_args = ocp.checkpoint_utils.construct_restore_args(tree)
         with self._reading(step):
@@ -135,7 +139,7 @@ class Checkpoints:
         return restored.state
 
     def arrays(self, step: int) -> Any:
-        """Return the shapes and types of the arrays of the checkpoint at `step`."""
+        """Return the shapes and types of the arrays in the checkpoint at `step`."""
         with self._reading(step):
             metadata: Any = self._manager.item_metadata(step)
             return {key: metadata.state[key] for key in metadata.state}
@@ -159,7 +163,7 @@ class Checkpoints:
 
 
 def _tree(state: TrainState) -> dict[str, Any]:
-    """Return the fields of a state that are stored; a run without an average has none."""
+    """Return the fields of a state that are stored; `average` is omitted if there is none."""
     fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -193,7 +197,7 @@ def best_step(workdir: pathlib.Path) -> int:
 def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
     """Return the `params` and `batch_stats` of the best checkpoint in `workdir`, and its step.
 
-    These are the ones that were scored: their average, if the run keeps one.
+    These are the variables that were scored: their average, if the run keeps one.
 
     Args:
         workdir: folder of the run.
@@ -222,7 +226,7 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
 
 
 def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
-    """Do the same as `restore_best` for any network, with numpy arrays."""
+    """Do the same as `restore_best`, but for any network, and return numpy arrays."""
     with Checkpoints(workdir) as saved:
         step, stored = _best(saved, workdir)
         target = {key: stored[key] for key in ("params", "batch_stats")}
@@ -233,7 +237,7 @@ def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
 def _restore_scored(
     saved: Checkpoints, step: int, stored: Any, target: Any, restore_args: Any
 ) -> Any:
-    """Return the average of the variables in the tree `target`, or themselves if there is none."""
+    """Return the average of the variables in `target`, or the variables if there is no average."""
     if not stored.get("average"):
         return saved.restore_part(step, target, restore_args)
     restored = saved.restore_part(step, {"average": target}, {"average": restore_args})

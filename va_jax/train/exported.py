@@ -1,4 +1,4 @@
-"""Files of an exported model, and the SHA-256 digests by which a changed file is found."""
+"""Files of an exported model, and the SHA-256 digests that reveal changed files."""
 
 import hashlib
 import pathlib
@@ -12,7 +12,7 @@ ARRAYS = "model.safetensors"
 METADATA = "passport.json"
 CARD = "MODEL_CARD.md"
 DIGESTS = "files"
-"""Entry of the metadata that contains the digest of every other file by its name."""
+"""Key in the metadata for the digests of all other files, by file name."""
 
 EXPORT_AGAIN = "write the export again with `va_jax export RUN --out=FOLDER`"
 """Remedy for a damaged or outdated export."""
@@ -30,8 +30,8 @@ def digests(folder: pathlib.Path) -> dict[str, str]:
 def check(folder: pathlib.Path, metadata: Mapping[str, Any]) -> None:
     """Compare the files in an exported model with the digests in its metadata.
 
-    Exports of earlier versions have no digests, and are not compared. The model card is for people,
-    who may edit it; files that are missing are reported by the code that needs them.
+    Exports from earlier versions have no digests and are not compared. Neither is the model card,
+    which people may edit. Missing files are reported by the code that needs them.
 
     Raises:
         InputError: a file has changed since the export; the message names the first one.
@@ -46,7 +46,7 @@ def check(folder: pathlib.Path, metadata: Mapping[str, Any]) -> None:
 
 
 def check_folder(folder: pathlib.Path) -> None:
-    """Do the same as `check` with the metadata in `folder`, if there are any."""
+    """Do the same as `check`, using the metadata in `folder`; do nothing if it has no metadata."""
     path = folder / METADATA
     metadata = read_json(path, EXPORT_AGAIN) if path.exists() else {}
     files = metadata.get(DIGESTS, {}) if isinstance(metadata, dict) else None

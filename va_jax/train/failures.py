@@ -12,7 +12,8 @@ SMALLER = (
 )
 
 OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|Out of memory")
-"""In the text of XLA's errors; on a CPU, a computation that cannot be dispatched is INTERNAL."""
+"""Pattern in the text of XLA's out-of-memory errors. On a CPU, a computation that cannot be
+dispatched has the status INTERNAL instead of RESOURCE_EXHAUSTED."""
 
 
 def message(error: BaseException) -> str | None:
@@ -52,5 +53,5 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 def _first_line(error: BaseException) -> str:
     line = (str(error).strip().splitlines() or ["no details"])[0]
-    line = re.sub(r"(\w[^:]*: )\1+", r"\1", line)  # JAX repeats it for each waiting process
+    line = re.sub(r"(\w[^:]*: )\1+", r"\1", line)  # JAX repeats the prefix for each waiting process
     return line if len(line) <= 300 else f"{line[:297]}..."

@@ -1,4 +1,4 @@
-"""Frozen backbones: the digest that says whether cached features are those of a network."""
+"""Digests of frozen backbones, to check which backbone computed cached features."""
 
 import hashlib
 import pathlib
@@ -11,7 +11,7 @@ from va_jax.data import features
 from va_jax.types import InputError
 
 PARTS = ("params/backbone/", "batch_stats/backbone/", "batch_stats/input/")
-"""Beginnings of the paths of the variables on which the features of a frame depend."""
+"""Prefixes of the paths of the variables on which a frame's features depend."""
 
 
 def digest(variables: Any) -> str:
@@ -29,7 +29,8 @@ def check(folder: pathlib.Path, variables: Any) -> None:
     """Check that the features in `folder` are those of the backbone in `variables`.
 
     Raises:
-        InputError: they were computed with a different backbone; the message names both.
+        InputError: the features were computed with a different backbone; the message names both
+            backbones.
     """
     facts, own = features.read_facts(folder), digest(variables)
     if facts["backbone"] != own:

@@ -25,14 +25,14 @@ from va_jax.weights.read import read as read_arrays
 from va_jax.weights.rename import rename
 
 NAME = "init.json"
-"""The report on the initial parameters, in the folder of a run or an exported model."""
+"""Name of the report on the initial parameters in the folder of a run or an exported model."""
 
 SOURCES = ("from_workdir", "from_export", "weights")
 POSITIONS = "params/backbone/positions"
 
 
 class Row(NamedTuple):
-    """How one array in the model or in the source was used."""
+    """The use of one array in the model or in the source."""
 
     path: str  # in the model; for an array that was left out, in the source
     status: str  # loaded, inflated, interpolated, initialised, left out
@@ -46,11 +46,11 @@ class Start(NamedTuple):
     source: str  # file or folder, and the kind of source
     size: int  # side of the images that the weights were trained on, in pixels; 0: unknown
     rows: list[Row]
-    licence: str  # of weights from a different project that these were once taken from; "": none
+    licence: str  # of the weights from a different project that these come from; "": none
 
 
 def start(config: Config, variables: Any) -> Start | None:
-    """Fill `variables` from the source in the config's `init` section; None if none is set.
+    """Fill `variables` from the source in the config's `init` section; return None if it has none.
 
     Raises:
         InputError: the source cannot be read, belongs to a different network, or does not fit.
@@ -64,11 +64,11 @@ def start(config: Config, variables: Any) -> Start | None:
 
 
 def read(init: Init, needed: int = 0) -> Weights | None:
-    """Read the arrays from the source that `init` specifies; None if it specifies none.
+    """Read the arrays from the source that `init` specifies; return None if it specifies none.
 
     Args:
         init: section of the config.
-        needed: bytes of the network that asks for the arrays.
+        needed: size in bytes of the network that needs the arrays.
 
     Raises:
         InputError: several sources are set, or the source cannot be read.
@@ -92,7 +92,7 @@ def read(init: Init, needed: int = 0) -> Weights | None:
 
 
 def _as_weights(values: Mapping[str, np.ndarray], source: str, config: Config) -> Weights:
-    """Return arrays from a run with `config`, stored under this project's paths, as weights."""
+    """Return arrays from a run with `config`, named by this project's paths, as `Weights`."""
     origin = {name: name for name in values}
     return Weights(dict(values), origin, {}, source, 0, re.escape(config.model.backbone))
 
@@ -110,8 +110,8 @@ def check_backbone(given: Weights, backbone: str) -> None:
 def fill(variables: Any, given: Weights, init: Init) -> Start:
     """Replace `variables` with the given arrays, inflating 2-D kernels to 3-D where needed.
 
-    The pairs of `init.rename` that did not match a name in a weight file are applied to the given
-    paths first. Given arrays that match `init.leave_out` are not used; variables that match
+    First, the pairs in `init.rename` that did not match a name in a weight file are applied to the
+    given paths. Given arrays that match `init.leave_out` are not used; variables that match
     `init.fresh` may stay random.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A lock on a workdir, so that two runs do not write to it at once."""
+"""A lock on a workdir, so that two runs do not write to it at the same time."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ from va_jax.types import InputError
 NAME = "lock"
 
 NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""Errors of file systems without locks."""
+"""Error codes from file systems without locks."""
 
 
 @contextlib.contextmanager

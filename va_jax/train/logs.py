@@ -68,7 +68,7 @@ class Logs:
     def train(
         self, step: int, frames_per_step: int, means: dict[str, float], learning_rate: float
     ) -> None:
-        """Log the training values, and the speed since the last line."""
+        """Log the training values and the speed since the last line."""
         elapsed = max(time.monotonic() - self._since, 1e-9)
         speed = means.pop("steps") * frames_per_step / elapsed
         wait = (self._spent_s["input"] - self._waited_s) / elapsed
@@ -113,7 +113,7 @@ class Logs:
 
 
 def history(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl; an empty list if the file does not exist.
+    """Return the parsed lines of metrics.jsonl, or an empty list if the file does not exist.
 
     Raises:
         InputError: the file is not the log of a run.
@@ -123,9 +123,9 @@ def history(workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def goodput(workdir: pathlib.Path) -> str:
-    """Describe how a run spent its time, summed over all its restarts; "" if nothing is known.
+    """Describe how a run spent its time, summed over all restarts; return "" if nothing is known.
 
-    Start-up time and work that was lost with a killed process are not included.
+    Start-up time and work that was lost when a process was killed are not included.
     """
     spent = collections.Counter[str]()
     for line in history(workdir):

@@ -127,12 +127,12 @@ def at_checkpoint(
 
 
 def is_scored_step(config: Config, number: int) -> bool:
-    """Return whether the checkpoint at that step is scored on dev."""
+    """Return whether the checkpoint at step `number` is scored on dev."""
     return number == config.train.steps or (number > 0 and number % config.eval.every_steps == 0)
 
 
 def ends_early(config: Config, saved: Checkpoints, number: int) -> bool:
-    """Return whether `train.patience` ends the run after that step."""
+    """Return whether `train.patience` ends the run after step `number`."""
     if not config.train.patience or not is_scored_step(config, number):
         return False
     saved.wait()
@@ -146,7 +146,7 @@ def ends_early(config: Config, saved: Checkpoints, number: int) -> bool:
 
 
 def is_checkpoint_step(config: Config, number: int) -> bool:
-    """Return whether the state after that step is saved."""
+    """Return whether the state after step `number` is saved."""
     return number == config.train.steps or number % config.checkpoint.every_steps == 0
 
 

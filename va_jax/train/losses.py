@@ -1,4 +1,4 @@
-"""Masked losses over the global batch, and their weighted sum: CCC, squared error, bins."""
+"""Masked losses over the global batch (CCC, squared error, cross-entropy), and a weighted sum."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,8 @@ from va_jax.config import Loss
 from va_jax.models.regressor import bin_centres
 
 EPSILON = 1e-8
-"""Keeps the CCC of two constant signals at 0. Our choice: 1e-6 would swamp signals of SD 1e-3."""
+"""Term that keeps the CCC of two constant signals at 0. Our choice: 1e-6 would swamp signals with a
+standard deviation of 1e-3."""
 
 
 def ccc_loss(
@@ -20,7 +21,7 @@ def ccc_loss(
 
     This is the loss of tzirakis2021 and kollias2017. Frames outside `mask` are replaced before any
     arithmetic, so their values, even NaN, affect neither the loss nor the gradient. The loss is 1
-    and its gradient 0 if labels and predictions are both constant or no frame is valid.
+    and its gradient is 0 if labels and predictions are both constant, or if no frame is valid.
     """
     pred, target, count = _masked(pred, target, mask)
     mean_pred, mean_target = pred.sum((0, 1)) / count, target.sum((0, 1)) / count
@@ -46,9 +47,10 @@ def bin_loss(
     target: Float[Array, "batch time dims"],
     mask: Bool[Array, "batch time"],
 ) -> Float[Array, " dims"]:
-    """Return the cross-entropy of the bin nearest to the label per dimension, over valid frames.
+    """Return the cross-entropy per dimension; the target class is the bin nearest to the label.
 
-    Labels are not smoothed. The loss is 0 if no frame is valid.
+    The cross-entropy is averaged over the valid frames; it is 0 if there are none. Labels are not
+    smoothed.
     """
     where = mask[..., None]
     target = jnp.where(where, target.astype(jnp.float32), 0)
@@ -79,7 +81,7 @@ def weighted_loss(
 
 
 def _masked(pred: Array, target: Array, mask: Array) -> tuple[Array, Array, Array]:
-    """Return float32 signals, 0 outside the mask, and the number of valid frames, at least 1."""
+    """Return float32 signals (0 outside the mask) and the number of valid frames (at least 1)."""
     where = mask[..., None]
     pred = jnp.where(where, pred.astype(jnp.float32), 0)
     target = jnp.where(where, target.astype(jnp.float32), 0)

@@ -1,4 +1,4 @@
-"""An estimate of the memory of a training step, made before the step is compiled."""
+"""Estimate the memory that a training step needs, before the step is compiled."""
 
 import dataclasses
 import math
@@ -17,8 +17,8 @@ from va_jax.train.state import TrainState
 GIB = 2**30
 
 MOST = 20
-"""More bytes than any backbone keeps per byte of its frames (as float32) and `model.width`: at most
-18, by ViT-B/14 at 518 px; ResNet-50 keeps 4. Our choice."""
+"""Upper bound on the bytes that a backbone keeps per byte of its frames (as float32) and per unit
+of `model.width`. The largest value is 18, for ViT-B/14 at 518 px; ResNet-50 keeps 4. Our choice."""
 
 CPU_SMALLER = (
     "lower train.batch_size, window.length or data.size, or choose a smaller model.backbone"
@@ -26,15 +26,15 @@ CPU_SMALLER = (
 
 
 def warning(config: Config, model: Regressor, state: TrainState, size: int) -> str | None:
-    """Return a line if a training step is likely to need more memory than there is.
+    """Return a warning if a training step is likely to need more memory than is free.
 
-    The network is not compiled. It is traced, which takes 0.5 to 5 s, unless the batch is so small
-    that the step needs less than the free memory in any case.
+    The network is not compiled. Instead, it is traced, which takes 0.5 to 5 s and is skipped if the
+    batch is so small that the free memory is enough in any case.
 
     Args:
         config: config of the run.
         model: its network.
-        state: its state, which is in memory already.
+        state: its state, which is already in memory.
         size: side of the frames in pixels.
     """
     if config.data.features:
@@ -54,11 +54,11 @@ def warning(config: Config, model: Regressor, state: TrainState, size: int) -> s
 
 
 def estimate(config: Config, model: Regressor, state: TrainState, size: int) -> int:
-    """Return the bytes that a training step takes on each device, in addition to the state.
+    """Return the number of bytes that a training step needs on each device, besides the state.
 
-    These are the arrays that the backward pass keeps from the forward pass, which the compiler may
-    merge or recompute in part, and the gradient. On a CPU, the devices share one memory, and
-    `train.accumulate`, `model.remat` and bfloat16 do not save any (see docs/running.md).
+    This includes the gradient and the arrays that the backward pass keeps from the forward pass,
+    some of which the compiler may merge or recompute. On a CPU, the devices share one memory, and
+    `train.accumulate`, `model.remat` and bfloat16 do not save memory (see docs/running.md).
     """
     parts = config.train.accumulate * jax.device_count()
     if _on_cpu():
@@ -91,7 +91,7 @@ def _on_cpu() -> bool:
 
 
 def available() -> int | None:
-    """Return the free bytes of a device, or of this machine for a CPU; None if unknown."""
+    """Return the number of free bytes on a device (for a CPU, on this machine); None if unknown."""
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
@@ -101,7 +101,7 @@ def available() -> int | None:
 
 
 def _free_here() -> int | None:
-    """Return the bytes that programs can still take on a Linux machine."""
+    """Return the number of bytes that programs can still allocate on a Linux machine."""
     path = pathlib.Path("/proc/meminfo")
     lines = path.read_text().splitlines() if path.exists() else []
     found = [line.split() for line in lines if line.startswith("MemAvailable:")]
@@ -109,7 +109,7 @@ def _free_here() -> int | None:
 
 
 def _free_in_container() -> int | None:
-    """Return the bytes left below the limit of a control group (version 2)."""
+    """Return the number of bytes left below the limit of a control group (version 2)."""
     limit, used = (pathlib.Path("/sys/fs/cgroup") / f"memory.{end}" for end in ("max", "current"))
     if not limit.exists() or not limit.read_text().strip().isdecimal():
         return None

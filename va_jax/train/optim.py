@@ -1,4 +1,4 @@
-"""Optimiser of a run: schedule, clipping, weight decay, a learning rate for each part, averages."""
+"""Optimiser of a run: schedule, clipping, weight decay, averages, and per-part learning rates."""
 
 from typing import Any
 
@@ -72,16 +72,16 @@ def make_tx(config: Optim, steps: int) -> optax.GradientTransformation:
 
 
 def is_averaged(config: Optim) -> bool:
-    """Return whether an average of the variables is evaluated, not those of the last step."""
+    """Return whether an average of the variables is evaluated instead of those of the last step."""
     return config.ema > 0 or config.name == "schedule_free"
 
 
 def average(config: Optim, before: TrainState, after: TrainState) -> Any:
-    """Return the variables to evaluate after a step; None if those of the step itself are meant.
+    """Return the averaged variables to evaluate after a step; None if there is no average.
 
     With `optim.ema`, this is an exponential moving average of the parameters and of the batch-norm
     statistics. At step t its decay is at most (1 + t) / (10 + t), as in TensorFlow, so that the
-    initial parameters are soon forgotten. `schedule_free` has an average of its own.
+    initial parameters are soon forgotten. `schedule_free` has its own average.
     """
     now = {"params": after.params, "batch_stats": after.batch_stats}
     if config.name == "schedule_free":
@@ -123,7 +123,7 @@ def _muon() -> optax.GradientTransformation:
 
 
 def part_of(params: Any) -> Any:
-    """Return the part each parameter belongs to: backbone, fc, temporal or heads."""
+    """Return the part to which each parameter belongs: backbone, fc, temporal or heads."""
 
     def part(path: tuple[Any, ...], _: Any) -> str:
         first: str = path[0].key.split("_")[0]

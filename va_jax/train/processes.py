@@ -1,4 +1,4 @@
-"""Processes of a job: join them, list their devices, and check that they all run the same code."""
+"""Join the processes of a job, list their devices, and check that they all run the same code."""
 
 import collections
 import hashlib
@@ -21,16 +21,17 @@ from va_jax.config import Config, to_tree
 from va_jax.types import InputError
 
 LOST_S = 60
-"""Seconds without a heartbeat after which a process is considered lost and the others end; our
-choice."""
+"""Seconds without a heartbeat after which a process is considered lost and the other processes end;
+our choice."""
 
 END_S = 3600
-"""Seconds that the others wait at the end while process 0 scores and draws plots; our choice."""
+"""Seconds for which the other processes wait at the end while process 0 scores and draws plots; our
+choice."""
 
 REACH = "check that all of them are running and can reach that address"
 
 OWN = ("data.dir", "data.threads", "log.progress")
-"""Keys that may differ between processes, such as where their copy of the data is."""
+"""Keys that may differ between processes, such as the path to each one's copy of the data."""
 
 
 def start(coordinator: str, process: int | None, processes: int | None, join_s: int = 300) -> None:
@@ -42,7 +43,7 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
             other clusters that JAX recognises, or the "host:port" of process 0.
         process: number of this process, starting at 0.
         processes: number of processes.
-        join_s: seconds to wait for the others.
+        join_s: seconds to wait for the other processes.
 
     Raises:
         InputError: the flags contradict each other, or the processes did not join.
@@ -110,7 +111,7 @@ def keep_compiled(folder: pathlib.Path) -> None:
 
 
 def agree(config: Config, more: Mapping[str, Any]) -> None:
-    """Raise InputError on all processes if the config, the code or `more` differs on any of them.
+    """Raise InputError on all processes if the config, the code or `more` differs between them.
 
     The message lists the first five differences from process 0.
     """
@@ -151,7 +152,7 @@ def facts(config: Config) -> dict[str, Any]:
 
 
 def _end_late(coordinator: str, join_s: int) -> None:
-    """End the process, because JAX waits where no exception can interrupt it."""
+    """End the process, since no exception can interrupt JAX while it waits."""
     print(f"error: {_apart(coordinator)} within {join_s} s; {REACH}", file=sys.stderr, flush=True)
     os._exit(1)
 

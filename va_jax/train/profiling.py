@@ -10,7 +10,7 @@ WARM = 10
 
 
 class Profile:
-    """Traces `steps` steps, starting with this process's eleventh and ending by step `last`."""
+    """Traces `steps` steps from this process's eleventh step on, and none after step `last`."""
 
     def __init__(self, folder: pathlib.Path, done: int, last: int, steps: int):
         self._folder = folder

@@ -39,7 +39,8 @@ HASHES = ("split_hash", "label_hash")
 """Parts of the fact `split_hash`, which are compared one by one."""
 
 FROM_ANOTHER = ("crop.source", "crop.margin", "crop.alignment", "input_size")
-"""Facts that should not change within a run, and facts that should match those of its source."""
+"""Facts that should not change within a run (WITHIN_RUN), or that should match those of its source
+(FROM_ANOTHER)."""
 
 REQUIRED = ("name", "input_size", "dims")
 KINDS = {
@@ -50,7 +51,7 @@ KINDS = {
     "labels": (dict, "an object"),
     "frames": (dict, "an object"),
 }
-"""Facts that every run stores, and the types of facts."""
+"""Facts that every run stores (REQUIRED), and the types of facts (KINDS)."""
 
 
 def facts(data: Data, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,10 +117,10 @@ def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
 def differences(
     here: Mapping[str, Any], folder: pathlib.Path, keys: Iterable[str] = WITHIN_RUN
 ) -> list[str]:
-    """Return a line for every fact about the current data that differs from those in `folder`.
+    """Return a line for every fact about the current data that differs from the fact in `folder`.
 
     Facts that are missing on either side are skipped. Splits are compared only for data sets with
-    the same name. `label_hash` is the second part of `split_hash`, which older data sets lack.
+    the same name. Older data sets lack `label_hash`, the second part of `split_hash`.
     """
     there = read(folder)
     if there is None:
@@ -155,7 +156,7 @@ def _get(tree: Mapping[str, Any], key: str) -> Any:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Return whether two facts are equal; floats, such as frame rates, may differ by 1%."""
+    """Return whether two facts are equal; floats, such as frame rates, may differ by up to 1%."""
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=0.01)
     return one == other

@@ -28,7 +28,7 @@ DevScorer = Callable[[TrainState, Callable[[], None]], dict[str, float]]
 
 
 class Run(NamedTuple):
-    """A run ready to train."""
+    """A run that is ready to train."""
 
     config: Config
     workdir: pathlib.Path

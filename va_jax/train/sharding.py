@@ -34,12 +34,12 @@ def shard_batch(mesh: Mesh, local: Any) -> Any:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Return the layout with a full copy on every device."""
+    """Return the layout that puts a full copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def replicate(mesh: Mesh, tree: Any) -> Any:
-    """Return a tree with every array copied to every device; all processes pass the same arrays."""
+    """Return a tree with a copy on every device; all processes must pass the same arrays."""
     layout = replicated(mesh)
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(layout, np.asarray(x), np.shape(x)), tree

@@ -39,7 +39,7 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """Return the variables to evaluate, as a module's `apply` takes them."""
+        """Return the variables to evaluate, in the form that a module's `apply` expects."""
         return self.average or {"params": self.params, "batch_stats": self.batch_stats}
 
 
@@ -58,7 +58,7 @@ class Tally:
         return cls(*(jnp.zeros(()) for _ in range(3)), bad_step=jnp.full((), -1, jnp.int32))
 
     def means(self) -> dict[str, float]:
-        """Return the number of steps and the means over them; waits for the device."""
+        """Return the number of steps and the means over them, after waiting for the device."""
         steps = float(self.steps)
         return {
             "steps": steps,

@@ -15,7 +15,7 @@ from va_jax.train.state import Tally, TrainState
 
 Batch = dict[str, Any]
 Outputs = dict[str, jax.Array]
-"""Predictions [batch, time, dims] as `pred`, and with bins `logits` [batch, time, dims, bins]."""
+"""Predictions `pred` [batch, time, dims] and, with bins, `logits` [batch, time, dims, bins]."""
 
 Step = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
 
@@ -114,7 +114,7 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
 
 
 def _strided(x: jax.Array, pieces: int) -> jax.Array:
-    """Reshape [batch, ...] to [pieces, batch / pieces, ...], the same for any number of devices."""
+    """Split a batch into [pieces, batch / pieces, ...], identically for any number of devices."""
     return x.reshape(-1, pieces, *x.shape[1:]).swapaxes(0, 1)
 
 

@@ -5,25 +5,25 @@ import signal
 import threading
 
 HOLD_S = 20
-"""Seconds that a request waits for the processes to join; clusters allow 30 s. Our choice."""
+"""Seconds for which a request waits for the processes to join; clusters allow 30 s. Our choice."""
 
 AT_ONCE = {signal.SIGTERM: 143, signal.SIGINT: 130}
-"""Signals that are requests, and the exit code if they end the process at once."""
+"""Signals that request a stop, each with its exit code for ending the process at once."""
 
 
 class Stopped(Exception):  # noqa: N818, it is not an error
-    """Raised when the run was asked to stop and ends early; its message is printed."""
+    """Raised when the run ends early because it was asked to stop; the message is printed."""
 
 
 class Stopping:
-    """Receiver of requests to stop, active once `listen` has been called.
+    """Receiver of requests to stop, active after `listen` has been called.
 
     If nothing is `unsaved`, for example during start-up, compilation or the evaluation of a saved
     state, a single process ends at once with exit code `code`. Otherwise `asked` returns True, and
     a second request ends the process at once with its code in `AT_ONCE`. In a job, any process may
-    receive the request: the processes have `HOLD_S` to join, and then JAX makes `asked` return True
-    in the same call on all of them. Ctrl-C (SIGINT) is a request, too, but `code` becomes 130, so
-    that a shell does not run the command after it.
+    receive the request: the processes have `HOLD_S` seconds to join, and then JAX makes the same
+    call to `asked` return True on all of them. Ctrl-C (SIGINT) is also a request, but it sets
+    `code` to 130, so that a shell does not run the next command.
     """
 
     def __init__(self, code: int = 0):
@@ -42,7 +42,7 @@ class Stopping:
         pipe, end = os.pipe()
         os.set_blocking(end, False)
         signal.signal(signal.SIGTERM, _nothing)
-        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # ignored by jobs in the background
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # background jobs ignore it
             signal.signal(signal.SIGINT, _nothing)
         signal.set_wakeup_fd(end, warn_on_full_buffer=False)  # written to even while XLA compiles
         if not job:

@@ -22,7 +22,7 @@ from va_jax.train.step import make_step
 from va_jax.types import DIMS, InputError
 
 DEPTH = 2
-"""Levels of nested modules in the table; with 2, a residual block takes one row."""
+"""Number of levels of nested modules in the table; with 2, a residual block takes one row."""
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """Compiler options for a CPU: half the compile time with the same memory plan."""
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     name: str  # path in the network; "" for the whole network
     output: tuple[int, ...]  # shape for one frame
     parameters: int
-    flops: float  # per frame, forward pass
+    flops: float  # in the forward pass, per frame
 
 
 class StepCost(NamedTuple):
@@ -85,7 +85,7 @@ def summary(config: Config, depth: int = DEPTH) -> str:
 
 
 def layer_rows(model: Regressor, size: int, depth: int = DEPTH) -> list[Row]:
-    """Return rows for the network and its modules that have parameters, in the order of calls.
+    """Return rows for the network and its modules that have parameters, in call order.
 
     Args:
         model: the network.

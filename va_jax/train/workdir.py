@@ -16,7 +16,7 @@ CHANGEABLE = keys.changeable_keys(Config)
 
 
 def store(workdir: pathlib.Path, config: Config) -> None:
-    """Write `config` to `workdir`, after checking that a run there has the same config.
+    """Write `config` to `workdir`, after checking that any existing run there has the same config.
 
     Raises:
         InputError: the run in `workdir` has a different config; the message lists the differing
@@ -31,7 +31,7 @@ def store(workdir: pathlib.Path, config: Config) -> None:
 
 
 def schedule_change(workdir: pathlib.Path, config: Config) -> str | None:
-    """Return a warning if `config` changes the length of a run with a schedule that depends on it.
+    """Return a warning if `config` changes the length of a run with a length-dependent schedule.
 
     `config` must not have been stored yet.
     """
@@ -50,7 +50,7 @@ def schedule_change(workdir: pathlib.Path, config: Config) -> str | None:
 def load(folder: pathlib.Path) -> Config:
     """Return the config of the run or the exported model in `folder`.
 
-    Keys that did not exist in an older version get their default values.
+    Keys that are missing because an older version wrote the file get their default values.
 
     Raises:
         InputError: the file does not exist or is not the config of a run.
@@ -82,7 +82,7 @@ def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:
 
 
 def _compare(workdir: pathlib.Path, config: Config, may_differ: tuple[str, ...] = ()) -> None:
-    """Raise InputError if a key differs that is not changeable and not in `may_differ`."""
+    """Raise InputError if a key differs that is neither changeable nor in `may_differ`."""
     there, here = _flat(load(workdir)), _flat(config)
     differing = [
         f"{key} ({there[key]!r} there, {here[key]!r} here)"
