@@ -76,8 +76,7 @@ def main() -> None:
     parser.add_argument("--json", help="also write the table to this file")
     arguments = parser.parse_args()
 
-    # XLA sizes its thread pool by the cores that the process may use: choose one before importing
-    # jax.
+    # XLA sizes its thread pool by the available cores: choose one before importing jax.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     os.environ["JAX_PLATFORMS"] = "cpu"
 

@@ -1,4 +1,4 @@
-"""Time the forms of single operations on a GPU: temporal convolutions, and LSTMs beside cuDNN's.
+"""Time forms of single operations on a GPU: temporal convolutions, and LSTMs including cuDNN's.
 
     python -m benchmarks.operations
 

@@ -11,9 +11,9 @@ compared.
 FLOPs are calculated by formula, as three times those of the forward pass. Bytes are those that XLA
 counts in the compiled step, with the body of a loop counted once. Both are compared with the limits
 of the device, which are measured with a matrix product and a copy. Memory is the memory of a step
-beyond parameters and optimiser state, measured in a separate process: the rise of resident memory
-on a CPU (Linux), of allocated memory on a GPU. torch is left out, with a line that says so, if it
-is not installed or does not see the same device. `--compile` adds a variant with torch.compile.
+beyond parameters and optimiser state, measured in a separate process: the rise in resident memory
+on a CPU (Linux), or in allocated memory on a GPU. torch is left out, with a line that says so, if
+it is not installed or does not see the same device. `--compile` adds a variant with torch.compile.
 """
 
 import argparse

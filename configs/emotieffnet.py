@@ -30,7 +30,7 @@ def get_config(variant: str = NETWORKS[0]) -> ConfigDict:
     config.init.format = "emotieffnet"
     config.model.backbone = "efficientnet_b0"
     if network == "frame":
-        config.data.name = "affectnet"  # what the authors used; it is not read
+        config.data.name = "affectnet"  # the authors' training data; it is not read
         config.init.fresh = ()
         config.model.temporal = "none"
         return config

@@ -41,7 +41,7 @@ def differences(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> dict[str, dict[str, list[Difference]]]:
-    """Return aggregation -> metric -> the difference in each dimension, then in their mean.
+    """Return aggregation -> metric -> the differences in each dimension and in their mean.
 
     The same recordings are drawn for all runs, so the intervals do not cover the variation between
     training runs. With fewer than `bootstrap.FEWEST` recordings, there are no intervals.

@@ -98,7 +98,7 @@ def pair_runs(
 
     Args:
         first: first system; its moments and its counts of data left out are filled in.
-        second: second system; likewise.
+        second: second system, which is filled in likewise.
         labels: folder of label files; None to use the columns DIM_target of all runs, which must
             agree.
         dims: dimensions to compare; None for all that the labels and every run have.

@@ -204,7 +204,7 @@ CONSTRUCTORS: Constructors = {
     ("__builtin__", "bytes"): _empty_bytes,
     **{(module, kind): Set for module in PYTHON for kind in ("set", "frozenset")},
     ("numpy", "dtype"): Dtype,
-    ("numpy", "ndarray"): None, # only used as an argument
+    ("numpy", "ndarray"): None,  # only used as an argument
 }
 """Every name that a pickle of numpy arrays or of plain Python values needs."""
 

@@ -161,6 +161,6 @@ CONSTRUCTORS: stand_ins.Constructors = {
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
     ("torch._tensor", "_rebuild_from_type_v2"): _with_attributes,
-    ("torch", "Tensor"): None, # only used as an argument
+    ("torch", "Tensor"): None,  # only used as an argument
 }
 """Every name that a pickle of torch tensors needs."""
