@@ -1,4 +1,4 @@
-"""Measure the speed and the memory of a build, against the bare work on the same frames.
+"""Measure the speed and memory of a build, relative to the bare work on the same frames.
 
     python -m benchmarks.build [--video=CLIP] [--rounds=3] [--minutes 1 10] [--json]
 
@@ -7,10 +7,11 @@ every frame, decode again (crops need the whole track), cut each crop and encode
 ready crops: read and decode every image, because damaged ones must be found. The bare work writes
 no records, keeps no account and cannot be resumed.
 
-Both run in fresh processes, alternating, with one worker and with two. Each is timed on a small and
-on a large tree: the difference gives the speed, and the rest is start-up (imports, compilation).
-The command prints medians, then the peak memory of a process that builds a short and a long video.
-Without --video, drawn faces are used. The detector is faster on them than on real pictures.
+The build and the bare work alternate in fresh processes, with one worker and with two. Each is
+timed on a small and on a large tree: the difference in time gives the speed, and the remaining time
+is start-up (imports, compilation). The command prints medians, then the peak memory of a process
+that builds a short and a long video. Without --video, drawn faces are used. The detector is faster
+on them than on real pictures.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from va_jax.video.read import read_frames
 FPS = 25
 WIDTH, HEIGHT = 640, 360
 CROP_SIZE = 112
-TRACKS = 2  # in a tree, one for each of two workers
+TRACKS = 2  # tracks in a tree, one for each of two workers
 PIECE_FRAMES = 250  # played forwards and backwards, so that the face never jumps
 SUBJECT = 3  # the detector finds this drawn face in every frame
 MAX_SIDE = 1280  # the builder's default
@@ -94,7 +95,7 @@ def write_tree(folder: pathlib.Path, kind: str, pictures, frames: int, tracks: i
 
 
 def bare_work(source: pathlib.Path) -> None:
-    """Do the work on a video or a folder of crops that no builder can leave out."""
+    """Do the work that no builder can leave out, on a video or a folder of crops."""
     if source.is_dir():
         for path in sorted(source.iterdir()):
             simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB")
@@ -109,7 +110,7 @@ def bare_work(source: pathlib.Path) -> None:
 
 
 def spend(*commands: Sequence[str]) -> tuple[float, float]:
-    """Run commands side by side; return the seconds until all end, and the largest peak in MiB."""
+    """Run commands in parallel; return the seconds until all end, and the largest peak in MiB."""
     start, peaks = time.perf_counter(), []
     with tempfile.TemporaryFile("w+") as errors:
         running = [
@@ -127,14 +128,14 @@ def spend(*commands: Sequence[str]) -> tuple[float, float]:
 
 
 def build(tree: pathlib.Path, jobs: int) -> tuple[float, float]:
-    """Return the time and memory of the command that builds the tree."""
+    """Return the time and memory that the command takes to build the tree."""
     with tempfile.TemporaryDirectory() as data_dir:
         command = [sys.executable, "-m", "tfds_builders.build", f"video_folder/{CROP_SIZE}"]
         return spend([*command, f"--data_dir={data_dir}", f"--manual_dir={tree}", f"--jobs={jobs}"])
 
 
 def bare(tree: pathlib.Path, jobs: int) -> tuple[float, float]:
-    """Return the time and memory of the bare work, with the tracks shared by `jobs` processes."""
+    """Return the time and memory of the bare work, with the tracks split among `jobs` processes."""
     names = [line.split(",")[0] for line in (tree / "videos.csv").read_text().splitlines()[1:]]
     paths = [str(tree / name) for name in names]
     command = [sys.executable, "-m", "benchmarks.build", "--bare"]
@@ -142,7 +143,7 @@ def bare(tree: pathlib.Path, jobs: int) -> tuple[float, float]:
 
 
 def speeds(folder: pathlib.Path, sizes: dict[str, tuple[int, int]], pictures, rounds: int) -> list:
-    """Return speed and start-up of the build and of the bare work, by kind of tree and workers."""
+    """Return speed and start-up time for builds and bare work, by kind of tree and worker count."""
     rows = []
     for kind, lengths in sizes.items():
         if lengths[1] <= lengths[0]:

@@ -1,4 +1,4 @@
-"""Measure the limits of this device: FLOP/s of a matrix product, and bytes per second of a copy."""
+"""Measure this device's limits: the FLOP/s of a matrix product, and the bandwidth of a copy."""
 
 import statistics
 import time
@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 SIDE = {"cpu": 2048, "gpu": 8192, "tpu": 8192}
-COPIED = {"cpu": 2**28, "gpu": 2**31, "tpu": 2**31}  # bytes, far more than fit into a cache
+COPIED = {"cpu": 2**28, "gpu": 2**31, "tpu": 2**31}  # bytes, far more than a cache holds
 
 
 def matmul_gflops(dtype: str) -> float:
-    """Return the GFLOP/s of a large square matrix product of this number type."""
+    """Return the GFLOP/s of a large square matrix product in this number type."""
     side = SIDE[jax.default_backend()]
     x = jax.random.normal(jax.random.key(0), (side, side), dtype)
     multiply = jax.jit(jnp.matmul)
@@ -21,7 +21,7 @@ def matmul_gflops(dtype: str) -> float:
 
 
 def copy_gb_per_s() -> float:
-    """Return the GB/s, read plus written, of adding 1 to every element of an array in place."""
+    """Return the GB/s (read plus written) when 1 is added to every element of an array in place."""
     x = jnp.zeros(COPIED[jax.default_backend()] // 4, jnp.float32)
     add = jax.jit(lambda x: x + 1, donate_argnums=0)
 

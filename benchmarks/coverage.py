@@ -3,9 +3,9 @@
     python -m benchmarks.coverage [--trials=1000] [--sizes 6 10 20 40 100]
 
 The simulated recordings differ in length, level, spread, gain and bias, as recordings of people do.
-The true pooled scores are those of a very large number of them. The command prints the share of
-trials whose 95 % interval contains the truth: for the interval of the metrics table and, in
-brackets, for the simpler percentile interval.
+The true pooled scores are computed from a very large number of recordings. The command prints the
+share of trials whose 95 % interval contains the truth: for the interval of the metrics table and,
+in brackets, for the simpler percentile interval.
 """
 
 import argparse

@@ -3,9 +3,10 @@
     python -m benchmarks.features --data_dir=data --rounds 3 [--json FILE]
 
 The network is ResNet-50 with a frozen backbone and a stack of two GRU layers, on frames of 112 px.
-The data set is `synthetic_faces/tiny`, built if missing, whose frames are enlarged. A turn is
-`--steps` steps from frames, then as many from features, with the same windows; it includes
-reading, decoding and moving the batches. The table contains medians of the turns.
+The data set is `synthetic_faces/tiny`, which is built if missing; its frames are enlarged. A turn
+consists of `--steps` steps from frames and the same number of steps from features, with the same
+windows. Its time includes reading, decoding and moving the batches. The table contains the medians
+over the turns.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def config_of(data_dir: str, size: int) -> Config:
 
 
 class Training:
-    """A run whose steps are taken one after the other, without checkpoints and logs."""
+    """A run that takes steps on request, without checkpoints or logs."""
 
     def __init__(self, config: Config, workdir: pathlib.Path):
         self.run, self.state, _ = set_up(config, workdir, lambda: None)
@@ -52,7 +53,7 @@ class Training:
         self.take(2)  # compiles
 
     def take(self, steps: int) -> float:
-        """Return the seconds for each step."""
+        """Take steps, and return the seconds per step."""
         begun = time.perf_counter()
         for _ in range(steps):
             batch = sharding.shard_batch(self.run.mesh, next(self.batches))

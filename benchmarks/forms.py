@@ -2,10 +2,10 @@
 
     python -m benchmarks.forms --network tzirakis2021:resnet50_lstm --windows 8
 
-`chosen` is the step as it is on this device; every other row changes one operation, or takes the
-forms of another kind of device. The rows alternate, and medians are compared. Memory is the
-temporary memory of the compiled step. Programs are compiled side by side on all cores, so compile
-times are only comparable with each other.
+The row `chosen` is the default step on this device; every other row changes one operation, or uses
+the forms for a different kind of device. The rows alternate, and their medians are compared. Memory
+is the temporary memory of the compiled step. Programs are compiled in parallel on all cores, so
+compile times can only be compared with each other.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def candidates() -> dict[str, forms.Forms]:
-    """Return the forms of this device, each with one change, and those of other devices."""
+    """Return this device's forms, also with one change each, and the forms for other devices."""
     chosen = forms.chosen()
     found = {"chosen": chosen}
     for name, kind in get_type_hints(forms.Forms).items():

@@ -1,11 +1,11 @@
-"""Measure the cost and the memory of one streamed frame in each temporal stack.
+"""Measure the time and memory that each temporal stack takes for a streamed frame.
 
     python -m benchmarks.heads --frames 500 --rounds 9 --json heads.json
 
-The stacks have 256 units and the sizes of `STACKS`, and get 512 features per frame, float32, on one
-core. They take turns of FRAMES frames, so that other work on the machine slows all of them; the
-table contains medians. Each stack then processes 10,000 more frames: the memory of the process is
-read after the first 1,000 and after the last.
+The stacks have 256 units and the sizes given in `STACKS`. They receive 512 features per frame, in
+float32, and run on one core. They take turns of FRAMES frames each, so that other work on the
+machine slows down all of them; the table contains medians. Each stack then processes 10,000 more
+frames: the memory of the process is read after the first 1,000 of these frames and after the last.
 """
 
 import argparse
@@ -18,7 +18,7 @@ FEATURES, UNITS, LONG = 512, 256, 10_000
 
 
 def stacks():
-    """Return the stacks by name; the number of parameters is of the same order."""
+    """Return the stacks by name; their numbers of parameters are of the same order."""
     from va_jax.models.lru import LRUStack
     from va_jax.models.recurrent import RecurrentStack
     from va_jax.models.tcn import TCN
@@ -55,7 +55,7 @@ class Running:
         self.run(1)  # compiles
 
     def run(self, frames: int) -> float:
-        """Process frames and return the microseconds for each."""
+        """Process frames, and return the microseconds per frame."""
         start = time.perf_counter()
         for _ in range(frames):
             y, self.state = self.step(self.variables, self.x, self.state)
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--json", help="also write the table to this file")
     arguments = parser.parse_args()
 
-    # XLA sizes its pool by the cores the process may use: choose one before jax is imported.
+    # XLA sizes its thread pool by the available cores: choose one before importing jax.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     os.environ["JAX_PLATFORMS"] = "cpu"
 

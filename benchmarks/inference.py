@@ -3,8 +3,8 @@
     python -m benchmarks.inference --windows 1 --networks tzirakis2021:resnet50_lstm
 
 Whole windows are predicted as in an evaluation; the frames are already on the device. Flags, number
-types, alternation and columns are those of `benchmarks.train_step`. `benchmarks.stream` measures a
-carried state, and `benchmarks.predict` the command that reads videos.
+types, alternation and columns are those of `benchmarks.train_step`. `benchmarks.stream` measures
+streams with a carried state, and `benchmarks.predict` measures the command that reads videos.
 """
 
 import functools
@@ -38,7 +38,7 @@ def our_forward(config: Config, batch: dict[str, Any]) -> tuple[train_step.Step,
 
 
 def variants(compile_torch: bool) -> dict[str, train_step.Variant]:
-    """Return the variants to time; torch's are absent where torch does not see the device."""
+    """Return the variants to time, without those for torch if torch does not see the device."""
     found = {"va_jax": our_forward}
     if train_step.torch_sees_the_device():
         from benchmarks import peer_step

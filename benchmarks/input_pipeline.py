@@ -3,10 +3,10 @@
     python -m benchmarks.input_pipeline --data_dir=data --name=synthetic_faces/large [--json]
 
 The bare decoder decodes the same frames from memory with the same number of threads and does
-nothing else: it is the limit. tf.data, if TensorFlow is installed, reads windows that were cut
-beforehand into a TFRecord file with one record per window, the layout that suits it best. The
-variants alternate. The command prints medians per second of wall-clock time and per second of CPU
-time.
+nothing else, so its speed is the upper limit. tf.data, if TensorFlow is installed, reads windows
+that were cut beforehand into a TFRecord file with one record per window, the layout that suits it
+best. The variants alternate. The command prints the median numbers of windows per second of
+wall-clock time and per second of CPU time.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def jpegs_of(source: sources.Source, window: windows.Window, length: int) -> lis
 
 
 def decoder(material: list[list[bytes]], batch: int, threads: int) -> Iterator[int]:
-    """Decode windows that are already in memory, again and again; yield windows per batch."""
+    """Repeatedly decode windows that are in memory; yield the number of windows in each batch."""
 
     def decode(jpegs: list[bytes]) -> np.ndarray:
         return np.stack([simplejpeg.decode_jpeg(jpeg, colorspace="RGB") for jpeg in jpegs])
@@ -57,7 +57,7 @@ def decoder(material: list[list[bytes]], batch: int, threads: int) -> Iterator[i
 
 
 def tf_data(material: list[list[bytes]], batch: int, threads: int, size: int) -> Iterator[int]:
-    """Read the same windows from a TFRecord file with tf.data; yield windows per batch."""
+    """Read the same windows from a TFRecord file with tf.data; yield the number in each batch."""
     import tensorflow as tf
 
     length = len(material[0])

@@ -1,9 +1,10 @@
-"""List the device's time in a training step by kernel, from a trace of three steps on a GPU.
+"""List the GPU time that each kernel takes in a training step, from a trace of three steps.
 
     python -m benchmarks.kernels tzirakis2021:resnet50_lstm 8 150 112
 
-The arguments are FILE:VARIANT of configs/, windows, frames per window and pixels. Digits in the
-names of kernels are replaced, so that equal kernels of different layers add up.
+The arguments are a config FILE:VARIANT in configs/, the number of windows, the number of frames per
+window and the image size in pixels. Digits in the names of kernels are replaced, so that the times
+of equal kernels in different layers are added up.
 """
 
 import collections

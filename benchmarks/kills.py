@@ -2,11 +2,11 @@
 
     python -m benchmarks.kills [--kills=20] [--processes 1 2]
 
-SIGKILL and SIGTERM alternate, at a moment drawn from the length of a run. In a job of two
-processes, SIGKILL goes to one, and the other must end by itself; SIGTERM goes to one, and both must
-save and end with exit code 0. Every kill is printed. The final parameters and scores are compared,
-bit for bit, with those of an undisturbed run with the same number of processes. The exit code is 1
-if they differ.
+SIGKILL and SIGTERM alternate, each at a moment drawn at random from the length of a run. In a job
+of two processes, SIGKILL goes to one, and the other must end by itself; SIGTERM goes to one, and
+both must save and end with exit code 0. Every kill is printed. The final parameters and scores are
+compared, bit for bit, with those of an undisturbed run with the same number of processes. The exit
+code is 1 if they differ.
 """
 
 import argparse
@@ -36,14 +36,14 @@ PATIENCE_S = 300
 
 
 class Job:
-    """The processes of one start of a run."""
+    """The processes that one start of a run launches."""
 
     def __init__(
         self,
         workdir: pathlib.Path,
         data: pathlib.Path,
         processes: int,
-        own: Mapping[int, Sequence[str]] = {},  # extra flags of some processes
+        own: Mapping[int, Sequence[str]] = {},  # extra flags for some processes
     ):
         command = [
             sys.executable, "-m", "va_jax.main", "--config=configs/quickstart.py:tiny",
@@ -83,7 +83,7 @@ def joining(processes: int) -> list[str]:
 
 
 def whole(workdir: pathlib.Path, data: pathlib.Path, processes: int) -> float:
-    """Run to the end; return the seconds it took, or exit with its output if it fails."""
+    """Run a job to the end; return the seconds it took, or exit with its output if it fails."""
     start = time.monotonic()
     job = Job(workdir, data, processes)
     if any(job.wait()):
@@ -105,7 +105,7 @@ def _leaves(tree: dict) -> list[np.ndarray]:
 
 
 def kill_again_and_again(folder: pathlib.Path, processes: int, kills: int, seed: int = 0) -> bool:
-    """Return whether a run that is killed so often ends like one that is not; print every kill."""
+    """Return whether a run killed `kills` times ends like an undisturbed one; print every kill."""
     draw, data = random.Random(seed), folder / "data"
     one, other = folder / f"whole{processes}", folder / f"killed{processes}"
     whole(folder / f"first{processes}", data, processes)  # fills the compilation cache

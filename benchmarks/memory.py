@@ -12,11 +12,11 @@ import jax
 
 
 def mib(variant: str, name: str, shape: Sequence[int]) -> float:
-    """Return `own_mib`, measured in a process that does nothing else."""
+    """Return the result of `own_mib` in a process that does nothing else."""
     command = [sys.executable, "-m", "benchmarks.train_step", "--memory_of", variant, "--compile"]
     sides = zip(("--windows", "--length", "--size"), map(str, shape), strict=True)
     command += ["--networks", name, *(word for pair in sides for word in pair)]
-    # Freed memory returns to the system at once, so that taking it again is visible.
+    # Return freed memory to the system at once, so that allocating it again is visible.
     malloc = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     done = subprocess.run(command, env=os.environ | malloc, stdout=subprocess.PIPE, check=True)
     return float(done.stdout.split()[-1])
@@ -24,7 +24,7 @@ def mib(variant: str, name: str, shape: Sequence[int]) -> float:
 
 def own_mib(variant: str, step: Callable[[], None]) -> float:
     """Return the peak memory of a step in MiB, beyond the memory in use before it."""
-    step()  # allocates the things that stay: compiled code, the state of the optimiser
+    step()  # allocates the memory that stays in use: compiled code, the state of the optimiser
     gc.collect()
     on_gpu = jax.default_backend() != "cpu"
     if on_gpu and variant in ("torch", "compiled"):

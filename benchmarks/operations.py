@@ -1,10 +1,10 @@
-"""Time the forms of single operations on a GPU: temporal convolutions, and LSTMs against cuDNN's.
+"""Time forms of single operations on a GPU: temporal convolutions, and LSTMs including cuDNN's.
 
     python -m benchmarks.operations
 
-Prints a line of JSON for each form: milliseconds of the forward pass and of forward and backward
-pass, medians of 15 calls. The error of a convolution is relative to the largest output of the 3-D
-convolution in float32.
+The command prints a line of JSON for each form, with the milliseconds for the forward pass and for
+the forward and backward passes together, as medians over 15 calls. The error of a convolution is
+relative to the largest output of the 3-D convolution in float32.
 """
 
 import functools

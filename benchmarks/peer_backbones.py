@@ -22,7 +22,7 @@ VGGS = {  # convolutions per stage, batch norm
 }
 
 KINETICS = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
-"""1 for the bottlenecks that have taps in the I3D-ResNet-50 of Wang et al. (2018), by stage."""
+"""1 for each bottleneck with temporal taps in the I3D-ResNet-50 of Wang et al. (2018), by stage."""
 
 
 class EdgeConv3d(nn.Conv3d):
@@ -74,7 +74,7 @@ class Layers:
         return (nn.BatchNorm2d if self.flat else nn.BatchNorm3d)(features)
 
     def pool(self, side: int, padding: int, ceil_mode: bool = False) -> nn.Module:
-        """Pool over space, then over time: in a single layer, ceil_mode would also add a frame."""
+        """Pool over space, then over time; in one layer, ceil_mode would also add a frame."""
         if self.flat:
             return nn.MaxPool2d(side, 2, padding, ceil_mode=ceil_mode)
         space = nn.MaxPool3d((1, side, side), (1, 2, 2), (0, padding, padding), ceil_mode=ceil_mode)

@@ -1,4 +1,4 @@
-"""Run a training step or forward pass of a torch peer, with loss and optimiser of a config."""
+"""Run a training step or forward pass of a torch peer, with the config's loss and optimiser."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from va_jax.types import DIMS
 def make_step(
     config: Config, batch: dict[str, Any], compiled: bool = False
 ) -> tuple[Callable[[], None], None]:
-    """Return a function that takes a training step on `batch`, numpy arrays, on the device."""
+    """Return a function that takes a training step on the device with the arrays in `batch`."""
     peer, tensors, inputs = _placed(config, batch)
     optimiser = make_optimiser(config.optim, peer)
     run = torch.compile(peer) if compiled else peer
@@ -50,7 +50,7 @@ def make_forward(
 def _placed(
     config: Config, batch: dict[str, Any]
 ) -> tuple[Network, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Return the network, the batch, and the part of it that is the network's input."""
+    """Return the network, the batch, and the part of the batch that is the network's input."""
     torch.set_float32_matmul_precision("high")  # TF32, the default of JAX on a GPU
     torch.backends.cudnn.benchmark = True
     torch.set_num_threads(len(os.sched_getaffinity(0)))

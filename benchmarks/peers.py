@@ -1,8 +1,8 @@
 """Define the networks of `va_jax.models` in torch, for comparisons in tests and timings.
 
-Modules have the names of torchvision (ResNet, VGG) and of cydonia999/VGGFace2-pytorch (`conv4` and
-`conv5` of squeeze-and-excitation), otherwise those of va_jax; `peer_names` maps the tensors. A peer
-has no mask: every frame counts as showing the face.
+Modules are named as in torchvision (ResNet, VGG) and cydonia999/VGGFace2-pytorch (`conv4` and
+`conv5` of squeeze-and-excitation), and otherwise as in va_jax; `peer_names` maps the tensors. A
+peer has no mask: every frame counts as showing the face.
 """
 
 import torch
@@ -89,7 +89,7 @@ class Network(nn.Module):
 
 
 def _stack(c: Model, features: int) -> nn.Module:
-    """Return the recurrent layers; the second of torch's two biases is 0, because we have one."""
+    """Return the recurrent layers; torch's second bias is 0, because va_jax has only one bias."""
     stack = {"lstm": nn.LSTM, "gru": nn.GRU}[c.temporal](
         features,
         c.units,

@@ -2,17 +2,17 @@
 
     python -m benchmarks.predict [MODEL] [--networks tzirakis2021:resnet50_lstm] [--video=CLIP]
 
-MODEL is an export or the workdir of a run. A network is FILE:VARIANT of `configs/`, with random
-parameters. After one prediction that compiles everything, a video is predicted and its stages are
-timed: waiting for decoded frames (in both passes), detecting and tracking faces, cutting and
-encoding crops, the network with the decoding of the crops, and the rest. Times are in seconds of
-wall clock and of CPU. Decoders run ahead in threads of their own, so their CPU time is counted in
-the stage that runs meanwhile. The network's stage alternates with a bare jitted call on the same
-number of frames in memory, in the same number of rows, with the state carried on. Medians are
+MODEL is an export or the workdir of a run. A network is a config FILE:VARIANT in `configs/`, with
+random parameters. After one prediction that compiles everything, a video is predicted and its
+stages are timed: waiting for decoded frames (in both passes), detecting and tracking faces, cutting
+and encoding crops, the network with the decoding of the crops, and the rest. Times are in seconds
+of wall clock and of CPU. Decoders run ahead in separate threads, so their CPU time is counted in
+the stage that runs at the same time. The network's stage alternates with a bare jitted call on the
+same number of frames in memory, in the same number of rows, with the state carried on. Medians are
 printed.
 
-With `--minutes 1 10`, fresh processes predict a short and a long video and one of two seconds, from
-which the start-up time is calculated.
+With `--minutes 1 10`, fresh processes predict a short video, a long video, and one of two seconds.
+The two-second video is used to calculate the start-up time.
 """
 
 import argparse
@@ -57,7 +57,7 @@ STAGES = {
 
 
 def clock() -> np.ndarray:
-    """Return seconds of wall clock and of CPU time of this process."""
+    """Return the wall-clock time and the CPU time of this process, in seconds."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
@@ -99,7 +99,7 @@ class Timed(Video):
 
 
 def random_model(name: str) -> Model:
-    """Return the network of a config with random parameters, for detected faces of its size."""
+    """Return a config's network with random parameters, for crops of detected faces in its size."""
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     config = with_values(parse(config), **{"eval.batch_size": jax.device_count()})
@@ -121,7 +121,7 @@ def random_model(name: str) -> Model:
 
 
 def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
-    """Return a timed function: the jitted network on frames of noise in `rows`, in chunks."""
+    """Return a function to time: the jitted network on noise frames in `rows` rows, in chunks."""
     network, length = model._predictor.model, model.config.eval.length
     per_row = -(-frames // rows)
     shape = (rows, min(per_row, length), model.size, model.size, 3)
@@ -143,7 +143,7 @@ def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
 
 
 def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[str, Any]:
-    """Return the median seconds, of wall clock and of CPU, of every stage and of the bare call."""
+    """Return the median wall-clock and CPU seconds for every stage and for the bare call."""
     how, _ = preprocessing.from_metadata(model.metadata)
     predictor = Predictor(model, how, faces.Detector(min_face=preprocessing.MIN_FACE), every=every)
     stride, _ = preprocessing.stride_for(model.metadata, probe(path).fps)
@@ -174,7 +174,7 @@ def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[st
 
 
 def table(name: str, row: dict[str, Any]) -> str:
-    """Return the table of one network."""
+    """Return the table for one network."""
     seconds, frames = row["seconds"], row["frames"]
     whole_s, whole_cpu_s = np.sum([seconds[stage] for stage in STAGES], 0)
     lines = [f"{name:<28}{'s':>9}{'share':>8}{'CPU s':>9}{'frames/s':>10}"]

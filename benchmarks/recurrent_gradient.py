@@ -2,9 +2,10 @@
 
     python -m benchmarks.recurrent_gradient --threads 2 --rounds 15 --json lstm.json
 
-Two layers of 256 units, a batch of 8 x 80 x 2048, float32; the gradient with respect to parameters
-and input. The variants alternate, so that other work on the machine slows all of them; medians are
-compared. Without torch installed, its row is left out and a line says so.
+The stack has two layers of 256 units, and the batch is 8 x 80 x 2048 in float32. The gradient is
+taken with respect to the parameters and the input. The variants alternate, so that other work on
+the machine slows down all of them; medians are compared. If torch is not installed, its row is left
+out, and a line says so.
 """
 
 import argparse
@@ -19,7 +20,7 @@ BATCH, TIME, FEATURES, LAYERS, UNITS = 8, 80, 2048, 2, 256
 
 
 def ours(x) -> Callable[[], None]:
-    """Return the gradient of va_jax's recurrent stack."""
+    """Return a function that computes the gradient of va_jax's recurrent stack."""
     import jax
     import jax.numpy as jnp
 
@@ -35,7 +36,7 @@ def ours(x) -> Callable[[], None]:
 
 
 def flax_rnn(x) -> Callable[[], None]:
-    """Return the gradient of Flax's own LSTM."""
+    """Return a function that computes the gradient of Flax's own LSTM."""
     import flax.linen as nn
     import jax.numpy as jnp
 
@@ -44,7 +45,7 @@ def flax_rnn(x) -> Callable[[], None]:
 
 
 def flax_gradient(init, apply, x) -> Callable[[], None]:
-    """Return a jitted gradient with respect to parameters and input."""
+    """Return a jitted function that computes the gradient for the parameters and the input."""
     import jax
 
     variables = jax.jit(init)(jax.random.key(0), x)
@@ -55,7 +56,7 @@ def flax_gradient(init, apply, x) -> Callable[[], None]:
 
 
 def torch_lstm(x) -> Callable[[], None]:
-    """Return the gradient of torch's LSTM."""
+    """Return a function that computes the gradient of torch's LSTM."""
     import torch
 
     stack = torch.nn.LSTM(FEATURES, UNITS, LAYERS, batch_first=True)
@@ -76,7 +77,7 @@ def main() -> None:
     parser.add_argument("--json", help="also write the table to this file")
     arguments = parser.parse_args()
 
-    # XLA sizes its pool by the cores the process may use: choose them before jax is imported.
+    # XLA sizes its thread pool by the cores that the process may use: choose before importing jax.
     cores = sorted(os.sched_getaffinity(0))[: arguments.threads]
     os.sched_setaffinity(0, cores)
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -96,7 +97,7 @@ def main() -> None:
     times_ms = {name: [] for name in gradients}
     for _ in range(arguments.rounds):
         for name, gradient in gradients.items():
-            gradient()  # untimed: it fills the caches, which hold data of the previous variant
+            gradient()  # untimed: it fills the caches, which hold data from the previous variant
             start = time.perf_counter()
             gradient()
             times_ms[name].append(1e3 * (time.perf_counter() - start))

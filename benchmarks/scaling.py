@@ -2,13 +2,14 @@
 
     python -m benchmarks.scaling [--networks tzirakis2021:resnet50_lstm] [--devices 1 2 4 8]
 
-A network is FILE:VARIANT of `configs/`, at its own window length and image size, with one window
-per device. Devices are simulated on the CPU, each number of them in a separate process. Nothing is
-computed: the step is compiled, and its collective operations are read from the text. The command
-prints how many there are, how many depend on each other in a row, and their bytes, beside the bytes
-of the gradient (which any data-parallel step must sum) and of the mean and variance of every batch
-norm. The rest are the moments of the loss and the counts of valid frames. Another backend's
-compiler may merge operations, which this count does not show.
+A network is a config FILE:VARIANT in `configs/`, with its own window length and image size, and
+with one window per device. Devices are simulated on the CPU, with a separate process for each
+number of devices. Nothing is computed: the step is compiled, and its collective operations are read
+from the text of the program. The command prints the number of these operations, the length of the
+longest chain in which each depends on the one before, and their bytes. It also prints the bytes of
+the gradient (which any data-parallel step must sum) and of the mean and variance of every batch
+norm. The remaining bytes are the moments of the loss and the counts of valid frames. A different
+backend's compiler may merge operations; the counts do not show this.
 """
 
 import argparse
@@ -38,13 +39,13 @@ NETWORKS = ("quickstart:gru", "tzirakis2021:resnet50_lstm", "teixeira2021:resnet
 COLLECTIVE = re.compile(
     r"= (.+?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
 )
-SMALL = 65536  # bytes, which a link of 45 GB/s carries in one or two microseconds
+SMALL = 65536  # bytes; a link of 45 GB/s carries them in one or two microseconds
 NAME = re.compile(r"%[\w.-]+")
 SHAPE = re.compile(r"(pred|[a-z]+(\d+))\[([\d,]*)\]")
 
 
 def collectives(text: str) -> list[tuple[str, int]]:
-    """Return the name and the bytes of every collective operation in optimised HLO."""
+    """Return the name and size in bytes of every collective operation in optimised HLO."""
     found = []
     for shapes, name in COLLECTIVE.findall(text):
         sizes = [
@@ -56,7 +57,7 @@ def collectives(text: str) -> list[tuple[str, int]]:
 
 
 def in_a_row(text: str) -> int:
-    """Return the largest number of collective operations that depend on each other in a row."""
+    """Return the length of the longest chain of dependent collective operations."""
     depths: dict[str, int] = {}
     for line in text[text.index("\nENTRY ") :].splitlines()[2:]:
         name, *used = NAME.findall(line) or [""]
@@ -109,7 +110,7 @@ def _bytes(tree: Any) -> int:
 
 
 def measured(name: str, devices: int) -> dict[str, Any]:
-    """Return `compiled` from a process with that many devices."""
+    """Return the result of `compiled` in a process with this number of devices."""
     flags = f"--xla_force_host_platform_device_count={devices}"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.scaling", "--one", name],

@@ -5,7 +5,7 @@
 Two folders of csv files with the columns frame, time_s, valence and arousal are written to a
 temporary folder. `va_jax score` runs on them in a fresh process, alternating with its imports alone
 and with numpy reading the same files. FLAGS are passed to `va_jax score`. With --faults, one cell
-of every file is empty. The command prints medians, and the largest peak of all rounds.
+of every file is empty. The command prints medians, and the largest peak over all rounds.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def write(folder: pathlib.Path, recordings: int, frames: int, faults: bool) -> N
 
 
 def measure(command: Sequence[str]) -> tuple[float, float, float]:
-    """Return seconds, seconds of CPU and peak memory (MB) of a command."""
+    """Return the wall-clock seconds, CPU seconds and peak memory (MB) of a command."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

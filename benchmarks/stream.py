@@ -2,8 +2,8 @@
 
     python -m benchmarks.stream MODEL [--frames=2000] [--rounds=5] [--json]
 
-MODEL is an export or the workdir of a run; the frames are noise. Stream and pass alternate. The
-command prints medians over the rounds and, for the stream, the 99th percentile of all frames.
+MODEL is an export or the workdir of a run; the frames are noise. The stream and the pass alternate.
+The command prints medians over the rounds and, for the stream, the 99th percentile over all frames.
 """
 
 import argparse

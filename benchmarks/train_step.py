@@ -1,18 +1,19 @@
-"""Measure time and memory of a training step of the papers' networks, against the same in torch.
+"""Measure the time and memory of a training step for the papers' networks, here and in torch.
 
     python -m benchmarks.train_step --windows 1 --networks tzirakis2021:resnet50_lstm
 
-A network is FILE:VARIANT of `configs/`, at the window length and image size of that config. A step
-is forward pass, loss, backward pass and update, on frames that are already on the device: in
-float32 on a CPU, otherwise with a bfloat16 backbone. The variants alternate, so that other work on
-the machine slows all of them; medians are compared.
+A network is a config FILE:VARIANT in `configs/`, with the window length and image size of that
+config. A step consists of the forward pass, the loss, the backward pass and the update, on frames
+that are already on the device. It runs in float32 on a CPU, and otherwise with a bfloat16 backbone.
+The variants alternate, so that other work on the machine slows down all of them; medians are
+compared.
 
-FLOPs are three times those of the forward pass, by formula. Bytes are those that XLA counts in the
-compiled step, with the body of a loop counted once. Both are compared with the limits of the
-device, measured on a matrix product and a copy. Memory is the memory of a step beyond parameters
-and optimiser state, measured in a separate process: the rise of resident memory on a CPU (Linux),
-of allocated memory on a GPU. torch is left out, with a line that says so, if it is not installed or
-does not see the same device. `--compile` adds torch.compile.
+FLOPs are calculated by formula, as three times those of the forward pass. Bytes are those that XLA
+counts in the compiled step, with the body of a loop counted once. Both are compared with the limits
+of the device, which are measured with a matrix product and a copy. Memory is the memory of a step
+beyond parameters and optimiser state, measured in a separate process: the rise in resident memory
+on a CPU (Linux), or in allocated memory on a GPU. torch is left out, with a line that says so, if
+it is not installed or does not see the same device. `--compile` adds a variant with torch.compile.
 """
 
 import argparse
@@ -61,7 +62,7 @@ Variant = Callable[[Config, dict[str, Any]], tuple[Step, float | None]]
 
 
 def read_config(name: str, windows: int = 0, length: int = 0, size: int = 0) -> Config:
-    """Return a named config with another batch size, window length and image size; 0: its own."""
+    """Return a named config with the given batch size, window length and image size; 0: its own."""
     file, _, variant = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     config.train.batch_size = windows or config.train.batch_size
@@ -120,7 +121,7 @@ def torch_sees_the_device() -> bool:
 
 
 def step_variants(compile_torch: bool) -> dict[str, Variant]:
-    """Return the variants to time; torch's are absent where torch does not see the device."""
+    """Return the variants to time, without those for torch if torch does not see the device."""
     variants = {"va_jax": our_step}
     if torch_sees_the_device():
         from benchmarks import peer_step
@@ -147,7 +148,7 @@ def ceilings_of(dtype: str) -> dict[str, float]:
 
 
 def turns_s(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
-    """Return the times of every variant, in turns."""
+    """Run the variants in turns, and return the times of each."""
     for step in steps.values():
         step()  # compiles
     times_s = {variant: [] for variant in steps}
@@ -202,8 +203,8 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 
 def use_cores(threads: int) -> None:
-    """Restrict this process, and so every variant, to some of its cores; 0: all."""
-    # XLA sizes its pool by the cores the process may use, when it is first called.
+    """Restrict this process, and thus every variant, to some of its cores; 0 for all."""
+    # When XLA is first called, it sizes its thread pool by the cores that the process may use.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: threads or None])
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # two frameworks share a GPU
 

@@ -15,7 +15,7 @@ BRIEF_MINUTES = 2 / 60  # length of the video from which the start-up is calcula
 
 
 def spend(command: list[str]) -> tuple[float, float, float]:
-    """Return seconds of wall clock and of CPU, and the peak memory in MiB, of a command."""
+    """Return the wall-clock seconds, CPU seconds and peak memory (MiB) of a command."""
 
     def cpu_s() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -29,7 +29,7 @@ def spend(command: list[str]) -> tuple[float, float, float]:
 def measure(
     model: str, folder: pathlib.Path, minutes: list[float], pictures: Any, every: int, rounds: int
 ) -> dict[str, Any]:
-    """Return, by length, the median seconds of wall clock and CPU and the largest peak memory.
+    """Return the median wall-clock and CPU seconds and the largest peak memory, by video length.
 
     `start_s` is the time that a video without frames would take, extrapolated from the two
     shortest videos.
@@ -56,7 +56,7 @@ def measure(
 
 
 def table(spent: dict[str, Any]) -> str:
-    """Return the table of all lengths, and the time of the longest relative to the shortest."""
+    """Return the table for all lengths, and the time for the longest relative to the shortest."""
     rows, start_s = spent["table"], np.array(spent["start_s"])
     lines = [f"{'minutes':<12}{'s':>9}{'CPU s':>9}{'peak, MiB':>11}"]
     for row in rows:

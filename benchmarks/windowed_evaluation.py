@@ -1,13 +1,13 @@
-"""Measure an evaluation in overlapping windows: the CNN once per frame, against once per window.
+"""Measure evaluation in overlapping windows, with the CNN run once per frame or once per window.
 
     python -m benchmarks.windowed_evaluation --networks quickstart:gru --overlaps .5 .8
 
-A network is FILE:VARIANT of `configs/`, with random weights. Its tracks are JPEGs in memory, with
-the size given in `NETWORKS`. Both variants read, decode, predict and stitch, and give the same
-traces (the largest difference is printed). They alternate, so that other work on the machine slows
-both; medians are compared. With an overlap o, every frame is in 1 / (1 - o) windows. `CNN` is the
-ratio of the frames that go through the CNN, which differs because the last windows and chunks of
-short tracks are padded.
+A network is a config FILE:VARIANT in `configs/`, with random weights. Its tracks are JPEGs in
+memory, with the size given in `NETWORKS`. Both variants read, decode, predict and stitch, and give
+the same traces (the largest difference is printed). They alternate, so that other work on the
+machine slows down both; medians are compared. With an overlap o, every frame is in 1 / (1 - o)
+windows. The column `CNN` contains the ratio of the numbers of frames that go through the CNN. It
+differs from 1 / (1 - o), because the last windows and chunks of short tracks are padded.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from va_jax.train import sharding
 from va_jax.train.state import initial_variables
 from va_jax.types import CLIP_FRAMES, DIMS, Track
 
-NETWORKS = {  # FILE:VARIANT -> side in pixels, frames in a window, in each track, tracks in a batch
+NETWORKS = {  # FILE:VARIANT -> side in pixels, frames per window, frames per track, batch size
     "quickstart:gru": (48, 64, (1500, 1400, 1300, 1200, 1100, 1000, 900, 800), 4),
     "tzirakis2021:resnet18_lstm": (96, 32, (310, 290), 2),
 }
@@ -73,7 +73,7 @@ def open_tracks(name: str) -> Source:
 
 
 def computed_frames(predictor: SplitPredictor, config: Config, source: Source) -> int:
-    """Return the frames that go through the CNN."""
+    """Return the number of frames that go through the CNN."""
     plan = predictor.plan(source.tracks, config.eval.batch_size, config.window.stride)
     batches = [step.read for step in plan if any(window != PADDING for window in step.read)]
     return sum(map(len, batches)) * predictor.read_length
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--json", help="also write the table to this file")
     arguments = parser.parse_args()
 
-    # XLA sizes its pool by the cores the process may use, when it is first called.
+    # When XLA is first called, it sizes its thread pool by the cores that the process may use.
     cores = sorted(os.sched_getaffinity(0))[: arguments.threads or None]
     os.sched_setaffinity(0, cores)
     device = jax.devices()[0].device_kind

@@ -1,4 +1,4 @@
-"""The default values of all keys; docs/config.md explains them, own_videos.py fits your own videos.
+"""The default values of all keys (see docs/config.md); for your own videos, use own_videos.py.
 
 Override any key on the command line:
 `python -m va_jax.main --config=configs/default.py --config.data.name=NAME ...`.

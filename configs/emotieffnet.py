@@ -2,16 +2,16 @@
 
 Usage: `configs/emotieffnet.py:NETWORK`. NETWORK is
 
-frame: the network as it is in the file, for `va_jax export --config`; nothing is trained
+frame: the unchanged network from the file, for `va_jax export --config`; nothing is trained
 gru, lru, tcn, transformer: a temporal stack that is trained on top of it with your own labels
 
 The file is `enet_b0_8_va_mtl.pt` in models/affectnet_emotions/ of the repository
 sb-ai-lab/EmotiEffLib (Apache-2.0). Its authors trained the network on single photographs
-(AffectNet). docs/models.md says what is known about it, and has the commands.
+(AffectNet). docs/models.md lists the known facts about it, and contains the commands.
 
-With a temporal stack the backbone stays as it is in the file, and its heads are replaced. The data
-set is `video_folder/224` unless `data.name` says otherwise; smaller crops are scaled to the 224 px
-that the network was made for. All values of the training are our choice.
+With a temporal stack, the backbone keeps its weights from the file, and the heads are replaced. The
+data set is `video_folder/224` unless `data.name` says otherwise; smaller crops are scaled to the
+224 px that the network was made for. All values of the training are our choice.
 """
 
 from ml_collections import ConfigDict
@@ -30,7 +30,7 @@ def get_config(variant: str = NETWORKS[0]) -> ConfigDict:
     config.init.format = "emotieffnet"
     config.model.backbone = "efficientnet_b0"
     if network == "frame":
-        config.data.name = "affectnet"  # what the authors used; it is not read
+        config.data.name = "affectnet"  # the authors' training data; it is not read
         config.init.fresh = ()
         config.model.temporal = "none"
         return config

@@ -3,10 +3,10 @@
 Usage: `configs/heads.py:STACK` or `configs/heads.py:STACK,BACKBONE`. STACK is
 
 tcn_lru: a TCN and Linear Recurrent Units, in windows of 300 frames with a distance of 200
-gru, lstm, tcn, lru, transformer: the same with another stack
+gru, lstm, tcn, lru, transformer: the same with a different stack
 none: a linear layer per frame, to see what a stack adds
 
-A last word `tiny` gives a run of a few seconds, for tests.
+With `tiny` as the last word, a run takes only a few seconds, for tests.
 
 BACKBONE is `efficientnet_b0` (the default), `farl_b16`, `vit_s14`, `vit_b14`, `vit_s16`, `vit_b16`
 or `resnet50`. First cache the features of a built data set, then train on them (docs/features.md):
@@ -15,8 +15,8 @@ or `resnet50`. First cache the features of a built data set, then train on them 
     va_jax train --config=heads.py:tcn_lru --data.name=NAME --init.weights=FILE
         --data.features=cached --workdir=runs/tcn_lru --seeds=0,1,2
 
-The order of the layers, the windows and frozen features follow Mamba-VA (2025), which has Mamba in
-place of the LRUs. All other values are our choice.
+The order of the layers, the windows and the frozen features follow Mamba-VA (2025), which uses
+Mamba in place of the LRUs. All other values are our choice.
 """
 
 from ml_collections import ConfigDict

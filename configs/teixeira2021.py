@@ -22,7 +22,7 @@ clips of 16 frames, four per batch, with learning rate 2.5e-6 (5e-4 for a new he
 Not known from the paper, so our choice: split, loss, optimiser, learning rates for frame and lstm,
 size of the LSTM, dropout, steps, crops, and the length, overlap and fusion for each result. Padding
 in time repeats the edge frame, which is also our choice. As a result, a copied network initially
-computes the same as the 2-D network while a face does not move.
+gives the same output as the 2-D network while a face does not move.
 
 Parameters and forward GFLOP per frame at 224 px, as counted by `--mode=summary` (without padding):
 

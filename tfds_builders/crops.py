@@ -1,8 +1,8 @@
 """Cut face crops from images: use ready-made crops, given boxes or landmarks, or a face detector.
 
-In all three cases a frame that does not show the face keeps its place in the track. Its crop shows
-the last known position of the face or, at the start of the track, the first one. It is black if
-neither exists.
+In all three cases, a frame that does not show the face keeps its place in the track. Its crop shows
+the last known position of the face or, at the start of the track, the first known position. It is
+black if neither exists.
 """
 
 import functools
@@ -26,10 +26,10 @@ from va_jax.video.image import read_bytes
 from va_jax.video.read import probe
 
 MOST_PX = 4096
-"""Largest plausible face (our choice); the crop of a larger one would exhaust the memory."""
+"""Side of the largest plausible face (our choice); larger crops would exhaust the memory."""
 
 LEAST_EYES_PX = 1.0
-"""Smallest eye distance from which the roll of the face can be computed (our choice)."""
+"""Smallest distance between the eyes at which a face's roll can be computed (our choice)."""
 
 
 class Cut(NamedTuple):
@@ -39,7 +39,7 @@ class Cut(NamedTuple):
     time_s: float
     jpeg: bytes  # square RGB crop
     face: bool  # the crop shows the face
-    landmarks: np.ndarray  # float32 [points, 2], fractions of the crop's side, NaN where unknown
+    landmarks: np.ndarray  # float32 [points, 2], fractions of the crop's side, NaN if unknown
 
 
 def cut(

@@ -1,4 +1,4 @@
-"""Compare the labels of all recordings: copies, whole or in part, and short constant files."""
+"""Compare the labels of all recordings to find full or partial copies and short constant files."""
 
 import collections
 import dataclasses
@@ -12,12 +12,12 @@ from tfds_builders.inspect_recording import Finding, Inspected
 
 # Our choices.
 LEAST_ROWS = 5  # a shorter file may be constant or equal to another one by chance
-WINDOW = 5  # rows that are compared at once in the search for copies
+WINDOW = 5  # number of rows that are compared at once in the search for copies
 CHANGES = 4  # a whole file is a copy only if its labels change at least this often
-PART_CHANGES = 8  # the same for a part of a file
-SHARE = 0.5  # a part is reported if it makes up this share of the shorter file
-CANDIDATES = 3  # alignments to verify for each file
-FEW, USUAL = 3, 0.1  # if more files and a larger share of the short ones are constant, one line
+PART_CHANGES = 8  # the same limit for a part of a file
+SHARE = 0.5  # a part is reported if it makes up at least this share of the shorter file
+CANDIDATES = 3  # number of alignments to verify for each file
+FEW, USUAL = 3, 0.1  # if the count and the share of constant files are above these: one line
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -30,12 +30,12 @@ class Trace:
 
     @property
     def valid(self) -> np.ndarray:
-        """Return the rows without NaN."""
+        """Return only the rows without NaN."""
         return self.values[np.isfinite(self.values).all(1)]
 
 
 class Place(NamedTuple):
-    """Where a piece of labels appears first."""
+    """The first place where a piece of labels appears."""
 
     trace: int
     row: int
@@ -76,9 +76,9 @@ def _short_constants(traces: Sequence[Trace], column: int, dim: str) -> Iterator
 def _copies(traces: Sequence[Trace]) -> Iterator[Finding]:
     """Yield a finding for each file that shares most of its rows with an earlier one.
 
-    The pieces of WINDOW rows at every WINDOW-th row of a file are remembered. A later file that
-    contains enough of them at the same distance is compared with it row by row. So a copy is found
-    wherever it lies in either file.
+    For each file, the pieces of WINDOW rows that start at every WINDOW-th row are remembered. A
+    later file that contains enough of these pieces at the same distance is compared with the
+    earlier file row by row. A copy is thus found wherever it lies in either file.
     """
     first: dict[int, Place] = {}
     for index, trace in enumerate(traces):
@@ -99,7 +99,7 @@ def _copies(traces: Sequence[Trace]) -> Iterator[Finding]:
 
 
 def _pieces(values: np.ndarray) -> list[int]:
-    """Return a hash of the WINDOW rows from each row on, or 0 if they are constant."""
+    """Return, for each row, a hash of the next WINDOW rows, or 0 if they are constant."""
     if len(values) < WINDOW:
         return []
     bits = (np.nan_to_num(values, nan=9.0) + 0.0).view(np.uint64)  # + 0.0 turns -0 into 0
@@ -116,7 +116,7 @@ def _pieces(values: np.ndarray) -> list[int]:
 
 
 def _shared(trace: Trace, other: Trace, shift: int) -> str:
-    """Describe the rows of `trace` that equal those of `other` `shift` rows later, or return ""."""
+    """Describe the rows that `trace` shares with `other`, `shift` rows later; "" if too few."""
     start, stop = max(0, -shift), min(len(trace.values), len(other.values) - shift)
     here, there = trace.values[start:stop], other.values[start + shift : stop + shift]
     same = (here == there).all(1)

@@ -1,4 +1,4 @@
-"""Check readable labels, on their own and against the images they belong to."""
+"""Check readable labels, on their own and against the images that they belong to."""
 
 import collections
 import pathlib
@@ -15,19 +15,19 @@ from va_jax.types import LABEL_RANGE
 
 # Our choices.
 LEAST_ROWS = 100  # a shorter file is compared with other short files, see `inspect_copies`
-AT_THE_EDGE = 0.5  # the scale is suspicious if a larger share of rows is at the ends of the range
+AT_THE_EDGE = 0.5  # scale is suspicious if a larger share of rows is at the ends of the range
 TOLERANCE = 0.01  # accepted relative difference between rows and frames; 2 are always accepted
 
 SHOWN_COLUMNS = 8
-"""Largest number of columns to show of a label file."""
+"""Maximum number of columns to show from a label file."""
 
 
 class ReadAs(NamedTuple):
-    """Label files that were understood in the same way."""
+    """A group of label files whose columns were understood alike."""
 
-    file: str  # the first of them
-    files: int  # their number
-    reading: Reading  # of the first
+    file: str  # first file of the group
+    files: int  # number of files
+    reading: Reading  # reading of the first file
 
     def to_json(self) -> dict[str, object]:
         """Return the meaning of each column, as JSON values; a name may occur twice."""
@@ -52,7 +52,7 @@ class ReadAs(NamedTuple):
 
 
 def read_as(inspected: Sequence[Inspected]) -> list[ReadAs]:
-    """Group the label files by the way their columns were understood."""
+    """Group the label files by how their columns were understood."""
     groups: dict[tuple, list[tuple[str, Reading]]] = collections.defaultdict(list)
     for each in inspected:
         labels = _labels(each)
@@ -146,7 +146,7 @@ def _extent(footage: Footage) -> Extent:
 
 
 def _check_count(labels: Labels, footage: Footage, name: str) -> Iterator[Finding]:
-    """Yield a finding if too many rows or frames remain unmatched, joined as in a build."""
+    """Yield a finding if a build would leave too many rows or frames unmatched."""
     frames = len(footage.number)
     bare = int((~labels.covers(footage.number, footage.time_s)).sum())
     extent = _extent(footage)

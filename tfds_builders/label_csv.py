@@ -1,4 +1,4 @@
-"""Read users' own label files: csv with a time or frame column and columns for each target."""
+"""Read users' own label files: csv with a time or frame column, and columns for each target."""
 
 import dataclasses
 import pathlib
@@ -29,7 +29,7 @@ SHOWN_ROWS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How to read label files, as far as their headers leave it open."""
+    """Options for reading label files whose headers leave them open."""
 
     time_column: str = ""  # as in `columns.understand`, like the next two
     time_unit: str = ""
@@ -46,8 +46,8 @@ def read_labels(path: pathlib.Path, dims: Sequence[str], form: Format = Format()
     marks an unlabelled row.
 
     Returns:
-        Labels in LABEL_RANGE, by frame number as in the file if its column is one, and by time in
-        seconds otherwise.
+        Labels in LABEL_RANGE: by frame number if the file has a frame column, and otherwise by time
+        in seconds.
 
     Raises:
         InputError: The file does not have this format.
@@ -122,7 +122,7 @@ def _reading(file: CsvFile, columns: Columns, form: Format) -> Reading:
 
 
 def find_time_column(path: pathlib.Path, header: Sequence[str]) -> int:
-    """Return the index of the only column whose name is a time that can be in seconds.
+    """Return the index of the only column whose name denotes a time that may be in seconds.
 
     Raises:
         InputError: There is no such column, or more than one.
@@ -164,7 +164,7 @@ def _frame_numbers(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Int[
 
 
 def _values(file: CsvFile, column: int) -> Float[np.ndarray, "rows"]:
-    """Return the values in a column as in the file, NaN where unlabelled."""
+    """Return the values in a column as in the file, NaN if unlabelled."""
     name = _name(file, column)
     return np.array(
         [

@@ -16,7 +16,7 @@ MIN_STEP_S = 1e-3
 
 
 class OutOfRangeError(InputError):
-    """A label outside its legal range: a wrong value, or a wrong range if `most` values are."""
+    """A label outside its legal range; if `most` values are outside, the range may be wrong."""
 
     most = False  # whether more than half of the values in a column are outside
 
@@ -26,7 +26,7 @@ class Reading:
     """How the columns of a label file were interpreted, with its first rows."""
 
     header: tuple[str, ...]
-    meaning: tuple[str, ...]  # of each column, such as "time, ms" or "valence, rater 2"
+    meaning: tuple[str, ...]  # meaning of each column, such as "time, ms" or "valence, rater 2"
     rows: tuple[tuple[int, tuple[str, ...]], ...]  # (line number, cells)
 
 
@@ -39,7 +39,7 @@ class TimedLabels:
     raters: tuple[np.ndarray, ...] = ()  # float64 [raters, rows] per dim; empty if not known
     max_gap_s: float = 1.0  # values are not interpolated between rows further apart than this
     unit_known: bool = True  # False: no name or option says that the times are in seconds
-    reading: Reading | None = None  # of a file whose columns vary
+    reading: Reading | None = None  # for a file whose columns vary
 
     @property
     def step_s(self) -> float:
@@ -126,7 +126,8 @@ def misfit(labels: Labels, extent: Extent) -> str:
     """Return why labels cannot belong to these frames, with a remedy, or "" if they can.
 
     Labels do not fit if fewer than half of their rows fall on frames, or if their length differs
-    from that of the frames by the factor of another unit, unless a name or an option states theirs.
+    from that of the frames by a factor that points to a different unit, unless a name or an option
+    states the unit of the labels.
     """
     rows = len(labels.values)
     matched = rows - labels.unused(extent.number, extent.time_s)

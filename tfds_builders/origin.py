@@ -40,9 +40,9 @@ def source_files(recording: Recording) -> list[tuple[str, os.stat_result]]:
 def digests(recordings: Sequence[Recording], root: pathlib.Path) -> dict[str, str]:
     """Return {track: a hash of the recording and its files}.
 
-    The hash is the same for a copy of the folder `root` in a different place, and whatever the
-    modification times are. It covers the names and sizes of all files, and the content of small
-    files that are not in a folder of the recording.
+    The hash depends neither on the place of the folder `root` nor on modification times. It covers
+    the names and sizes of all files, and the content of small files that are not in a folder of the
+    recording.
     """
     return {each.track_id: _digest(each, root) for each in recordings}
 
@@ -73,7 +73,7 @@ def difference(built: Mapping[str, str], here: Mapping[str, str]) -> str:
 
     Args:
         built: The `digests` stored with the set.
-        here: Those of the material at hand.
+        here: The `digests` of the material at hand.
     """
     lines = [f"recording {track!r} is missing" for track in built if track not in here]
     lines += [f"recording {track!r} is new" for track in here if track not in built]

@@ -17,10 +17,10 @@ from va_jax.video.read import read_frames
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 REPEAT = 0.2
-"""Mean difference below which an image repeats the previous one (our choice). Both are shrunk to an
-eighth; the unit is grey levels, 0 to 255. In two 640x360 videos of talking faces in which every
-frame is stored twice, repeats differed by at most 0.17 and new frames by at least 0.25, in MPEG-4
-at 4 Mbit/s and H.264 at CRF 23; at a quarter of the bit rate the two ranges overlap."""
+"""Mean difference below which an image repeats the previous one (our choice). Both images are
+shrunk to an eighth; the unit is grey levels, 0 to 255. In two 640x360 videos of talking faces in
+which every frame is stored twice, repeats differed by at most 0.17 and new frames by at least 0.25,
+in MPEG-4 at 4 Mbit/s and H.264 at CRF 23; at a quarter of the bit rate the two ranges overlap."""
 
 
 class Picture(NamedTuple):
@@ -63,7 +63,7 @@ def of_video(
         max_side: Longest side in pixels; larger frames are shrunk.
         repeats: Whether to keep frames that repeat the previous one. A dropped frame is counted in
             `tally` as `repeats_dropped`, and its number is not reused.
-        tally: Counts to update, also those of `read_frames`.
+        tally: Counts to update, including those of `read_frames`.
         grid_fps: Rate at which times give frame numbers; None: count the frames.
     """
     before = None

@@ -13,7 +13,7 @@ FUSIONS = ("ewe", "mean", "avec2016")
 """Rules that fuse several raters' traces into one, see `fuse_raters`."""
 
 CONSTANT = 1e-9
-"""A trace that varies less than this is constant; the rest is rounding."""
+"""A trace that varies less than this counts as constant; rounding causes smaller variations."""
 
 
 def check_fusion(fusion: str) -> None:

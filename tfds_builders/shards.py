@@ -25,7 +25,7 @@ BATCH = 16
 
 
 FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-"""Faults of the disk, which ArrayRecord reports only in the text of a RuntimeError."""
+"""Disk errors, which ArrayRecord reports only in the text of a RuntimeError."""
 
 
 @contextlib.contextmanager

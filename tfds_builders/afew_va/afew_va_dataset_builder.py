@@ -13,7 +13,7 @@ from tfds_builders.recorded_config import RecordedConfig, named_configs
 from va_jax.types import DIMS, InputError
 
 DEPTH = 4
-"""Number of folder levels to search for clips, as in AFEW-VA/AFEW-VA/01/001."""
+"""Number of folder levels to search for clips; AFEW-VA/AFEW-VA/01/001 has four."""
 
 
 @dataclasses.dataclass

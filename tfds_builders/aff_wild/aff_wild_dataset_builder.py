@@ -121,7 +121,7 @@ class Builder(RecordedBuilder):
     read = staticmethod(read)
     fractions: ClassVar = {"train": 0.85, "dev": 0.15}  # our choice
     expected: ClassVar = {"all": 298}
-    _subjects = ""  # where the subjects come from, for the metadata
+    _subjects = ""  # source of the subjects, for the metadata
 
     @property
     def labels_facts(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Builder(RecordedBuilder):
         return {"source": "annotations", "range": [-1, 1], "join": join}
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
-        """Add to `splits` the fractions, where the test split comes from, and where subjects do."""
+        """Add the fractions and the sources of the test split and of the subjects to `splits`."""
         facts = super().extras(recordings)
         shares = {"fractions": dict(self.fractions), "test": "official", "subjects": self._subjects}
         return {**facts, "splits": facts["splits"] | shares}

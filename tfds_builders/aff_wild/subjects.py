@@ -25,7 +25,7 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
     video_column, subject_column = file.columns("video", "subject")
     line_of: dict[str, int] = {}
     subjects: dict[str, str] = {}
-    first_video: dict[str, str] = {}  # of each subject
+    first_video: dict[str, str] = {}  # subject -> its first video
     for line, cells in file.rows:
         video, subject = _without_suffix(cells[video_column]), cells[subject_column]
         if not video or not subject:

@@ -30,7 +30,7 @@ TEST = ("*/names_of_videos_in_each_test_set",)
 TEST_LIST = "Valence_Arousal_Estimation_Challenge_test_set_release*.txt"
 
 FPS = 30.0
-"""Frame rate of most videos; our default without the option `fps`, `fps.csv` and the video."""
+"""Frame rate of most videos; the default if the option, `fps.csv` and the video are missing."""
 
 
 @dataclasses.dataclass
@@ -41,7 +41,7 @@ class AffWild2Config(RecordedConfig):
 
     faces: str = "crops"
     crops: str = "aligned"  # or "cropped": boxes from the organisers' detector
-    fps: float = 0.0  # frame rate of all tracks; 0: that in `fps.csv` or of the video, else FPS
+    fps: float = 0.0  # frame rate of all tracks; 0: from `fps.csv` or the video, else FPS
 
     def __post_init__(self):
         super().__post_init__()
@@ -129,7 +129,7 @@ class Builder(RecordedBuilder):
 
 
 def _test_tracks(root: pathlib.Path) -> list[str]:
-    """Return the tracks in the organisers' test list, or none if the list is not available."""
+    """Return the tracks in the organisers' test list, or [] if the list is not available."""
     folder = trees.find_folder(root, TEST)
     lists = [] if folder is None else sorted(folder.glob(TEST_LIST))
     return [text.strip() for _, text in read_lines(lists[0])] if lists else []

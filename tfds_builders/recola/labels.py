@@ -31,7 +31,7 @@ Rows = Sequence[tuple[int, Sequence[str]]]
 
 @dataclasses.dataclass(frozen=True)
 class Traces:
-    """The rows of a file by frame number: frame 1 is at STEP_S, and there is no frame at time 0."""
+    """The rows of a file by frame number; frame 1 is at STEP_S, and there is no frame at time 0."""
 
     number: np.ndarray  # int64 [rows], increasing, from 0
     values: np.ndarray  # float64 [traces, rows], NaN where unlabelled

@@ -10,7 +10,7 @@ from va_jax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One kind of label files: `folder`/DIMENSION/RECORDING`suffix`."""
+    """One kind of label file: `folder`/DIMENSION/RECORDING`suffix`."""
 
     folder: tuple[str, ...]  # levels of `trees.find_folder`
     suffix: str

@@ -59,7 +59,7 @@ class RoleFiles(NamedTuple):
 
     folder: pathlib.Path
     suffix: str
-    files: dict[str, pathlib.Path]  # by recording
+    files: dict[str, pathlib.Path]  # {recording: file}
 
 
 def read(recording: Recording, config: RecolaConfig) -> Material:

@@ -147,7 +147,7 @@ def offset(source: pathlib.Path, clip: Clip, numbers: np.ndarray) -> int:
         numbers: Frame numbers in its files.
 
     Raises:
-        InputError: With either start, less than half of the numbers lie within the clip.
+        InputError: With either start, fewer than half of the numbers lie within the clip.
     """
     start = int(0 not in numbers)
     in_name, in_clip = (

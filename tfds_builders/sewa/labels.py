@@ -31,7 +31,7 @@ def read_labels(
     Args:
         files: {dim: csv file}.
         clip: The clip, which determines how its frames are numbered.
-        columns: `DIM:NAME` for each dim whose value column has a name of its own.
+        columns: `DIM:NAME` for each dim whose value column has a different name.
 
     Raises:
         InputError: A file does not have the expected format.

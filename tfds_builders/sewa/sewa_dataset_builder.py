@@ -19,7 +19,7 @@ ANNOTATIONS = ("A", "V", "AV")
 REPEATS = ("drop", "keep")
 
 GRID_FPS = 50.0
-"""Rate to which frame numbers refer, in clip names, labels and landmarks."""
+"""Rate that the frame numbers in clip names, labels and landmarks refer to."""
 
 LENGTH_TOLERANCE = 0.1
 """Largest relative difference in length between a video and its clip's name (our choice)."""
@@ -44,7 +44,7 @@ class SewaConfig(RecordedConfig):
     FACES: ClassVar = ("landmarks", "detect")
 
     faces: str = "landmarks"
-    annotation: str = "AV"  # what the raters were given: A: audio, V: video, AV: both
+    annotation: str = "AV"  # material that the raters were given: A (audio), V (video) or AV (both)
     repeats: str = "drop"  # drop repeated frames, which fill the 50 Hz grid, or "keep" them
     columns: tuple[str, ...] = ()  # DIM:NAME of the value columns; (): by their names
 
@@ -94,7 +94,7 @@ def _check_length(video: pathlib.Path, clip: clips.Clip) -> None:
 
 
 class Builder(RecordedBuilder):
-    """SEWA Basic: one track per clip, with people who talked to each other in the same split."""
+    """SEWA Basic: one track per clip; people who talked to each other are in the same split."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "the folder 'SEWA DB v0.2 - BASIC' with unpacked clips, such as "

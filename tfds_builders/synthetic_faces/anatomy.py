@@ -124,7 +124,7 @@ def nose(identity: Identity) -> list[Shape]:
 
 
 def hand(identity: Identity, motion: Motion) -> list[Shape]:
-    """Return a hand with raised fingers in front of the face; NaN in frames without a hand."""
+    """Return a hand with raised fingers in front of the face; NaN in frames that show no hand."""
     at = motion.hand[:, None, None]
     palm = [[-0.13, -0.02], [0.12, -0.03], [0.14, 0.16], [0.11, 0.9], [-0.11, 0.9], [-0.12, 0.16]]
     x = np.array([[-0.1], [-0.035], [0.03], [0.09]])

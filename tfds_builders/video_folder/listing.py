@@ -28,7 +28,7 @@ def find_listing(manual_dir: pathlib.Path) -> pathlib.Path:
     """Return `videos.csv` or, if it does not exist, the only csv file in the folder.
 
     Raises:
-        InputError: There is no `videos.csv`, and there are no or several other csv files.
+        InputError: There is no `videos.csv`, and there is no other csv file or more than one.
     """
     named = manual_dir / "videos.csv"
     if named.is_file():

@@ -89,8 +89,8 @@ def _renumbered(
     """Return labels numbered like the frames, whose first and (if known) last number is `ends`.
 
     Raises:
-        InputError: The first label is not that of the first frame, nor the last that of the last,
-            and `first_frame` is not set: counting from 0 and from 1 are both possible.
+        InputError: `first_frame` is not set, and neither the first label belongs to the first frame
+            nor the last label to the last frame, so the numbers may count from 0 or from 1.
     """
     low, high = int(labels.number[0]), int(labels.number[-1])
     if first_frame < 0 and low != ends[0] and high != ends[1]:
@@ -147,7 +147,8 @@ class Builder(RecordedBuilder):
 
         If at least as many label files are outside the range as inside, all are refused: a file
         whose values happen to lie inside, such as that of a neutral participant, would be read on
-        the wrong scale. A file is outside if most of its values are; constant files do not count.
+        the wrong scale. A file is outside if most of its values are outside; constant files are not
+        counted.
         """
         found = super().recordings(manual_dir)
         outside = len(self._out_of_range)

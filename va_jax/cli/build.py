@@ -4,7 +4,7 @@
     va_jax build video_folder --manual_dir=DIR --data_dir=data
 
 Exit code 0: the data set was built. 1: it was not. 3: it was built without recordings whose input
-is bad; these are printed, and listed in report.csv together with the reason.
+is bad; these recordings are printed, and listed in report.csv together with the reason.
 """
 
 from tfds_builders.build import add_arguments, run

@@ -3,8 +3,8 @@
     va_jax export runs/quickstart --out=exported
     va_jax export --config=emotieffnet.py --init.weights=enet_b0_8_va_mtl.pt --out=emotieffnet
 
-The first writes the network of a run. The second writes one that others have trained to estimate
-valence and arousal, from their weight file and without any training.
+The first command writes the network of a run. The second one writes a network that others have
+trained to estimate valence and arousal, from its weight file and without any training.
 """
 
 import argparse

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 HOME = re.compile(r"(?<![^=,])~[^/,]*(?![^/,])")
-"""The home of a user at the beginning of a path, which may be the value of a flag or in a list."""
+"""A user's home at the start of a path, which may be the value of a flag or an item in a list."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,8 +3,8 @@
     va_jax score predictions/ labels/
     va_jax score runs/quickstart/traces/test labels/ --dims=valence --lag_sweep
 
-Both are folders of <recording>.csv files, with a `frame` or `time_s` column and a column for each
-dimension.
+Both arguments are folders of <recording>.csv files, with a `frame` or `time_s` column and a column
+for each dimension.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python -m va_jax.export.check FOLDER CASES
 
-prints, as JSON, how much each file in FOLDER differs from the predictions in CASES.
+This command prints, as JSON, how much each file in FOLDER differs from the predictions in CASES.
 """
 
 import functools
@@ -30,11 +30,11 @@ from va_jax.train import workdir as run_config
 from va_jax.types import InputError
 
 LIMIT = 1e-5
-"""Largest allowed difference between predictions by an exported file and by the network; our
-choice."""
+"""Largest allowed difference between predictions by an exported file and by the network (our
+choice)."""
 
 SHAPES = ((1, 8), (2, 6))
-"""Batch and time of the cases; two values of each, since exported functions accept any."""
+"""Batch and time of the cases; each has two values, since exported functions accept any value."""
 
 Inputs = Sequence[np.ndarray]
 """Inputs of the network in order: frames, face and, if it takes them, landmarks."""
@@ -169,7 +169,7 @@ def read_cases(path: pathlib.Path) -> list[Case]:
 def functions(folder: pathlib.Path) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield the name of every file in an export, and the network stored in it.
 
-    The network is a function of the inputs. Only one is in memory at a time.
+    The network is a function of the inputs. Only one network is in memory at a time.
     """
     facts = metadata.read(folder)
     model = build_model(run_config.load(folder).model, tuple(facts["dims"]))

@@ -51,7 +51,7 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
 
 
 def export_weights(config: Config, out: pathlib.Path) -> None:
-    """Write the network in the weight file `init.weights` to the new folder `out`, as it is.
+    """Write the network in the weight file `init.weights`, unchanged, to the new folder `out`.
 
     All of its parameters must be in the file, with the heads for valence and arousal.
 

@@ -12,7 +12,7 @@ from va_jax.types import InputError
 FORMAT = 1
 
 TEMPORAL = ("causal", "both_ways", "none")
-"""Frames that a prediction depends on: its own and earlier ones, also later ones, only its own."""
+"""Frames that a prediction uses: its own and earlier ones, later ones too, or only its own."""
 
 ANY = Limits()
 

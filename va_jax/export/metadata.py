@@ -2,7 +2,7 @@
 
     python -m va_jax.export.metadata FOLDER
 
-adds the digests of its files to an export that was written without them.
+This command adds digests of the files to an export that was written without digests.
 """
 
 import importlib.metadata
@@ -86,7 +86,7 @@ def of_weights(config: Config, data: Mapping[str, Any], weights: Weights) -> dic
 
 
 def _facts(config: Config, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the config and the training data tell about a model."""
+    """Return the facts about a model that follow from its config and its training data."""
     return {
         "format": FORMAT,
         "dims": data["dims"],

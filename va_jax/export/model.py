@@ -27,7 +27,7 @@ from va_jax.types import InputError, Trace, Track
 
 
 class Model:
-    """A network that can be run on any frames, in the same way as in the evaluation of its run.
+    """A network that can be run on any frames, just as it was run in the evaluation.
 
     It uses all devices of this process, and can be called from several threads at once.
 

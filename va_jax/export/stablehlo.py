@@ -67,7 +67,7 @@ def read(path: pathlib.Path) -> export.Exported:
     """
     try:
         return export.deserialize(bytearray(path.read_bytes()))
-    except Exception as error:  # JAX does not document what damaged bytes raise
+    except Exception as error:  # JAX does not document the errors for damaged bytes
         raise InputError(f"{path}: not readable ({error}); {EXPORT_AGAIN}") from error
 
 

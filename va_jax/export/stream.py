@@ -34,7 +34,7 @@ def make_step(network: Regressor) -> Step:
 def check_causal(network: Regressor, config: Config) -> None:
     """Check that the network's predictions do not depend on later frames.
 
-    Warns if the network is evaluated on windows, since a stream carries its state along instead.
+    Warn if the network is evaluated on windows, since a stream carries its state along instead.
 
     Raises:
         InputError: the network uses later frames.

@@ -19,9 +19,9 @@ FIRST_INNER = {68: 17, 49: 0}
 
 
 def five_points(landmarks: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "5 2"]:
-    """Reduce 68 or 49 points to the left eye, right eye, nose tip, left and right mouth corner.
+    """Reduce 68 or 49 points to five: both eyes, the nose tip, and both corners of the mouth.
 
-    Left and right are as they appear in the image. Each eye is the mean of its six points.
+    Points on the left in the image come first. Each eye is the mean of its six points.
 
     Raises:
         InputError: there are neither 68 nor 49 points.
@@ -168,7 +168,7 @@ def _matrix_to_square(
 ) -> Float[np.ndarray, "2 3"]:
     """Return the matrix that maps a square, given by its centre, axes and side, to a crop.
 
-    Two sides are those of a rectangle along its two axes.
+    If `side` contains two values, they are the sides of a rectangle along the two axes.
     """
     linear = axes * np.reshape(size / np.asarray(side), (-1, 1))
     return np.column_stack([linear, (size - 1) / 2 - linear @ centre])

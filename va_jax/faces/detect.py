@@ -34,8 +34,8 @@ PNET_WINDOW = 12  # side of the proposal net's window, in pixels
 class Detections:
     """The faces in an image, best first, in pixels; the arrays are empty if there are no faces.
 
-    The landmarks are the left eye, right eye, nose, left and right mouth corner, as they appear in
-    the image.
+    The landmarks are the left eye, the right eye, the nose, and the left and right corners of the
+    mouth, with left and right as they appear in the image.
     """
 
     boxes: Float32[np.ndarray, "faces 4"]  # x1, y1, x2, y2; may extend past the image

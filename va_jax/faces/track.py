@@ -77,8 +77,8 @@ class _Tracklet:
         """Return how poorly a box continues the tracklet, or infinity if it is too far away.
 
         The cost is the sum of the distance, the change in size and the lack of overlap with the
-        expected box. It is higher if the last search missed the face. Otherwise, a face that is
-        hidden behind another one could take over its detection when that one turns round.
+        expected box. It is higher if the last search missed the face. Without this rule, a hidden
+        face could take over the detection of the face in front of it when that face turns round.
         """
         unseen_s = search.time_s - self.last.time_s
         expected = self.box + np.tile(self._speed * min(unseen_s, 0.5), 2)
@@ -115,7 +115,7 @@ def track_faces(
         confirm: number of successive searches that must find a face, since false detections rarely
             persist. If there are fewer searches in a shot, all of them must find it.
         keep_s: longest time, in seconds, that a face can be missing from a shot without losing its
-            identity. A face that two successive searches find keeps it at any frame rate.
+            identity. A face that two successive searches find keeps its identity at any frame rate.
 
     Returns:
         The tracks, in order of their first appearance.

@@ -44,7 +44,7 @@ class Video:
     """Frames of a video as (time_s, RGB image), up to the point where decoding fails.
 
     `width` and `height` are the size of the upright frame in pixels; frames larger than `MAX_SIDE`
-    are shrunk. If decoding fails during a pass, `broken` describes where.
+    are shrunk. If decoding fails during a pass, `broken` states the place.
     """
 
     confirm = 3  # number of consecutive detections required for a face

@@ -86,12 +86,12 @@ class Outputs:
                 )
 
     def is_complete(self, file: InputFile) -> bool:
-        """Return whether a file found in a folder has a csv file of ours that is newer than itself.
+        """Return whether a file from a folder has a csv file of ours that is newer than the file.
 
         An old file that was moved into the folder counts as new, because its status has changed.
 
         Raises:
-            InputError: there is something else in the place of the csv file; it is never replaced.
+            InputError: something else exists at the path of the csv file; it is never replaced.
         """
         if self.csv is not None or file.folder is None:
             return False

@@ -15,7 +15,7 @@ WARNING = "#b3441e"
 
 
 def write(path: pathlib.Path, result: VideoResult) -> None:
-    """Write a PNG atomically, with a panel per dimension next to the plane for every face."""
+    """Write a PNG atomically; every face has a panel per dimension, and the plane next to them."""
     write_bytes(path, plots.render_png(figure(result)))
 
 

@@ -71,7 +71,7 @@ def predict(folder: str, sources: Sequence[str], outputs: Outputs, choices: Choi
 
 
 def _prepare_folders(files: Sequence[InputFile], facts: dict[str, Any], overwrite: bool) -> None:
-    """Create the folders for the results, with a side file if they are those of a folder."""
+    """Create the folders for results; those for the files in a folder also get a side file."""
     sources: dict[pathlib.Path, set[str]] = {}
     for file in files:
         if file.folder is None:
@@ -83,7 +83,7 @@ def _prepare_folders(files: Sequence[InputFile], facts: dict[str, Any], overwrit
 
 
 def _left(files: Sequence[InputFile], outputs: Outputs) -> tuple[list[InputFile], list[str]]:
-    """Return the files that are left to predict, and why others cannot be; report the rest."""
+    """Return the files to predict, and the problems with others; report files that are complete."""
     left, problems = [], []
     for file in files:
         try:
@@ -122,7 +122,7 @@ def predict_files(
 
 def report(kind: str, text: str) -> None:
     """Print a line to standard error, since the csv may go to standard output."""
-    line = CONTROL.sub(lambda match: repr(match[0])[1:-1], text)  # a file name may have several
+    line = CONTROL.sub(lambda match: repr(match[0])[1:-1], text)  # also line breaks in file names
     print(f"{kind}: {line}", file=sys.stderr)
 
 

@@ -17,8 +17,8 @@ class Found:
     """The files that were found, and messages about everything else, one line each."""
 
     files: list[InputFile] = dataclasses.field(default_factory=list)
-    problems: list[str] = dataclasses.field(default_factory=list)  # what cannot be read
-    repeated: list[str] = dataclasses.field(default_factory=list)  # what is left out, and why
+    problems: list[str] = dataclasses.field(default_factory=list)  # files that cannot be read
+    repeated: list[str] = dataclasses.field(default_factory=list)  # files left out, and why
     paths: dict[str, pathlib.Path] = dataclasses.field(default_factory=dict)  # by real path
 
     def add(self, file: InputFile) -> None:
@@ -118,7 +118,7 @@ def _search(folder: pathlib.Path, found: Found) -> Iterator[pathlib.Path]:
 
 
 def _is_video(path: pathlib.Path, found: Found) -> bool:
-    """Return whether a path in a folder is a file named as a video; report what is neither."""
+    """Return whether a path in a folder is a video file, by its name; report unusable paths."""
     named = path.suffix.lower() in VIDEO_SUFFIXES
     if not named and not path.is_symlink():
         return False

@@ -22,15 +22,15 @@ FAULTS = {
 """Keys under which faults are counted, and their descriptions."""
 
 UNIT_FACTOR, UNIT_ROWS = 12, 20
-"""If two files of one recording have about as many rows, at least `UNIT_ROWS`, and one lasts
-`UNIT_FACTOR` times as long, then its times are frame numbers or milliseconds; our choice."""
+"""If two files of a recording have about the same number of rows (at least `UNIT_ROWS`), and one
+lasts more than `UNIT_FACTOR` times as long as the other, the unit of one is wrong (our choice)."""
 
 SLACK = 1e-6
-"""Tolerated share of a step: times in decimals are not exactly half a step apart."""
+"""Tolerance as a share of a step: decimal times are not exactly half a step apart."""
 
 
 class Tally:
-    """How often each fault occurred, and the first place of each."""
+    """The number of times that each fault occurred, and the first place of each."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = dict.fromkeys(FAULTS, 0)
@@ -43,24 +43,24 @@ class Tally:
         self.counts[fault] += len(places)
 
     def summary(self) -> str:
-        """Return the faults that occurred with their counts, in one line."""
+        """Return the faults that occurred, with their counts, as one line."""
         return ", ".join(f"{FAULTS[fault]}: {self.counts[fault]}" for fault in self.first)
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """The predictions and labels of one recording, and which of their rows belong together."""
+    """The predictions and labels for one recording, and the pairs of rows that belong together."""
 
     recording: str
     group: str
-    predictions: TraceFile  # its valid rows
-    labels: TraceFile  # all its rows; NaN where not valid
-    prediction_row: Int[np.ndarray, " pairs"]  # rising
-    label_row: Int[np.ndarray, " pairs"]  # rising
+    predictions: TraceFile  # only the valid rows
+    labels: TraceFile  # all rows; NaN where invalid
+    prediction_row: Int[np.ndarray, " pairs"]  # increasing
+    label_row: Int[np.ndarray, " pairs"]  # increasing
 
     @property
     def joined_by(self) -> str:
-        """Return `frame` if both sides have frames, else `time`."""
+        """Return `frame` if both sides have frame numbers, else `time`."""
         both = self.predictions.frame is not None and self.labels.frame is not None
         return "frame" if both else "time"
 
@@ -69,13 +69,13 @@ class Pair:
         return self.labels.time_s is not None
 
     def on_labels(self, lag_s: float) -> Trace:
-        """Return a trace of the label rows.
+        """Return a trace with the rows of the labels.
 
-        A row that is not scored, because it has no prediction or is excluded, has `face` False.
+        If a row is not scored because it has no prediction or is excluded, its `face` is False.
 
         Args:
-            lag_s: seconds by which the predictions are moved earlier, on their own rows, before
-                they are put on the label rows.
+            lag_s: seconds by which to move the predictions earlier on their own rows, before they
+                are assigned to the label rows.
         """
         values = self.predictions.values
         if lag_s and len(values):
@@ -85,7 +85,7 @@ class Pair:
         return self._trace(self.labels, pred, self.labels.values, self.label_row)
 
     def on_predictions(self) -> Trace:
-        """Return a trace of the prediction rows; the rows that `on_labels` scores have a target."""
+        """Return a trace with the prediction rows; those that `on_labels` scores have a target."""
         target = np.full(self.predictions.values.shape, np.nan)
         target[self.prediction_row] = self.labels.values[self.label_row]
         return self._trace(self.predictions, self.predictions.values, target, self.prediction_row)
@@ -105,20 +105,21 @@ class Pair:
 def pair(
     predictions: TraceFile, labels: TraceFile, tally: Tally, recording: str = "", group: str = ""
 ) -> Pair:
-    """Match the rows of a recording, by frame if both sides have frames, else by time.
+    """Match the rows of a recording by frame if both sides have frame numbers, else by time.
 
-    A label row is invalid as a whole if one of its values is not a number in `LABEL_RANGE`, a
-    prediction row if one of its values is not a number. No other row takes its place.
+    A label row is invalid as a whole if one of its values is not a number in `LABEL_RANGE`; a
+    prediction row, if one of its values is not a number. No other row takes the place of an invalid
+    one.
 
     Args:
-        predictions: values in the order of the dimensions.
-        labels: values in the same order.
-        tally: receives each row that does not match or is invalid, once.
-        recording: its name.
-        group: of the recording, "" for none.
+        predictions: predictions, with values in the order of the dimensions.
+        labels: labels, with values in the same order.
+        tally: counts to update; each row that does not match or is invalid is counted once.
+        recording: name of the recording.
+        group: group of the recording; "" for none.
 
     Raises:
-        InputError: the two sides have neither frames nor times in common.
+        InputError: the two sides do not both have frame numbers, nor both have times.
     """
     if predictions.frame is not None and labels.frame is not None:
         _, prediction_row, label_row = np.intersect1d(
@@ -178,10 +179,10 @@ def _duration_s(file: TraceFile) -> float:
 def _match_nearest(
     predictions: Float[np.ndarray, " m"], labels: Float[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """Return rows of predictions and labels: each label takes the nearest prediction in time.
+    """Return the matching rows of predictions and labels: each label takes the nearest prediction.
 
-    The prediction must lie within half a label step (for a single label, half a prediction step).
-    If several labels share their nearest prediction, the nearest of them takes it.
+    The prediction must lie within half a label step (or, for a single label, half a prediction
+    step). If several labels share their nearest prediction, the label closest to it takes it.
     """
     steps = np.diff(labels if len(labels) > 1 else predictions)
     reach = (np.median(steps) if len(steps) else 0) * (0.5 + SLACK) + 1e-9
@@ -212,16 +213,17 @@ def _count_alone(tally: Tally, fault: str, file: TraceFile, rows: Int[np.ndarray
     def describe(row: int) -> str:
         if file.frame is not None:
             return f"{file.where(row)}: frame {file.frame[row]:.0f}"
-        assert file.time_s is not None  # rows have frames or times
+        assert file.time_s is not None  # rows always have frames or times
         return f"{file.where(row)}: time {file.time_s[row]:g} s"
 
     tally.add(fault, rows.tolist(), describe)
 
 
 def _with_times_of(file: TraceFile, other: TraceFile) -> TraceFile:
-    """Give a file without times the times that the frames of `other` have.
+    """Derive times for a file without times from the frames and times of `other`.
 
-    They are linear between frames, and continue at the mean rate beyond the first and the last.
+    Times are linear between frames, and continue at the mean rate before the first and after the
+    last frame.
     """
     if file.frame is None or file.time_s is not None or other.frame is None or other.time_s is None:
         return file
@@ -232,7 +234,7 @@ def _with_times_of(file: TraceFile, other: TraceFile) -> TraceFile:
 
 
 def _seconds_from_start(file: TraceFile) -> Float[np.ndarray, " rows"]:
-    """Return float32 seconds from the first row; the row number where there are no times."""
+    """Return the time since the first row in float32 seconds; without times, the row numbers."""
     if file.time_s is None:
         return np.arange(len(file.values), dtype=np.float32)
     return (file.time_s - file.time_s[:1]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Compare two systems by a bootstrap over the recordings on which both are scored."""
+"""Compare two systems with a bootstrap over the recordings on which both are scored."""
 
 import dataclasses
 import json
@@ -14,7 +14,8 @@ from va_jax.scoring.pairing import Paired, Side, find_runs, pair_runs
 from va_jax.types import InputError
 
 FEWEST_RESAMPLES = 100
-"""With fewer, not even five resamples lie outside a 95 % interval; our choice."""
+"""Smallest number of resamples; with fewer, not even five lie outside a 95 % interval (our choice).
+"""
 
 METHOD = f"paired, symmetric {bootstrap.METHOD}"
 
@@ -23,21 +24,21 @@ MEAN = "mean over dimensions"
 
 @dataclasses.dataclass(frozen=True)
 class CompareOptions:
-    """How two systems are compared.
+    """Options for comparing two systems.
 
     Raises:
-        InputError: a number is out of its range.
+        InputError: a number is out of range.
     """
 
-    split: str = "test"  # of workdirs
-    dims: Sequence[str] | None = None  # None: all that the labels and every run have
-    processed: bool = False  # compare post-processed predictions
-    formula: str = "population"  # of the CCC, one of `metrics.FORMULAS`
+    split: str = "test"  # split to compare in workdirs
+    dims: Sequence[str] | None = None  # None: all dimensions that the labels and every run have
+    processed: bool = False  # whether to compare post-processed predictions
+    formula: str = "population"  # formula of the CCC, one of `metrics.FORMULAS`
     metrics: Sequence[str] = METRICS  # must contain ccc
     resamples: int = bootstrap.RESAMPLES
-    seed: int = 0  # of the bootstrap
-    timing: Timing = UNTIMED  # how rows are identified if their names leave it open
-    strict: bool = False  # refuse the data if anything is left out
+    seed: int = 0  # seed of the bootstrap
+    timing: Timing = UNTIMED  # how to identify rows if the column names leave it open
+    strict: bool = False  # whether to refuse the data if anything is left out
 
     def __post_init__(self) -> None:
         if self.resamples < FEWEST_RESAMPLES:
@@ -56,11 +57,11 @@ class Comparison:
     labels: pathlib.Path | None  # folder of labels, if one was given
     options: CompareOptions
     scores: dict[str, dict[str, dict[str, Difference]]]
-    """Metric -> dimension, for the CCC also `MEAN` -> aggregation -> difference."""
+    """Metric -> dimension (for the CCC, also `MEAN`) -> aggregation -> difference."""
 
     @property
     def headline(self) -> Difference:
-        """Return the difference in pooled CCC, averaged over the dimensions."""
+        """Return the difference between the pooled CCCs, each averaged over the dimensions."""
         dims = self.paired.dims
         return self.scores["ccc"][MEAN if len(dims) > 1 else dims[0]]["pooled"]
 
@@ -71,13 +72,13 @@ def compare(
     labels: pathlib.Path | None = None,
     options: CompareOptions | None = None,
 ) -> Comparison:
-    """Compare two systems under every metric and aggregation.
+    """Compare two systems with every metric and aggregation.
 
     Args:
-        first: one or more runs of the first system, as `pairing.find_runs` reads them.
+        first: one or more runs of the first system, as accepted by `pairing.find_runs`.
         second: the same for the second system.
-        labels: folder of label files, or a workdir; without it the traces hold the labels.
-        options: how to compare.
+        labels: folder of label files, or a workdir; None if the traces contain the labels.
+        options: options for the comparison.
     """
     options = options or CompareOptions()
     a, b = Side(first, options.split), Side(second, options.split)

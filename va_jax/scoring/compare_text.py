@@ -12,7 +12,7 @@ LOWER_IS_BETTER = ("rmse", "mse")
 
 
 def text(comparison: Comparison) -> str:
-    """Return a table for every metric between a description of the data and a conclusion."""
+    """Return a description of the data, a table for every metric, and a conclusion."""
     parts = ["\n".join(_describe_data(comparison))]
     parts += [table.text() for table in _tables(comparison)]
     parts += ["\n".join(_notes(comparison)), _conclusion(comparison)]
@@ -20,7 +20,7 @@ def text(comparison: Comparison) -> str:
 
 
 def markdown(comparison: Comparison) -> str:
-    """Return the same as Markdown."""
+    """Return the content of `text` as Markdown."""
     parts = ["\n".join(f"- {line}" for line in _describe_data(comparison))]
     parts += [table.markdown() for table in _tables(comparison)]
     parts += ["\n".join(f"- {note}" for note in _notes(comparison))]

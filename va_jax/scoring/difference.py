@@ -1,4 +1,4 @@
-"""The differences between the scores of two systems, with paired bootstrap intervals and p."""
+"""Compute the differences between two systems' scores, with paired bootstrap intervals and p."""
 
 import dataclasses
 import functools
@@ -14,21 +14,21 @@ from va_jax.evaluation.metrics import ROUNDING, Moments, aggregate
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How the scores of two sides differ; the score of a side is the mean of its runs."""
+    """The difference between the scores of two sides; a side's score is the mean over its runs."""
 
     a: float
     b: float
     difference: float  # a - b
-    interval: list[float | None] | None  # None: too few recordings; an unknown end is None
+    interval: list[float | None] | None  # None: too few recordings; an end is None if unknown
     p: float | None  # two-sided; None: too few recordings
     a_runs: list[float]
     b_runs: list[float]
-    a_sd: float | None  # standard deviation of the runs (n - 1); None for one run
+    a_sd: float | None  # standard deviation over the runs (n - 1); None for one run
     b_sd: float | None
 
     @property
     def better(self) -> str:
-        """Return "A" or "B" if that side is significantly higher, else ""."""
+        """Return "A" or "B" if the score of that side is significantly higher, else ""."""
         if self.p is None or self.p > 1 - bootstrap.LEVEL:
             return ""
         return "A" if self.difference > 0 else "B"
@@ -41,17 +41,17 @@ def differences(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> dict[str, dict[str, list[Difference]]]:
-    """Return aggregation -> metric -> the difference in each dimension, then in their mean.
+    """Return aggregation -> metric -> the differences in each dimension and in their mean.
 
-    The recordings of all runs are drawn alike, so the intervals do not cover the variation from
-    one training to the next. With fewer than `bootstrap.FEWEST` recordings there are none.
+    The same recordings are drawn for all runs, so the intervals do not cover the variation between
+    training runs. With fewer than `bootstrap.FEWEST` recordings, there are no intervals.
 
     Args:
-        first: moments [recordings, dims] of every run of the first side.
+        first: moments [recordings, dims] for every run of the first side.
         second: moments of the same recordings for every run of the second side.
-        formula: of the CCC, one of `metrics.FORMULAS`.
+        formula: formula of the CCC, one of `metrics.FORMULAS`.
         resamples: number of bootstrap resamples.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
 
     def score(run: Moments) -> Values:
@@ -90,14 +90,14 @@ def _compare_runs(
     drawn: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
     widest: float = math.inf,
 ) -> list[Difference]:
-    """Return the difference in every dimension between scores [runs, dims] of two sides.
+    """Return the difference between two sides' scores [runs, dims] in every dimension.
 
     Args:
-        a: the scores of the first side.
-        b: the scores of the second side.
-        drawn: standard error of the difference [dims], differences of the resamples
-            [resamples, dims], and their standard errors; None for no intervals.
-        widest: the largest difference that two values of the score can have.
+        a: scores of the first side.
+        b: scores of the second side.
+        drawn: standard error of the difference [dims], differences for the resamples [resamples,
+            dims], and their standard errors; None for no intervals.
+        widest: largest possible difference between two values of the score.
     """
     value = _rounded(a.mean(0) - b.mean(0))
     intervals, p = [None] * len(value), [None] * len(value)
@@ -138,10 +138,10 @@ def _map(function: Callable, *values: Values) -> dict:
 
 
 def _with_mean(value: np.ndarray) -> np.ndarray:
-    """Append the mean over dimensions as one more dimension."""
+    """Append the mean over the dimensions as an additional dimension."""
     return np.concatenate([value, value.mean(-1, keepdims=True)], -1)
 
 
 def _rounded(difference: np.ndarray) -> np.ndarray:
-    """Replace differences that only the order of summation causes by 0."""
+    """Set differences to 0 if only the order of summation causes them."""
     return np.where(np.abs(difference) < ROUNDING, 0.0, difference)

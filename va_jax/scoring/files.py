@@ -1,4 +1,4 @@
-"""Read the predictions or labels of recordings from csv files with one row per frame."""
+"""Read predictions or labels for recordings from csv files with one row per frame."""
 
 import dataclasses
 import math
@@ -25,31 +25,31 @@ TARGET, PROCESSED = "_target", "_processed"
 """Endings of column names in the traces of a run."""
 
 LONGEST_STEP_S = 1.0
-"""Rows of a time column without a unit must be closer than this, or they may be milliseconds or
+"""Longest step between rows in a time column without a unit; larger steps suggest milliseconds or
 frame numbers."""
 
 LARGEST_FRAME = 2**53
-"""Larger frame numbers are not exact in float64."""
+"""Largest frame number; larger numbers are not exact in float64."""
 
 LARGEST = float(np.finfo(np.float32).max)
-"""A larger number is not finite in a trace."""
+"""Largest value; a larger number would not be finite in a trace."""
 
 CHUNK_ROWS = 64
-"""Rows that are parsed cell by cell if one of them is faulty."""
+"""Number of rows that are parsed cell by cell if one of them is faulty."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """How rows are identified if the names of the columns leave it open.
+    """Options for identifying rows if the column names leave it open.
 
     Raises:
         InputError: a value is not allowed.
     """
 
-    fps: float | None = None  # gives times to files with frames only; frame 0 is at 0 s
-    time_column: str = ""  # its name or position from 1, in the files that have it; "": by name
+    fps: float | None = None  # to derive times if a file has only frames; frame 0 is at 0 s
+    time_column: str = ""  # its name or position (from 1) in files that have it; "": by name
     time_unit: str = ""
-    """s, ms or frame: unit of times whose column does not name it and whose rows are far apart."""
+    """s, ms or frame: unit of the times if the column name omits it and the rows are far apart."""
 
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps < math.inf:
@@ -67,18 +67,18 @@ class TraceFile:
 
     path: pathlib.Path
     columns: tuple[str, ...]  # names of the values
-    frame: Float[np.ndarray, " rows"] | None  # whole numbers, rising
-    time_s: Float[np.ndarray, " rows"] | None  # rising
+    frame: Float[np.ndarray, " rows"] | None  # whole numbers, increasing
+    time_s: Float[np.ndarray, " rows"] | None  # increasing
     values: Float[np.ndarray, "rows columns"]  # float64; NaN where a cell is not a finite number
-    excluded: Bool[np.ndarray, " rows"]  # True where the column `valid` is 0
+    excluded: Bool[np.ndarray, " rows"]  # True if the column `valid` is 0
     line: Int[np.ndarray, " rows"]  # line number in the file, from 1
 
     def where(self, row: int) -> str:
-        """Return the file and the line of a row, for messages."""
+        """Return the file and line of a row, for messages."""
         return f"{self.path}: line {self.line[row]}"
 
     def select(self, rows: Int[np.ndarray, " kept"]) -> "TraceFile":
-        """Return the same file with the given rows only."""
+        """Return a copy with only the given rows."""
         return dataclasses.replace(
             self,
             frame=None if self.frame is None else self.frame[rows],
@@ -90,7 +90,7 @@ class TraceFile:
 
 
 def read_header(path: pathlib.Path, timing: Timing = UNTIMED) -> list[str]:
-    """Return the column names of a file in lower case, without surrounding blanks and quotes."""
+    """Return the column names in a file in lower case, without surrounding blanks and quotes."""
     return _read(path, timing.time_column).names
 
 
@@ -100,20 +100,21 @@ def read_trace_file(
     timing: Timing = UNTIMED,
     has_marks: bool = False,
 ) -> TraceFile:
-    """Read `columns` of a csv file whose rows are identified by a frame or a time.
+    """Read `columns` from a csv file whose rows are identified by a frame or a time.
 
-    The delimiter is detected: semicolon, tab or comma. Unless it is the comma, numbers may have
-    decimal commas. Column names match in any case. A value that is empty or not a number is NaN.
+    The delimiter (semicolon, tab or comma) is detected. Unless it is a comma, numbers may have
+    decimal commas. Column names are matched regardless of case. A value that is empty or not a
+    number becomes NaN.
 
     Args:
-        path: file with a column of frame numbers or of times, as `data.columns` finds them by name.
-        columns: columns to read as values.
-        timing: how rows are identified if their names leave it open.
-        has_marks: whether a column `valid`, where there is one, excludes rows.
+        path: file with a column of frame numbers or times, which `data.columns` finds by name.
+        columns: names of the columns with the values.
+        timing: how to identify rows if the column names leave it open.
+        has_marks: whether a column `valid`, if there is one, excludes rows.
 
     Raises:
-        InputError: a column is missing, there is no row, rows differ in their number of cells, or
-            frames, times or marks are not numbers, occur twice or fall.
+        InputError: a column is missing, there are no rows, rows differ in their number of cells, a
+            frame, time or mark is not a number, or frames or times are repeated or decrease.
     """
     text = _read(path, timing.time_column)
     keys, unit = _find_keys(text, timing)
@@ -150,14 +151,14 @@ def read_trace_file(
 
 class _Text(NamedTuple):
     path: pathlib.Path
-    names: list[str]  # of the columns, in lower case
+    names: list[str]  # column names in lower case
     header_line: int  # line number
     delimiter: str
-    rows: list[tuple[int, str]]  # line number and text of the lines below that are not blank
+    rows: list[tuple[int, str]]  # (line number, text) of the lines below it that are not blank
 
     @property
     def header(self) -> str:
-        """Return the place of the header, for messages."""
+        """Return the file and line of the header, for messages."""
         return f"{self.path}: line {self.header_line}"
 
 
@@ -170,7 +171,7 @@ def _read(path: pathlib.Path, time_column: str = "") -> _Text:
 
 
 def _find(text: _Text, name: str) -> int:
-    """Return the index of a column by its name in lower case."""
+    """Return the index of the column with this name in lower case."""
     if text.names.count(name) != 1:
         problem = "more than one column" if name in text.names else "no column"
         raise InputError(
@@ -181,7 +182,7 @@ def _find(text: _Text, name: str) -> int:
 
 
 def _find_keys(text: _Text, timing: Timing) -> tuple[dict[str, int], Unit | None]:
-    """Return the columns of frame numbers and of times, by `FRAME` and `TIME`, and their unit."""
+    """Return {`FRAME` or `TIME`: column} for frame numbers and times, and the unit of the times."""
     units = [unit_of(name) for name in text.names]
     chosen = timing.time_column
     if chosen.casefold() not in text.names and any(unit != "" for unit in units):
@@ -204,9 +205,9 @@ def _find_keys(text: _Text, timing: Timing) -> tuple[dict[str, int], Unit | None
 def _settle_unit(
     text: _Text, column: int, cells: Float[np.ndarray, " rows"], timing: Timing
 ) -> Unit:
-    """Return the unit of times without one: seconds, unless the rows are far apart."""
+    """Return the unit for times without one: seconds, unless the rows are far apart."""
     step = float(np.median(np.abs(np.diff(cells)))) if len(cells) > 1 else 0.0
-    if not step >= LONGEST_STEP_S:  # NaN is refused later
+    if not step >= LONGEST_STEP_S:  # NaN values are refused later
         return "s"
     if not timing.time_unit:
         raise InputError(
@@ -217,10 +218,10 @@ def _settle_unit(
 
 
 def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows columns"]:
-    """Return the numbers in `columns`; NaN for a cell that is empty or not a finite number.
+    """Return the numbers in `columns`, NaN for a cell that is empty or not a finite number.
 
     Raises:
-        InputError: a row does not have as many cells as the header, or there is no row.
+        InputError: a row and the header have different numbers of cells, or there are no rows.
     """
     if not text.rows:
         raise InputError(f"{text.path}: a header without rows; write one row per frame")
@@ -238,7 +239,7 @@ def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows columns"]
 
 
 def _numbers(lines: list[str], delimiter: str, columns: list[int]) -> np.ndarray:
-    try:  # numpy is fast, but gives up at the first faulty cell, and at quotes
+    try:  # numpy is fast, but fails at the first faulty cell, and at quotes
         if any('"' in line for line in lines):
             raise ValueError
         points = lines if delimiter == "," else [line.replace(",", ".") for line in lines]

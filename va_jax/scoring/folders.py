@@ -1,4 +1,4 @@
-"""Find the csv files of recordings in folders, and the group of each recording."""
+"""Find the csv file and the group of each recording."""
 
 import os
 import pathlib
@@ -9,14 +9,14 @@ from va_jax.types import InputError, track_name
 
 
 def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Return the csv files of `folder` and its sub-folders by recording, sorted by name.
+    """Return {recording: csv file} for `folder` and its sub-folders, sorted by name.
 
-    The recording is the path relative to `folder`, without its suffix and decoded by `track_name`:
-    `part/a.csv` and `part%2Fa.csv` are the recording `part/a`. Links to folders are followed.
-    Hidden folders and the metadata files of macOS (`._NAME`) are skipped.
+    The name of the recording is the path relative to `folder`, without its suffix and decoded by
+    `track_name`: `part/a.csv` and `part%2Fa.csv` both stand for the recording `part/a`. Links to
+    folders are followed. Hidden folders and the metadata files of macOS (`._NAME`) are skipped.
 
     Raises:
-        InputError: there is no file, or two files are of one recording.
+        InputError: there are no files, or two files belong to the same recording.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; pass one that contains RECORDING.csv files")
@@ -39,7 +39,7 @@ def _csv_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     for place, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if (real := os.path.realpath(place)) in seen:
-            folders.clear()  # a link to a folder that contains it
+            folders.clear()  # a link to a folder that contains the link
             continue
         seen.add(real)
         for name in sorted(names):
@@ -52,7 +52,7 @@ def _refuse_folder(error: OSError) -> None:
 
 
 def find_traces(place: pathlib.Path, split: str) -> pathlib.Path:
-    """Return the folder of csv files: that of `split` if `place` is a workdir, else `place`."""
+    """Return the folder of traces for `split` if `place` is a workdir, else `place` itself."""
     if not place.is_dir():
         raise InputError(f"{place}: not a folder; pass the workdir of a run or a folder of traces")
     root = place / "traces"
@@ -66,7 +66,7 @@ def find_traces(place: pathlib.Path, split: str) -> pathlib.Path:
 
 
 def read_groups(path: pathlib.Path) -> dict[str, str]:
-    """Read the group of each recording from a csv file with columns `recording` and `group`."""
+    """Read the group of each recording from a csv file with the columns `recording` and `group`."""
     table = read_csv(path)
     recording, group = table.columns("recording", "group")
     groups: dict[str, str] = {}

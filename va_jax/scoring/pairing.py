@@ -1,4 +1,4 @@
-"""Reduce the runs of two systems to the recordings and frames that all of them have."""
+"""Reduce the runs of two systems to the recordings and frames that all runs share."""
 
 import dataclasses
 import functools
@@ -16,38 +16,38 @@ from va_jax.scoring.files import PROCESSED, TARGET, UNTIMED, Timing, TraceFile
 from va_jax.types import DIMS, InputError
 
 TOLERANCE = 1e-5
-"""Largest difference between two labels of one frame: traces round them to 1e-6."""
+"""Largest accepted difference between two labels for a frame; traces round labels to 1e-6."""
 
-Files = Mapping[str, pathlib.Path]  # by recording
+Files = Mapping[str, pathlib.Path]  # recording -> csv file
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """The rows of a recording that count in one run."""
+    """The rows of a recording that one run can be scored on."""
 
     path: pathlib.Path
-    key: Int[np.ndarray, " rows"]  # rising: the frame, or the row of the label file
+    key: Int[np.ndarray, " rows"]  # increasing: the frame, or the row in the label file
     pred: Float[np.ndarray, "rows dims"]
     target: Float[np.ndarray, "rows dims"]
 
     def at(self, keys: Int[np.ndarray, " kept"]) -> "Rows":
-        """Return the rows with the given keys, all of which must be there."""
+        """Return the rows with the given keys, all of which must exist."""
         chosen = np.searchsorted(self.key, keys)
         return Rows(self.path, keys, self.pred[chosen], self.target[chosen])
 
 
 class Side:
-    """The runs of one system, and the recordings and frames that are not compared."""
+    """The runs of one system, and the numbers of recordings and frames that are not compared."""
 
     def __init__(self, given: str, split: str) -> None:
-        """Find the runs that the argument `given` names, as `find_runs` does."""
+        """Find the runs that the argument `given` names (see `find_runs`)."""
         self.given = given
         self.folders = find_runs(given, split)
         self.runs: list[Files] = [folders.find_recordings(folder) for folder in self.folders]
-        self.moments: list[Moments] = []  # [recordings, dims] of every run, from `pair_runs`
+        self.moments: list[Moments] = []  # [recordings, dims] for every run, from `pair_runs`
         self.tally = Tally()  # rows and files that do not match the labels
         self.recordings, self.frames = 0, 0  # left out because another run lacks them
-        self.first = ""  # the first of these
+        self.first = ""  # the first one that is left out
 
     def leave_out(self, first: str, recordings: int = 0, frames: int = 0) -> None:
         self.first = self.first or first
@@ -57,21 +57,21 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Paired:
-    """Two systems on the same frames."""
+    """Two systems, reduced to the same frames."""
 
     a: Side
     b: Side
     dims: list[str]
-    processed: list[str]  # those of `dims` whose post-processed predictions are compared
-    has_processed: bool  # whether all runs have such predictions of some dimension
-    recordings: int  # recordings with a frame that counts
+    processed: list[str]  # the `dims` whose post-processed predictions are compared
+    has_processed: bool  # whether all runs have such predictions for some dimension
+    recordings: int  # number of recordings with at least one common frame
     frames: int
 
 
 def find_runs(given: str, split: str) -> list[pathlib.Path]:
-    """Return the folders of csv files, one per run, that a comma-separated argument names.
+    """Return the folder of csv files for each run named in a comma-separated argument.
 
-    It names workdirs, whose traces of `split` are taken, folders, or globs.
+    The argument lists folders, patterns, or workdirs, whose traces for `split` are used.
     """
     places: list[pathlib.Path] = []
     for part in map(str.strip, given.split(",")):
@@ -94,16 +94,16 @@ def pair_runs(
     processed: bool = False,
     timing: Timing = UNTIMED,
 ) -> Paired:
-    """Read two systems and keep the frames that count in all of their runs.
+    """Read two systems, and keep the frames that can be scored in all of their runs.
 
     Args:
-        first: a system; its moments and what is left out are filled in.
-        second: another system.
-        labels: folder of label files; without it, the columns DIM_target of all runs, which must
-            agree, are the labels.
-        dims: dimensions to compare; without it, all that the labels and every run have.
-        processed: whether to read DIM_processed for every dimension of which all runs have it.
-        timing: how rows are identified if their names leave it open.
+        first: first system; its moments and its counts of data left out are filled in.
+        second: second system, which is filled in likewise.
+        labels: folder of label files; None to use the columns DIM_target of all runs, which must
+            agree.
+        dims: dimensions to compare; None for all that the labels and every run have.
+        processed: whether to read DIM_processed for every dimension for which all runs have it.
+        timing: how to identify rows if the column names leave it open.
     """
     sides = first, second
     runs = [*first.runs, *second.runs]
@@ -169,7 +169,7 @@ def _common_names(folders: Sequence[Files]) -> list[str]:
 
 
 def _count_missing(side: Side, names: Sequence[str], label_files: Files) -> None:
-    """Count a side's recordings that are not compared, and label files that a run of it lacks."""
+    """Count recordings that are not compared, and label files that a run of the side lacks."""
     for name in sorted(set().union(*side.runs) - set(names)):
         side.leave_out(name, recordings=1)
     lacking = [
@@ -181,9 +181,9 @@ def _count_missing(side: Side, names: Sequence[str], label_files: Files) -> None
 def _choose_dims(
     given: Sequence[str] | None, run_files: Sequence[pathlib.Path], label_file: pathlib.Path | None
 ) -> tuple[list[str], list[str]]:
-    """Return the dimensions to compare, and the columns of their labels."""
+    """Return the dimensions to compare, and the names of their label columns."""
     label_files = run_files if label_file is None else [label_file]
-    known: list[dict[str, str]] = []  # dimension -> label column, in every file
+    known: list[dict[str, str]] = []  # dimension -> label column, for every file
     for path in label_files:
         header = files.read_header(path)
         targets = {name.removesuffix(TARGET): name for name in header if name.endswith(TARGET)}
@@ -218,7 +218,7 @@ def _read_rows(
     timing: Timing,
     tally: Tally,
 ) -> Rows:
-    """Return the rows of a file that count, on the labels of `truth` or on its own."""
+    """Return the rows of a file that can be scored on the labels in `truth` or its own labels."""
     if truth is None:
         both = files.read_trace_file(path, [*columns, *targets], timing, has_marks=True)
         if both.frame is None:
@@ -235,7 +235,7 @@ def _read_rows(
 
 
 def _check_labels(name: str, first: Rows, other: Rows, dims: Sequence[str]) -> None:
-    """Refuse two runs of a recording that have different labels."""
+    """Raise InputError if two runs have different labels for a recording."""
     differ = np.argwhere(np.abs(first.target - other.target) > TOLERANCE)
     if len(differ):
         row, dim = differ[0]

@@ -1,4 +1,4 @@
-"""Score folders of predictions against folders of labels with the metrics table."""
+"""Score a folder of predictions against a folder of labels, and compute the metrics table."""
 
 import collections
 import dataclasses
@@ -18,30 +18,30 @@ from va_jax.scoring.files import TARGET, UNTIMED, Timing
 from va_jax.types import DIMS, InputError
 
 ABOUT = "about"
-"""Key of the JSON output that holds everything except the scores of the dimensions."""
+"""Key in the JSON output for everything except the scores of the dimensions."""
 
 CURVE_POINTS = 11
-"""Lags of a printed curve; JSON has them all."""
+"""Number of lags in a printed curve; the JSON output contains all lags."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoreOptions:
-    """How predictions are scored.
+    """Options for scoring predictions.
 
     Raises:
-        InputError: a number is out of its range.
+        InputError: a number is out of range.
     """
 
-    dims: Sequence[str] | None = None  # None: those of `DIMS` that both sides have
-    label_suffix: str | None = None  # of the label columns, such as `TARGET`; None: none
+    dims: Sequence[str] | None = None  # None: the `DIMS` that both sides have
+    label_suffix: str | None = None  # suffix of the label columns, such as `TARGET`; None: none
     groups: pathlib.Path | None = None  # csv file with the columns recording and group
-    formula: str = "population"  # of the CCC, one of `metrics.FORMULAS`
-    lag_s: float = 0.0  # seconds by which predictions are moved earlier
-    timing: Timing = UNTIMED  # how rows are identified if their names leave it open
-    max_lag_s: float | None = None  # also try all lags up to this
+    formula: str = "population"  # formula of the CCC, one of `metrics.FORMULAS`
+    lag_s: float = 0.0  # seconds by which to move predictions earlier
+    timing: Timing = UNTIMED  # how to identify rows if the column names leave it open
+    max_lag_s: float | None = None  # also try all lags up to this one
     resamples: int = bootstrap.RESAMPLES
-    seed: int = 0  # of the bootstrap
-    strict: bool = False  # refuse the data if any row or file does not match
+    seed: int = 0  # seed of the bootstrap
+    strict: bool = False  # whether to refuse the data if any row or file does not match
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.lag_s):
@@ -55,15 +55,15 @@ class ScoreOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreResult:
-    """The scores of predictions, and the data that they rest on."""
+    """The scores of predictions, and facts about the data that they are based on."""
 
     predictions: pathlib.Path
     labels: pathlib.Path
     options: ScoreOptions
     dims: list[str]
-    files: dict[str, int]  # recordings of the predictions and of the labels
-    joined_by: dict[str, int]  # recordings joined by frame and by time
-    counts: dict[str, int]  # rows and files by the keys of `align.FAULTS`, and marked_invalid
+    files: dict[str, int]  # numbers of recordings with predictions and with labels
+    joined_by: dict[str, int]  # numbers of recordings joined by frame and by time
+    counts: dict[str, int]  # rows or files for each key of `align.FAULTS`, and marked_invalid
     first: dict[str, str]  # first place of each fault that occurred
     lag_sweep: dict[str, LagCurve]  # by dimension; empty without `max_lag_s`
     table: dict[str, Any]  # the metrics table
@@ -72,9 +72,9 @@ class ScoreResult:
 def score(
     predictions: pathlib.Path, labels: pathlib.Path, options: ScoreOptions | None = None
 ) -> ScoreResult:
-    """Score the folder `predictions` on the rows of the folder `labels`.
+    """Score the files in the folder `predictions` on the rows of those in the folder `labels`.
 
-    Both folders hold RECORDING.csv files with the same names.
+    Both folders contain files called RECORDING.csv, with the same names.
     """
     options = options or ScoreOptions()
     sides = folders.find_recordings(predictions), folders.find_recordings(labels)
@@ -102,7 +102,7 @@ def score(
     table = score_table.metrics_table(
         traces, dims, None, options.formula, options.resamples, options.seed
     )
-    if timeless:  # the baseline holds a label for a number of seconds
+    if timeless:  # the baseline repeats a label for a number of seconds
         del table["baselines"]["label_held_oracle"]
     sweep = {}
     if options.max_lag_s:
@@ -130,7 +130,7 @@ def _read_pairs(
     options: ScoreOptions,
     tally: Tally,
 ) -> tuple[list[str], list[Pair]]:
-    """Return the dimensions to score, and the recordings that both sides have."""
+    """Return the dimensions to score, and a `Pair` for each recording that both sides have."""
     names = sorted(of_predictions.keys() & of_labels.keys())
     if not names:
         (first, path), (other, other_path) = (
@@ -167,7 +167,7 @@ def text(result: ScoreResult) -> str:
 
 
 def markdown(result: ScoreResult) -> str:
-    """Return the same as Markdown."""
+    """Return the content of `text` as Markdown."""
     parts = ["\n".join(f"- {remark}" for remark in _remarks(result))]
     parts += [f"```\n{table}\n```" for table in _sweep_tables(result)]
     return "\n".join([tables.markdown(_title(result), result.table), "\n\n".join(parts), ""])
@@ -196,7 +196,7 @@ def to_json(result: ScoreResult) -> str:
 def _choose_dims(
     options: ScoreOptions, predictions: pathlib.Path, labels: pathlib.Path
 ) -> list[str]:
-    """Return the dimensions asked for, or those of `DIMS` that both files have."""
+    """Return the requested dimensions, or the `DIMS` that both files have."""
     labelled, suffix = files.read_header(labels, options.timing), options.label_suffix
     traced = [name for name in labelled if name.endswith(TARGET)]
     if suffix is None and traced:
@@ -251,11 +251,11 @@ def _describe_shift(lag_s: float) -> str:
 
 
 def _ccc_without(curve: LagCurve) -> float:
-    return curve.ccc[len(curve.ccc) // 2]  # of predictions that are not moved
+    return curve.ccc[len(curve.ccc) // 2]  # for predictions that are not moved
 
 
 def _sweep_tables(result: ScoreResult) -> list[str]:
-    """Return the lag sweep as text of fixed width, if there is one."""
+    """Return the lag sweep, if there is one, as fixed-width text."""
     if not result.lag_sweep:
         return []
     lines = ["pooled CCC (population) after the predictions are moved earlier by a lag:"]

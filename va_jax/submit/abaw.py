@@ -1,4 +1,4 @@
-"""Write the submission of the ABAW challenges: a text file with a row for every image."""
+"""Write a submission for the ABAW challenges: a text file with a row for every image."""
 
 import dataclasses
 import pathlib
@@ -19,30 +19,30 @@ LOCATION = re.compile(r"(.+)/0*([1-9]\d{0,6})\.(?:jpg|jpeg|png)", re.IGNORECASE)
 class Image(NamedTuple):
     """A row of the submission: image k of a track, counted from 1, is its frame k - 1."""
 
-    location: str  # as written
+    location: str  # as written in the file
     track: str
     frame: int
-    line: int = 0  # of the template
+    line: int = 0  # line number in the template
 
 
 @dataclasses.dataclass(frozen=True)
 class SubmissionOptions:
-    """How a submission is written."""
+    """Options for writing a submission."""
 
-    template: pathlib.Path | None = None  # csv that lists the images; None: all frames
-    fill: str = "hold"  # one of `FILL_RULES`, for frames without a face
-    allow_missing: bool = False  # also fill images of the template without a prediction
-    processed: bool | None = None  # None: post-processed predictions where there are any
+    template: pathlib.Path | None = None  # csv file that lists the images; None: all frames
+    fill: str = "hold"  # one of `FILL_RULES`, the rule for frames without a face
+    allow_missing: bool = False  # also fill images in the template that have no prediction
+    processed: bool | None = None  # None: post-processed predictions if there are any
     overwrite: bool = False
 
 
 def write_submission(
     folder: pathlib.Path, out: pathlib.Path, options: SubmissionOptions | None = None
 ) -> str:
-    """Write the submission of the traces in a folder, TRACK.csv files, to `out`.
+    """Write a submission to `out` from the traces in a folder, which are called TRACK.csv.
 
     Returns:
-        A summary: a line for each count, and warnings.
+        A summary: a line for each count, and any warnings.
     """
     options = options or SubmissionOptions()
     if out.is_dir() or (out.exists() and not options.overwrite):
@@ -61,7 +61,7 @@ def write_submission(
             f"{folder} (the first of {len(missing)} such rows of {len(images)}); evaluate the "
             "split with these images, or fill them with --allow_missing"
         )
-    frames: dict[str, int] = {}  # of every track
+    frames: dict[str, int] = {}  # number of frames in every track
     for image in images:
         frames[image.track] = max(image.frame + 1, frames.get(image.track, 0))
     filled = {name: _fill(traces.get(name), count, options.fill) for name, count in frames.items()}
@@ -89,7 +89,7 @@ def write_submission(
 
 
 def _read_template(path: pathlib.Path) -> list[Image]:
-    """Return the images in the first column of a csv file with or without a header."""
+    """Return the images listed in the first column of a csv file, which may have a header."""
     lines = [(line, text.split(",")[0].strip()) for line, text in io.read_lines(path)]
     if lines[0][1].lower() == HEADER[0]:
         lines = lines[1:]
@@ -115,7 +115,7 @@ def _read_template(path: pathlib.Path) -> list[Image]:
 
 
 def _list_frames(traces: Mapping[str, Predictions]) -> list[Image]:
-    """Return all frames as images; a name that a submission cannot contain is refused."""
+    """Return all frames as images; refuse a track name that a submission cannot contain."""
     for track in traces:
         if set(track) & set(',"\n\r'):
             raise InputError(
@@ -134,7 +134,7 @@ def _has(traces: Mapping[str, Predictions], image: Image) -> bool:
 
 
 def _fill(trace: Predictions | None, frames: int, rule: str) -> np.ndarray:
-    """Return the values of at least `frames` frames; all 0 without a trace."""
+    """Return the values for at least `frames` frames; all are 0 if there is no trace."""
     if trace is None:
         return np.zeros((frames, len(DIMS)))
     more = max(frames - len(trace.face), 0)

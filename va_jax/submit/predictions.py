@@ -1,4 +1,4 @@
-"""Read the predictions of a split from csv traces, and give frames without a face a value."""
+"""Read the predictions for a split from csv traces, and fill in frames without a face."""
 
 import dataclasses
 import pathlib
@@ -17,7 +17,7 @@ FILL_RULES = {
     "zero": "set to 0",
     "keep": "kept as predicted",
 }
-"""Rule -> what happens to a frame without a face; see `fill`."""
+"""Rule -> description of its effect on frames without a face; see `fill`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Predictions:
 def read_predictions(
     folder: pathlib.Path, dims: Sequence[str], processed: bool | None = None
 ) -> tuple[dict[str, Predictions], list[str]]:
-    """Read all traces in a folder, as `report.traces.write_traces` writes them.
+    """Read all traces in a folder, in the format of `report.traces.write_traces`.
 
     Args:
-        folder: holds TRACK.csv files, which must have the same columns.
+        folder: folder with TRACK.csv files, which must all have the same columns.
         dims: dimensions to read, in lower case.
-        processed: True reads post-processed predictions and requires them, False reads the raw
-            predictions; None reads those of DIM_processed where there are any.
+        processed: True to read post-processed predictions, which must exist; False to read raw
+            predictions; None to read DIM_processed if it exists.
 
     Returns:
-        The predictions by track, sorted by name, and the names of the columns read.
+        The predictions by track, sorted by name, and the names of the columns that were read.
     """
     paths = folders.find_recordings(folder)
     columns: list[str] = []
@@ -56,16 +56,17 @@ def read_predictions(
 
 
 def fill(predictions: Predictions, rule: str) -> Float[np.ndarray, "frames dims"]:
-    """Return the predictions with those of frames without a face replaced.
+    """Return the predictions, with those for frames without a face replaced.
 
-    Where there is no frame to take a value from, all are 0.
+    If there is no frame to take a value from, all values are 0.
 
     Args:
-        predictions: NaN for a frame that was not predicted; such a frame has no face.
-        rule: one of `FILL_RULES`. `hold` takes the last frame with a face, or the first one before
-            it; `nearest` takes the earlier of two equally near frames; `interpolate` is linear in
-            frame numbers, with constant ends; `keep` repeats the last prediction for frames that
-            were not predicted.
+        predictions: predictions, NaN for frames that were not predicted; these have no face.
+        rule: one of `FILL_RULES`. `hold` takes the value of the last frame with a face or, before
+            the first such frame, the value of that frame. `nearest` takes that of the nearest frame
+            with a face, the earlier one of two at the same distance. `interpolate` is linear in
+            frame numbers, and constant at both ends. `keep` keeps all predictions, and repeats the
+            last one for frames that were not predicted.
     """
     values = predictions.values
     predicted = np.isfinite(values).all(-1)

@@ -43,7 +43,7 @@ def open_video(path: pathlib.Path) -> InputContainer:
 
 
 def file_url(path: pathlib.Path) -> str:
-    """Return a name that FFmpeg takes for a file, even if it contains a colon."""
+    """Return a URL that FFmpeg treats as a file, even if the path contains a colon."""
     return f"file:{path}"
 
 

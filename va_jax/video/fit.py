@@ -40,12 +40,12 @@ class Fitting:
     def __init__(self, first: Shape, max_side: int | None):
         self._first, self._max_side = first, max_side
         self._change: tuple[Shape, float] | None = None
-        self.refitted = 0  # number of frames with another shape than the first one
+        self.refitted = 0  # number of frames whose shape differs from that of the first one
 
     def apply(
         self, frame: VideoFrame, shape: Shape, time_s: float
     ) -> UInt8[np.ndarray, "height width 3"]:
-        """Return the upright image of a frame; black fills what another shape leaves free."""
+        """Return the upright image of a frame, with black margins if its shape differs."""
         if shape == self._first:
             return upright_image(frame, self._max_side)
         self.refitted += 1

@@ -92,8 +92,8 @@ def read_frames(
         path: path to the video.
         max_side: longest side in pixels; larger frames are shrunk by area averaging.
         tally: counts to update: `times_repaired` (frames whose time stamp was repaired),
-            `frames_refitted` (frames of another size) and `after_sound_ms` (see `LATE_S`). Each of
-            them also leads to a warning.
+            `frames_refitted` (frames of a different size) and `after_sound_ms` (see `LATE_S`). Each
+            of them also leads to a warning.
 
     Yields:
         (time_s, RGB frame). Times are those of `times.increasing_times`: they start at the first

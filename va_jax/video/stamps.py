@@ -32,7 +32,7 @@ def frame_stamps(stream: VideoStream, frames: Iterable[VideoFrame]) -> Iterator[
 def packet_stamps(container: InputContainer, stream: VideoStream) -> list[Stamp]:
     """Return the time stamps of all frames, in the order of decoding; decode only the first frame.
 
-    They are those of `frame_stamps`.
+    They equal the time stamps from `frame_stamps`.
     """
     first, fed = None, 0  # the first frame, and the number of packets that the decoder needed
     stamps: list[tuple[int | None, int | None]] = []
@@ -46,7 +46,7 @@ def packet_stamps(container: InputContainer, stream: VideoStream) -> list[Stamp]
     delayed = is_avi(stream) or all(pts is None for pts, _ in stamps)
     ticks = [dts if delayed else pts for pts, dts in stamps]
     start = first.dts if delayed else first.pts
-    early = {  # packets before a delayed frame, or that cannot be decoded because the file was cut
+    early = {  # packets that precede a delayed frame, or that cannot be decoded after a cut
         index
         for index, tick in enumerate(ticks[: fed + WINDOW])
         if start is not None and tick is not None and tick < start

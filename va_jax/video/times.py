@@ -24,7 +24,7 @@ class Repairs:
     missing: int = 0  # frames without a time stamp
     repeated: int = 0  # frames whose time stamp is not after that of the previous frame
     unsorted: int = 0  # frames whose time stamp is after that of a later frame
-    restarts: int = 0  # times at which the time stamps start again
+    restarts: int = 0  # number of times that the time stamps start again
 
     @property
     def total(self) -> int:
@@ -108,7 +108,7 @@ def _sort(stamps: Iterable[Stamp], repairs: Repairs) -> Iterator[tuple[Stamp, li
 
 
 def _take_least(window: list[Stamp], repairs: Repairs) -> Stamp:
-    """Remove the least time stamp, and move the first one to its place; None keeps its place."""
+    """Remove the smallest time stamp, and put the first one in its place; None keeps its place."""
     first = window[0]
     if first is not None:
         least = min(stamp for stamp in window if stamp is not None)

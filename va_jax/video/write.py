@@ -46,7 +46,7 @@ MAX_TICK = Fraction(1, 10000)
 """Coarsest time base; a coarser one is divided, since frames may be `times.MIN_STEP_S` apart."""
 
 MPEG4_TICK = Fraction(1, 60000)
-"""Finest round tick in MPEG-4 part 2, which can represent all common frame rates."""
+"""Finest round tick that MPEG-4 part 2 allows; it can represent all common frame rates."""
 
 BITS_PER_PIXEL = 0.25
 """Bit rate per pixel for encoders that do not support constant quality (our choice)."""

@@ -1,26 +1,26 @@
-"""Refusing the content of a weight file: the reason, and a limit on the memory it may take."""
+"""Refuse the content of a weight file, with a reason, and limit the memory that it may take."""
 
 EXPANSION = 8
-"""Bytes in memory that a byte of a file may become. Compressed weights need 3 at most: float16
-becomes float32, and trained values hardly shrink. Our choice."""
+"""Bytes in memory that a byte of a file may become (our choice). Compressed weights need at most 3:
+float16 becomes float32, and compression hardly shrinks trained values."""
 
 SMALLEST = 16 * 2**20
-"""Bytes that the content of any file may take, however small it is. Our choice."""
+"""Bytes that the content of any file may take, however small the file is (our choice)."""
 
 
 class ContentError(ValueError):
-    """The reason why a file's content is refused; the caller adds the path and a remedy."""
+    """The reason for refusing a file's content; the caller adds the path and a remedy."""
 
 
 class Budget:
-    """Memory that the content of a file may still take; small files cannot claim a lot."""
+    """The memory that the content of a file may still take; a small file cannot claim much."""
 
     def __init__(self, limit: int):
         """Start with `limit` bytes."""
         self.limit = self.left = limit
 
     def spend(self, size: int) -> None:
-        """Take `size` bytes; ContentError if there are not as many left."""
+        """Take `size` bytes; raise ContentError if fewer are left."""
         self.left -= size
         if self.left < 0:
             raise ContentError(
@@ -30,5 +30,5 @@ class Budget:
 
 
 def limit(file_size: int, needed: int = 0) -> int:
-    """Return the bytes that a file's content may take, if the network that asks needs `needed`."""
+    """Return the bytes that a file's content may take for a network that needs `needed` bytes."""
     return max(EXPANSION * file_size, 2 * needed, SMALLEST)

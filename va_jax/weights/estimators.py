@@ -1,4 +1,4 @@
-"""Networks that others trained to estimate valence and arousal: their outputs, data and crops."""
+"""Describe networks that others trained to estimate valence and arousal."""
 
 import dataclasses
 from typing import Any
@@ -7,23 +7,23 @@ from va_jax.types import DIMS, LOGIT, STRETCHED
 
 EXPRESSIONS = ("anger", "contempt", "disgust", "fear")
 EXPRESSIONS += ("happiness", "neutral", "sadness", "surprise")
-"""AffectNet's expressions, in the order of the classes of EmotiEffLib."""
+"""AffectNet's expressions, in the order of EmotiEffLib's classes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimator:
-    """What is known about a network, besides the names of its arrays."""
+    """The known facts about a network, apart from the names of its arrays."""
 
-    outputs: tuple[str, ...]  # of its last layer, in order
-    data: str  # what it was trained on
-    alignment: str  # of its crops, which are detected boxes
+    outputs: tuple[str, ...]  # outputs of its last layer, in order
+    data: str  # name of its training data
+    alignment: str  # alignment of its crops, which are detected boxes
     size: int  # side of its crops, in px
 
     def facts(self, size: int = 0) -> dict[str, Any]:
-        """Return the facts about its data that a model stores; `size` replaces its own size.
+        """Return the facts about its training data that a model stores; `size` overrides its own.
 
-        The network looks at single frames, so the frame rate does not matter. Crops pass through a
-        JPEG of quality 100 on their way to the network (our choice).
+        The network looks at single frames, so the frame rate does not matter. Crops are stored as
+        JPEGs of quality 100 before they reach the network (our choice).
         """
         crop = {"size": size or self.size, "source": "detect", "margin": 0.0}
         crop |= {"alignment": self.alignment, "jpeg_quality": 100}

@@ -1,4 +1,4 @@
-"""Licences of published weights, as far as their publishers state them; this is no legal advice."""
+"""Licences of published weights, as their publishers state them; this is not legal advice."""
 
 PUBLISHER = "as stated by its publisher"
 NON_COMMERCIAL = "CC BY-NC 4.0: no commercial use"
@@ -17,9 +17,9 @@ LICENCES = {
     "dinov2": "Apache-2.0",
     "farl": "MIT",
 }
-"""Format of the weights -> their licence, and what it or the training data mean for their use."""
+"""Format of the weights -> their licence, and limits that it or the training data set on use."""
 
 
 def licence(format: str) -> str:
-    """Return the licence of weights of a format; for recurrent networks, their publisher knows."""
+    """Return the licence of weights in a format; if it is not known, refer to the publisher."""
     return LICENCES.get(format, PUBLISHER)

@@ -1,4 +1,4 @@
-"""Load a weight file of somebody else's network under our paths, with an account of every array."""
+"""Load another project's weight file under our paths, and account for every array in it."""
 
 import dataclasses
 import pathlib
@@ -26,7 +26,7 @@ from va_jax.weights.rnn_names import KERAS_STATE, RECURRENT
 from va_jax.weights.rows import HEADS, Format
 
 FIRST_KERNELS = {"params/backbone/conv1/kernel", "params/backbone/conv1_1/kernel"}
-"""The convolutions that see the image."""
+"""The convolutions whose input is the image."""
 
 MEAN, STD = "batch_stats/input/mean", "batch_stats/input/std"
 
@@ -38,7 +38,7 @@ CONFIGS = {
     "dinov2": OF_TIMM,
     "huggingface": ("preprocessor_config.json", "image_mean", "image_std"),
 }
-"""Format -> the file that may lie beside its weights, with its keys for the input."""
+"""Format -> the config file that may lie next to the weights, and its keys for the input."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Weights:
     values: dict[str, np.ndarray]  # our path -> float32, in our layout
     origin: dict[str, str]  # our path -> name in the file
     left_out: dict[str, str]  # name in the file -> reason
-    source: str  # file or folder, and the format it was read as
+    source: str  # file or folder, and the format in which it was read
     size: int = 0  # side of the images that the weights were made for, in px; 0 if unknown
     backbones: str = ".*"  # regular expression: names of the backbones that the weights fit
     renamed: Sequence[str] = ()  # pairs of init.rename that were applied to the names in the file
@@ -64,21 +64,21 @@ def load(
 ) -> Weights:
     """Read, rename and `translate` a weight file.
 
-    The mean and deviation of the input come from timm's config.json or transformers'
-    preprocessor_config.json where one lies beside the file, otherwise from the format.
+    The mean and standard deviation of the input come from timm's config.json or transformers'
+    preprocessor_config.json if one lies next to the weight file, and otherwise from the format.
 
     Args:
-        path: the file.
-        format: a key of `FORMATS` or `RECURRENT`; "auto" finds it by names and shapes.
+        path: path to the weight file.
+        format: key of `FORMATS` or `RECURRENT`; "auto" to detect the format by names and shapes.
         leave_out: see `translate`.
         rename: see `rename.rename`; applied to the names in the file.
-        needed: bytes of the network that asks for the weights.
+        needed: size, in bytes, of the network that the weights are for.
     """
     stored = read(path, needed)
     names, used = rename_arrays(stored, rename)
     arrays = {name: stored[old] for name, old in names.items()}
     if format == "auto":
-        # timm shares the names of torchvision's ResNets and of DeiT
+        # timm uses the same names as torchvision's ResNets and as DeiT
         possible = possible_formats(arrays) if _read_config(path, "timm") else []
         of_timm = [name for name in possible if CONFIGS.get(name) == OF_TIMM]
         format = of_timm[0] if of_timm else find_format(arrays, str(path))
@@ -91,16 +91,16 @@ def load(
 def translate(
     arrays: dict[str, np.ndarray], format: str, where: str, leave_out: tuple[str, ...] = ()
 ) -> Weights:
-    """Put arrays under our paths by the tables of `format`.
+    """Put arrays under our paths according to the tables for `format`.
 
-    A prefix before the network's names is ignored. A torch LSTM or GRU beside an image network is
-    translated too.
+    A prefix before the network's names is ignored. If a torch LSTM or GRU accompanies an image
+    network, it is translated too.
 
     Args:
         arrays: name -> array.
         format: a key of `FORMATS` or `RECURRENT`.
-        where: the file, for messages.
-        leave_out: regular expressions that match, as a whole, names to leave out.
+        where: path to the file, for messages.
+        leave_out: regular expressions for the names to leave out; each must match a whole name.
 
     Raises:
         InputError: the format is unknown, a name is in no table (the message lists the first
@@ -145,7 +145,7 @@ def translate(
 
 
 def _in_file(origin: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
-    """Return `origin` with the names in the file in place of those that they were renamed to."""
+    """Return `origin` with every renamed array under the name that it has in the file."""
     original = {}
     for path, text in origin.items():
         sources, comma, note = text.partition(", ")
@@ -168,7 +168,7 @@ def _left_out(names: Iterable[str], leave_out: tuple[str, ...]) -> dict[str, str
 
 
 def _suit_input(values: dict[str, np.ndarray], origin: dict[str, str], source: Format) -> None:
-    """Make the first layer take RGB, and add the mean and deviation of the input."""
+    """Make the first layer take RGB, and add the mean and standard deviation of the input."""
     for path in values.keys() & FIRST_KERNELS if source.bgr else ():
         values[path] = values[path][..., ::-1, :]
         origin[path] += ", its input from BGR to RGB"
@@ -181,7 +181,7 @@ def _suit_input(values: dict[str, np.ndarray], origin: dict[str, str], source: F
 def _split_heads(
     values: dict[str, np.ndarray], origin: dict[str, str], format: str, where: str
 ) -> None:
-    """Make a head for every column of the last layer, named after its output."""
+    """Split the last layer into one head for each output, named after that output."""
     outputs = ESTIMATORS[format].outputs if format in ESTIMATORS else ()
     for kind in ("kernel", "bias"):
         path = f"params/{HEADS}/{kind}"
@@ -200,9 +200,10 @@ def _split_heads(
 
 
 def _read_config(weights: pathlib.Path, format: str) -> dict[str, Any]:
-    """Return the part of the config beside `weights` that states an input; {} if there is none.
+    """Return the part of the config next to `weights` that describes the input; {} if none does.
 
-    In timm's config.json that is `pretrained_cfg`, or in its first versions the whole file.
+    In timm's config.json, this part is `pretrained_cfg`; in its first versions, it is the whole
+    file.
     """
     if format not in CONFIGS:
         return {}
@@ -217,7 +218,7 @@ def _read_config(weights: pathlib.Path, format: str) -> dict[str, Any]:
 def _with_stated_input(
     weights: Weights, path: pathlib.Path, format: str, config: dict[str, Any]
 ) -> Weights:
-    """Return `weights` with the input mean, deviation and size of a config."""
+    """Return `weights` with the input mean, standard deviation and size from a config."""
     name, mean_key, std_key = CONFIGS[format]
     values, origin = dict(weights.values), dict(weights.origin)
     for key, place, lowest in ((mean_key, MEAN, -np.inf), (std_key, STD, 0)):

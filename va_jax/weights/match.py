@@ -1,4 +1,4 @@
-"""Find out whose weights some arrays are, and match their names to ours."""
+"""Find out which network a set of arrays belongs to, and match its names to ours."""
 
 import dataclasses
 import itertools
@@ -23,29 +23,29 @@ CLASSIFIERS = {
     (r"classifier(?:\.0)?\.weight", 10): "emotieffnet",
     (r"head\.weight", 21843): "timm_vit",
 }
-"""Name of a classifier and its number of classes -> its format, where several share all names."""
+"""Classifier's name and number of classes -> format, for formats that share all their names."""
 
 
 @dataclasses.dataclass
 class Match:
-    """Arrays under our paths, and the fate of every name in the file."""
+    """Arrays under our paths, and the outcome for every name in the file."""
 
     values: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # our path -> array
     origin: dict[str, str] = dataclasses.field(default_factory=dict)  # our path -> name
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)  # name -> reason
-    unknown: list[str] = dataclasses.field(default_factory=list)  # names without a row
+    unknown: list[str] = dataclasses.field(default_factory=list)  # names that no row matches
     misshapen: dict[str, str] = dataclasses.field(default_factory=dict)  # name -> expected shape
 
     @property
     def misfits(self) -> int:
-        """The number of arrays that have no place with us."""
+        """Number of arrays that have no place in our network."""
         return len(self.unknown) + len(self.misshapen)
 
 
 def match_names(arrays: dict[str, np.ndarray], tables: tuple[Table, ...]) -> Match:
-    """Put arrays under our paths by the table, and after the prefix, with the fewest misfits.
+    """Put arrays under our paths, using the table and the prefix that leave the fewest misfits.
 
-    Of several equally good tables, the first counts.
+    If several tables are equally good, the first one is used.
     """
     best = Match(unknown=list(arrays))
     for table in tables:
@@ -82,7 +82,7 @@ def _match(arrays: dict[str, np.ndarray], prefix: str, table: Table) -> Match:
 
 
 def possible_formats(arrays: dict[str, np.ndarray]) -> list[str]:
-    """Return the formats in which the fewest arrays have no place; [] if no array has one."""
+    """Return the formats that leave the fewest arrays unmatched; [] if no format matches any."""
     arrays = {name: each for name, each in arrays.items() if not KERAS_STATE.fullmatch(name)}
     misfits = {name: match_names(arrays, each.tables).misfits for name, each in FORMATS.items()}
     for name, (pattern, _) in RECURRENT.items():
@@ -92,12 +92,13 @@ def possible_formats(arrays: dict[str, np.ndarray]) -> list[str]:
 
 
 def find_format(arrays: dict[str, np.ndarray], where: str) -> str:
-    """Return the format of the arrays of the file `where`, by their names and shapes.
+    """Return the format of the arrays in the file `where`, judging by their names and shapes.
 
-    An image network with an LSTM beside it has the image network's format.
+    If an LSTM accompanies an image network, the format is that of the image network.
 
     Raises:
-        InputError: no format has such names, or several have that expect different input.
+        InputError: no format has such names, or several formats have them but expect different
+            input.
     """
     found, names = possible_formats(arrays), first_five(arrays)
     if len(found) > 1:

@@ -1,6 +1,7 @@
-"""Read MatConvNet's nets from MATLAB 5 files by scipy, after a check of the file's structure.
+"""Read MatConvNet's nets from MATLAB 5 files with scipy, after checking the file's structure.
 
-scipy trusts the types and sizes in a file: one wrong byte makes it crash, or allocate gigabytes.
+scipy trusts the types and sizes in a file: a single wrong byte may make it crash or allocate
+gigabytes.
 """
 
 import io
@@ -17,31 +18,31 @@ from va_jax.weights.stand_ins import checked_shape
 
 UINT32, MATRIX, COMPRESSED = 6, 14, 15
 VALUES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18)
-"""Types of the elements that hold numbers or text."""
+"""Types of elements that contain numbers or text."""
 
 CELL, STRUCT, CHAR = 1, 2, 4
 NUMBERS = range(6, 16)
-"""Classes of arrays; sparse arrays, functions and objects are refused."""
+"""Accepted classes of arrays; sparse arrays, functions and objects are refused."""
 
 COMPLEX = 0x800
-"""Flag of an array, in the same word as its class."""
+"""Flag of a complex array, in the same word as its class."""
 
 NUMBER_BYTES = 8
-"""Bytes of memory for a number or a character, even if the file stores it in one byte."""
+"""Bytes of memory that a number or a character takes, even if the file stores it in one byte."""
 
 ELEMENT_BYTES = 256
-"""Memory for an element in addition to its content: a view of it, and an array of scipy's."""
+"""Bytes that an element takes besides its content: a view of it, and scipy's array."""
 
 MAX_DEPTH = 16
-"""The deepest nesting of cells and structs (our choice)."""
+"""Maximum nesting depth of cells and structs (our choice)."""
 
 
 def matconvnet_arrays(content: bytes, budget: Budget) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the weights of a SimpleNN net, which is the file's variables or its variable `net`.
+    """Yield the weights of a SimpleNN net, stored as the file's variables or as its variable `net`.
 
     The names are "LAYER.weight" (HWIO), "LAYER.bias" and "averageImage". A layer's arrays are in
-    its cell array `weights`, in older nets in `filters` and `biases`; batch normalization adds
-    "LAYER.moments". Inflated variables and their arrays spend from the `budget`.
+    its cell array `weights` or, in older nets, in `filters` and `biases`; batch normalization adds
+    "LAYER.moments". The `budget` is charged for inflated variables and their arrays.
     """
     import scipy.io  # takes 0.4 s, and no other file type needs it
 
@@ -95,7 +96,7 @@ def _inflated(data: memoryview, budget: Budget) -> bytes:
 
 
 def _elements(content: memoryview, order: str, budget: Budget) -> Iterator[tuple[int, memoryview]]:
-    """Yield type and content of consecutive elements."""
+    """Yield the type and content of each element in turn."""
     while content:
         budget.spend(ELEMENT_BYTES)
         kind, size = struct.unpack_from(f"{order}2I", content)
@@ -114,7 +115,7 @@ def _check_array(
 ) -> None:
     """Refuse an array, a cell array or a struct that scipy could not read safely.
 
-    Its elements are flags, size, name, and then its values.
+    The elements of each are the flags, the size and the name, followed by the values.
     """
     _expect(kind == MATRIX and depth <= MAX_DEPTH)
     if not content:

@@ -1,4 +1,4 @@
-"""Map the array names of other people's image networks to our paths: one table per network."""
+"""Map the array names of other projects' image networks to our paths: one table per network."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -30,13 +30,13 @@ from va_jax.weights.rows import (
 )
 
 STAGES = (2, 2, 3, 3, 3)
-"""Convolutions of VGG-16 before each pool."""
+"""Number of convolutions in VGG-16 before each pool."""
 
 PARTS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("downsample_conv", "downsample_bn"))
-"""Convolutions and batch norms of a ResNet's block; small ResNets have no third."""
+"""Convolutions and batch norms in a ResNet's block; small ResNets have no third convolution."""
 
 POOLED = 7
-"""Side of VGG's last map, which its first fully connected layer sees flattened."""
+"""Side of VGG's last map, which is flattened for its first fully connected layer."""
 
 
 def resnet(
@@ -45,13 +45,13 @@ def resnet(
     parts: Sequence[tuple[str, str]],
     layout: Layout = conv,
 ) -> tuple[Row, ...]:
-    """Return the rows of a ResNet.
+    """Return the rows for a ResNet.
 
     Args:
         stem: names of the first convolution and its batch norm.
-        blocks: start of the names of a block there -> with us.
+        blocks: prefix of a block's names in the file -> its prefix in our paths.
         parts: names within a block of each convolution and its batch norm, in the order of `PARTS`.
-        layout: of the kernels.
+        layout: layout of the kernels.
     """
     rows = kernel(stem[0], "backbone/conv1", layout) + norm(stem[1], "backbone/bn1")
     for block, ours in blocks.items():
@@ -62,13 +62,13 @@ def resnet(
 
 
 def torchvision_resnet(layout: Layout) -> tuple[Row, ...]:
-    """Return the rows of torchvision's ResNet (pytorch/vision, models/resnet.py)."""
+    """Return the rows for torchvision's ResNet (pytorch/vision, models/resnet.py)."""
     parts = [*((f"conv{n}", f"bn{n}") for n in (1, 2, 3)), (r"downsample\.0", r"downsample\.1")]
     return resnet(("conv1", "bn1"), {r"layer([1-4])\.(\d+)\.": r"layer\1_\2"}, parts, layout)
 
 
 def huggingface_resnet() -> tuple[Row, ...]:
-    """Return the rows of transformers' ResNetModel (models/resnet/modeling_resnet.py)."""
+    """Return the rows for transformers' ResNetModel (models/resnet/modeling_resnet.py)."""
     root = r"(?:resnet\.)?"
     places = (rf"{root}embedder\.embedder", *(rf"layer\.{n}" for n in range(3)), "shortcut")
     stem, *parts = [(rf"{place}\.convolution", rf"{place}\.normalization") for place in places]
@@ -79,7 +79,7 @@ def huggingface_resnet() -> tuple[Row, ...]:
 
 
 def pytorchvideo_resnet(stages: Sequence[int]) -> tuple[Row, ...]:
-    """Return the rows of PyTorchVideo's ResNet (models/resnet.py), whose blocks have `stages`."""
+    """Return the rows for PyTorchVideo's ResNet (models/resnet.py); `stages` are block indices."""
     blocks = {
         rf"blocks\.{index}\.res_blocks\.(\d+)\.": rf"layer{stage}_\1"
         for stage, index in enumerate(stages, 1)
@@ -90,9 +90,9 @@ def pytorchvideo_resnet(stages: Sequence[int]) -> tuple[Row, ...]:
 
 
 def vgg(batch_norm: bool) -> tuple[Row, ...]:
-    """Return the rows of torchvision's VGG-16 (models/vgg.py).
+    """Return the rows for torchvision's VGG-16 (models/vgg.py).
 
-    `features` counts norms, ReLUs and pools too.
+    The indices in `features` also count norms, ReLUs and pools.
     """
     rows, index = (), 0
     for stage, size in enumerate(STAGES, 1):
@@ -106,17 +106,17 @@ def vgg(batch_norm: bool) -> tuple[Row, ...]:
 
 
 def fully_connected(first: str, second: str) -> tuple[Row, ...]:
-    """Return the rows of VGG's two layers between the last map and the classifier."""
+    """Return the rows for VGG's two layers between the last map and the classifier."""
     flat = functools.partial(dense, side=POOLED)
     return affine(first, "fc/layer_0", flat) + affine(second, "fc/layer_1", dense)
 
 
 def vggface(convolution: Layout, fully: Callable[..., np.ndarray]) -> tuple[Row, ...]:
-    """Return the rows of VGG-Face under its authors' names (Parkhi, Vedaldi, Zisserman, 2015).
+    """Return the rows for VGG-Face (Parkhi, Vedaldi, Zisserman, 2015) under its authors' names.
 
-    The kernels are `conv1_1.weight` in albanie/pytorch-mcn's vgg_face_dag and from MatConvNet,
-    `conv1_1/weights` in ethereon/caffe-tensorflow (its fc6 sees the map as HWC), and `conv1_1_W`
-    in .npz files.
+    A kernel is called `conv1_1.weight` in albanie/pytorch-mcn's vgg_face_dag and in MatConvNet
+    files, `conv1_1/weights` in ethereon/caffe-tensorflow (whose fc6 takes the map as HWC), and
+    `conv1_1_W` in .npz files.
     """
     flat, rows = functools.partial(fully, side=POOLED), ()
     for name, path, layout in (
@@ -130,7 +130,7 @@ def vggface(convolution: Layout, fully: Callable[..., np.ndarray]) -> tuple[Row,
 
 
 def efficientnet() -> tuple[Row, ...]:
-    """Return the rows of timm's EfficientNet (models/efficientnet.py, _efficientnet_blocks.py)."""
+    """Return the rows for timm's EfficientNet (models/efficientnet.py, _efficientnet_blocks.py)."""
     rows = kernel("conv_stem", "backbone/conv_stem", conv) + norm("bn1", "backbone/bn1")
     rows += kernel("conv_head", "backbone/conv_head", conv) + norm("bn2", "backbone/bn2")
     block, ours = r"blocks\.([0-6])\.(\d+)\.", r"backbone/blocks_\1_\2/"
@@ -144,7 +144,7 @@ def efficientnet() -> tuple[Row, ...]:
 
 
 IMAGENET: tuple[Colour, Colour] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and deviation of the input; the same for the three below."""
+"""Mean and standard deviation of the input, as in each pair below."""
 
 KINETICS: tuple[Colour, Colour] = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 UNSCALED: Colour = (1 / 255, 1 / 255, 1 / 255)
@@ -160,7 +160,7 @@ CLIP: tuple[Colour, Colour] = (
 VGGFACE2: tuple[Colour, Colour] = (131.0912 / 255, 103.8827 / 255, 91.4953 / 255), UNSCALED
 
 RESNET = r"resnet(?:18|34|50)?"
-"""The ResNets with the stride on the 3x3; VGGFace2's has the same shapes, but another stride."""
+"""ResNets with the stride on the 3x3; VGGFace2's has the same shapes but a different stride."""
 
 RESNET_ROWS = torchvision_resnet(conv)
 TORCHVISION_FC = fully_connected(r"classifier\.0", r"classifier\.3")
@@ -181,7 +181,7 @@ TORCHVISION = (
         for batch_norm in (False, True)
     ),
 )
-TIMM = (  # huggingface/pytorch-image-models: its vgg.py ends in convolutions
+TIMM = (  # huggingface/pytorch-image-models, whose vgg.py ends with convolutions
     table(RESNET_ROWS, FC),
     *(table(vgg(batch_norm) + TIMM_FC, rf"head\.{FC}") for batch_norm in (False, True)),
     table(efficientnet(), r"classifier(?:\.0)?\.\w+"),
@@ -190,7 +190,7 @@ HUGGINGFACE = (table(huggingface_resnet(), r"classifier\.1\.\w+"),)
 # cydonia999/VGGFace2-pytorch, models/senet.py, datasets/vgg_face2.py
 SENET = (table(RESNET_ROWS + SQUEEZE_EXCITE, FC),)
 # Tushar-N/pytorch-resnet3d, models/resnet.py, from facebookresearch/video-nonlocal-net (mean
-# 114.75, deviation 57.375, RGB); of PyTorchVideo's, i3d_r50 has a pool at blocks.2
+# 114.75, standard deviation 57.375, RGB), and PyTorchVideo, whose i3d_r50 has a pool at blocks.2
 OVER_TIME = (
     table(torchvision_resnet(conv_over_time), FC),
     table(pytorchvideo_resnet((1, 3, 4, 5)), r"blocks\.6\.proj\.\w+"),
@@ -217,4 +217,4 @@ FORMATS = {
     "dinov2": Format(DINOV2, *IMAGENET, "vit_[sb]14", size=518),
     "farl": Format(FARL, *CLIP, "farl_b16"),
 }
-"""Value of init.format -> its tables and input; `rnn_names` has the recurrent networks."""
+"""Value of init.format -> its tables and input; `rnn_names` covers the recurrent networks."""

@@ -1,4 +1,4 @@
-"""Read the arrays of other people's weight files, of many file types, without running anything."""
+"""Read the arrays in other projects' weight files, of many file types, without running any code."""
 
 import pathlib
 import re
@@ -24,25 +24,25 @@ SAFETENSORS = {
     **{"I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1"},
     **{"U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1"},
 }
-"""Types in a file -> numpy types; the safetensors package itself lacks bfloat16 for numpy."""
+"""Type in a file -> numpy type; the safetensors package itself lacks bfloat16 for numpy."""
 
 MAX_HEADER_BYTES = 100_000_000
-"""The longest JSON header that the safetensors format allows."""
+"""Length of the longest JSON header that the safetensors format allows."""
 
 ARRAY_BYTES = 512
-"""Memory charged for every array beside its values: a view of a storage takes about as much."""
+"""Bytes charged for every array besides its values; a view of a storage takes about this much."""
 
 MAX_DEPTH = 16
-"""The deepest nesting of dicts in a weight file (our choice)."""
+"""Maximum nesting depth of dicts in a weight file (our choice)."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
-"""Keys under which a checkpoint holds the weights, beside its epoch and its optimizer."""
+"""Keys for the weights in a checkpoint that also contains its epoch and optimizer."""
 
 TORCHSCRIPT_REMEDY = (
     "in torch, save its weights: torch.save(torch.jit.load('model.pt').state_dict(), 'weights.pth')"
 )
 
-FOREIGN = (  # first bytes of other files, and the kind of file
+FOREIGN = (  # first bytes of a file of a different kind, and that kind
     (b"MATLAB 7.3", "a MATLAB 7.3 file; in MATLAB, save it with '-v7'"),
     (b"PK", "a zip archive of other files; from a .keras model, unpack model.weights.h5"),
     (b"\x08", "an ONNX model; take the .pt or .safetensors file of the same network"),
@@ -53,26 +53,27 @@ FOREIGN = (  # first bytes of other files, and the kind of file
 
 
 def read(path: pathlib.Path, needed: int = 0) -> dict[str, np.ndarray]:
-    """Read the arrays of a weight file by name; its content decides the type, not its extension.
+    """Read the arrays in a weight file by name; the content determines its type, not the extension.
 
     Args:
-        path: the file.
-        needed: bytes of the network that asks for the weights, which the file may always take.
+        path: path to the weight file.
+        needed: size, in bytes, of the network that the weights are for; the file may always take
+            enough memory for it.
 
     Returns:
-        name -> array. Floats are float32, integers and booleans keep their type, and axes are as
-        stored; an array may be read-only and share memory with another. Names are the file's own:
-        nested dicts are joined by ".", a whole torch module gives the names of its state dict, a
-        checkpoint is reduced to its state dict or module, and a "module." that starts every name
-        (torch's DataParallel) is removed. A MatConvNet net gives
-        "LAYER.weight" (HWIO), "LAYER.bias" and "averageImage"; Keras HDF5 gives the path of
+        name -> array. Floats become float32, integers and booleans keep their type, and axes stay
+        as stored. An array may be read-only, and may share memory with another one. Names are those
+        in the file. The keys of nested dicts are joined by ".", and a whole torch module gives the
+        names in its state dict. A checkpoint is reduced to its state dict or module. If every name
+        starts with "module." (from torch's DataParallel), this prefix is removed. A MatConvNet net
+        gives "LAYER.weight" (HWIO), "LAYER.bias" and "averageImage"; Keras HDF5 gives the path of
         every data set, without ":0".
 
     Raises:
-        InputError: the file is missing, of another type, damaged, contains more than arrays, or
-            would take far more memory than a file of its size needs. Nothing that a pickle names
-            is imported or called. Names of other classes and functions are ignored in a whole
-            torch module, apart from its parameters and buffers, and refused anywhere else.
+        InputError: the file is missing, is damaged, has an unknown type, contains more than arrays,
+            or would take far more memory than a file of its size needs. Nothing that a pickle names
+            is imported or called. Unknown classes and functions are ignored in a whole torch
+            module, except in its parameters and buffers, and refused anywhere else.
     """
     try:
         with path.open("rb") as file:
@@ -88,7 +89,7 @@ def read(path: pathlib.Path, needed: int = 0) -> dict[str, np.ndarray]:
         raise
     except ContentError as error:
         reason, cause = str(error), error
-    except Exception as error:  # the readers of a damaged file raise nearly anything
+    except Exception as error:  # on a damaged file, the readers may raise almost any exception
         reason = f"it is cut off or damaged ({' '.join(str(error).split())[:120]})"
         cause = error
     raise InputError(
@@ -97,9 +98,9 @@ def read(path: pathlib.Path, needed: int = 0) -> dict[str, np.ndarray]:
 
 
 def _stored_arrays(path: pathlib.Path, head: bytes, most: int) -> Iterable[tuple[str, np.ndarray]]:
-    """Return the names and arrays, as stored, of a file that starts with `head`.
+    """Return the names and arrays, as stored, in a file that starts with `head`.
 
-    Reading takes at most `most` bytes, in addition to those of the file.
+    Reading takes at most `most` bytes of memory in addition to the size of the file.
     """
     budget = Budget(most)
     if head.startswith(b"PK\3\4"):
@@ -116,7 +117,7 @@ def _stored_arrays(path: pathlib.Path, head: bytes, most: int) -> Iterable[tuple
 
 
 def _foreign(path: pathlib.Path, head: bytes) -> InputError:
-    """Return the error for a file that is not of a legal type."""
+    """Return the error for a file whose type is not supported."""
     if not head:
         return InputError(f"{path} is empty; download it again")
     kind = next(kind for start, kind in FOREIGN if head.startswith(start))
@@ -126,7 +127,7 @@ def _foreign(path: pathlib.Path, head: bytes) -> InputError:
 def _checked(pairs: Iterable[tuple[str, np.ndarray]], budget: Budget) -> dict[str, np.ndarray]:
     """Return the arrays as described in `read`, or raise a ContentError.
 
-    Many views of a few values spend as much as copies, which they become later.
+    Many views of a few values are charged like copies, because they become copies later.
     """
     arrays: dict[str, np.ndarray] = {}
     for name, array in pairs:
@@ -153,11 +154,11 @@ def _checked(pairs: Iterable[tuple[str, np.ndarray]], budget: Budget) -> dict[st
 def _named_arrays(
     tree: Any, foreign: list[str], budget: Budget
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Return the arrays, by name, of nested dicts or a module; of a checkpoint only the weights.
+    """Return the arrays in nested dicts or a module by name; a checkpoint yields only its weights.
 
     Args:
-        tree: the content of a pickle.
-        foreign: the classes and functions it names for which there is no constructor.
+        tree: content of a pickle.
+        foreign: the classes and functions named in the pickle that have no constructor here.
         budget: memory that may still be taken.
     """
     weights = tree
@@ -209,7 +210,7 @@ def _read_safetensors(path: pathlib.Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _read_hdf5(path: pathlib.Path, budget: Budget) -> list[tuple[str, np.ndarray]]:
-    """Return every data set of a Keras file; links to other files are not followed."""
+    """Return every data set in a Keras file, without following links to other files."""
     try:
         import h5py
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Rename arrays by pairs "OLD -> NEW", the values of `init.rename`."""
+"""Rename arrays according to pairs "OLD -> NEW", the values of `init.rename`."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,11 +7,11 @@ from va_jax.types import InputError
 
 
 def rename(names: Iterable[str], pairs: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Apply pairs to names, in order.
+    """Apply the pairs to the names, in order.
 
     Args:
         names: names of arrays.
-        pairs: "OLD -> NEW"; OLD is a regular expression for a whole name.
+        pairs: pairs "OLD -> NEW"; OLD is a regular expression that must match a whole name.
 
     Returns:
         New name -> old name, and the pairs that matched a name.

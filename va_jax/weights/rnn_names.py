@@ -1,8 +1,8 @@
-"""Convert the LSTM and GRU layers of torch and Keras to ours, where several arrays become one.
+"""Convert LSTM and GRU layers from torch and Keras to ours, which combine several arrays into one.
 
-Our columns are torch's rows, in torch's order of gates: i, f, g, o of the LSTM, r, z, n of the GRU.
-We keep the sum of the biases of the input and of the recurrent product, except for the GRU's n,
-where the reset gate stands between them.
+Our columns are torch's rows, in torch's order of gates: i, f, g, o for the LSTM and r, z, n for the
+GRU. We store the sum of the input bias and the recurrent bias, except for the GRU's gate n, where
+the reset gate is applied between the two.
 """
 
 import re
@@ -13,30 +13,31 @@ import numpy as np
 from va_jax.types import InputError
 
 TORCH = re.compile(r"(?:.*\.)?(weight|bias)_(ih|hh)_l(\d+)(_reverse)?")
-"""torch.nn.LSTM and GRU: `lstm.weight_ih_l0`, `lstm.bias_hh_l1_reverse`."""
+"""Names in torch.nn.LSTM and GRU: `lstm.weight_ih_l0`, `lstm.bias_hh_l1_reverse`."""
 
 KERAS = re.compile(r"((?:.*/)?)(kernel|recurrent_kernel|bias|cell/vars/[012])(?::0)?")
-"""keras.layers.LSTM and GRU: `lstm_1/lstm_cell/kernel:0`, in Keras 3 `layers/lstm/cell/vars/0`."""
+"""Names in keras.layers.LSTM and GRU: `lstm_1/lstm_cell/kernel:0`, or in Keras 3
+`layers/lstm/cell/vars/0`."""
 
 KERAS_STATE = re.compile(r"optimizer(?:_weights)?/.*|(?:.*/)?seed_generator/.*")
-"""Slots of the optimiser and states of random numbers, which Keras stores beside the layers."""
+"""Slots of the optimiser and states of random generators, which Keras stores with the layers."""
 
 KERAS_3 = {"cell/vars/0": "kernel", "cell/vars/1": "recurrent_kernel", "cell/vars/2": "bias"}
 
 Arrays = dict[str, np.ndarray]
 Parts = dict[str, str]  # role in a layer -> name of the array
-Origin = dict[str, str]  # our path -> name there
+Origin = dict[str, str]  # our path -> name in the file
 
 
 def from_torch(arrays: Arrays, where: str) -> tuple[Arrays, Origin]:
-    """Convert the layers of torch's documentation: gates i, f, g, o or r, z, n; two biases.
+    """Convert layers as torch documents them: gates i, f, g, o or r, z, n, and two biases.
 
     Args:
         arrays: name -> array; every name matches TORCH.
-        where: the file, for messages.
+        where: path to the file, for messages.
 
     Returns:
-        Our arrays by path, and the names each came from.
+        Our arrays by path, and the names that each of them came from.
     """
     layers: dict[str, Parts] = {}
     for name in arrays:
@@ -57,12 +58,12 @@ def from_torch(arrays: Arrays, where: str) -> tuple[Arrays, Origin]:
 
 
 def from_keras(arrays: Arrays, where: str) -> tuple[Arrays, Origin]:
-    """Convert the layers of Keras' documentation: gates i, f, c, o or z, r, h.
+    """Convert layers as Keras documents them: gates i, f, c, o or z, r, h.
 
-    The LSTM has one bias, the GRU with reset_after=True two, [2, 3 x units]. A GRU with
-    reset_after=False has the reset gate before the recurrent product, which ours cannot have.
+    The LSTM has one bias, and the GRU with reset_after=True has two, [2, 3 x units]. A GRU with
+    reset_after=False applies its reset gate before the recurrent product, which ours cannot do.
     Layers follow the natural order of their names; a `backward_` layer is the reverse half of its
-    `forward_` layer. Arguments and result are those of `from_torch`.
+    `forward_` layer. The arguments and the result are those of `from_torch`.
     """
     named: dict[tuple[str, bool], Parts] = {}
     for name in arrays:
@@ -86,7 +87,7 @@ def _convert_layers(
     convert: Callable[..., Arrays],
     where: str,
 ) -> tuple[Arrays, Origin]:
-    """Convert all layers; `convert` receives the arrays of one in the order of `roles`."""
+    """Convert all layers; `convert` receives the arrays of one layer in the order of `roles`."""
     values: Arrays = {}
     origin: Origin = {}
     for layer, parts in sorted(layers.items()):
@@ -117,7 +118,7 @@ def _keras_layer(kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) ->
         )
 
     def swap_gates(array: np.ndarray) -> np.ndarray:
-        """Return columns z, r, h in the order r, z, n."""
+        """Reorder the columns from z, r, h to r, z, n."""
         z, r, h = np.split(array, 3, axis=-1)
         return np.concatenate([r, z, h], -1)
 
@@ -127,7 +128,7 @@ def _keras_layer(kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) ->
 def _layer(
     kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray, recurrent_bias: np.ndarray
 ) -> Arrays:
-    """Return our layer from matrices [in, gates x units] and two biases, gates in our order."""
+    """Build our layer from matrices [in, gates x units] and two biases, with gates in our order."""
     units, columns = recurrent.shape
     if columns not in (3 * units, 4 * units):
         raise ValueError("expected an LSTM's four or a GRU's three gates of `units` each")
@@ -143,7 +144,7 @@ def _layer(
 
 
 def _groups(pattern: re.Pattern[str], name: str) -> tuple[str, ...]:
-    """Return the groups of a name that matches; "" for a group without a match."""
+    """Return the groups that match in a name; "" for a group that takes no part in the match."""
     match = pattern.fullmatch(name)
     assert match, name
     return match.groups("")
@@ -155,4 +156,4 @@ def _natural(name: str) -> list[str | int]:
 
 
 RECURRENT = {"torch_rnn": (TORCH, from_torch), "keras_rnn": (KERAS, from_keras)}
-"""Value of init.format -> the names it has, and the function that converts its arrays."""
+"""Value of init.format -> the pattern of its names, and the function that converts its arrays."""

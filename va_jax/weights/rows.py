@@ -1,7 +1,8 @@
-"""Rows that map the array names of other people's networks to our paths, for the tables of names.
+"""Rows that map array names in other projects' networks to our paths, for the tables of names.
 
-A row is (name, path, layout): a regular expression for the whole name there, our path with `\1`
-for its groups, and the function that converts the array. `va_jax.models` names our paths.
+A row is (name, path, layout): a regular expression for the whole name in the file, our path, in
+which `\1` stands for a group of that expression, and the function that converts the array.
+`va_jax.models` defines our paths.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import numpy as np
 from va_jax.weights.layouts import vector
 
 HEADS = "heads"
-"""Our path of a last layer whose outputs become one head each."""
+"""Our path for a last layer that is split into one head for each output."""
 
 Layout = Callable[[np.ndarray], np.ndarray]
 Row = tuple[str, str, Layout]
@@ -25,12 +26,12 @@ class Table:
     """The rows of one network, compiled."""
 
     rows: tuple[tuple[re.Pattern[str], str, Layout], ...]
-    left_out: Mapping[str, str]  # regular expression for names there -> reason
+    left_out: Mapping[str, str]  # regular expression for names in the file -> reason
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One source of weights: a table per network, and the input its networks expect."""
+    """A source of weights: a table for each network, and the input that its networks expect."""
 
     tables: tuple[Table, ...]
     mean: Colour
@@ -41,7 +42,7 @@ class Format:
 
 
 def norm(name: str, path: str) -> tuple[Row, ...]:
-    """Return the rows of a batch norm."""
+    """Return the rows for a batch norm."""
     return (
         (rf"{name}\.weight", f"params/{path}/scale", vector),
         (rf"{name}\.bias", f"params/{path}/bias", vector),
@@ -51,12 +52,12 @@ def norm(name: str, path: str) -> tuple[Row, ...]:
 
 
 def kernel(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
-    """Return the row of a layer without a bias."""
+    """Return the row for a layer without a bias."""
     return ((rf"{name}\.weight", f"params/{path}/kernel", layout),)
 
 
 def affine(name: str, path: str, layout: Layout) -> tuple[Row, ...]:
-    """Return the rows of a layer with kernel and bias."""
+    """Return the rows for a layer with a kernel and a bias."""
     return (*kernel(name, path, layout), (rf"{name}\.bias", f"params/{path}/bias", vector))
 
 
@@ -69,5 +70,5 @@ def table(rows: tuple[Row, ...], classifier: str | None) -> Table:
 
 
 def table_without(rows: tuple[Row, ...], left_out: Mapping[str, str]) -> Table:
-    """Return a table that leaves out names that match a key of `left_out`, for its reason."""
+    """Return a table that leaves out names that match a key of `left_out`, and gives the reason."""
     return Table(tuple((re.compile(name), path, layout) for name, path, layout in rows), left_out)

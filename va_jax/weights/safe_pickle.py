@@ -1,10 +1,9 @@
-"""An unpickler that runs nothing: it makes dicts, lists, numbers, text and arrays, and no more.
+"""An unpickler that runs no code: it creates only dicts, lists, numbers, text and arrays.
 
 Every class or function that a pickle names is looked up in a short table of our own constructors
 (`CONSTRUCTORS`); any other name is refused or becomes an inert `Foreign`, and nothing is ever
-imported. The base class is the unpickler in pure Python, because the one in C crashes while it
-hashes deeply nested tuples and allocates 4 GB for a ten-byte pickle that stores into a large memo
-index.
+imported. The base class is Python's unpickler, not the one in C: that one crashes when it hashes
+deeply nested tuples, and allocates 4 GB for a ten-byte pickle that stores to a large memo index.
 """
 
 import io
@@ -34,21 +33,22 @@ def load(
     budget: Budget | None = None,
     foreign: list[str] | None = None,
 ) -> Any:
-    """Read the next pickle of `file`, up to its end.
+    """Read the next pickle in `file`, up to the end of the pickle.
 
     Args:
-        file: the bytes.
-        constructors: what stands for each name in the pickle; by default `CONSTRUCTORS`.
-        persistent_load: turns a persistent id into an object; without it, any id is refused.
+        file: file in memory.
+        constructors: replacement for each name in the pickle; by default `CONSTRUCTORS`.
+        persistent_load: function that turns a persistent id into an object; without it, every id is
+            refused.
         budget: memory that the pickle may take in addition to its bytes; by default, the limit for
             a file of that size.
-        foreign: receives the other names in the pickle, for which there are `Foreign` objects in
+        foreign: list that receives the other names in the pickle, which become `Foreign` objects in
             the result; without it, any other name is refused.
 
     Returns:
         Dicts (as `Dict`), sets of text and numbers (as `Set`), lists, tuples, numbers, text, bytes,
-        and instances made by the constructors. Byte strings of Python 2 become text in Latin-1,
-        which keeps their bytes.
+        and instances made by the constructors. Byte strings from Python 2 are decoded as Latin-1,
+        which preserves their bytes.
 
     Raises:
         ContentError: the pickle names anything else, or is damaged.
@@ -59,7 +59,7 @@ def load(
         return Unpickler(file, budget, constructors, persistent_load, foreign).load()
     except ContentError:
         raise
-    except Exception as error:  # a damaged pickle raises nearly anything
+    except Exception as error:  # a damaged pickle may raise almost any exception
         raise ContentError("its pickle is cut off or damaged") from error
 
 
@@ -67,7 +67,7 @@ _PYTHON = pickle._Unpickler.dispatch
 
 
 class Metered(dict[int, Any]):
-    """What to do at each instruction of a pickle; charges a budget whenever it is looked up."""
+    """The handler for each instruction in a pickle; each lookup is charged to a budget."""
 
     def __init__(self, handlers: dict[int, Any], budget: Budget):
         super().__init__(handlers)
@@ -91,9 +91,9 @@ def _copied_bytes(made: Any) -> int:
 
 
 class Unpickler(pickle._Unpickler):
-    """Python's unpickler, limited to the given constructors and to dicts with plain keys.
+    """Python's unpickler, restricted to the given constructors and to dicts with plain keys.
 
-    Whatever else a pickle names is a `Foreign`, and so is the result of calling it.
+    Anything else that a pickle names becomes a `Foreign`, and so does the result of calling it.
     """
 
     stack: list[Any]
@@ -111,7 +111,7 @@ class Unpickler(pickle._Unpickler):
         super().__init__(file, encoding="latin1")
         self._constructors, self._persistent_load = constructors, persistent_load
         self._budget, self._foreign = budget, foreign
-        vars(self)["dispatch"] = Metered(self._handlers, budget)  # hides that of the class
+        vars(self)["dispatch"] = Metered(self._handlers, budget)  # hides the attribute of the class
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self._constructors:
@@ -131,11 +131,11 @@ class Unpickler(pickle._Unpickler):
         return self._persistent_load(pid)
 
     def get_extension(self, code: int) -> Any:
-        """Refuse a registered extension: Python takes it from a cache, past `find_class`."""
+        """Refuse a registered extension: Python takes it from a cache and bypasses `find_class`."""
         raise ContentError(f"it uses the pickle extension {code}, which no weights need")
 
     def _instantiate(self, constructor: Any, arguments: Any) -> None:
-        """Call a constructor; its result may be a copy of an argument that is used many times."""
+        """Call a constructor and charge for its result, as an argument may be copied many times."""
         if isinstance(constructor, Foreign):
             made = Foreign(constructor.name)
         else:
@@ -151,13 +151,13 @@ class Unpickler(pickle._Unpickler):
         self._instantiate(constructor, arguments)
 
     def load_newobj_ex(self) -> None:
-        """Call a constructor with keywords, which none of ours takes."""
+        """Call a constructor without keywords, which none of our constructors takes."""
         if self.stack.pop() and not isinstance(self.stack[-2], Foreign):
             raise ContentError("it calls a constructor with keywords, which no weights need")
         self.load_reduce()
 
     def load_build(self) -> None:
-        """Give an object its state, which sets no attribute and calls no `__setstate__`."""
+        """Pass an object its state, without setting attributes or calling `__setstate__`."""
         state = self.stack.pop()
         if not isinstance(self.stack[-1], StandIn):
             raise ContentError("it sets attributes, which no weights need")
@@ -175,7 +175,7 @@ class Unpickler(pickle._Unpickler):
         self.append(Set())
 
     def load_frozenset(self) -> None:
-        items = self.pop_mark()  # which replaces `append`
+        items = self.pop_mark()  # this replaces `append`
         self.append(Set(items))
 
     _handlers: ClassVar[dict[int, Any]] = {

@@ -1,4 +1,4 @@
-"""What takes the place of the classes and functions that a pickle names, none of them executed."""
+"""Stand-ins for the classes and functions that a pickle names, so that none of them is executed."""
 
 import math
 from collections.abc import Iterable
@@ -9,23 +9,23 @@ import numpy as np
 from va_jax.weights.content import ContentError
 
 NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
-"""Codes of the numpy types that a pickled array may have; none of them holds objects."""
+"""Codes of the numpy types that a pickled array may have; none of them contains objects."""
 
 MAX_DIMENSIONS = 32
-"""The most dimensions of an array that all versions of numpy can hold."""
+"""Largest number of array dimensions that all versions of numpy support."""
 
 PART_BYTES = 64
-"""Memory charged for every instruction in a pickle; an empty dict takes about as much."""
+"""Bytes charged for every instruction in a pickle; an empty dict takes about this much."""
 
 PYTHON = ("__builtin__", "builtins")
-"""The module of built-in names in pickle protocols below 3, and from 3 on."""
+"""Module of built-in names in pickle protocols below 3, and in protocol 3 or higher."""
 
 Constructors = dict[tuple[str, str], Any]
 """(module, name) in a pickle -> the function, class or value that takes its place."""
 
 
 def checked_shape(values: Any) -> tuple[int, ...]:
-    """Return a shape, strides or axes from a file; refuse all but a few integers from 0 on."""
+    """Return a shape, strides or axes from a file; refuse all but a few non-negative integers."""
     values = tuple(values)
     if len(values) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 2**62 for n in values):
         raise ContentError("one of its arrays has an impossible shape")
@@ -33,7 +33,7 @@ def checked_shape(values: Any) -> tuple[int, ...]:
 
 
 def printable(text: str) -> str:
-    """Return text from a file in a short form without control characters, for a message."""
+    """Shorten text from a file and remove control characters, so that a message can contain it."""
     return ascii(text[:80])[1:-1][:80]
 
 
@@ -43,26 +43,26 @@ def unknown(name: str) -> ContentError:
 
 
 class StandIn:
-    """Base of our classes that take the place of a pickled class and accept its state."""
+    """Base class of the classes that replace a pickled class and accept its state."""
 
     __slots__ = ()
 
     def set_state(self, state: Any) -> None:
-        """Receive the state that a pickle gives an object after its creation."""
+        """Accept the state that a pickle gives an object after its creation."""
         raise ContentError("it sets the state of an object that has none")
 
 
 class ArrayStandIn(StandIn):
-    """Base of our classes that hold one array."""
+    """Base class of the stand-ins that contain an array."""
 
     def array(self) -> np.ndarray:
         raise NotImplementedError
 
 
 class Foreign(StandIn):
-    """Takes the place of anything else that a pickle names, and of all that a pickle makes of it.
+    """Stands in for anything else that a pickle names, and for everything that is made with it.
 
-    It keeps its `name` and the `state` that it is given, as data. Arguments and items are ignored.
+    It keeps its `name` and the given `state` as data. Arguments and items are ignored.
     """
 
     __slots__ = ("name", "state")
@@ -75,19 +75,19 @@ class Foreign(StandIn):
         self.state = state
 
     def append(self, item: Any) -> None:
-        """Ignore an item, which a pickle gives to a list."""
+        """Ignore an item that a pickle appends to a list."""
 
     def extend(self, items: Any) -> None:
-        """Ignore items, which a pickle gives to a list."""
+        """Ignore items that a pickle appends to a list."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Ignore an item, which a pickle gives to a dict."""
+        """Ignore an item that a pickle adds to a dict."""
 
 
 class Dict(dict, StandIn):
-    """Takes the place of dict and OrderedDict, with text, numbers and `Foreign` as keys only.
+    """Stands in for dict and OrderedDict; keys may only be text, numbers or `Foreign`.
 
-    The hash of nested tuples might take forever or overflow the stack.
+    Hashing nested tuples could take forever or overflow the stack.
     """
 
     def __init__(self, items: Any = ()):
@@ -105,7 +105,7 @@ class Dict(dict, StandIn):
 
 
 class Set(set[str | int | float], StandIn):
-    """Takes the place of set and frozenset, with text and numbers only."""
+    """Stands in for set and frozenset; items may only be text or numbers."""
 
     def __init__(self, items: Iterable[Any] = ()):
         super().__init__()
@@ -120,7 +120,7 @@ class Set(set[str | int | float], StandIn):
 
 
 class Dtype(StandIn):
-    """Takes the place of numpy.dtype, which is made from a code and then given its byte order."""
+    """Stands in for numpy.dtype, which is created from a code and then receives its byte order."""
 
     def __init__(self, code: Any, *_: Any):
         if not isinstance(code, str) or code not in NUMBERS:
@@ -135,7 +135,7 @@ class Dtype(StandIn):
 
 
 class Array(ArrayStandIn):
-    """Takes the place of numpy.ndarray, which may be made empty and then given its content."""
+    """Stands in for numpy.ndarray, which may be created empty and then filled."""
 
     def __init__(self, content: np.ndarray | None = None):
         self._content = content
@@ -146,7 +146,7 @@ class Array(ArrayStandIn):
 
     @property
     def nbytes(self) -> int:
-        """Size of the content in bytes."""
+        """Size of the content, in bytes."""
         return 0 if self._content is None else self._content.nbytes
 
     def array(self) -> np.ndarray:
@@ -156,8 +156,8 @@ class Array(ArrayStandIn):
 
 
 def _view(dtype: Any, shape: Any, content: Any, order: Any) -> np.ndarray:
-    """Return an array on the bytes `content`, which must fill it exactly."""
-    if isinstance(content, str):  # the bytes of Python 2
+    """Return an array that views the bytes `content`, which must fill it exactly."""
+    if isinstance(content, str):  # bytes from Python 2
         content = content.encode("latin1")
     if not isinstance(dtype, Dtype) or not isinstance(content, bytes):
         raise ContentError("it holds an array of objects, not of numbers")
@@ -168,33 +168,33 @@ def _view(dtype: Any, shape: Any, content: Any, order: Any) -> np.ndarray:
 
 
 def _reconstruct(*_: Any) -> Array:
-    """Take the place of the function by which pickle protocols below 5 start an array."""
+    """Stand in for the function with which pickle protocols below 5 create an array."""
     return Array()
 
 
 def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
-    """Take the place of the function by which protocol 5 makes an array.
+    """Stand in for the function with which protocol 5 creates an array.
 
-    Order "K" means C order of permuted axes; `axes` puts them back.
+    Order "K" means C order with permuted axes; `axes` restores their order.
     """
     array = _view(dtype, shape, content, "C" if order == "K" else order)
     return Array(array if axes is None else array.transpose(checked_shape(axes)))
 
 
 def _scalar(dtype: Any, content: Any) -> bool | int | float:
-    """Take the place of the function by which numpy makes a number from bytes."""
+    """Stand in for the function with which numpy creates a number from bytes."""
     return _view(dtype, (), content, "C").item()
 
 
 def _encode(text: Any, _: Any) -> bytes:
-    """Take the place of `_codecs.encode`, by which protocols below 3 write bytes as Latin-1."""
+    """Stand in for `_codecs.encode`, which protocols below 3 use to store bytes as Latin-1."""
     if not isinstance(text, str):
         raise ContentError("it encodes a value that is not text")
     return text.encode("latin1")
 
 
 def _empty_bytes() -> bytes:
-    """Take the place of `bytes`, by which protocols below 3 write an empty value."""
+    """Stand in for `bytes`, which protocols below 3 use to store an empty value."""
     return b""
 
 
@@ -204,7 +204,7 @@ CONSTRUCTORS: Constructors = {
     ("__builtin__", "bytes"): _empty_bytes,
     **{(module, kind): Set for module in PYTHON for kind in ("set", "frozenset")},
     ("numpy", "dtype"): Dtype,
-    ("numpy", "ndarray"): None,  # an argument only
+    ("numpy", "ndarray"): None,  # only used as an argument
 }
 """Every name that a pickle of numpy arrays or of plain Python values needs."""
 

@@ -1,4 +1,4 @@
-"""PyTorch's weight files, in zip form and in the older form, as trees of numpy-backed tensors."""
+"""Read PyTorch's weight files, both zip archives and the older form, as trees of numpy tensors."""
 
 import io
 import math
@@ -14,7 +14,7 @@ from va_jax.weights.content import Budget, ContentError
 from va_jax.weights.stand_ins import ArrayStandIn, Foreign, checked_shape, unknown
 
 MAGIC = 0x1950A86A20F9469CFC6C
-"""The first pickle of a file written by torch before 1.6."""
+"""First pickle in a file written by torch before 1.6."""
 
 DTYPES = {
     "FloatStorage": np.dtype("f4"),
@@ -33,8 +33,8 @@ DTYPES = {
 def read_zip(archive: zipfile.ZipFile, budget: Budget) -> tuple[Any, list[str]]:
     """Return the object in a file of torch 1.6 or newer: `*/data.pkl` and `*/data/KEY`.
 
-    Its members must be in the `budget` already; the pickle spends from the rest. The second result
-    is the names of the `Foreign` objects that the pickle makes.
+    The `budget` must already be charged for the members of the archive; the pickle is charged to
+    the remainder. The second result is the list of names of the `Foreign` objects in the pickle.
     """
     members = archive.namelist()
     folder = min(name for name in members if name.endswith("/data.pkl")).removesuffix("data.pkl")
@@ -50,11 +50,11 @@ def read_zip(archive: zipfile.ZipFile, budget: Budget) -> tuple[Any, list[str]]:
 
 
 def read_pickle(content: bytes, budget: Budget) -> tuple[Any, list[str]]:
-    """Return the object in a pickle of numpy arrays or in a file of torch before 1.6.
+    """Return the object in a pickle of numpy arrays, or in a file written by torch before 1.6.
 
-    The latter is a sequence of pickles: magic number, version, machine, object, keys of the
+    The latter is a sequence of pickles: magic number, version, machine, object, and keys of the
     storages. The storages follow, each after its length. All pickles share the `budget`. The second
-    result is the names of the `Foreign` objects that the pickles make.
+    result is the list of names of the `Foreign` objects in the pickles.
     """
     file, foreign = io.BytesIO(content), []
     tree = safe_pickle.load(file, CONSTRUCTORS, None, budget, foreign)
@@ -81,7 +81,7 @@ def _check_end(file: io.BytesIO) -> None:
 
 
 class Storage:
-    """`count` values of one type, which are stored outside the pickle and filled in after it."""
+    """`count` values of one type, which are stored outside the pickle and filled in later."""
 
     def __init__(self, dtype: np.dtype, count: int):
         self.dtype, self.count = dtype, count
@@ -103,10 +103,10 @@ class _Storages(dict[str, Storage]):
     """Every storage that a pickle refers to, by key."""
 
     def find(self, pid: Any) -> Storage | Foreign:
-        """Return the storage of a persistent id; the same one for the same key.
+        """Return the storage for a persistent id; the same key always gives the same storage.
 
-        The id of the class of a module, with its source code, gives the class as the pickle names
-        it; torch before 1.6 writes such ids.
+        Versions of torch before 1.6 also write ids that contain the class of a module and its
+        source code. For such an id, return the class as the pickle names it.
         """
         match pid:
             case ("module", Foreign() as kind, *_):
@@ -121,7 +121,7 @@ class _Storages(dict[str, Storage]):
 
 
 class Tensor(ArrayStandIn):
-    """Takes the place of a tensor: a view of a storage; offset and strides count values."""
+    """Stands in for a tensor: a view of a storage, with its offset and strides in values."""
 
     def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any):
         self.storage, (self.offset,) = storage, checked_shape([offset])
@@ -135,7 +135,7 @@ class Tensor(ArrayStandIn):
             raise ContentError(f"a tensor of size {self.size} reaches beyond its storage")
 
     def array(self) -> np.ndarray:
-        """Return the values, read-only, in memory shared with other views of the storage."""
+        """Return the values as a read-only array; other views of the storage share its memory."""
         strides = [step * self.storage.dtype.itemsize for step in self.stride]
         return np.lib.stride_tricks.as_strided(
             self.storage.values[self.offset :], self.size, strides, writeable=False
@@ -147,7 +147,7 @@ def _parameter(tensor: Any, *_: Any) -> Any:
 
 
 def _with_attributes(constructor: Any, _kind: Any, arguments: Any, _attributes: Any) -> Tensor:
-    """Take the place of the function that makes a tensor with attributes, such as `nn.Buffer`."""
+    """Stand in for the function that creates a tensor with attributes, such as an `nn.Buffer`."""
     if constructor is not Tensor:
         raise ContentError("it makes a tensor in an unknown way")
     return Tensor(*arguments)
@@ -161,6 +161,6 @@ CONSTRUCTORS: stand_ins.Constructors = {
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
     ("torch._tensor", "_rebuild_from_type_v2"): _with_attributes,
-    ("torch", "Tensor"): None,  # an argument only
+    ("torch", "Tensor"): None,  # only used as an argument
 }
 """Every name that a pickle of torch tensors needs."""

@@ -1,8 +1,8 @@
-"""Whole pickled torch modules, as the arrays that the module's `state_dict()` would have.
+"""Read whole pickled torch modules as the arrays that their `state_dict()` would contain.
 
-No class of torch takes part: a module is any object whose state has the three dicts in which
+No torch class is used: a module is any object whose state contains the three dicts in which
 `torch.nn.Module` keeps its parameters, its buffers and its children. The rest of the state (sizes,
-activations, hooks) is data that nobody reads.
+activations, hooks) is data that is never read.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from va_jax.weights.torch_files import Tensor
 PARTS = ("_parameters", "_buffers", "_modules")
 
 MODULE_BYTES = 512
-"""Memory charged for every use of a module (our choice)."""
+"""Bytes charged for every use of a module (our choice)."""
 
 MAX_DEPTH = 64
-"""The deepest nesting of modules (our choice)."""
+"""Maximum nesting depth of modules (our choice)."""
 
 
 def is_module(value: Any) -> TypeGuard[Foreign]:
@@ -37,18 +37,18 @@ def named_arrays(
 
     Args:
         module: the module.
-        budget: memory that may still be taken. Each use of a module spends from it, because a few
-            shared modules may stand for more names than anyone can list.
-        prefix: start of each name.
-        parents: the modules that the module is in.
+        budget: memory that may still be taken. Each use of a module is charged to it, because a few
+            shared modules may stand for too many names to list.
+        prefix: prefix for each name.
+        parents: the modules that contain this module.
 
     Yields:
-        (name, array). A shared module or parameter gives all its names. Parameters and buffers
-        that are None and non-persistent buffers are left out.
+        (name, array). A shared module or parameter appears under each of its names. Non-persistent
+        buffers are left out, and so are parameters and buffers that are None.
 
     Raises:
-        ContentError: a parameter or buffer is not a tensor, a child is not a module, or modules
-            are nested without end.
+        ContentError: a parameter or buffer is not a tensor, a child is not a module, or modules are
+            nested too deeply.
     """
     if len(parents) == MAX_DEPTH or module in parents:
         raise ContentError(f"its modules are nested more than {MAX_DEPTH} deep, or in themselves")
@@ -67,7 +67,7 @@ def named_arrays(
 
 
 def _named(module: Foreign, part: str) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of a part of a module, except None."""
+    """Yield the names and values in one part of a module's state, except values of None."""
     for name, value in module.state[part].items():
         if not isinstance(name, str):
             raise ContentError(f"a name in {part} of one of its modules is not text")
@@ -88,10 +88,10 @@ def _unfit(name: str, value: Any, expected: str) -> ContentError:
 
 
 def refuse_foreign(tree: Dict | Foreign, module: Foreign) -> None:
-    """Refuse a checkpoint that contains any foreign object apart from a module.
+    """Refuse a checkpoint that contains any foreign object other than `module`.
 
     Raises:
-        ContentError: it does; the message names the object.
+        ContentError: there is such an object; the message names it.
     """
     todo: list[Any] = [tree]
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""Rows of Vision Transformers under other people's names; `names` makes tables of them."""
+"""Rows for other projects' Vision Transformers, from which `names` builds tables."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ DINOV2_PATCH = 14
 
 
 def layer(name: str, path: str) -> Rows:
-    """Return the rows of a dense layer; `name` includes the separator before `weight`."""
+    """Return the rows for a dense layer; `name` includes the separator before `weight`."""
     return (
         (rf"{name}weight", f"params/backbone/{path}/kernel", dense),
         (rf"{name}bias", f"params/backbone/{path}/bias", vector),
@@ -21,7 +21,7 @@ def layer(name: str, path: str) -> Rows:
 
 
 def layer_norm(name: str, path: str) -> Rows:
-    """Return the rows of a layer norm."""
+    """Return the rows for a layer norm."""
     return (
         (rf"{name}\.weight", f"params/backbone/{path}/scale", vector),
         (rf"{name}\.bias", f"params/backbone/{path}/bias", vector),
@@ -29,14 +29,14 @@ def layer_norm(name: str, path: str) -> Rows:
 
 
 def patch_of_dinov2(array: np.ndarray) -> np.ndarray:
-    """Return the kernel of the patches as HWIO; ValueError if the patches have another side."""
+    """Return the patch kernel as HWIO; raise ValueError if the patches have a different side."""
     if array.shape[1:] != (3, DINOV2_PATCH, DINOV2_PATCH):
         raise ValueError(f"[out, 3, {DINOV2_PATCH}, {DINOV2_PATCH}]")
     return conv(array)
 
 
 def timm(patch: Callable[[np.ndarray], np.ndarray] = conv) -> Rows:
-    """Return the rows of timm's VisionTransformer (models/vision_transformer.py).
+    """Return the rows for timm's VisionTransformer (models/vision_transformer.py).
 
     In checkpoints from DINOv2's own training, `blocks.0.5` is block 5 of the network, in chunk 0.
     """
@@ -60,14 +60,14 @@ def timm(patch: Callable[[np.ndarray], np.ndarray] = conv) -> Rows:
 
 
 def dinov2() -> Rows:
-    """Return the rows of DINOv2 (facebookresearch/dinov2, models/vision_transformer.py)."""
+    """Return the rows for DINOv2 (facebookresearch/dinov2, models/vision_transformer.py)."""
     gamma = r"blocks\.(?:\d+\.)?(\d+)\.ls([12])\.gamma"
     scales: Rows = ((gamma, r"params/backbone/block\1/layer_scale\2", vector),)
     return timm(patch_of_dinov2) + scales
 
 
 def clip() -> Rows:
-    """Return the rows of the images' network of CLIP (openai/CLIP, model.py), which is FaRL's."""
+    """Return the rows for CLIP's image network (openai/CLIP, model.py), which FaRL also uses."""
     block = r"visual\.transformer\.resblocks\.(\d+)\."
     rows: Rows = (
         (r"visual\.conv1\.weight", "params/backbone/patch_kernel", conv),
@@ -99,4 +99,4 @@ CLIP_LEFT_OUT = {
     r"visual\.mask_token": MASK_TOKEN,
     "input_resolution|context_length|vocab_size": "not a parameter",
 }
-"""Regular expression for names that a network of images does not need -> reason."""
+"""Regular expression for names that an image network does not need -> reason."""
