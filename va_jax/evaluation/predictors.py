@@ -1,4 +1,4 @@
-"""Three ways to run a network on the tracks in a split, with as few CNN passes as possible."""
+"""Three ways to run a network on the tracks in a split, with as few backbone passes as possible."""
 
 from collections.abc import Sequence
 from typing import Any

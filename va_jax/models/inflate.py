@@ -37,8 +37,8 @@ class Inflation:
     In the `spatial` layout, as in the papers, 1x1 convolutions have a single tap. All convolutions
     of a VGG, and the stem and 3x3 convolutions of a ResNet, have `taps` taps. The `kinetics` layout
     matches the I3D-ResNet-50 trained on Kinetics (Wang et al., 2018): five taps in the stem, and
-    `taps` taps in the first 1x1 convolution of every second bottleneck. Set `pool_taps` to match
-    its temporal pools, which have no weights.
+    `taps` taps in the first 1x1 convolution of every bottleneck in the first stage and of every
+    second one after it. Set `pool_taps` to match its temporal pools, which have no weights.
     """
 
     taps: int = 1  # odd

@@ -140,7 +140,7 @@ class LRUStack(PackedStack):
 
 
 def _nu_log(rng: Array, units: int) -> Array:
-    """Draw |lambda| = exp(-exp(nu_log)) uniformly from a ring in the complex plane."""
+    """Draw |lambda| = exp(-exp(nu_log)), so that lambda fills a ring evenly."""
     low, high = RADII
     squares = jax.random.uniform(rng, (units,), jnp.float32, low**2, high**2)
     return jnp.log(-0.5 * jnp.log(squares))
