@@ -20,6 +20,10 @@ CPU = forms.BY_BACKEND["cpu"]
 MASK = np.array([[True, True, False, True, True], [False, True, True, True, False]])
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def frames(channels):
     return np.random.default_rng(0).normal(size=(2, 5, 6, 7, channels))
 
@@ -53,7 +57,7 @@ def assert_same_as_on_a_cpu(change, module, *inputs, **keywords):
     )
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [slow(1), 2])
 def test_a_1x1_convolution(stride):
     conv = Conv(6, 1, stride, dtype=jnp.float64)
     assert_same_as_on_a_cpu({"pointwise": "convolution"}, conv, frames(4), MASK)
@@ -62,10 +66,10 @@ def test_a_1x1_convolution(stride):
 @pytest.mark.parametrize(
     ("channels", "stride", "time"),
     [
-        (3, 2, Time(taps=3)),
+        slow(3, 2, Time(taps=3)),
         (6, 1, Time(taps=3, padding="edge")),
-        (6, 2, Time(taps=3, dilation=2)),
-        (6, 1, Time(taps=3, stride=2)),
+        slow(6, 2, Time(taps=3, dilation=2)),
+        slow(6, 1, Time(taps=3, stride=2)),
     ],
 )
 def test_a_convolution_over_time(channels, stride, time):
@@ -73,19 +77,19 @@ def test_a_convolution_over_time(channels, stride, time):
     assert_same_as_on_a_cpu({"temporal": "native"}, conv, frames(channels), MASK)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [slow(1), 2])
 def test_a_depthwise_convolution(stride):
     conv = SameConv(4, 3, stride, True, jnp.float64)
     assert_same_as_on_a_cpu({"depthwise": "native"}, conv, frames(4))
 
 
-@pytest.mark.parametrize("mask", [MASK, np.zeros_like(MASK)])
+@pytest.mark.parametrize("mask", [MASK, slow(np.zeros_like(MASK))])
 def test_batch_norm(mask):
     change = {"batch_norm": "derived"}
     assert_same_as_on_a_cpu(change, BatchNorm(jnp.float64), frames(4), mask, train=True)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("kind", [slow("lstm"), "gru"])
 def test_several_steps_of_a_recurrent_stack_at_once(kind):
     stack = RecurrentStack(kind, 2, 3)
     x = frames(1).reshape(2, 5, -1)
