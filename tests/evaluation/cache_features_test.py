@@ -142,7 +142,10 @@ def test_features_of_a_set_that_was_built_again_are_refused(config, cached, tmp_
         ({"optim.rates.backbone": 0.1}, r"optim\.rates\.backbone=0\.1: set 0\.0"),
         ({"model.branches": ("conv",), "model.fc": ()}, r"model\.branches.*leave conv out"),
         ({"data.size": 16}, r"frames of 32 px, but data\.size=16"),
-        ({"data.name": "synthetic_faces/other"}, r"those of 'synthetic_faces/tiny', but data\.nam"),
+        (
+            {"data.name": "synthetic_faces/other"},
+            r"for 'synthetic_faces/tiny', but data\.nam",
+        ),
         ({"data.train": "third"}, "no features of a split 'third', only of"),
         ({"data.features": "nowhere"}, r"data\.features='nowhere': features\.json not found"),
     ],

@@ -130,7 +130,7 @@ def test_keras_backward_layer_is_the_reverse_half():
 @pytest.mark.parametrize(
     ("arrays", "format", "message"),
     [
-        (torch_rnn(1), "torch_rnn", "four or a GRU's three gates .*'weight_hh_l0' \\(5, 5\\)"),
+        (torch_rnn(1), "torch_rnn", r"4 x units columns \(LSTM\) or .*'weight_hh_l0' \(5, 5\)"),
         (torch_rnn(4, prefix="a.") | torch_rnn(4, prefix="b."), "torch_rnn",
          "'a.weight_ih_l0' and 'b.weight_ih_l0' are both of layer 0"),
         (torch_rnn(4) | {"weight_hr_l0": rand(5, 2)}, "torch_rnn", r"\(weight_hr_l0\)"),

@@ -117,7 +117,7 @@ def test_a_hostile_object_beside_tensors_runs_nothing(tmp_path, torch, saved):
     torch.load(path, weights_only=False)
     assert marker.exists()
     marker.unlink()
-    assert "eval, which no weights need" in refusal(path)
+    assert "eval, which weights never need" in refusal(path)
     assert not marker.exists()
 
 

@@ -21,19 +21,19 @@ def metadata(data: Data) -> dict[str, Any]:
     facts = features.read_facts(pathlib.Path(data.features))
     if facts["data"] != data.name:
         raise InputError(
-            f"data.features={data.features!r} are those of {facts['data']!r}, but "
+            f"data.features={data.features!r} were computed for {facts['data']!r}, but "
             f"data.name={data.name!r}; set one of them to match"
         )
     if data.size not in (0, facts["size"]):
         raise InputError(
-            f"data.features={data.features!r} are those of frames of {facts['size']} px, but "
+            f"data.features={data.features!r} were computed from frames of {facts['size']} px, but "
             f"data.size={data.size}; set data.size={facts['size']}, or {features.REMEDY}"
         )
     if sources.is_built(data.dir, data.name):
         built, cached = sources.metadata(data.dir, data.name), facts["metadata"]
         if built["split_hash"] != cached["split_hash"]:
             raise InputError(
-                f"data.features={data.features!r} are those of splits and labels "
+                f"data.features={data.features!r} were computed for splits and labels "
                 f"{cached['split_hash']}, but {data.name} in {data.dir} was built again with "
                 f"{built['split_hash']}; {features.REMEDY}"
             )

@@ -28,9 +28,10 @@ def errors_from(
     contributions_of: Callable[[np.ndarray], Values],
     weights: Float[np.ndarray, "resamples recordings"],
 ) -> Values:
-    """Return the standard errors [resamples, dims] of any scores, given their contributions.
+    """Return the standard errors [resamples, dims] of scores, from contributions.
 
-    The contributions to a sum of scores are the sums of the contributions to each score.
+    They follow from what each recording contributes to a score. The contributions to a sum of
+    scores are the sums of the contributions to each score.
 
     Args:
         contributions_of: function that maps weights [some resamples, recordings] to contributions

@@ -36,6 +36,6 @@ def check(folder: pathlib.Path, variables: Any) -> None:
     if facts["backbone"] != own:
         raise InputError(
             f"data.features={str(folder)!r} were computed with the backbone of "
-            f"{facts.get('source')} (SHA-256 {facts['backbone'][:12]}), but that of this run has "
-            f"{own[:12]}; start from the same weights, or {features.REMEDY}"
+            f"{facts.get('source')} (SHA-256 {facts['backbone'][:12]}), but this run's "
+            f"backbone has {own[:12]}; start from the same weights, or {features.REMEDY}"
         )

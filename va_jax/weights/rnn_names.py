@@ -131,7 +131,7 @@ def _layer(
     """Build our layer from matrices [in, gates x units] and two biases, with gates in our order."""
     units, columns = recurrent.shape
     if columns not in (3 * units, 4 * units):
-        raise ValueError("expected an LSTM's four or a GRU's three gates of `units` each")
+        raise ValueError("expected 4 x units columns (LSTM) or 3 x units columns (GRU)")
     if not kernel.shape[1:] == bias.shape == recurrent_bias.shape == (columns,):
         raise ValueError(f"expected kernels and biases of {columns} gates x units")
     arrays = {"input_kernel": kernel, "recurrent_kernel": recurrent}

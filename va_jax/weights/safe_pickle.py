@@ -132,7 +132,7 @@ class Unpickler(pickle._Unpickler):
 
     def get_extension(self, code: int) -> Any:
         """Refuse a registered extension: Python takes it from a cache and bypasses `find_class`."""
-        raise ContentError(f"it uses the pickle extension {code}, which no weights need")
+        raise ContentError(f"it uses the pickle extension {code}, which weights never need")
 
     def _instantiate(self, constructor: Any, arguments: Any) -> None:
         """Call a constructor and charge for its result, as an argument may be copied many times."""
@@ -153,14 +153,16 @@ class Unpickler(pickle._Unpickler):
     def load_newobj_ex(self) -> None:
         """Call a constructor without keywords, which none of our constructors takes."""
         if self.stack.pop() and not isinstance(self.stack[-2], Foreign):
-            raise ContentError("it calls a constructor with keywords, which no weights need")
+            raise ContentError(
+                "it calls a constructor with keyword arguments, which weights never need"
+            )
         self.load_reduce()
 
     def load_build(self) -> None:
         """Pass an object its state, without setting attributes or calling `__setstate__`."""
         state = self.stack.pop()
         if not isinstance(self.stack[-1], StandIn):
-            raise ContentError("it sets attributes, which no weights need")
+            raise ContentError("it sets attributes, which weights never need")
         self.stack[-1].set_state(state)
         self._budget.spend(_copied_bytes(self.stack[-1]))
 

@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 
 def unknown(name: str) -> ContentError:
     """Return the error for a class or function that is not in the table of constructors."""
-    return ContentError(f"it names {name}, which no weights need")
+    return ContentError(f"it names {name}, which weights never need")
 
 
 class StandIn:
