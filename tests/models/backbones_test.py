@@ -10,7 +10,7 @@ import pytest
 
 from va_jax import keys
 from va_jax.config import Model
-from va_jax.models import conv, resnet
+from va_jax.models import batch_norm, conv, resnet
 from va_jax.models.batch_norm import BatchNorm
 from va_jax.models.build import build_model, parameter_count
 from va_jax.models.pooling import ceil_padding, max_pool
@@ -249,8 +249,8 @@ def same_padding(monkeypatch):
 
 
 def large_epsilon(monkeypatch):
-    normalise = conv._normalise
-    monkeypatch.setattr(conv, "_normalise", lambda *given: normalise(*given[:-1], 1e-3))
+    normalise = batch_norm._normalise
+    monkeypatch.setattr(batch_norm, "_normalise", lambda *given: normalise(*given[:-1], 1e-3))
 
 
 def pool_padded_on_all_sides(monkeypatch):
