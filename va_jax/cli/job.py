@@ -71,18 +71,17 @@ def run(job: Job, action: Callable[[Stopping], None]) -> int:
 def train(job: Job, config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -> None:
     """Train the run in `workdir` to the end, and evaluate it."""
     _join(job, stop, workdir)
-    _train(config, workdir, stop)
+    _train(configuration.parse(config), workdir, stop)
 
 
-def _train(config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -> None:
+def _train(config: configuration.Config, workdir: pathlib.Path, stop: Stopping) -> None:
     from va_jax.evaluation.evaluate import evaluate
     from va_jax.train import lock
     from va_jax.train.loop import train as train_run
 
-    parsed = configuration.parse(config)
     with lock.hold(workdir):
-        train_run(parsed, workdir, stop)
-        evaluate(parsed, workdir, on_batch=stop.check)
+        train_run(config, workdir, stop)
+        evaluate(config, workdir, on_batch=stop.check)
 
 
 def train_seeds(
@@ -97,15 +96,16 @@ def train_seeds(
         raise InputError(
             f"--workdir={workdir} is a run; with --seeds, pass a folder for several runs"
         )
+    parsed = configuration.parse(config)
+    configs = [configuration.with_values(parsed, seed=seed) for seed in seeds]
     _join(job, stop, workdir)
     from jax import process_index
 
     from va_jax.evaluation import seeds as seed_table
 
     runs = {seed: workdir / f"seed_{seed}" for seed in seeds}
-    for seed, folder in runs.items():
-        config.seed = seed
-        _train(config, folder, stop)
+    for each, folder in zip(configs, runs.values(), strict=True):
+        _train(each, folder, stop)
     if process_index() == 0:
         print(f"\n{seed_table.write(workdir, runs)}")
 

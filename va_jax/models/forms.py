@@ -41,8 +41,9 @@ BY_BACKEND = {
     "gpu": Forms("convolution", "native", "native", "native", "written", 1),
     "tpu": Forms("convolution", "native", "taps", "native", "derived", 1),
 }
-"""The CPU's forms were chosen by timing training steps, and the GPU's by timing single operations
-(docs/performance.md). The TPU's follow the cycles that its compiler estimates."""
+"""The CPU's forms were chosen by timing training steps (docs/performance.md). On a GPU, only
+convolutions over time and LSTMs were timed; everything else has XLA's own form. The TPU's forms
+follow the cycles that its compiler estimates."""
 
 _given: contextvars.ContextVar[Forms | None] = contextvars.ContextVar("forms", default=None)
 
