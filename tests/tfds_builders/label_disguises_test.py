@@ -200,21 +200,55 @@ AVEC = [[*avec.HEADER]] + [
 ]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        text(AVEC),
-        text(AVEC[1:]),
-        text(AVEC, ";"),
-        text([[row[n] for n in (3, 1, 0, 4, 2)] for row in AVEC], "\t"),
-        text([[decimal_comma(cell) for cell in row] for row in AVEC], ";", "\r\n"),
-        "\ufeff" + text(AVEC).replace("timestamp", "TIMESTAMP"),
-    ],
-)
-def test_known_labels_of_the_challenges_are_read_in_every_disguise(tmp_path, content):
-    labels = avec.read_labels(write_text(tmp_path / "a.csv", content), "Train_01", DIMS, 1.0)
+AVEC_READ = {
+    "plain": text(AVEC),
+    "no header": text(AVEC[1:]),
+    "CRLF": text(AVEC, end="\r\n"),
+    "CR": text(AVEC, end="\r"),
+    "byte-order mark": "\ufeff" + text(AVEC),
+    "no end of line": text(AVEC).rstrip(),
+    "quoted": text([[f'"{cell}"' for cell in row] for row in AVEC]),
+    "blanks": text([[f" {cell} " for cell in row] for row in AVEC]),
+    "blank lines": text(AVEC).replace("\n", "\n\n", 9),
+    "semicolons": text(AVEC, ";"),
+    "tabs, reordered": text([[row[n] for n in (3, 1, 0, 4, 2)] for row in AVEC], "\t"),
+    "decimal commas": text([[decimal_comma(cell) for cell in row] for row in AVEC], ";", "\r\n"),
+    "quoted decimal commas": text([[f'"{decimal_comma(cell)}"' for cell in row] for row in AVEC]),
+    "upper case": text([[cell.upper() for cell in AVEC[0]], *AVEC[1:]]),
+    "exponents": text(
+        [AVEC[0], *([row[0], *(f"{float(c):.6e}" for c in row[1:])] for row in AVEC[1:])]
+    ),
+    "no leading zero": text(AVEC).replace("0.", "."),
+}  # fmt: skip
+AVEC_REFUSED = {
+    "index column": text([["x", *AVEC[0]], *([str(n), *row] for n, row in enumerate(AVEC[1:]))]),
+    "extra column": text([[*row, "0.97"] for row in AVEC]),
+    "a column less": text([row[:-1] for row in AVEC]),
+    "frame numbers": text([AVEC[0], *([r[0], str(n), *r[2:]] for n, r in enumerate(AVEC[1:]))]),
+    "milliseconds": text([AVEC[0], *([r[0], as_ms(r[1]), *r[2:]] for r in AVEC[1:])]),
+    "decimal commas between commas": text([[decimal_comma(cell) for cell in row] for row in AVEC]),
+    "another recording": text(AVEC).replace("Train_01", "Train_02"),
+    "blank-delimited": text(AVEC, " "),
+    "two headers": text([AVEC[0], *AVEC]),
+}
+
+
+def read_avec(path, content):
+    return avec.read_labels(write_text(path, content), "Train_01", DIMS, 0.5)
+
+
+@pytest.mark.parametrize("name", AVEC_READ)
+def test_known_labels_of_the_challenges_are_read_in_every_disguise(tmp_path, name):
+    labels = read_avec(tmp_path / "a.csv", AVEC_READ[name])
     np.testing.assert_allclose(labels.time_s, TIMES, atol=1e-12)
     np.testing.assert_allclose(labels.values, VALUES, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", AVEC_REFUSED)
+def test_labels_of_the_challenges_with_another_reading_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match=r"a\.csv") as caught:
+        read_avec(tmp_path / "a.csv", AVEC_REFUSED[name])
+    assert "\n" not in str(caught.value)
 
 
 JUNK = ("valence_std", "arousal_confidence", "index", "id", "", "face", "valid", "mean_valence")
