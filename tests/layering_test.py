@@ -33,7 +33,7 @@ FENCES = {  # library -> the only places that may import it
     "jinja2": ("va_jax/report/page.py", "va_jax/export/model_card.py"),
     "safetensors": ("va_jax/weights/", "va_jax/export/arrays.py"),
     "absl": ("va_jax/cli/",),
-    "ml_collections": ("va_jax/config.py", "va_jax/cli/", "configs/"),
+    "ml_collections": ("va_jax/config/", "va_jax/cli/", "configs/"),
     "apache_beam": ("tfds_builders/workers.py",),
     "tensorflow": (),
     "torch": (),
@@ -86,8 +86,8 @@ def test_every_package_has_a_layer():
 
 def test_the_top_of_the_package_is_small():
     there = [p for p in (ROOT / "va_jax").iterdir() if not p.name.startswith("__pyc")]
-    assert sum(path.is_file() for path in there) <= 8
-    assert sum(path.is_dir() for path in there) <= 14
+    assert sum(path.is_file() for path in there) <= 7
+    assert sum(path.is_dir() for path in there) <= 15
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
@@ -132,5 +132,4 @@ def test_the_data_package_does_not_know_jax():
 def test_every_file_states_its_purpose_and_has_at_most_300_lines(path):
     text = path.read_text()
     assert path.name == "__init__.py" or ast.get_docstring(ast.parse(text))
-    longest = 400 if relative(path) == "va_jax/config.py" else 300  # a list of keys is no puzzle
-    assert len(text.splitlines()) <= longest
+    assert len(text.splitlines()) <= 300

@@ -5,15 +5,14 @@ can be overridden on the command line. `parse` converts such a config to the fro
 below, which all other code receives. Defaults are our choice unless a paper is cited.
 """
 
-import re
 from dataclasses import asdict, dataclass, field
-from operator import attrgetter
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from va_jax import keys
-from va_jax.keys import CHANGEABLE, at_least, changeable, choice, fail, key
+from va_jax.config import checks
+from va_jax.keys import CHANGEABLE, at_least, changeable, choice, key
 
 FRESH = ("params/temporal.*", "params/head_.*")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_vggface2", "seresnet50")
@@ -270,80 +269,7 @@ class Config:
     log: Log = field(default_factory=Log, metadata=CHANGEABLE)
 
     def __post_init__(self) -> None:
-        _check_texts(self)
-        _check_numbers(self)
-        if self.data.features:
-            _check_features(self)
-
-
-def _check_texts(config: Config) -> None:
-    for name in ("data.name", "data.train", "data.dev"):
-        if not attrgetter(name)(config):
-            fail(name, "", "set a built data set, such as 'video_folder/112', and its splits")
-    for name in ("init.leave_out", "init.fresh"):
-        for pattern in attrgetter(name)(config):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                fail(name, pattern, f"must be a valid regular expression ({error})")
-
-
-def _check_numbers(config: Config) -> None:
-    if not any(to_tree(config.loss).values()):
-        fail("loss.ccc, loss.mse and loss.cross_entropy", 0, "set at least one of them above 0")
-    _check_bins(config)
-    if config.optim.name == "schedule_free":
-        for name, needed in (("optim.schedule", "constant"), ("optim.ema", 0)):
-            if (value := attrgetter(name)(config)) != needed:
-                remedy = f"set {needed!r}, since optim.name='schedule_free' averages on its own"
-                fail(name, value, remedy)
-    for name, base in (
-        ("train.batch_size", "train.accumulate"),
-        ("eval.every_steps", "checkpoint.every_steps"),
-    ):
-        value, divisor = attrgetter(name, base)(config)
-        if value % divisor:
-            fail(name, value, f"must be a multiple of {base}={divisor}")
-    hop, length = config.eval.hop, config.eval.length
-    if hop > length:
-        fail("eval.hop", hop, f"must be at most eval.length={length} to cover every frame")
-    if config.model.bidirectional and config.eval.state == "carry":
-        remedy = "set 'window'; a bidirectional network cannot carry a state along a track"
-        fail("eval.state", "carry", remedy)
-
-
-def _check_bins(config: Config) -> None:
-    bins = config.model.bins
-    if bins == 1:
-        fail("model.bins", 1, "set 0 for none, or at least 2")
-    if bins and config.model.bounded:
-        fail("model.bounded", True, "set False, since the bins of model.bins end at -1 and 1")
-    if config.loss.cross_entropy and not bins:
-        fail("loss.cross_entropy", config.loss.cross_entropy, "set model.bins, such as 20")
-
-
-FROM_FEATURES = {
-    "optim.rates.backbone": 0.0,
-    "augment.crop": 1.0,
-    "augment.rotation_deg": 0.0,
-    "augment.brightness": 0.0,
-    "augment.contrast": 0.0,
-    "augment.saturation": 0.0,
-    "augment.hue": 0.0,
-    "model.inflation.taps": 1,
-    "model.pool": "mean",
-}
-"""Values that these keys must have if the network reads features, and so never sees pixels."""
-
-
-def _check_features(config: Config) -> None:
-    for name, needed in FROM_FEATURES.items():
-        value = attrgetter(name)(config)
-        if value != needed:
-            fail(name, value, f"set {needed!r}, or leave data.features out to read frames")
-    if any("conv" in branch.split("+") for branch in config.model.branches):
-        remedy = "leave conv out, or leave data.features out to read frames"
-        fail("model.branches", config.model.branches, remedy)
+        checks.check(self)
 
 
 def defaults() -> ConfigDict:
@@ -369,7 +295,3 @@ def to_tree(config: Any) -> dict[str, Any]:
 def with_values(config: Config, **values: Any) -> Config:
     """Return a copy of `config` with new values, passed as in `**{"eval.state": "window"}`."""
     return parse(keys.unflatten(keys.flatten(to_tree(config)) | values))
-
-
-if __name__ == "__main__":
-    print(keys.page(Config), end="")

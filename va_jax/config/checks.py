@@ -1,0 +1,90 @@
+"""Rules between configuration keys, each refused with the key, its value and a remedy."""
+
+import re
+from dataclasses import asdict
+from operator import attrgetter
+from typing import Any
+
+from va_jax.keys import fail
+
+
+def check(config: Any) -> None:
+    """Check a `Config` for values that do not suit each other.
+
+    Raises:
+        InputError: two values contradict each other, or one is legal by itself but unusable.
+    """
+    _check_texts(config)
+    _check_numbers(config)
+    if config.data.features:
+        _check_features(config)
+
+
+def _check_texts(config: Any) -> None:
+    for name in ("data.name", "data.train", "data.dev"):
+        if not attrgetter(name)(config):
+            fail(name, "", "set a built data set, such as 'video_folder/112', and its splits")
+    for name in ("init.leave_out", "init.fresh"):
+        for pattern in attrgetter(name)(config):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                fail(name, pattern, f"must be a valid regular expression ({error})")
+
+
+def _check_numbers(config: Any) -> None:
+    if not any(asdict(config.loss).values()):
+        fail("loss.ccc, loss.mse and loss.cross_entropy", 0, "set at least one of them above 0")
+    _check_bins(config)
+    if config.optim.name == "schedule_free":
+        for name, needed in (("optim.schedule", "constant"), ("optim.ema", 0)):
+            if (value := attrgetter(name)(config)) != needed:
+                remedy = f"set {needed!r}, since optim.name='schedule_free' averages on its own"
+                fail(name, value, remedy)
+    for name, base in (
+        ("train.batch_size", "train.accumulate"),
+        ("eval.every_steps", "checkpoint.every_steps"),
+    ):
+        value, divisor = attrgetter(name, base)(config)
+        if value % divisor:
+            fail(name, value, f"must be a multiple of {base}={divisor}")
+    hop, length = config.eval.hop, config.eval.length
+    if hop > length:
+        fail("eval.hop", hop, f"must be at most eval.length={length} to cover every frame")
+    if config.model.bidirectional and config.eval.state == "carry":
+        remedy = "set 'window'; a bidirectional network cannot carry a state along a track"
+        fail("eval.state", "carry", remedy)
+
+
+def _check_bins(config: Any) -> None:
+    bins = config.model.bins
+    if bins == 1:
+        fail("model.bins", 1, "set 0 for none, or at least 2")
+    if bins and config.model.bounded:
+        fail("model.bounded", True, "set False, since the bins of model.bins end at -1 and 1")
+    if config.loss.cross_entropy and not bins:
+        fail("loss.cross_entropy", config.loss.cross_entropy, "set model.bins, such as 20")
+
+
+FROM_FEATURES = {
+    "optim.rates.backbone": 0.0,
+    "augment.crop": 1.0,
+    "augment.rotation_deg": 0.0,
+    "augment.brightness": 0.0,
+    "augment.contrast": 0.0,
+    "augment.saturation": 0.0,
+    "augment.hue": 0.0,
+    "model.inflation.taps": 1,
+    "model.pool": "mean",
+}
+"""Values that these keys must have if the network reads features, and so never sees pixels."""
+
+
+def _check_features(config: Any) -> None:
+    for name, needed in FROM_FEATURES.items():
+        value = attrgetter(name)(config)
+        if value != needed:
+            fail(name, value, f"set {needed!r}, or leave data.features out to read frames")
+    if any("conv" in branch.split("+") for branch in config.model.branches):
+        remedy = "leave conv out, or leave data.features out to read frames"
+        fail("model.branches", config.model.branches, remedy)
