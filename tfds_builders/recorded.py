@@ -146,7 +146,7 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
             )
 
     def warnings(self, recordings: Sequence[Recording]) -> list[str]:
-        """Return warnings about these recordings together; a build prints and stores them."""
+        """Return warnings about these recordings as a whole; a build prints and stores them."""
         return []
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:

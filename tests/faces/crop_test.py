@@ -125,7 +125,7 @@ def test_five_points_of_68_and_of_49_are_the_same():
 def test_landmarks_and_boxes_without_a_square_are_refused():
     image = np.zeros((20, 20, 3), np.uint8)
     for landmarks in (np.full((5, 2), 7.0), np.full((5, 2), np.nan)):
-        with pytest.raises(InputError, match=r"landmarks.*no eye line"):
+        with pytest.raises(InputError, match=r"landmarks.*the eyes coincide"):
             align(image, landmarks, 16)
     with pytest.raises(InputError, match=r"box \[5.*no area"):
         crop_box(image, np.array([5.0, 5, 5, 9]), 16)

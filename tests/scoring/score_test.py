@@ -323,7 +323,7 @@ def test_the_dimensions_are_those_of_both_sides_or_those_named(clean, capsys):
     assert list(scored(capsys, *clean, "--dims=dominance")) == ["dominance", "about"]
     for path in labels.glob("*.csv"):
         edit(path, "arousal", "joy")
-    assert "no valence or arousal on both sides" in refusal(*clean)
+    assert "neither valence nor arousal is in both" in refusal(*clean)
     assert "--dims=about" in refusal(*clean, "--dims=about")
 
 

@@ -55,7 +55,7 @@ class RecolaConfig(RecordedConfig):
 
 
 class RoleFiles(NamedTuple):
-    """The files in one role, such as the videos."""
+    """All files that serve one role, such as the videos."""
 
     folder: pathlib.Path
     suffix: str
@@ -181,7 +181,7 @@ def _require_fit(config: RecolaConfig, layout: Layout) -> None:
     if config.folds and layout.protocol == "avec2016":
         raise InputError(
             f"folds={config.folds}: AVEC 2016 has fixed splits and no test labels; "
-            "set folds=0 or use the layout original or centred"
+            "set folds=0, or use the 'original' or 'centred' layout"
         )
 
 

@@ -242,7 +242,7 @@ def _chosen(
         if not found or len(set(found)) < len(found):
             problem = "lists a column twice" if found else "lists no column"
             raise InputError(
-                f"columns={','.join(columns)} {problem} for {dim!r}, {_among(header)}; correct it"
+                f"columns={','.join(columns)} {problem} for {dim!r}; correct the option"
             )
     return {dim: tuple(found) for dim, found in raters.items()}
 

@@ -115,7 +115,7 @@ def checked_landmarks(
         raise InputError(f"landmarks are {array.dtype} with shape {array.shape}; expected {wanted}")
     known = np.abs(array[np.isfinite(array)])
     if known.size and np.median(known) > FAR:
-        raise InputError(f"landmarks are about {np.median(known):.4g} in size; expected {unit}")
+        raise InputError(f"landmarks have a median of {np.median(known):.4g}; expected {unit}")
     return array.astype(np.float32)
 
 

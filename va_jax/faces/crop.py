@@ -54,7 +54,10 @@ def align(
     down = np.array([-along[1], along[0]])
     half = np.maximum(distance, abs(down @ (mouth - eyes)))
     if not np.isfinite(half):
-        raise InputError(f"landmarks {landmarks.tolist()} have no eye line; omit this frame")
+        raise InputError(
+            f"landmarks {landmarks.tolist()}: the eyes coincide or a value is not finite; "
+            "omit this frame"
+        )
     matrix = _matrix_to_square((eyes + mouth) / 2, np.stack([along, down]), 2 * half, size)
     return warp(image, matrix, size), matrix
 

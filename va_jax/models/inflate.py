@@ -54,7 +54,7 @@ class Inflation:
         return Time(taps, 1, self._stride(2), self.padding)
 
     def spatial(self, stage: int, stride: int = 1) -> Time:
-        """Return the extent of a convolution over several pixels with this spatial stride."""
+        """Return the temporal extent of a convolution larger than 1x1, given its spatial stride."""
         taps = self.taps if self.layout == "spatial" else 1
         return Time(taps, self._dilation(stage), self._stride(stride), self.padding)
 

@@ -216,9 +216,9 @@ def _choose_dims(
     dims = [dim for dim in DIMS if dim in predicted and wanted[dim] in labelled]
     if not dims:
         raise InputError(
-            f"{predictions} has the columns {', '.join(map(repr, predicted))} and {labels} "
-            f"{', '.join(map(repr, labelled))}: no {' or '.join(DIMS)} on both sides; set the "
-            "columns to score with --dims"
+            f"{predictions} has the columns {', '.join(map(repr, predicted))}; {labels} has the "
+            f"columns {', '.join(map(repr, labelled))}; neither {' nor '.join(DIMS)} is in both; "
+            "set the columns to score with --dims"
         )
     return dims
 

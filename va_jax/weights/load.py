@@ -38,7 +38,7 @@ CONFIGS = {
     "dinov2": OF_TIMM,
     "huggingface": ("preprocessor_config.json", "image_mean", "image_std"),
 }
-"""Format -> the config file that may lie next to the weights, and its keys for the input."""
+"""Format -> the config file that may accompany the weights, and its keys for mean and std."""
 
 
 @dataclasses.dataclass(frozen=True)
