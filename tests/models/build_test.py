@@ -169,10 +169,10 @@ REFUSED = [  # by the section itself, or by the network; key, value, other keys,
     ("fc_dropout", 1.0, {}, "below 1"),
     ("temporal_dropout", -0.1, {}, "0"),
     ("frame_mask", 1.0, {}, "below 1"),
-    ("frame_mask", 0.5, {"temporal": "none"}, "set 0"),
-    ("fc", (5,), {"branches": ("pool", "conv")}, r"set \(\)"),
+    ("frame_mask", 0.5, {"temporal": "none"}, "set it to 0"),
+    ("fc", (5,), {"branches": ("pool", "conv")}, r"set it to \(\)"),
     ("branches", (), {}, "fc, pool, conv"),
-    ("branches", ("fc", "fc"), {}, "distinct .* fc, pool, conv"),
+    ("branches", ("fc", "fc"), {}, "fc, pool, conv .* only once"),
     ("branches", ("fc", "last"), {}, "fc, pool, conv"),
     ("branches", ("fc+",), {}, "fc, pool, conv"),
     ("input_mean", (0.5, 0.5), {}, "three numbers"),
@@ -189,7 +189,7 @@ REFUSED = [  # by the section itself, or by the network; key, value, other keys,
     ("kernel_size", 4, {"temporal": "tcn", "bidirectional": True}, "odd"),
     ("attention_heads", 0, {}, "1"),
     ("attention_window", 1, {}, "2"),
-    ("units", 20, {"temporal": "transformer"}, "multiple of 2 x model.attention_heads=4"),
+    ("units", 20, {"temporal": "transformer"}, r"multiple of 8 \(2 x model.attention"),
     ("inflation_layout", "temporal", {}, "spatial, kinetics"),
     ("inflation_layout", "kinetics", {"backbone": "resnet18"}, "'spatial'"),
     ("inflation_layout", "kinetics", {"backbone": "vgg16"}, "'spatial'"),
@@ -201,10 +201,10 @@ REFUSED = [  # by the section itself, or by the network; key, value, other keys,
     ("inflation_taps", 1, {"inflation_pool_taps": 3}, "3 or more"),
     ("inflation_dilation", (1, 2), {}, "4 numbers"),
     ("inflation_dilation", (1, 2), {"backbone": "vgg16"}, "5 numbers"),
-    ("inflation_taps", 3, {"backbone": "vit_s14"}, "set 1, since vit_s14"),
-    ("inflation_padding", "edge", {"backbone": "farl_b16"}, "set 'zero', since farl_b16"),
-    ("inflation_pool_taps", 3, {"backbone": "vit_b16"}, "set 1, since vit_b16"),
-    ("zero_init_residual", True, {"backbone": "vit_s16"}, "set False, since vit_s16"),
+    ("inflation_taps", 3, {"backbone": "vit_s14"}, "set it to 1, since vit_s14"),
+    ("inflation_padding", "edge", {"backbone": "farl_b16"}, "set it to 'zero', since farl_b16"),
+    ("inflation_pool_taps", 3, {"backbone": "vit_b16"}, "set it to 1, since vit_b16"),
+    ("zero_init_residual", True, {"backbone": "vit_s16"}, "set it to False, since vit_s16"),
     ("stage_sizes", (2, 2), {"backbone": "vit_b14"}, "one number, since vit_b14"),
 ]
 REFUSED_ENTRIES = [  # one entry of a tuple
@@ -239,5 +239,5 @@ def test_the_config_offers_the_backbones_that_can_be_built():
 def test_frames_too_small_for_the_pools_are_refused(side):
     model = build_model(configured(backbone="vgg16", width=4), DIMS)
     frames, face = jnp.zeros((1, 1, side, side, 3), jnp.uint8), jnp.ones((1, 1), bool)
-    with pytest.raises(InputError, match=rf"^data\.size={side} leaves nothing .* set it to 32"):
+    with pytest.raises(InputError, match=rf"^data\.size={side} leaves no pixels .* set it to 32"):
         jax.eval_shape(lambda: model.init(jax.random.key(0), frames, face, train=False))

@@ -232,5 +232,5 @@ def test_a_bidirectional_stack_has_no_state_and_refuses_one(name):
     y, final = apply.eval_shape(stack, params, x, mask, ())
     assert (y.shape[-1], final) == (UNITS, ())
     state = stack.clone(bidirectional=False).initial_state(BATCH)
-    with pytest.raises(InputError, match=r"bidirectional stack.* needs the whole window"):
+    with pytest.raises(InputError, match=r"bidirectional stack.* reads the whole window"):
         apply(stack, params, x, mask, state)

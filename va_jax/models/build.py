@@ -60,7 +60,9 @@ def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
     _check_branches(config)
     if config.frame_mask and config.temporal == "none" and config.inflation.taps == 1:
         fail(
-            "model.frame_mask", config.frame_mask, "set 0, since no layer combines frames over time"
+            "model.frame_mask",
+            config.frame_mask,
+            "set it to 0, since no layer combines frames over time",
         )
     return Regressor(
         backbone=_backbone(config),
@@ -95,20 +97,23 @@ def _check_branches(config: Model) -> None:
     features = [name for branch in config.branches for name in branch.split("+")]
     unique = len(set(config.branches)) == len(config.branches)
     if not features or not set(features) <= set(FEATURES) or not unique:
-        remedy = f"must be distinct choices from {', '.join(FEATURES)} and sums such as fc+pool"
+        remedy = (
+            f"choose one or more of {', '.join(FEATURES)} and combinations such as fc+pool, each "
+            "only once"
+        )
         fail("model.branches", config.branches, remedy)
     if "fc" in features:
         return
     if config.fc:
-        fail("model.fc", config.fc, "set (), since model.branches does not use fc")
+        fail("model.fc", config.fc, "set it to (), since model.branches does not use fc")
     if config.landmarks != "none":
-        remedy = "set 'none', since model.branches does not use fc"
+        remedy = "set it to 'none', since model.branches does not use fc"
         fail("model.landmarks", config.landmarks, remedy)
 
 
 def _rgb(name: str, values: tuple[float, ...]) -> tuple[float, float, float]:
     if len(values) != 3:
-        fail(name, values, "expected three numbers, for red, green and blue in [0, 1]")
+        fail(name, values, "expected three numbers in [0, 1], for red, green and blue")
     red, green, blue = values
     return red, green, blue
 
@@ -143,10 +148,11 @@ def _check_frames_only(config: Model) -> None:
     for key, default in to_tree(Model().inflation).items():
         value = getattr(config.inflation, key)
         if value != default:
-            remedy = f"set {default!r}, since {config.backbone} has no convolutions over time"
+            remedy = f"set it to {default!r}, since {config.backbone} has no convolutions over time"
             fail(f"model.inflation.{key}", value, remedy)
     if config.zero_init_residual:
-        fail("model.zero_init_residual", True, f"set False, since {config.backbone} is no ResNet")
+        remedy = f"set it to False, since {config.backbone} is not a ResNet"
+        fail("model.zero_init_residual", True, remedy)
 
 
 def _check_stages(config: Model, stages: int) -> None:
@@ -174,15 +180,16 @@ def _inflation(config: Model, stages: int, bottlenecks: bool) -> Inflation:
     section = config.inflation
     for key, taps in (("taps", section.taps), ("pool_taps", section.pool_taps)):
         if taps % 2 == 0:
-            fail(f"model.inflation.{key}", taps, "must be odd; set 1 for a 2-D network")
+            fail(f"model.inflation.{key}", taps, "must be odd; set it to 1 for a 2-D network")
     if len(section.dilation) not in (0, stages):
         remedy = f"expected () or {stages} numbers, one for each stage of {config.backbone}"
         fail("model.inflation.dilation", section.dilation, remedy)
     if section.layout == "kinetics" and not bottlenecks:
-        remedy = f"set 'spatial', since {config.backbone} has no bottlenecks"
+        remedy = f"set it to 'spatial', since {config.backbone} has no bottleneck blocks"
         fail("model.inflation.layout", section.layout, remedy)
     if section.taps == 1 and (section.strided or section.pool_taps > 1):
-        fail("model.inflation.taps", 1, "must be 3 or more to stride or pool over time")
+        remedy = "set it to 3 or more, to stride (strided=True) or pool (pool_taps > 1) over time"
+        fail("model.inflation.taps", 1, remedy)
     return Inflation(
         taps=section.taps,
         layout=section.layout,
@@ -197,7 +204,7 @@ def _temporal(config: Model) -> Stack | None:
     if config.temporal == "none":
         return None
     if config.peepholes and config.temporal != "lstm":
-        remedy = f"set False, since model.temporal={config.temporal!r} has no cell state"
+        remedy = f"set it to False, since model.temporal={config.temporal!r} has no cell state"
         fail("model.peepholes", True, remedy)
     common: dict[str, Any] = {
         "layers": config.layers,
@@ -207,7 +214,11 @@ def _temporal(config: Model) -> Stack | None:
     }
     if config.temporal in ("tcn", "tcn_lru"):
         if config.bidirectional and config.kernel_size % 2 == 0:
-            fail("model.kernel_size", config.kernel_size, "must be odd to read both ways")
+            fail(
+                "model.kernel_size",
+                config.kernel_size,
+                "must be odd, since model.bidirectional=True",
+            )
         stack = TCN if config.temporal == "tcn" else TCNLRU
         return stack(**common, kernel_size=config.kernel_size)
     if config.temporal == "lru":
@@ -215,7 +226,7 @@ def _temporal(config: Model) -> Stack | None:
     if config.temporal == "transformer":
         heads = config.attention_heads
         if config.units % (2 * heads):
-            remedy = f"must be a multiple of 2 x model.attention_heads={heads}, for rotary pairs"
+            remedy = f"must be a multiple of {2 * heads} (2 x model.attention_heads={heads})"
             fail("model.units", config.units, remedy)
         return Transformer(**common, heads=heads, window=config.attention_window)
     return RecurrentStack(**common, kind=config.temporal, peepholes=config.peepholes)

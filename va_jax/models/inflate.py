@@ -99,9 +99,12 @@ def inflate(kernel: np.ndarray, taps: int, way: str) -> np.ndarray:
         InputError: `way` is unknown.
     """
     if way not in WAYS:
-        raise InputError(f"init.inflate={way!r}: choose from {', '.join(WAYS)}")
+        raise InputError(f"init.inflate={way!r}: choose one of {', '.join(WAYS)}")
     if kernel.ndim != 4 or taps % 2 == 0:
-        raise ValueError(f"a kernel of shape {kernel.shape} cannot be inflated to {taps} taps")
+        raise ValueError(
+            f"a kernel of shape {kernel.shape} cannot be inflated to {taps} taps; pass a kernel "
+            "with four axes, and an odd number of taps"
+        )
     if way == "copied":
         return np.repeat(kernel[None] / np.float32(taps), taps, axis=0)
     inflated = np.zeros((taps, *kernel.shape), kernel.dtype)

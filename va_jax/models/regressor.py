@@ -155,7 +155,7 @@ class Regressor(nn.Module):
         if pooled is not None:
             parts = {"pool": pooled}
         elif frames is None:
-            raise ValueError("neither frames nor their features were passed; pass one of them")
+            raise ValueError("neither frames nor their features were passed; pass frames or pooled")
         else:
             conv, pool = self.backbone(self.input(frames), face, train and not freeze_backbone)
             if freeze_backbone:
@@ -234,7 +234,9 @@ class Regressor(nn.Module):
         if self.landmarks != place:
             return x
         if landmarks is None:
-            raise ValueError(f"model.landmarks={place!r}, but no landmarks were passed; pass them")
+            raise ValueError(
+                f"model.landmarks={place!r}, but the network got no landmarks; pass them"
+            )
         points = landmarks.reshape(*landmarks.shape[:2], -1).astype(x.dtype)
         return jnp.concatenate([x, points], -1)
 

@@ -88,8 +88,8 @@ def first_state(stack: Any, x: Float[Array, "batch time features"], state: State
         return jax.tree.map(lambda leaf: leaf.astype(x.dtype), zeros)
     if stack.bidirectional:
         raise InputError(
-            f"a bidirectional stack got a state with {len(state)} layers, but cannot carry one "
-            "since it needs the whole window; pass state=None or set bidirectional=False"
+            f"a bidirectional stack got a state with {len(state)} layers, but it cannot use a "
+            "state, since it reads the whole window; pass state=None or set bidirectional=False"
         )
     return state
 

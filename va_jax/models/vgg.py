@@ -50,7 +50,7 @@ class VGG(nn.Module):
         smallest = 2 ** len(self.stage_sizes)
         if min(x.shape[2:4]) < smallest:
             raise InputError(
-                f"data.size={min(x.shape[2:4])} leaves nothing after {len(self.stage_sizes)} "
+                f"data.size={min(x.shape[2:4])} leaves no pixels after {len(self.stage_sizes)} "
                 f"pooling layers, each of which halves it; set it to {smallest} or more"
             )
         frames, pool, conv = x.shape[1], self.inflation.pool(), x

@@ -188,7 +188,10 @@ def resize_positions(
     """
     before, after = (math.isqrt(count - 1) for count in (len(positions), tokens))
     if before**2 != len(positions) - 1 or after**2 != tokens - 1:
-        raise ValueError(f"{len(positions)} or {tokens} tokens are not a class token and a square")
+        raise ValueError(
+            f"{len(positions)} position embeddings cannot be resized to {tokens}: both numbers "
+            "must be a square number plus 1, for the class token"
+        )
     width = positions.shape[1]
     grid = positions[1:].reshape(before, before, width)
     resized = jax.image.resize(grid, (after, after, width), "bicubic")
