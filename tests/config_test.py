@@ -112,7 +112,7 @@ def test_a_workdir_gives_back_the_config_that_was_stored(tmp_path):
 def test_another_config_in_the_same_workdir_is_refused_with_the_keys_that_differ(tmp_path):
     store(tmp_path, LEGAL)
     other = with_values(LEGAL, **{"model.units": 7, "seed": 5, "data.threads": 3})
-    message = "model.units (256 there, 7 here), seed (0 there, 5 here)"
+    message = "model.units (256 in the run, 7 given), seed (0 in the run, 5 given)"
     with pytest.raises(InputError, match=re.escape(message)):
         store(tmp_path, other)
 

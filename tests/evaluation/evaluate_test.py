@@ -109,7 +109,9 @@ def test_another_evaluation_can_go_to_its_own_folder(tiny_run, tiny_data, tmp_pa
 
 
 def test_a_config_of_another_network_does_not_evaluate_a_run(tiny_run, tiny_data):
-    with pytest.raises(InputError, match=r"a different config: model.units \(8 there, 16 here\)"):
+    with pytest.raises(
+        InputError, match=r"a different config: model.units \(8 in the run, 16 given\)"
+    ):
         run_config.for_evaluation(
             tiny_run, tiny(tiny_data, **{"train.steps": 1, "model.units": 16})
         )

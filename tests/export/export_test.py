@@ -89,7 +89,9 @@ def test_a_changed_byte_is_found_by_all_who_start_from_an_export(tiny_export, tm
     content[-9] ^= 1
     (folder / name).write_bytes(content)
     for use in (metadata.read, initialize.exported.check_folder):
-        with pytest.raises(InputError, match=rf"{name}: changed since the export") as error:
+        with pytest.raises(
+            InputError, match=rf"{name}: the file has changed since the export"
+        ) as error:
             use(folder)
         assert "\n" not in str(error.value)
 

@@ -120,9 +120,9 @@ def check_counts(tmp_path, damaged, capsys):
 def test_lines_name_the_disk_the_memory_and_nothing_else():
     error = ValueError("while saving")
     error.__cause__ = OSError(28, "No space left on device")
-    assert failures.message(error).startswith("No space left on device; after you fix this")
+    assert failures.message(error).startswith("No space left on device; solve this problem")
     stored = ValueError("RESOURCE_EXHAUSTED: Error writing local file [os_error_code='28']")
-    assert failures.message(stored).startswith("No space left on device; after you fix this")
+    assert failures.message(stored).startswith("No space left on device; solve this problem")
     assert "train.accumulate" in failures.message(MemoryError("8 GiB"))
     assert failures.message(ValueError("a bug")) is None
     dispatched = jax.errors.JaxRuntimeError("INTERNAL: Out of memory allocating 177 bytes.")

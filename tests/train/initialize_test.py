@@ -89,7 +89,7 @@ def test_every_array_of_both_sides_has_one_row_that_says_what_became_of_it():
         start.variables["batch_stats"]["input"]["mean"], GIVEN["batch_stats/input/mean"]
     )
     text = initialize.table(start, 96)
-    assert "trained on images of 224 px; this run uses 96 px" in text
+    assert "trained on images 224 px wide; this run uses 96 px" in text
     assert "their params/head_valence/kernel" in text
     assert "px" not in initialize.table(start, 224)
 
@@ -109,30 +109,49 @@ def test_what_the_config_leaves_out_keeps_its_random_start_only_where_that_is_li
     assert (start.variables["params"]["head_valence"]["kernel"] == 7).all()
     assert statuses(start)["params/head_valence/kernel"] == "initialised"
     assert statuses(start)["their params/head_valence/kernel"] == "left out"
-    with pytest.raises(InputError, match=r"1 arrays do not fit: params/head_valence/kernel"):
+    with pytest.raises(
+        InputError, match=r"arrays do not fit \(1 in all\): params/head_valence/kernel"
+    ):
         initialize.fill(OWN, given(), init_of(leave_out=("params/head_.*",), fresh=()))
 
 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"params/backbone/conv1/kernel": None}, r"conv1/kernel \(absent there, \(3, 3, 3, 2, 4\)"),
-        ({"params/more/bias": kernel(2)}, r"params/more/bias \(\(2,\) there, absent here\)"),
-        ({"params/head_valence/kernel": kernel(5, 1)}, r"\(\(5, 1\) there, \(4, 1\) here\)"),
-        ({"params/backbone/conv1/kernel": kernel(5, 3, 3, 2, 4)}, r"\(5, 3, 3, 2, 4\) there"),
-        ({"params/backbone/conv1/kernel": kernel(3, 3, 3, 4)}, r"\(3, 3, 3, 4\) there, \(3, 3, 3,"),
+        (
+            {"params/backbone/conv1/kernel": None},
+            r"conv1/kernel \(absent in the source, \(3, 3, 3, 2, 4\)",
+        ),
+        (
+            {"params/more/bias": kernel(2)},
+            r"params/more/bias \(\(2,\) in the source, absent in the model\)",
+        ),
+        (
+            {"params/head_valence/kernel": kernel(5, 1)},
+            r"\(\(5, 1\) in the source, \(4, 1\) in the model\)",
+        ),
+        (
+            {"params/backbone/conv1/kernel": kernel(5, 3, 3, 2, 4)},
+            r"\(5, 3, 3, 2, 4\) in the source",
+        ),
+        (
+            {"params/backbone/conv1/kernel": kernel(3, 3, 3, 4)},
+            r"\(3, 3, 3, 4\) in the source, \(3, 3, 3,",
+        ),
     ],
 )
 def test_an_array_that_does_not_fit_is_refused_by_name_with_the_remedy(changes, complaint):
-    with pytest.raises(InputError, match=rf"^file.pth: 1 arrays do not fit: [^\n]*{complaint}"):
+    with pytest.raises(
+        InputError, match=rf"^file.pth: these arrays do not fit \(1 in all\): [^\n]*{complaint}"
+    ):
         initialize.fill(OWN, given(**changes), init_of())
 
 
 def test_of_many_misfits_the_first_five_are_named():
     extra = {f"params/other/{i}": kernel(1) for i in range(9)}
-    with pytest.raises(InputError, match=r"9 arrays do not fit") as error:
+    with pytest.raises(InputError, match=r"arrays do not fit \(9 in all\)") as error:
         initialize.fill(OWN, given(**extra), init_of())
-    assert str(error.value).count("absent here") == 5
+    assert str(error.value).count("absent in the model") == 5
 
 
 def test_rename_moves_paths_before_they_are_matched():
@@ -226,7 +245,9 @@ def test_a_recurrent_stack_is_put_on_a_trained_frame_network(tmp_path, tiny_data
 @pytest.mark.slow
 def test_a_refused_start_leaves_no_workdir(tmp_path, tiny_data, frame):
     config = config_of("gru", tiny_data, **{"init.from_workdir": str(frame)})
-    with pytest.raises(InputError, match=r"step \d: \d arrays do not fit: params/head_a"):
+    with pytest.raises(
+        InputError, match=r"step \d: these arrays do not fit \(\d in all\): params/head_a"
+    ):
         train(config, tmp_path / "gru")
     config = with_values(config, **{"init.from_workdir": str(tmp_path / "nowhere")})
     with pytest.raises(InputError, match=r"nowhere/config.json: not found"):
@@ -322,9 +343,13 @@ def test_weights_of_a_deeper_network_are_refused_with_the_first_arrays_that_diff
 ):
     arrays, _ = published.resnet(published.torchvision, "resnet50")
     np.savez(tmp_path / "resnet50.npz", **arrays)
-    pattern = r"resnet50.npz, read as torchvision: \d+ arrays do not fit: ([^,]+\([^)]*\) there, )+"
+    pattern = (
+        r"resnet50.npz, read as torchvision: these arrays do not fit \(\d+ in all\): "
+        r"([^,]+\([^)]*\) in the source, )+"
+    )
     with pytest.raises(InputError, match=pattern) as error:
         train(a_run_from(tmp_path / "resnet50.npz", tiny_data), tmp_path / "run")
-    assert "params/backbone/layer1_0/conv1/kernel ((1, 1, 4, 4) there, (3, 3, 4, 4) here)" in str(
-        error.value
+    assert (
+        "params/backbone/layer1_0/conv1/kernel ((1, 1, 4, 4) in the source, (3, 3, 4, 4) in the"
+        in str(error.value)
     )

@@ -102,7 +102,10 @@ def test_a_run_without_progress_on_dev_ends_early_and_goes_on_with_more_patience
     with Checkpoints(tmp_path) as saved:
         best = saved.best_step()
     assert (ended < 9) == (ended == best + 2)
-    assert f"ended at step {ended}: the dev CCC was best at step {best}" in capsys.readouterr().out
+    assert (
+        f"ended at step {ended}: the dev CCC has not improved since step {best}"
+        in capsys.readouterr().out
+    )
     train(config, tmp_path)
     assert max(line["step"] for line in logs.history(tmp_path)) == ended
     train(with_values(config, **{"train.patience": 9}), tmp_path)
@@ -281,7 +284,7 @@ def test_overlapping_windows_of_a_frame_network_fuse_to_what_one_pass_gives(
 @pytest.mark.slow
 def test_a_workdir_of_another_config_is_left_as_it_is(tmp_path, tiny_data):
     workdir.store(tmp_path / "run", tiny(tiny_data))
-    with pytest.raises(InputError, match=r"a different config: seed \(0 there, 9 here\)"):
+    with pytest.raises(InputError, match=r"a different config: seed \(0 in the run, 9 given\)"):
         train(tiny(tiny_data, seed=9), tmp_path / "run")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json"]
 
@@ -301,7 +304,7 @@ def test_a_lengthened_run_equals_a_run_of_that_length(tmp_path, tiny_data):
     assert workdir.load(tmp_path / "run") == config
     with pytest.raises(InputError, match=r"train\.steps=3: .* at step 4"):
         train(tiny(tiny_data, **long | {"train.steps": 3}), tmp_path / "run")
-    with pytest.raises(InputError, match=r"train\.batch_size \(\d+ there, 16 here\)"):
+    with pytest.raises(InputError, match=r"train\.batch_size \(\d+ in the run, 16 given\)"):
         train(tiny(tiny_data, **long, **{"train.batch_size": 16}), tmp_path / "run")
 
 
@@ -326,7 +329,7 @@ def test_a_run_that_continues_may_change_what_its_config_page_marks(tmp_path, ke
 def test_a_run_that_continues_keeps_all_other_keys(tmp_path, key, value):
     config = parse({"data": {"name": "a"}})
     workdir.store(tmp_path, config)
-    with pytest.raises(InputError, match=rf"{key} \(\d+ there, {value} here\)"):
+    with pytest.raises(InputError, match=rf"{key} \(\d+ in the run, {value} given\)"):
         workdir.store(tmp_path, with_values(config, **{key: value}))
     assert workdir.load(tmp_path) == config
     assert not re.search(rf"`{key}` .*\(\*\)", keys.page(Config))

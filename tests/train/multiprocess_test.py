@@ -175,7 +175,7 @@ def test_a_run_killed_again_and_again_ends_bit_identical(tmp_path, tiny_data, wh
         ("--config.model.unit=3", "unit"),
         pytest.param(
             "--config.eval.batch_size=6",
-            "eval.batch_size=6 is not a multiple of the 4 devices; set 8",
+            "eval.batch_size=6 is not a multiple of 4, the number of devices; set it to 8",
             marks=pytest.mark.slow,
         ),
     ],

@@ -25,7 +25,7 @@ def _no_job(monkeypatch):
         (("", 1, 2), "--process=1 and --processes=2 need --coordinator"),
         (("host:1", None, 2), "--process=None: expected a number.*JAX_PROCESS_ID"),
         (("host:1", 0, None), "--processes=None: expected a number"),
-        (("host:1", 2, 2), "--process=2: set a number from 0 to 1"),
+        (("host:1", 2, 2), "--process=2: expected a number from 0 to 1"),
         (("host", 0, 2), "'host': expected the HOST:PORT"),
         (("host:port", 0, 2), "'host:port': expected the HOST:PORT"),
     ],
@@ -56,14 +56,14 @@ def test_one_process_needs_no_job(monkeypatch):
 def test_a_process_tells_its_devices_in_a_line():
     line = processes.device_line()
     assert line.startswith("process 0 of 1 on ")
-    assert line.endswith(f"{jax.device_count()} x cpu, of {jax.device_count()} devices")
+    assert line.endswith(f"{jax.device_count()} x cpu (devices in the job: {jax.device_count()})")
 
 
 def test_differences_are_keys_with_both_values(tiny_data):
     here = processes.facts(tiny(tiny_data))
     there = processes.facts(tiny(tiny_data, **{"optim.learning_rate": 0.5, "data.threads": 7}))
     found = processes.differences(there, here)
-    assert found == [f"optim.learning_rate=0.5, process 0 has {here['optim.learning_rate']!r}"]
+    assert found == [f"optim.learning_rate=0.5, but process 0 has {here['optim.learning_rate']!r}"]
     assert len(here["code"]) == 12
     assert "jax" in here
 
@@ -72,7 +72,7 @@ def test_differences_are_keys_with_both_values(tiny_data):
 def test_processes_with_different_flags_all_stop_and_name_the_key(tmp_path, tiny_data):
     job = kills.Job(tmp_path / "run", tiny_data, 2, own={1: ["--config.seed=3"]})
     assert job.wait() == [1, 1]
-    line = "process 1: seed=3, process 0 has 0; start"
+    line = "process 1: seed=3, but process 0 has 0; start"
     assert job.output().count(line) == 2
     assert not (tmp_path / "run").exists()
 
@@ -87,5 +87,5 @@ def test_a_process_whose_job_nobody_leads_stops_in_time(tmp_path, tiny_data):
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
-        "error: --coordinator=127.0.0.1:1: the processes did not join within 5 s;"
+        "error: --coordinator=127.0.0.1:1: the processes did not join the job within 5 s;"
     )

@@ -73,6 +73,6 @@ def test_steps_are_traced_once_warm_and_the_step_is_written(tmp_path, tiny_data)
     flags = ["--config.train.steps=14", "--config.log.profile_steps=2", "--config.log.hlo=True"]
     done = run(tmp_path / "run", tiny_data, *flags)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "traced steps 11 to 12" in done.stdout
+    assert "wrote a trace of steps 11 to 12" in done.stdout
     assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
     assert "HloModule jit_step" in (tmp_path / "run" / "step.hlo.txt").read_text()

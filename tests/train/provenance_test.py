@@ -93,7 +93,8 @@ def test_a_fact_that_differs_within_a_run_is_one_line_with_both_values(run, key,
     (line,) = provenance.check(facts(**{key: value}), run)
     now, then = values
     start = (
-        f"{key.replace('__', '.')} of aff_wild/96 is {now}, but the network in {run} was trained on"
+        f"{key.replace('__', '.')} of aff_wild/96 is {now}, but the network in {run} was trained "
+        "with"
     )
     assert line.startswith(f"{start} {then}: ")
     assert "\n" not in line
@@ -118,7 +119,7 @@ def test_crops_of_another_size_that_are_fed_alike_are_only_warned_of(tmp_path):
             "dims=arousal,valence, .* dims=valence,arousal; rebuild",
         ),
         ({"dims": ["valence"]}, "dims=valence, but the run in"),
-        ({"crop__size": 112}, "size=112, but the run in .* on size=96; rebuild"),
+        ({"crop__size": 112}, "size=112, but the run in .* with size=96; rebuild"),
     ],
 )
 def test_a_set_that_the_network_of_a_run_does_not_fit_is_refused(run, changes, message):
@@ -196,7 +197,7 @@ def test_a_run_that_has_begun_is_compared_and_one_that_begins_is_recorded(
     assert capsys.readouterr().err == ""
     rebuilt(monkeypatch, alignment="level eyes")
     record_data(config, tmp_path, resumed=True)
-    assert capsys.readouterr().err.startswith(f"{OTHER}{tmp_path} was trained on 'none': ")
+    assert capsys.readouterr().err.startswith(f"{OTHER}{tmp_path} was trained with 'none': ")
     assert path.read_text() == kept
     record_data(config, tmp_path, resumed=False)  # killed before its first checkpoint
     assert json.loads(path.read_text())["crop"]["alignment"] == "level eyes"
@@ -210,7 +211,7 @@ def test_what_a_run_starts_from_is_compared(tmp_path, tiny_data, monkeypatch, ca
     record_data(tiny(tiny_data), origin, resumed=False)
     rebuilt(monkeypatch, alignment="level eyes")
     record_data(tiny(tiny_data, **{f"init.{key}": str(origin)}), workdir, resumed=False)
-    assert capsys.readouterr().err.startswith(f"{OTHER}{origin} was trained on 'none': ")
+    assert capsys.readouterr().err.startswith(f"{OTHER}{origin} was trained with 'none': ")
 
 
 def test_a_run_is_scored_with_a_warning_or_refused(tmp_path, tiny_data, monkeypatch, capsys):
@@ -219,9 +220,9 @@ def test_a_run_is_scored_with_a_warning_or_refused(tmp_path, tiny_data, monkeypa
     rebuilt(monkeypatch, alignment="level eyes")
     with pytest.raises(InputError, match="no evaluated checkpoint"):
         evaluate(config, tmp_path)
-    assert capsys.readouterr().err.startswith(f"{OTHER}{tmp_path} was trained on 'none': ")
+    assert capsys.readouterr().err.startswith(f"{OTHER}{tmp_path} was trained with 'none': ")
     rebuilt(monkeypatch, size=96)
-    with pytest.raises(InputError, match=r"has size=96, but the run in .* on size=32; rebuild"):
+    with pytest.raises(InputError, match=r"has size=96, but the run in .* with size=32; rebuild"):
         evaluate(config, tmp_path)
 
 
@@ -240,8 +241,8 @@ def test_warnings_stop_neither_a_run_nor_its_scores_nor_a_start_from_it(
     rebuilt(monkeypatch, alignment="level eyes")
     train(config, run)
     evaluate(config, run)
-    told = f"{OTHER}{run} was trained on 'none': "
+    told = f"{OTHER}{run} was trained with 'none': "
     assert capsys.readouterr().err.count(told) == 2
     assert (run / "metrics.json").read_text() == scores
     train(tiny(tiny_data, **{"init.from_export": str(out)}), tmp_path / "second")
-    assert f"{OTHER}{out} was trained on 'none': " in capsys.readouterr().err
+    assert f"{OTHER}{out} was trained with 'none': " in capsys.readouterr().err

@@ -38,7 +38,7 @@ def remedy(checkpoint: pathlib.Path) -> str:
 def _check(checkpoint: pathlib.Path) -> None:
     items = _read(checkpoint, DESCRIPTION).get("item_handlers")
     if not isinstance(items, dict):
-        raise _damaged(checkpoint, DESCRIPTION, "'item_handlers' must be an object")
+        raise _damaged(checkpoint, DESCRIPTION, "'item_handlers' must be a JSON object")
     if type(_read(checkpoint, "data/metadata").get("next_batch")) is not int:
         raise _damaged(checkpoint, "data/metadata", "'next_batch' must be a whole number")
     _read(checkpoint, "state/_METADATA")

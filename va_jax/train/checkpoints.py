@@ -179,7 +179,7 @@ def read_beside(workdir: pathlib.Path, step: int, name: str) -> dict[str, Any] |
     Raises:
         InputError: the file does not contain a JSON object.
     """
-    path, remedy = _folder(workdir, step) / name, "delete it, and evaluate the run again"
+    path, remedy = _folder(workdir, step) / name, "delete the file and evaluate the run again"
     if not path.exists():
         return None
     value = read_json(path, remedy)
@@ -212,14 +212,15 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
         there = _shapes({key: stored[key] for key in target})
         here = _shapes(target)
         differing = [
-            f"{name} ({there.get(name, 'absent')} there, {here.get(name, 'absent')} here)"
+            f"{name} ({there.get(name, 'absent')} in the checkpoint, "
+            f"{here.get(name, 'absent')} in this network)"
             for name in sorted(there.keys() | here.keys())
             if there.get(name) != here.get(name)
         ]
         if differing:
             raise InputError(
-                f"{workdir} contains a different network: {', '.join(differing[:5])}; "
-                "set model.* as in its config.json"
+                f"{workdir}: its checkpoint contains a different network: "
+                f"{', '.join(differing[:5])}; set model.* as in the config.json of this run"
             )
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
         return _restore_scored(saved, step, stored, target, restore_args), step

@@ -14,7 +14,7 @@ CARD = "MODEL_CARD.md"
 DIGESTS = "files"
 """Key in the metadata for the digests of all other files, by file name."""
 
-EXPORT_AGAIN = "write the export again with `va_jax export RUN --out=FOLDER`"
+EXPORT_AGAIN = "export the model again with `va_jax export RUN --out=FOLDER`"
 """Remedy for a damaged or outdated export."""
 
 
@@ -40,8 +40,8 @@ def check(folder: pathlib.Path, metadata: Mapping[str, Any]) -> None:
         path = folder / name
         if name != CARD and path.is_file() and _digest(path) != digest:
             raise InputError(
-                f"{path}: changed since the export (its SHA-256 differs from the one in "
-                f"{METADATA}); copy the file again, or {EXPORT_AGAIN}"
+                f"{path}: the file has changed since the export (its SHA-256 differs from the one "
+                f"in {METADATA}); copy the file again, or {EXPORT_AGAIN}"
             )
 
 
@@ -51,7 +51,7 @@ def check_folder(folder: pathlib.Path) -> None:
     metadata = read_json(path, EXPORT_AGAIN) if path.exists() else {}
     files = metadata.get(DIGESTS, {}) if isinstance(metadata, dict) else None
     if not isinstance(files, dict):
-        raise InputError(f"{path}: not the metadata of a model; {EXPORT_AGAIN}")
+        raise InputError(f"{path}: not the metadata of an exported model; {EXPORT_AGAIN}")
     check(folder, metadata)
 
 

@@ -26,8 +26,8 @@ def message(error: BaseException) -> str | None:
         if isinstance(cause, OSError) and cause.errno in errno.errorcode:
             place = f" ({cause.filename})" if cause.filename else ""
             return (
-                f"{cause.strerror}{place}; after you fix this, the same command continues from the "
-                "last checkpoint"
+                f"{cause.strerror}{place}; solve this problem, then run the same command again to "
+                "continue from the last checkpoint"
             )
         if isinstance(cause, jax.errors.JaxRuntimeError) and OUT_OF_MEMORY.search(str(cause)):
             return f"not enough memory on the device: {_first_line(cause)}; {SMALLER}"
@@ -36,8 +36,8 @@ def message(error: BaseException) -> str | None:
     if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
         return (
             f"process {jax.process_index()} of {jax.process_count()}: another process in the job "
-            f"was lost or failed: {_first_line(error)}; start all of them again; they continue "
-            "from the last checkpoint"
+            f"was lost or failed: {_first_line(error)}; start all processes again to "
+            "continue from the last checkpoint"
         )
     return None
 

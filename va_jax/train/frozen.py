@@ -35,7 +35,8 @@ def check(folder: pathlib.Path, variables: Any) -> None:
     facts, own = features.read_facts(folder), digest(variables)
     if facts["backbone"] != own:
         raise InputError(
-            f"data.features={str(folder)!r} were computed with the backbone of "
-            f"{facts.get('source')} (SHA-256 {facts['backbone'][:12]}), but this run's "
-            f"backbone has {own[:12]}; start from the same weights, or {features.REMEDY}"
+            f"data.features={str(folder)!r}: these features were computed with the backbone of "
+            f"{facts.get('source')} (SHA-256 {facts['backbone'][:12]}), but this run has a "
+            f"different backbone (SHA-256 {own[:12]}); start from the same weights, or "
+            f"{features.REMEDY}"
         )

@@ -77,7 +77,7 @@ def read(init: Init, needed: int = 0) -> Weights | None:
     if not named:
         return None
     if len(named) > 1:
-        raise InputError(f"init.{named[0]} and init.{named[1]} are both set; keep one")
+        raise InputError(f"init.{named[0]} and init.{named[1]} are both set; set only one of them")
     path = pathlib.Path(getattr(init, named[0]))
     if named[0] == "weights":
         return load.load(path, init.format, init.leave_out, init.rename, needed)
@@ -127,7 +127,7 @@ def fill(variables: Any, given: Weights, init: Init) -> Start:
             array, status = _fitted(path, given.values[source], np.shape(value), init.inflate)
             if array is None:
                 there = given.values[source].shape
-                problems.append(f"{path} ({there} there, {np.shape(value)} here)")
+                problems.append(f"{path} ({there} in the source, {np.shape(value)} in the model)")
             else:
                 filled[path] = array
                 rows.append(Row(path, status, given.origin[source]))
@@ -137,17 +137,19 @@ def fill(variables: Any, given: Weights, init: Init) -> Start:
         if _any_match(init.fresh, path):
             rows.append(Row(path, "initialised", ""))
         else:
-            problems.append(f"{path} (absent there, {np.shape(value)} here)")
+            problems.append(f"{path} (absent in the source, {np.shape(value)} in the model)")
     for path, source in named.items():
         if _any_match(init.leave_out, path):
             rows.append(Row(given.origin[source], "left out", "init.leave_out"))
         else:
-            problems.append(f"{path} ({given.values[source].shape} there, absent here)")
+            there = given.values[source].shape
+            problems.append(f"{path} ({there} in the source, absent in the model)")
     if problems:
         raise InputError(
-            f"{given.source}: {len(problems)} arrays do not fit: {', '.join(problems[:5])}; set "
-            "model.* as in the source, init.rename, init.leave_out (arrays in the source to "
-            "ignore) or init.fresh (parameters that may stay random)"
+            f"{given.source}: these arrays do not fit ({len(problems)} in all): "
+            f"{', '.join(problems[:5])}; set model.* as in the source, or set init.rename, "
+            "init.leave_out (arrays in the source to ignore) or init.fresh (parameters that may "
+            "stay random)"
         )
     rows += [Row(name, "left out", reason) for name, reason in given.left_out.items()]
     complete = unflatten_dict(own | filled, sep="/")
@@ -164,7 +166,7 @@ def inherited_licence(given: Weights, init: Init) -> str:
 def licence_of(folder: pathlib.Path) -> str:
     """Return the licence that the report in the folder of a run or an exported model states."""
     path = folder / NAME
-    report = read_json(path, "restore it, or delete it") if path.exists() else {}
+    report = read_json(path, "restore or delete the file") if path.exists() else {}
     return report.get("licence", "") if isinstance(report, dict) else ""
 
 
@@ -197,7 +199,7 @@ def table(start: Start, size: int) -> str:
     if start.licence:
         lines.append(f"licence of these weights: {start.licence}")
     if start.size and start.size != size:
-        lines.append(f"trained on images of {start.size} px; this run uses {size} px")
+        lines.append(f"trained on images {start.size} px wide; this run uses {size} px")
     groups = collections.defaultdict(list)
     for row in start.rows:
         layer = "/".join(row.path.split("/")[1:-1][:2])

@@ -64,8 +64,8 @@ def _take(workdir: pathlib.Path) -> IO[str] | None:
             if error.errno not in NOT_SUPPORTED:
                 raise
             print(
-                f"warning: {path}: this file system has no locks ({error.strerror}); do not start "
-                "a second run in this workdir",
+                f"warning: {path}: this file system does not support locks ({error.strerror}); do "
+                "not start a second run in this workdir",
                 file=sys.stderr,
             )
         if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):

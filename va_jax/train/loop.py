@@ -141,7 +141,10 @@ def ends_early(config: Config, saved: Checkpoints, number: int) -> bool:
     if waited < config.train.patience:
         return False
     if jax.process_index() == 0:
-        print(f"\nended at step {number}: the dev CCC was best at step {best} (train.patience)")
+        print(
+            f"\nended at step {number}: the dev CCC has not improved since step {best} "
+            "(train.patience)"
+        )
     return True
 
 
@@ -161,7 +164,9 @@ def resume(saved: Checkpoints, state: TrainState, run: Run) -> tuple[TrainState,
 def check_compiled_once(step: Any) -> None:
     """Raise RuntimeError if the step was compiled again because its input changed."""
     if step._cache_size() > 1:
-        raise RuntimeError(f"the step was compiled {step._cache_size()} times; its input changed")
+        raise RuntimeError(
+            f"the training step was compiled {step._cache_size()} times, since its input changed"
+        )
 
 
 def check_finite(tally: Tally, data: TrainingData) -> None:
@@ -171,5 +176,5 @@ def check_finite(tally: Tally, data: TrainingData) -> None:
         raise InputError(
             f"step {bad + 1}: the loss or the gradient is not finite. Its batch contains the "
             f"tracks {', '.join(data.track_ids(bad))}: check them, lower optim.learning_rate, or "
-            "set optim.clip_norm. The last checkpoint is from before that step"
+            "set optim.clip_norm. The last checkpoint was saved before this step"
         )

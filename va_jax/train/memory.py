@@ -48,8 +48,8 @@ def warning(config: Config, model: Regressor, state: TrainState, size: int) -> s
     if needed <= there:
         return None
     return (
-        f"a training step needs about {needed / GIB:.1f} GiB, but only {there / GIB:.1f} GiB are "
-        f"free; if the run ends for lack of memory, {CPU_SMALLER if _on_cpu() else SMALLER}"
+        f"a training step needs about {needed / GIB:.1f} GiB, but only {there / GIB:.1f} GiB is "
+        f"free; if training runs out of memory, {CPU_SMALLER if _on_cpu() else SMALLER}"
     )
 
 

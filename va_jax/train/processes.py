@@ -28,7 +28,7 @@ END_S = 3600
 """Seconds for which the other processes wait at the end while process 0 scores and draws plots; our
 choice."""
 
-REACH = "check that all of them are running and can reach that address"
+REACH = "check that all processes are running and can reach this address"
 
 OWN = ("data.dir", "data.threads", "log.progress")
 """Keys that may differ between processes, such as the path to each one's copy of the data."""
@@ -53,7 +53,7 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
         if process is not None or processes is not None:
             raise InputError(
                 f"--process={process} and --processes={processes} need --coordinator; set it to "
-                "the HOST:PORT of process 0, or leave both out"
+                "the HOST:PORT of process 0, or leave out --process and --processes"
             )
         return
     limits: dict[str, Any] = {
@@ -66,7 +66,8 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
         processes = _number("processes", processes, "JAX_NUM_PROCESSES")
         if not 0 <= process < processes:
             raise InputError(
-                f"--process={process}: set a number from 0 to {processes - 1} (--processes - 1)"
+                f"--process={process}: expected a number from 0 to {processes - 1}, since "
+                f"--processes={processes}"
             )
         host, _, port = coordinator.rpartition(":")
         if not host or not port.isdecimal():
@@ -94,8 +95,8 @@ def device_line() -> str:
     kinds = collections.Counter(device.device_kind for device in jax.local_devices())
     devices = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
     return (
-        f"process {jax.process_index()} of {jax.process_count()} on {platform.node()}: {devices}, "
-        f"of {jax.device_count()} devices"
+        f"process {jax.process_index()} of {jax.process_count()} on {platform.node()}: {devices} "
+        f"(devices in the job: {jax.device_count()})"
     )
 
 
@@ -126,15 +127,15 @@ def agree(config: Config, more: Mapping[str, Any]) -> None:
     if found:
         rest = f" and {len(found) - 5} more" if len(found) > 5 else ""
         raise InputError(
-            f"the processes in the job differ: {'; '.join(found[:5])}{rest}; start all of them "
-            "with the same flags, code and data"
+            f"the processes in the job differ: {'; '.join(found[:5])}{rest}; start all "
+            "processes with the same flags, code and data"
         )
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Return a line for each key in which another process differs from process 0."""
     return [
-        f"{key}={there.get(key)!r}, process 0 has {here.get(key)!r}"
+        f"{key}={there.get(key)!r}, but process 0 has {here.get(key)!r}"
         for key in sorted(there.keys() | here.keys())
         if there.get(key) != here.get(key)
     ]
@@ -158,7 +159,7 @@ def _end_late(coordinator: str, join_s: int) -> None:
 
 
 def _apart(coordinator: str) -> str:
-    return f"--coordinator={coordinator}: the processes did not join"
+    return f"--coordinator={coordinator}: the processes did not join the job"
 
 
 def _gathered(mine: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -175,6 +176,7 @@ def _number(flag: str, given: int | None, variable: str) -> int:
     value = os.environ.get(variable) if given is None else given
     if value is None or not str(value).isdecimal():
         raise InputError(
-            f"--{flag}={value}: expected a number; set it here or as {variable} in the environment"
+            f"--{flag}={value}: expected a number; pass --{flag}, or set the environment variable "
+            f"{variable}"
         )
     return int(value)

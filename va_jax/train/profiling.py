@@ -31,8 +31,9 @@ class Profile:
             jax.profiler.stop_trace()
             self._running = False
             print(
-                f"\ntraced steps {self._first} to {number} into {self._folder}; view them with "
-                f"`tensorboard --logdir={self._folder}` (plugin xprof) or at ui.perfetto.dev"
+                f"\nwrote a trace of steps {self._first} to {number} to {self._folder}; view it "
+                f"with `tensorboard --logdir={self._folder}` (which requires the xprof plugin) or "
+                "at ui.perfetto.dev"
             )
 
 

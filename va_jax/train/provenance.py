@@ -13,7 +13,7 @@ from va_jax.types import InputError
 
 NAME = "data.json"
 
-REBUILD = "scores may suffer; rebuild the set the same way"
+REBUILD = "scores may be worse; rebuild the data set with the value used in training"
 
 MEANING = {  # fact -> consequence of a difference
     "crop.source": f"faces were found by a different method; {REBUILD}",
@@ -25,13 +25,13 @@ MEANING = {  # fact -> consequence of a difference
     "labels.source": f"the labels come from a different source; {REBUILD}",
     "labels.range": f"the labels are scaled from a different range; {REBUILD}",
     "labels.fusion": f"the labels of several raters are fused by a different rule; {REBUILD}",
-    "labels.join": f"the labels are joined to the frames by a different rule; {REBUILD}",
+    "labels.join": f"the labels are matched to the frames by a different rule; {REBUILD}",
     "split_hash": "the splits contain different tracks, so the run may have been trained on frames "
     "that are scored here; use a data set with the same splits",
-    "label_hash": "the tracks have different labels, so scores cannot be compared; build the set "
-    "from the same label files with the same options",
-    "input_size": "faces are larger or smaller than in training; scores may suffer at first; set "
-    "data.size",
+    "label_hash": "the tracks have different labels, so scores cannot be compared; build the data "
+    "set from the same label files with the same options",
+    "input_size": "faces are larger or smaller than in training; scores may be worse at first; set "
+    "data.size to the value used in training",
 }
 
 WITHIN_RUN = tuple(key for key in MEANING if key != "input_size")
@@ -47,9 +47,9 @@ KINDS = {
     "name": (str, "text"),
     "input_size": (int, "a whole number"),
     "dims": (list, "a list"),
-    "crop": (dict, "an object"),
-    "labels": (dict, "an object"),
-    "frames": (dict, "an object"),
+    "crop": (dict, "a JSON object"),
+    "labels": (dict, "a JSON object"),
+    "frames": (dict, "a JSON object"),
 }
 """Facts that every run stores (REQUIRED), and the types of facts (KINDS)."""
 
@@ -81,7 +81,7 @@ def read(folder: pathlib.Path) -> dict[str, Any] | None:
     Raises:
         InputError: the file is damaged.
     """
-    path, remedy = folder / NAME, "restore it, or delete it to skip the comparison"
+    path, remedy = folder / NAME, "restore the file, or delete it to skip this check"
     if not path.exists():
         return None
     found = read_json(path, remedy)
@@ -108,7 +108,7 @@ def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
         if old != new:
             raise InputError(
                 f"data.name={here['name']!r} has {option}={new}, but the run in {workdir} was "
-                f"trained on {option}={old}; rebuild the set with that value, or train in a "
+                f"trained with {option}={old}; rebuild the data set with this value, or train in a "
                 "different --workdir"
             )
     return differences(here, workdir)
@@ -136,7 +136,7 @@ def differences(
             continue
         lines.append(
             f"{key} of {here['name']} is {new!r}, but the network in {folder} was trained "
-            f"on {old!r}{named}: {MEANING[key]}"
+            f"with {old!r}{named}: {MEANING[key]}"
         )
     return lines
 

@@ -119,7 +119,7 @@ def open_data(config: Config) -> tuple[Source | FeatureSource, Source | FeatureS
     if not has_labels:
         raise InputError(
             f"data.name={data.name!r}: no frame in its 'train' split has both a face and a label, "
-            "so there is nothing to learn; build it with labels"
+            "so there is nothing to learn; build the data set with labels"
         )
     return opened[0], opened[1]
 

@@ -20,10 +20,10 @@ def check_batch(key: str, batch: int, pieces: int = 1) -> None:
     """Raise InputError if a batch cannot be divided evenly among the devices and `pieces`."""
     parts = jax.device_count() * pieces
     if batch % parts:
-        cut = "" if pieces == 1 else f" x {pieces} pieces"
+        cut = "" if pieces == 1 else f" times train.accumulate={pieces}"
         raise InputError(
-            f"{key}={batch} is not a multiple of the {jax.device_count()} devices{cut}; "
-            f"set {-(-batch // parts) * parts}"
+            f"{key}={batch} is not a multiple of {parts}, the number of devices{cut}; "
+            f"set it to {-(-batch // parts) * parts}"
         )
 
 

@@ -75,7 +75,7 @@ def summary(config: Config, depth: int = DEPTH) -> str:
         [
             f"batch: {batch}" + (f", in {pieces} pieces" if pieces > 1 else ""),
             "",
-            Table(["layer", "output of a frame", "parameters", "MFLOP/frame"], cells).text(),
+            Table(["layer", "output per frame", "parameters", "MFLOP/frame"], cells).text(),
             "",
             f"training step on one device ({jax.default_backend()}): {cost.flops / 1e9:,.1f} GFLOP",
             Table(["memory", "MiB"], memory).text(),
@@ -151,8 +151,9 @@ def _dims_and_size(config: Config) -> tuple[tuple[str, ...], int]:
     except InputError as error:
         if not config.data.size:
             raise InputError(
-                f"data.size=0 means the side stored in data.name={config.data.name!r}, which is "
-                f"not built in data.dir={config.data.dir!r}; build it or set data.size"
+                f"data.size=0 stands for the frame size of data.name={config.data.name!r}, but "
+                f"this data set has not been built in data.dir={config.data.dir!r}; build it, "
+                "or set data.size"
             ) from error
         return DIMS, config.data.size
     return tuple(facts["dims"]), config.data.size or facts["crop"]["size"]

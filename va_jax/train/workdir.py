@@ -41,9 +41,9 @@ def schedule_change(workdir: pathlib.Path, config: Config) -> str | None:
     if before == after:
         return None
     return (
-        f"train.steps changes from {before} to {after}: the schedule optim.schedule="
-        f"{config.optim.schedule!r} depends on it, so the learning rate jumps here and the result "
-        f"differs from that of a run of {after} steps"
+        f"train.steps changes from {before} to {after}: optim.schedule={config.optim.schedule!r} "
+        "depends on the number of steps, so the learning rate jumps at this point, and the result "
+        f"will differ from that of an uninterrupted run of {after} steps"
     )
 
 
@@ -85,14 +85,14 @@ def _compare(workdir: pathlib.Path, config: Config, may_differ: tuple[str, ...] 
     """Raise InputError if a key differs that is neither changeable nor in `may_differ`."""
     there, here = _flat(load(workdir)), _flat(config)
     differing = [
-        f"{key} ({there[key]!r} there, {here[key]!r} here)"
+        f"{key} ({there[key]!r} in the run, {here[key]!r} given)"
         for key in sorted(here)
         if there[key] != here[key] and key not in CHANGEABLE and not key.startswith(may_differ)
     ]
     if differing:
         raise InputError(
             f"{workdir / NAME}: the run in this workdir has a different config: "
-            f"{', '.join(differing)}; choose a different --workdir"
+            f"{', '.join(differing)}; use the values of the run, or choose a different --workdir"
         )
 
 
