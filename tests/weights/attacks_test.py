@@ -182,8 +182,8 @@ def test_an_attack_is_refused_by_its_name_unless_it_is_in_ignored_state(outcome,
     for door in DOORS:
         line = outcome["results"][f"{kind}.{door}.pth"]
         assert isinstance(line, str), door
-        assert "which weights never need" in line, door
-    assert "which weights never need" in outcome["results"][f"{kind}.pkl"]
+        assert "which a weight file never needs" in line, door
+    assert "which a weight file never needs" in outcome["results"][f"{kind}.pkl"]
     assert outcome["results"][f"{kind}.ignored.pth"] == ["w"]
 
 

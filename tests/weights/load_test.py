@@ -72,7 +72,7 @@ def test_every_array_of_a_resnet_finds_its_place(format, naming, classifier, kin
     check_match(weights, arrays, places)
     counters = {name for name in arrays if name.endswith("num_batches_tracked")}
     assert weights.left_out == dict.fromkeys(counters, "not a parameter") | dict.fromkeys(
-        [f"{classifier}.weight", f"{classifier}.bias"], "classifier of the source's own task"
+        [f"{classifier}.weight", f"{classifier}.bias"], "classifier for the original task"
     )
     assert weights.source.endswith(f", read as {format}")
     assert weights.size == 224
@@ -235,24 +235,24 @@ def test_a_backbone_and_an_lstm_under_prefixes_are_both_translated():
     layer = {f"params/temporal/layer_0/{n}" for n in ("input_kernel", "recurrent_kernel", "bias")}
     assert weights.values.keys() - alone.keys() == layer
     assert "leave_out" in weights.left_out["model.head.weight"]
-    with pytest.raises(InputError, match=r"1 of its names .*\(model.head.weight\)"):
+    with pytest.raises(InputError, match=r"1 of the array names .*\(model.head.weight\)"):
         translate(joined, "torchvision", "both.pth")
-    with pytest.raises(InputError, match=r"2 of its names .*\(model.head.weight, fc.weight\)"):
+    with pytest.raises(InputError, match=r"2 of the array .*\(model.head.weight, fc.weight\)"):
         translate(joined | {"fc.weight": rand(2, 5)}, "torchvision", "both.pth")
 
 
 @pytest.mark.parametrize(
     ("arrays", "format", "message"),
     [
-        (SMALL, "resnet", "'resnet' is unknown; expected auto or one of torchvision"),
-        (SMALL, "huggingface", r"format huggingface \(conv1.weight, .*torch_rnn"),
-        (published.torchvision_vgg(), "vggface", r"of the format vggface \(features.0.weight"),
-        (SMALL | {"neck.weight": rand(2)}, "torchvision", r"1 of its names .*\(neck.weight\)"),
+        (SMALL, "resnet", "unknown weight format 'resnet'; expected auto or one of torchvision"),
+        (SMALL, "huggingface", r"format huggingface .*\(conv1.weight, .*torch_rnn"),
+        (published.torchvision_vgg(), "vggface", r"the format vggface .*\(features.0.weight"),
+        (SMALL | {"neck.weight": rand(2)}, "torchvision", r"1 of the array .*\(neck.weight\)"),
         (SMALL | {"conv1.weight": rand(WIDTH, 3, 1, 7, 7)}, "torchvision", r"\[out, in, side"),
         (SMALL, "kinetics", r"'conv1.weight' has shape \(4, 3, 7, 7\), expected \[out, in, fr"),
         (published.vggface() | {"fc6.weight": rand(6, 100)}, "vggface",
          r"'fc6.weight' has shape \(6, 100\), expected \[out, 7 x 7 x channels\]"),
-        ({"fc.weight": rand(2, 2)}, "torchvision", "holds no weights of a network"),
+        ({"fc.weight": rand(2, 2)}, "torchvision", "contains no weights of a network"),
     ],
 )  # fmt: skip
 def test_arrays_that_fit_no_table_are_refused_by_name_and_shape(arrays, format, message):
@@ -283,7 +283,7 @@ def without(arrays, part):
             r"more than one format \(vggface or vggface_caffe",
         ),
         (without(published.vggface(), "fc8"), r"more than one format \(vggface or vggface_caffe"),
-        ({"a": rand(1), "b": rand(2)}, r"such names \(a, b\); expected one of torchv"),
+        ({"a": rand(1), "b": rand(2)}, r"these array names \(a, b\); expected one of torchv"),
     ],
 )
 def test_an_unknown_or_ambiguous_format_is_not_guessed(arrays, message):

@@ -251,7 +251,7 @@ def test_safetensors_come_back_including_bfloat16(tmp_path):
 
 def test_safetensors_of_a_type_unknown_to_numpy_are_refused(tmp_path):
     path = safetensors_file(tmp_path / "w.safetensors", w=("F8_E4M3", np.zeros(4, np.uint8)))
-    assert "'w' holds F8_E4M3" in refusal(path)
+    assert "'w' has the type F8_E4M3" in refusal(path)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -262,7 +262,7 @@ def test_npz_comes_back(tmp_path, save):
 
 @pytest.mark.parametrize(
     ("array", "reason"),
-    [(["x"], "holds <U1"), ([1j], "holds <c16"), ([None], "Object arrays")],
+    [(["x"], "type <U1"), ([1j], "type <c16"), ([None], "Object arrays")],
 )
 def test_npz_of_other_things_than_numbers_is_refused(tmp_path, array, reason):
     np.savez(tmp_path / "w.npz", good=KERNEL, odd=np.array(array))
@@ -366,12 +366,12 @@ def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path, h5py
     with h5py.File(tmp_path / "outside.h5", "w") as file:
         secret = written(tmp_path / "secret", bytes(24))
         file.create_dataset("w", (6,), "f4", external=[(str(secret), 0, 24)])
-    assert "'w' lie in another file" in refusal(tmp_path / "outside.h5")
+    assert "'w' are stored in another file" in refusal(tmp_path / "outside.h5")
     with h5py.File(tmp_path / "virtual.h5", "w") as file:
         layout = h5py.VirtualLayout((6,), "f4")
         layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "w", (6,))
         file.create_virtual_dataset("w", layout)
-    assert "'w' lie in another file" in refusal(tmp_path / "virtual.h5")
+    assert "'w' are stored in another file" in refusal(tmp_path / "virtual.h5")
     with h5py.File(tmp_path / "huge.h5", "w") as file:
         file.create_dataset("w", (10**12,), "f4", chunks=(1000,))[:10] = 1
     assert "more than 16 MiB of memory" in refusal(tmp_path / "huge.h5")
@@ -383,24 +383,24 @@ def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path, h5py
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [
-        ("w.mat", b"MATLAB 7.3 MAT-file" + bytes(500), "save it with '-v7'"),
+        ("w.mat", b"MATLAB 7.3 MAT-file" + bytes(500), "again with '-v7'"),
         ("w.pth", b"<!DOCTYPE html>", "a web page"),
         ("w.pth", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        ("w.onnx", b"\x08\x07\x12\x07pytorch", "an ONNX model; take the .pt"),
-        ("w.bin", b"who knows", "not a weight file of a known type"),
+        ("w.onnx", b"\x08\x07\x12\x07pytorch", "an ONNX model; use the .pt"),
+        ("w.bin", b"who knows", "a file of an unknown type"),
     ],
 )
 def test_a_foreign_file_is_refused_with_its_kind(tmp_path, name, content, kind):
     line = refusal(written(tmp_path / name, content))
     assert kind in line
-    assert "legal are .safetensors, .npz, torch .pth" in line
+    assert "expected one of .safetensors, .npz, torch .pth" in line
 
 
 def test_a_keras_archive_is_refused_with_a_remedy(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
         archive.writestr("config.json", "{}")
         archive.writestr("model.weights.h5", b"")
-    assert "unpack model.weights.h5" in refusal(tmp_path / "w.keras")
+    assert "extract model.weights.h5" in refusal(tmp_path / "w.keras")
 
 
 def test_a_missing_file_a_folder_and_an_empty_file_are_refused(tmp_path):

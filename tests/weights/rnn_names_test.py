@@ -130,13 +130,13 @@ def test_keras_backward_layer_is_the_reverse_half():
 @pytest.mark.parametrize(
     ("arrays", "format", "message"),
     [
-        (torch_rnn(1), "torch_rnn", r"4 x units columns \(LSTM\) or .*'weight_hh_l0' \(5, 5\)"),
+        (torch_rnn(1), "torch_rnn", r"4 x units \(LSTM\) or .*'weight_hh_l0' \(5, 5\)"),
         (torch_rnn(4, prefix="a.") | torch_rnn(4, prefix="b."), "torch_rnn",
-         "'a.weight_ih_l0' and 'b.weight_ih_l0' are both of layer 0"),
+         "'a.weight_ih_l0' and 'b.weight_ih_l0' both belong to layer 0"),
         (torch_rnn(4) | {"weight_hr_l0": rand(5, 2)}, "torch_rnn", r"\(weight_hr_l0\)"),
-        (torch_rnn(4) | {"bias_hh_l0": rand(15)}, "torch_rnn", "expected kernels and biases of 20"),
+        (torch_rnn(4) | {"bias_hh_l0": rand(15)}, "torch_rnn", "kernels and biases with 20"),
         ({n: a for n, a in torch_rnn(3).items() if n != "bias_hh_l0"}, "torch_rnn",
-         "bias_hh is missing beside"),
+         "has no bias_hh; add"),
         (dict(zip(ROLES, [*keras_rnn("gru", 3, 5)[:2], rand(15)], strict=True)), "keras_rnn",
          "reset_after=False is not supported"),
         (dict(zip(ROLES, keras_rnn("lstm", 3, 5), strict=True)) | {"dense/vars/0": rand(2)},

@@ -212,7 +212,7 @@ def test_a_module_without_any_library_gives_its_arrays(tmp_path):
         (module({"w": GOOD}, _buffers=b"}" + integer(1) + GOOD + b"s"), "not text"),
         (module({"w": GOOD}, _non_persistent_buffers_set=STRANGE), "not a set"),
         (module({"a.w": GOOD}, {"a": module({"w": GOOD})}), "two arrays named 'a.w'"),
-        (module(), "not hold any array"),
+        (module(), "not contain any arrays"),
         (table(model=module({"w": GOOD}), args=STRANGE), "strange.Kind,"),
         (table(model=module({"w": GOOD}), args=row(table(a=row(STRANGE)))), "strange.Kind,"),
         (table(model=module({"w": GOOD}), ema=module({"w": GOOD})), "module.Module,"),
@@ -223,8 +223,8 @@ def test_a_module_without_any_library_gives_its_arrays(tmp_path):
         (row(module({"w": GOOD})), "module.Module,"),
         (module({"w": tensor(STRANGE)}), "strange.Kind,"),
         (module({"w": tensor(storage(kind="QInt8Storage"))}), "torch.QInt8Storage,"),
-        (module({"w": GOOD}, kinds=b"\x8f(" + STRANGE + b"\x90"), "more than text and numbers"),
-        (module({"w": GOOD}, kinds=b"(" + row(STRANGE) + b"\x91"), "more than text and numbers"),
+        (module({"w": GOOD}, kinds=b"\x8f(" + STRANGE + b"\x90"), "other than text and numbers"),
+        (module({"w": GOOD}, kinds=b"(" + row(STRANGE) + b"\x91"), "other than text and numbers"),
     ],
 )
 def test_only_ignored_state_of_a_module_may_be_of_another_class(tmp_path, content, reason):
@@ -245,7 +245,7 @@ def test_modules_are_nested_64_deep_at_most(tmp_path, depth, allowed):
     if allowed:
         assert list(read(path)) == ["a." * depth + "w"]
     else:
-        assert "more than 64 deep" in refusal(path)
+        assert "more than 64 levels deep" in refusal(path)
 
 
 def test_a_torchscript_archive_is_refused_with_the_call_that_saves_its_weights(torch, tmp_path):

@@ -20,7 +20,7 @@ from va_jax.weights.match import find_format
 MEAN, STD = "batch_stats/input/mean", "batch_stats/input/std"
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 CLIP = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
-CLASSIFIER = "classifier of the source's own task"
+CLASSIFIER = "classifier for the original task"
 
 
 def layer(name, inputs, outputs, separator="."):
@@ -170,7 +170,7 @@ def test_positions_of_another_image_size_are_interpolated_and_the_report_says_so
     found = start.variables["params"]["backbone"]["positions"]
     np.testing.assert_array_equal(found, expected)
     assert "interpolated (5x5 to 3x3)" in initialize.table(start, 48)
-    assert "trained on images of 224 px; this run uses 48 px" in initialize.table(start, 48)
+    assert "trained on images 224 px wide; this run uses 48 px" in initialize.table(start, 48)
     whole = fill(timm(grid=3), side=48)
     assert {row.status for row in whole.rows} == {"loaded"}
 
@@ -178,16 +178,29 @@ def test_positions_of_another_image_size_are_interpolated_and_the_report_says_so
 @pytest.mark.parametrize(
     ("arrays", "complaint"),
     [
-        (timm(depth=3), r"12 arrays do not fit.*block2/norm1/scale \(\(24,\) there, absent here\)"),
-        (timm(depth=1), r"12 arrays do not fit.*block1/.* \(absent there, \(24,\) here\)"),
-        (timm(width=32), r"block0/fc1/kernel \(\(32, 128\) there, \(24, 96\) here\)"),
-        (timm(patch=8), r"patch_kernel \(\(8, 8, 3, 24\) there, \(16, 16, 3, 24\) here\)"),
+        (
+            timm(depth=3),
+            r"arrays do not fit \(12 in all\).*block2/norm1/scale \(\(24,\) in the source, absent",
+        ),
+        (
+            timm(depth=1),
+            r"arrays do not fit \(12 in all\).*block1/.* \(absent in the source, \(24,\) in",
+        ),
+        (
+            timm(width=32),
+            r"block0/fc1/kernel \(\(32, 128\) in the source, \(24, 96\) in the model\)",
+        ),
+        (
+            timm(patch=8),
+            r"patch_kernel \(\(8, 8, 3, 24\) in the source, \(16, 16, 3, 24\) in the model\)",
+        ),
         (
             timm() | {"pos_embed": rand(1, 9, 24)},
-            r"1 arrays do not fit: params/backbone/positions \(\(9, 24\) there, \(5, 24\) here\)",
+            r"arrays do not fit \(1 in all\): params/backbone/positions "
+            r"\(\(9, 24\) in the source, \(5, 24\) in the model\)",
         ),
-        (timm(scaled=True), r"4 of its names are not of the format timm_vit \(blocks\.0\.ls1"),
-        (timm() | {"reg_token": rand(1, 4, 24)}, r"1 of its names .*\(reg_token\)"),
+        (timm(scaled=True), r"timm_vit does not contain 4 of the array names \(blocks\.0\.ls1"),
+        (timm() | {"reg_token": rand(1, 4, 24)}, r"1 of the array names .*\(reg_token\)"),
         (timm() | {"pos_embed": rand(2, 5, 24)}, r"'pos_embed' has shape \(2, 5, 24\)"),
     ],
 )

@@ -1,8 +1,8 @@
 """Refuse the content of a weight file, with a reason, and limit the memory that it may take."""
 
 EXPANSION = 8
-"""Bytes in memory that a byte of a file may become (our choice). Compressed weights need at most 3:
-float16 becomes float32, and compression hardly shrinks trained values."""
+"""Largest number of bytes in memory per byte of a file (our choice). Compressed weights need at
+most 3: float16 becomes float32, and compression hardly shrinks trained values."""
 
 SMALLEST = 16 * 2**20
 """Bytes that the content of any file may take, however small the file is (our choice)."""
@@ -24,8 +24,8 @@ class Budget:
         self.left -= size
         if self.left < 0:
             raise ContentError(
-                f"its content takes more than {self.limit / 2**20:,.0f} MiB of memory, which no "
-                "weights in a file of this size need"
+                f"its content takes more than {self.limit / 2**20:,.0f} MiB of memory, far "
+                "more than the weights in a file of this size need"
             )
 
 

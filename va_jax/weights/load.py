@@ -107,7 +107,7 @@ def translate(
             five), or an array has an impossible shape.
     """
     if format not in (*FORMATS, *RECURRENT):
-        raise InputError(f"weights format {format!r} is unknown; expected auto or one of {LEGAL}")
+        raise InputError(f"unknown weight format {format!r}; expected auto or one of {LEGAL}")
     left_out = _left_out(arrays, leave_out)
     pattern, convert = RECURRENT.get(format, RECURRENT["torch_rnn"])
     kept = {name: array for name, array in arrays.items() if name not in left_out}
@@ -117,18 +117,21 @@ def translate(
     match = match_names(others, image.tables) if image else Match(unknown=list(others))
     if match.unknown:
         raise InputError(
-            f"{where}: {len(match.unknown)} of its names are not of the format {format} "
-            f"({first_five(match.unknown)}); set init.format ({LEGAL}), or add names that are not "
-            "needed to init.leave_out"
+            f"{where}: the format {format} does not contain {len(match.unknown)} of the array "
+            f"names ({first_five(match.unknown)}); set init.format to a different one ({LEGAL}), "
+            "or add the names that are not needed to init.leave_out"
         )
     for name, expected in match.misshapen.items():
         raise InputError(
             f"{where}: '{name}' has shape {arrays[name].shape}, expected {expected}; the file "
-            "contains a different network from the one its names suggest"
+            "contains a different network from the one that its array names suggest"
         )
     values, origin = match.values, match.origin
     if not values and not recurrent:
-        raise InputError(f"{where} holds no weights of a network for {format}; set init.format")
+        raise InputError(
+            f"{where}: the file contains no weights of a network in the format {format}; set "
+            f"init.format to one of {LEGAL}"
+        )
     if values and image:
         _suit_input(values, origin, image)
         _split_heads(values, origin, format, where)
@@ -161,7 +164,8 @@ def _left_out(names: Iterable[str], leave_out: tuple[str, ...]) -> dict[str, str
             matching = filter(re.compile(pattern).fullmatch, names)
         except re.error as error:
             raise InputError(
-                f"init.leave_out: {pattern!r} is not a regular expression ({error}); correct it"
+                f"init.leave_out: {pattern!r} is not a valid regular expression ({error}); "
+                "correct it"
             ) from error
         reasons |= dict.fromkeys(matching, f"init.leave_out: {pattern!r}")
     return reasons
@@ -171,7 +175,7 @@ def _suit_input(values: dict[str, np.ndarray], origin: dict[str, str], source: F
     """Make the first layer take RGB, and add the mean and standard deviation of the input."""
     for path in values.keys() & FIRST_KERNELS if source.bgr else ():
         values[path] = values[path][..., ::-1, :]
-        origin[path] += ", its input from BGR to RGB"
+        origin[path] += ", with its input changed from BGR to RGB"
     for path, numbers in ((MEAN, source.mean), (STD, source.std)):
         if path not in values:
             values[path] = np.asarray(numbers)

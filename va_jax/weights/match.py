@@ -113,13 +113,13 @@ def find_format(arrays: dict[str, np.ndarray], where: str) -> str:
         return found[0]
     if not found:
         raise InputError(
-            f"{where}: no known format has such names ({names}); expected one of {LEGAL}; rename "
-            "them with init.rename"
+            f"{where}: no known format has these array names ({names}); expected one of {LEGAL}; "
+            "rename the arrays with init.rename"
         )
     raise InputError(
-        f"{where}: the names and shapes ({names}) match more than one format "
-        f"({' or '.join(found)}), and their networks expect different input; set init.format to "
-        "one of them"
+        f"{where}: the array names and shapes ({names}) match more than one format "
+        f"({' or '.join(found)}), and the networks of these formats expect different input; set "
+        "init.format to the right one"
     )
 
 

@@ -52,7 +52,7 @@ def matconvnet_arrays(content: bytes, budget: Budget) -> Iterator[tuple[str, np.
     net = _fields(net.get("net")) or net
     layers = _cells(net.get("layers"))
     if not layers:
-        raise ContentError("it has no cell array 'layers', so it is not a MatConvNet net")
+        raise ContentError("it has no cell array 'layers', so it is not a MatConvNet network")
     for layer in map(_fields, layers):
         arrays = _cells(layer.get("weights")) or [layer.get("filters"), layer.get("biases")]
         for kind, array in zip(("weight", "bias", "moments"), arrays, strict=False):
@@ -105,7 +105,7 @@ def _elements(content: memoryview, order: str, budget: Budget) -> Iterator[tuple
             kind, size, start, padding = kind & 0xFFFF, kind >> 16, 4, 4 - (kind >> 16)
         end = start + size + padding
         if padding < 0 or end > len(content):
-            raise ContentError("one of its elements reaches beyond the end")
+            raise ContentError("one of its elements extends past the end of the data")
         yield kind, content[start : start + size]
         content = content[end:]
 
@@ -147,4 +147,6 @@ def _check_array(
 
 def _expect(condition: bool) -> None:
     if not condition:
-        raise ContentError("its arrays are damaged, or are not numbers, text, cells and structs")
+        raise ContentError(
+            "one of its arrays is damaged, or does not contain numbers, text, cells or structs"
+        )

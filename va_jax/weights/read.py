@@ -39,16 +39,17 @@ WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 """Keys for the weights in a checkpoint that also contains its epoch and optimizer."""
 
 TORCHSCRIPT_REMEDY = (
-    "in torch, save its weights: torch.save(torch.jit.load('model.pt').state_dict(), 'weights.pth')"
+    "save its weights in torch with torch.save(torch.jit.load('model.pt').state_dict(), "
+    "'weights.pth')"
 )
 
 FOREIGN = (  # first bytes of a file of a different kind, and that kind
-    (b"MATLAB 7.3", "a MATLAB 7.3 file; in MATLAB, save it with '-v7'"),
-    (b"PK", "a zip archive of other files; from a .keras model, unpack model.weights.h5"),
-    (b"\x08", "an ONNX model; take the .pt or .safetensors file of the same network"),
-    (b"<", "a web page, perhaps from a failed download"),
-    (b"version https://git-lfs", "a pointer of git-lfs; run `git lfs pull`"),
-    (b"", "not a weight file of a known type"),
+    (b"MATLAB 7.3", "a MATLAB 7.3 file; save it in MATLAB again with '-v7'"),
+    (b"PK", "a zip archive of other files; if it is a .keras model, extract model.weights.h5"),
+    (b"\x08", "an ONNX model; use the .pt or .safetensors file of the same network"),
+    (b"<", "a web page, perhaps from a failed download; download the file again"),
+    (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull`"),
+    (b"", "a file of an unknown type"),
 )
 
 
@@ -81,7 +82,7 @@ def read(path: pathlib.Path, needed: int = 0) -> dict[str, np.ndarray]:
         most = content.limit(path.stat().st_size, needed)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}); expected a weight file"
+            f"{path}: cannot be read ({error.strerror}); give the path of a weight file"
         ) from error
     try:
         return _checked(_stored_arrays(path, head, most), Budget(most))
@@ -121,7 +122,7 @@ def _foreign(path: pathlib.Path, head: bytes) -> InputError:
     if not head:
         return InputError(f"{path} is empty; download it again")
     kind = next(kind for start, kind in FOREIGN if head.startswith(start))
-    return InputError(f"{path} seems to be {kind}; legal are {LEGAL}")
+    return InputError(f"{path} seems to be {kind}; expected one of {LEGAL}")
 
 
 def _checked(pairs: Iterable[tuple[str, np.ndarray]], budget: Budget) -> dict[str, np.ndarray]:
@@ -142,10 +143,11 @@ def _checked(pairs: Iterable[tuple[str, np.ndarray]], budget: Budget) -> dict[st
             arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
         else:
             raise ContentError(
-                f"its array '{printable(name)}' holds {array.dtype.str[:20]}, not numbers"
+                f"its array '{printable(name)}' has the type {array.dtype.str[:20]}, which is not "
+                "numeric"
             )
     if not arrays:
-        raise ContentError("it does not hold any array")
+        raise ContentError("it does not contain any arrays")
     if all(name.startswith("module.") for name in arrays):
         return {name.removeprefix("module."): array for name, array in arrays.items()}
     return arrays
@@ -171,13 +173,15 @@ def _named_arrays(
     if foreign:
         raise unknown(foreign[0])
     if not isinstance(weights, Dict):
-        raise ContentError("it is not a dict of arrays by name")
+        raise ContentError("it does not contain a dict of named arrays")
     return _leaves(weights, (), set())
 
 
 def _leaves(tree: Dict, keys: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, np.ndarray]]:
     if len(keys) > MAX_DEPTH or id(tree) in seen:
-        raise ContentError(f"its dicts are nested more than {MAX_DEPTH} deep, or one is used twice")
+        raise ContentError(
+            f"its dicts are nested more than {MAX_DEPTH} levels deep, or one of them is used twice"
+        )
     seen.add(id(tree))
     for key, value in tree.items():
         if isinstance(value, Dict):
@@ -204,7 +208,8 @@ def _read_safetensors(path: pathlib.Path) -> Iterator[tuple[str, np.ndarray]]:
     for name, tensor in safetensors.deserialize(path.read_bytes()):
         if tensor["dtype"] not in SAFETENSORS:
             raise ContentError(
-                f"its array '{printable(name)}' holds {tensor['dtype']}, which numpy cannot hold"
+                f"its array '{printable(name)}' has the type {tensor['dtype']}, which numpy does "
+                "not support"
             )
         yield name, np.ndarray(tensor["shape"], SAFETENSORS[tensor["dtype"]], tensor["data"])
 
@@ -220,7 +225,7 @@ def _read_hdf5(path: pathlib.Path, budget: Budget) -> list[tuple[str, np.ndarray
     def collect(name: str, node: Any) -> None:
         if isinstance(node, h5py.Dataset):
             if node.external or node.is_virtual:
-                raise ContentError(f"the values of '{printable(name)}' lie in another file")
+                raise ContentError(f"the values of '{printable(name)}' are stored in another file")
             if node.shape is None:
                 raise ContentError(f"'{printable(name)}' has no values")
             budget.spend(node.nbytes)

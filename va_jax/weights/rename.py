@@ -30,12 +30,17 @@ def rename(names: Iterable[str], pairs: Sequence[str]) -> tuple[dict[str, str], 
             matching = {name: pattern.fullmatch(now) for name, now in current.items()}
             changed = {name: match.expand(new) for name, match in matching.items() if match}
         except re.error as error:
-            raise InputError(f"init.rename={pair!r}: not a regular expression ({error})") from error
+            raise InputError(
+                f"init.rename={pair!r}: not a valid regular expression ({error}); correct it"
+            ) from error
         current |= changed
         used += [pair] if changed else []
     renamed: dict[str, str] = {}
     for old, new in current.items():
         if new in renamed:
-            raise InputError(f"init.rename: {renamed[new]} and {old} both become {new}")
+            raise InputError(
+                f"init.rename: {renamed[new]} and {old} both become {new}; give them different "
+                "names"
+            )
         renamed[new] = old
     return renamed, used

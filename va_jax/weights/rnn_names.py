@@ -46,8 +46,8 @@ def from_torch(arrays: Arrays, where: str) -> tuple[Arrays, Origin]:
         other = parts.setdefault(f"{part}_{side}", name)
         if other != name:
             raise InputError(
-                f"{where}: '{other}' and '{name}' are both of layer {number}; add the names of all "
-                "stacks but one to init.leave_out"
+                f"{where}: '{other}' and '{name}' both belong to layer {number}; keep one stack, "
+                "and add the array names of the other stacks to init.leave_out"
             )
 
     def convert(kernel: np.ndarray, recurrent: np.ndarray, *biases: np.ndarray) -> Arrays:
@@ -94,7 +94,9 @@ def _convert_layers(
         missing = [role for role in roles if role not in parts]
         if missing:
             name = next(iter(parts.values()))
-            raise InputError(f"{where}: {missing[0]} is missing beside '{name}'; add it")
+            raise InputError(
+                f"{where}: the layer of '{name}' has no {missing[0]}; add this array to the file"
+            )
         names = [parts[role] for role in roles]
         try:
             ours = convert(*(arrays[name] for name in names))
@@ -131,9 +133,9 @@ def _layer(
     """Build our layer from matrices [in, gates x units] and two biases, with gates in our order."""
     units, columns = recurrent.shape
     if columns not in (3 * units, 4 * units):
-        raise ValueError("expected 4 x units columns (LSTM) or 3 x units columns (GRU)")
+        raise ValueError("expected 4 x units (LSTM) or 3 x units (GRU) columns")
     if not kernel.shape[1:] == bias.shape == recurrent_bias.shape == (columns,):
-        raise ValueError(f"expected kernels and biases of {columns} gates x units")
+        raise ValueError(f"expected kernels and biases with {columns} columns (gates x units)")
     arrays = {"input_kernel": kernel, "recurrent_kernel": recurrent}
     summed = bias + recurrent_bias
     if columns == 4 * units:

@@ -65,7 +65,7 @@ def table(rows: tuple[Row, ...], classifier: str | None) -> Table:
     """Return a table that leaves out the classifier, if any, and the counters of batch norms."""
     left_out = {r".*\.num_batches_tracked": "not a parameter"}
     if classifier is not None:
-        left_out[classifier] = "classifier of the source's own task"
+        left_out[classifier] = "classifier for the original task"
     return table_without(rows, left_out)
 
 

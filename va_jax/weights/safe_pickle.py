@@ -127,12 +127,12 @@ class Unpickler(pickle._Unpickler):
         if self._persistent_load is None:
             if self._foreign:
                 raise unknown(self._foreign[0])
-            raise ContentError("it points to an object outside the pickle")
+            raise ContentError("it refers to an object outside the pickle")
         return self._persistent_load(pid)
 
     def get_extension(self, code: int) -> Any:
         """Refuse a registered extension: Python takes it from a cache and bypasses `find_class`."""
-        raise ContentError(f"it uses the pickle extension {code}, which weights never need")
+        raise ContentError(f"it uses the pickle extension {code}, which a weight file never needs")
 
     def _instantiate(self, constructor: Any, arguments: Any) -> None:
         """Call a constructor and charge for its result, as an argument may be copied many times."""
@@ -154,7 +154,7 @@ class Unpickler(pickle._Unpickler):
         """Call a constructor without keywords, which none of our constructors takes."""
         if self.stack.pop() and not isinstance(self.stack[-2], Foreign):
             raise ContentError(
-                "it calls a constructor with keyword arguments, which weights never need"
+                "it calls a constructor with keyword arguments, which a weight file never needs"
             )
         self.load_reduce()
 
@@ -162,7 +162,7 @@ class Unpickler(pickle._Unpickler):
         """Pass an object its state, without setting attributes or calling `__setstate__`."""
         state = self.stack.pop()
         if not isinstance(self.stack[-1], StandIn):
-            raise ContentError("it sets attributes, which weights never need")
+            raise ContentError("it sets attributes, which a weight file never needs")
         self.stack[-1].set_state(state)
         self._budget.spend(_copied_bytes(self.stack[-1]))
 

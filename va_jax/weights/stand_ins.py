@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 
 def unknown(name: str) -> ContentError:
     """Return the error for a class or function that is not in the table of constructors."""
-    return ContentError(f"it names {name}, which weights never need")
+    return ContentError(f"it refers to {name}, which a weight file never needs")
 
 
 class StandIn:
@@ -97,7 +97,7 @@ class Dict(dict, StandIn):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not isinstance(key, str | int | float | Foreign):
-            raise ContentError("a key of its dicts is neither text nor a number")
+            raise ContentError("a key in one of its dicts is neither text nor a number")
         super().__setitem__(key, value)
 
     def set_state(self, state: Any) -> None:
@@ -115,7 +115,9 @@ class Set(set[str | int | float], StandIn):
         for items in groups:
             for item in items:
                 if not isinstance(item, str | int | float):
-                    raise ContentError("one of its sets has more than text and numbers")
+                    raise ContentError(
+                        "one of its sets contains something other than text and numbers"
+                    )
                 self.add(item)
 
 
@@ -125,7 +127,7 @@ class Dtype(StandIn):
     def __init__(self, code: Any, *_: Any):
         if not isinstance(code, str) or code not in NUMBERS:
             kind = printable(code) if isinstance(code, str) else type(code).__name__
-            raise ContentError(f"it holds an array of type '{kind}', which is not a number type")
+            raise ContentError(f"it contains an array of type '{kind}', which is not numeric")
         self.dtype = np.dtype(code)
 
     def set_state(self, state: Any) -> None:
@@ -160,10 +162,10 @@ def _view(dtype: Any, shape: Any, content: Any, order: Any) -> np.ndarray:
     if isinstance(content, str):  # bytes from Python 2
         content = content.encode("latin1")
     if not isinstance(dtype, Dtype) or not isinstance(content, bytes):
-        raise ContentError("it holds an array of objects, not of numbers")
+        raise ContentError("it contains an array of objects instead of numbers")
     shape = checked_shape(shape)
     if math.prod(shape) * dtype.dtype.itemsize != len(content):
-        raise ContentError(f"one of its arrays of shape {shape} has {len(content)} bytes")
+        raise ContentError(f"one of its arrays has the shape {shape}, but {len(content)} bytes")
     return np.ndarray(shape, dtype.dtype, content, order=order)
 
 

@@ -69,7 +69,9 @@ def read_pickle(content: bytes, budget: Budget) -> tuple[Any, list[str]]:
         for key in keys:
             storage = storages[key]
             if int.from_bytes(file.read(8), "little") != storage.count:
-                raise ContentError("the length of a storage differs from the one its tensors state")
+                raise ContentError(
+                    "one of its storages does not have the length that its tensors state"
+                )
             storage.fill(file.read(storage.count * storage.dtype.itemsize), "little")
     _check_end(file)
     return tree, foreign
@@ -77,7 +79,7 @@ def read_pickle(content: bytes, budget: Budget) -> tuple[Any, list[str]]:
 
 def _check_end(file: io.BytesIO) -> None:
     if file.read(1):
-        raise ContentError("it continues after its end")
+        raise ContentError("it contains extra data after its end")
 
 
 class Storage:
@@ -93,7 +95,8 @@ class Storage:
             raise ContentError("its byte order is neither little nor big")
         if len(content) != self.count * self.dtype.itemsize:
             raise ContentError(
-                f"a storage of {self.count} {self.dtype} values has {len(content)} bytes"
+                f"a storage of {self.count} {self.dtype} values has {len(content)} bytes, expected "
+                f"{self.count * self.dtype.itemsize}"
             )
         values = np.ndarray((self.count,), self.dtype, content)
         self.values = values if order == sys.byteorder else values.byteswap()
@@ -117,7 +120,7 @@ class _Storages(dict[str, Storage]):
                 found = self.setdefault(key, Storage(DTYPES[kind], *checked_shape([count])))
                 if (found.dtype, found.count) == (DTYPES[kind], count) and view in ([], [None]):
                     return found
-        raise ContentError("one of its persistent ids does not name a storage of numbers")
+        raise ContentError("one of its persistent ids does not refer to a storage of numbers")
 
 
 class Tensor(ArrayStandIn):
@@ -130,9 +133,9 @@ class Tensor(ArrayStandIn):
         last = self.offset + sum((n - 1) * step for n, step in steps)
         count = math.prod(self.size)
         if not isinstance(storage, Storage) or count > storage.count:
-            raise ContentError(f"a tensor of size {self.size} claims more than its storage holds")
+            raise ContentError(f"a tensor of size {self.size} is larger than its storage")
         if count and last >= storage.count:
-            raise ContentError(f"a tensor of size {self.size} reaches beyond its storage")
+            raise ContentError(f"a tensor of size {self.size} extends past the end of its storage")
 
     def array(self) -> np.ndarray:
         """Return the values as a read-only array; other views of the storage share its memory."""
@@ -149,7 +152,7 @@ def _parameter(tensor: Any, *_: Any) -> Any:
 def _with_attributes(constructor: Any, _kind: Any, arguments: Any, _attributes: Any) -> Tensor:
     """Stand in for the function that creates a tensor with attributes, such as an `nn.Buffer`."""
     if constructor is not Tensor:
-        raise ContentError("it makes a tensor in an unknown way")
+        raise ContentError("it creates a tensor in an unknown way")
     return Tensor(*arguments)
 
 

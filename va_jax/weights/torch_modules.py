@@ -51,11 +51,13 @@ def named_arrays(
             nested too deeply.
     """
     if len(parents) == MAX_DEPTH or module in parents:
-        raise ContentError(f"its modules are nested more than {MAX_DEPTH} deep, or in themselves")
+        raise ContentError(
+            f"its modules are nested more than {MAX_DEPTH} levels deep, or contain themselves"
+        )
     budget.spend(MODULE_BYTES + len(prefix))
     left_out = module.state.get("_non_persistent_buffers_set", ())
     if not isinstance(left_out, Set | tuple):
-        raise ContentError("the list of its buffers that are not stored is not a set")
+        raise ContentError("its list of non-persistent buffers is not a set")
     for part in ("_parameters", "_buffers"):
         for name, tensor in _named(module, part):
             if part == "_parameters" or name not in left_out:

@@ -87,14 +87,14 @@ def clip() -> Rows:
     return rows + layer_norm(r"visual\.ln_post", "norm")
 
 
-MASK_TOKEN = "stands for masked patches in pre-training"
-TIMM_LEFT_OUT = {r"head\.(?:weight|bias)": "classifier of the source's own task"}
+MASK_TOKEN = "placeholder for masked patches in pre-training"
+TIMM_LEFT_OUT = {r"head\.(?:weight|bias)": "classifier for the original task"}
 DINOV2_LEFT_OUT = TIMM_LEFT_OUT | {"mask_token": MASK_TOKEN}
 CLIP_LEFT_OUT = {
     r"(?:transformer|token_embedding|ln_final)\..*": "part of the text network",
     "positional_embedding|text_projection": "part of the text network",
-    "logit_scale": "scale of the similarity of image and text",
-    r"visual\.proj": "projection to the space shared with text",
+    "logit_scale": "scale of the similarity between image and text",
+    r"visual\.proj": "projection into the space shared with text",
     r"visual\.(?:lm_transformer|ln_lm|lm_head)\..*": "prediction of masked patches",
     r"visual\.mask_token": MASK_TOKEN,
     "input_resolution|context_length|vocab_size": "not a parameter",
