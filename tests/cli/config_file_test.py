@@ -16,8 +16,8 @@ DEFAULTS = "from va_jax.config import defaults\n\n\ndef get_config():\n    confi
         ("import nothing_there\n", r"own\.py: line 1: ModuleNotFoundError: .*nothing_there"),
         ("x = 1\ndef get_config(:\n", r"own\.py: line 2: SyntaxError: invalid syntax"),
         ("def get_config():\n    return undefined\n", r"own\.py: line 2: NameError: "),
-        ("x = 1\n", r"own\.py: no function get_config"),
-        ("", r"own\.py: no function get_config"),
+        ("x = 1\n", r"own\.py: there is no function get_config"),
+        ("", r"own\.py: there is no function get_config"),
         (f"{DEFAULTS}    config.dat.name = ''\n    return config\n", "unknown config key 'dat'"),
     ],
 )
@@ -33,7 +33,7 @@ def test_a_file_with_a_mistake_is_refused(tmp_path, monkeypatch, text, message):
     ("file", "message"),
     [
         ("nothing.py", r"--config=nothing\.py: no such file; .*quickstart\.py"),
-        ("/", "--config=/: is a folder"),
+        ("/", "--config=/ is a folder"),
         ("own_videos.py:large", r"own_videos\.py:large: 'large' is unknown; .*small \| resnet18"),
     ],
 )

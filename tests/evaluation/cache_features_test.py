@@ -98,7 +98,7 @@ def test_an_interrupted_command_goes_on_and_ends_with_the_same_files(
     with pytest.raises(KeyboardInterrupt):
         cache(config, tmp_path / "again", "float32", True, interrupt)
     assert not (tmp_path / "again").exists()
-    with pytest.raises(InputError, match=r"type='float32', but this command has 'float16'"):
+    with pytest.raises(InputError, match=r"type='float32', but this command uses 'float16'"):
         cache(config, tmp_path / "again", "float16", True)
     seen = []
     cache(config, tmp_path / "again", "float32", True, lambda: seen.append(1))
@@ -174,7 +174,10 @@ def test_damaged_features_are_refused(config, cached, tmp_path, name, left):
 def test_a_folder_of_the_user_is_left_alone(config, tmp_path):
     (tmp_path / "out.parts").mkdir()
     (tmp_path / "out.parts" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"out\.parts: contains other files; choose a different"):
+    with pytest.raises(
+        InputError,
+        match=r"out\.parts: this folder contains files other than features; choose a different",
+    ):
         cache(config, tmp_path / "out")
     assert (tmp_path / "out.parts" / "thesis.txt").read_text() == "mine"
 

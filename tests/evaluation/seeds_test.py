@@ -45,7 +45,10 @@ def test_runs_on_other_dimensions_are_refused(tmp_path):
         0: run(tmp_path / "seed_0", {"valence": 0.1}),
         1: run(tmp_path / "seed_1", {"arousal": 0.1}),
     }
-    with pytest.raises(InputError, match=r"seed_1: scored on test arousal, but .*seed_0 on test v"):
+    with pytest.raises(
+        InputError,
+        match=r"seed_1: this run is scored on test arousal, but .*seed_0 is scored on test v",
+    ):
         seeds.write(tmp_path, runs)
 
 
@@ -53,7 +56,7 @@ def test_runs_on_other_dimensions_are_refused(tmp_path):
 def test_a_file_that_is_not_the_metrics_of_a_run_is_named(text, tmp_path):
     folder = run(tmp_path / "seed_0", {"valence": 0.1})
     (folder / "metrics.json").write_text(text)
-    with pytest.raises(InputError, match=r"metrics\.json: not the metrics of a run"):
+    with pytest.raises(InputError, match=r"metrics\.json: these are not the metrics of a run"):
         seeds.write(tmp_path, {0: folder})
 
 

@@ -118,8 +118,8 @@ def test_scores_of_another_checkpoint_are_ignored(run):
     [
         ("data.json", "fps", ..., r"data\.json: 'fps' is missing; build"),
         ("data.json", "fps", 0, r"run: fps=0 .*above 0.*; correct"),
-        ("metrics.json", "splits", ..., r"metrics\.json: not the result of an evaluation"),
-        ("metrics.json", "splits", [1], r"metrics\.json: not the result of an evaluation"),
+        ("metrics.json", "splits", ..., r"metrics\.json: this is not the result of an evaluation"),
+        ("metrics.json", "splits", [1], r"metrics\.json: this is not the result of an evaluation"),
         (
             "metrics.json",
             "eval.state",
@@ -136,7 +136,7 @@ def test_a_run_with_inconsistent_facts_is_refused(run, file, key, value, message
 
 def test_an_older_run_without_facts_is_refused_with_a_remedy(run):
     (run / "data.json").unlink()
-    with pytest.raises(InputError, match=r"data\.json: not found; copy it"):
+    with pytest.raises(InputError, match=r"data\.json: not found; copy the file"):
         metadata.of_run(run)
 
 

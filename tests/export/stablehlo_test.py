@@ -110,5 +110,7 @@ def test_the_state_has_an_array_for_every_layer_and_branch(changes, shapes):
 
 @pytest.mark.parametrize("data", [b"", b"abc", bytes(300)])
 def test_a_damaged_file_is_named(tmp_path, data):
-    with pytest.raises(InputError, match=r"model\.jaxexport: not readable .*va_jax export"):
+    with pytest.raises(
+        InputError, match=r"model\.jaxexport: the file cannot be read .*va_jax export"
+    ):
         written(tmp_path / stablehlo.MODEL, data)

@@ -34,10 +34,10 @@ def check(source: str, overwrite: bool = False, **paths) -> None:
     ("source", "paths", "message"),
     [
         ("a.png", {"csv": "/dev/null"}, "/dev/null is not a regular file"),
-        ("a.png", {"csv": "a.png"}, "a.png is also the source"),
-        ("a.png", {"plot": "../here/a.png"}, "a.png is also the source"),
+        ("a.png", {"csv": "a.png"}, "a.png is also a source"),
+        ("a.png", {"plot": "../here/a.png"}, "a.png is also a source"),
         ("a.png", {"plot": "b.png", "overlay": "b.png"}, "another output"),
-        ("a.mp4", {"overlay": "a.mp4"}, "a.mp4 is also the source"),
+        ("a.mp4", {"overlay": "a.mp4"}, "a.mp4 is also a source"),
         ("a.mp4", {"overlay": "b.avi"}, "overlay of a.mp4 to b.avi: .*mp4 or .mkv"),
         ("a.mp4", {"overlay": "none/b.mp4"}, "none/b.mp4: the folder none does not exist"),
         ("a.png", {"overlay": "b.mp4"}, "overlay of a.png to b.mp4: .*png or .jpg"),

@@ -77,7 +77,7 @@ def test_a_column_has_its_largest_difference_and_the_first_frame_above_the_limit
         for row, more in zip(TABLE, (0, 0.3, 0.5, 0), strict=True)
     ]
     column = selftest.compare_column("x", TABLE, found, 0.2)
-    assert (column.frame, column.problem) == ("1", "0.4 here, 0.1 published")
+    assert (column.frame, column.problem) == ("1", "got 0.4, expected 0.1")
     assert column.difference == pytest.approx(0.5)
     assert selftest.compare_column("x", TABLE, found, 0.6).frame is None
 

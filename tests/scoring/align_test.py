@@ -94,7 +94,7 @@ def test_labels_at_ten_hertz_take_the_nearest_of_25_frames_a_second():
 
 def test_sides_without_frames_or_times_in_common_are_refused():
     frames, times = file("p.csv", [0.1], frame=[0]), file("l.csv", [0.1], time_s=[0])
-    with pytest.raises(InputError, match=r"p\.csv and l\.csv have neither frames nor times"):
+    with pytest.raises(InputError, match=r"p\.csv and l\.csv cannot be matched"):
         joined(frames, times)
 
 

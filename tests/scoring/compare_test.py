@@ -284,9 +284,9 @@ def test_strict_refuses_data_of_which_something_is_left_out(tmp_path, capsys):
     short = write_run(tmp_path / "short", 0.1, frames=FRAMES - 1)
     broken = write_run(tmp_path / "broken", 0.1, change={("a", 0, "valence"): ""})
     message = refusal(capsys, first, second, "--strict")
-    assert "A: recordings left out: 1, first g" in message
+    assert "A: recordings left out: 1 (first: g)" in message
     message = refusal(capsys, short, first, "--strict")
-    assert "B: frames left out: 7, first a: frame 39" in message
+    assert "B: frames left out: 7 (first: a: frame 39)" in message
     assert "frame 0" in refusal(capsys, first, broken, "--strict")
     assert compare(first, broken)["b"]["counts"]["invalid_predictions"] == 1
     assert compare(first, first, strict=True)["frames"] == 7 * FRAMES
@@ -331,7 +331,7 @@ def test_few_recordings_give_differences_without_interval_and_a_reason(tmp_path,
     assert all(row["difference"] for row in cells(result))
     main(sides)
     printed = capsys.readouterr().out
-    assert "no interval and no p: they require 5 recordings, and there are 4" in printed
+    assert "they require 5 recordings, and there are only 4" in printed
     assert "4 recordings are too few" in printed.splitlines()[-1]
 
 
@@ -345,7 +345,7 @@ def test_processed_columns_are_compared_where_both_sides_have_them(runs, tmp_pat
     assert processed["scores"]["ccc"]["valence"]["pooled"]["a"] == pytest.approx(1)
     assert processed["scores"]["ccc"]["arousal"] == raw["scores"]["ccc"]["arousal"]
     texts = [compare_text.text(each) for each in found]
-    assert "raw predictions; --processed " in texts[0]
+    assert "raw predictions; pass --processed " in texts[0]
     assert "post-processed predictions of valence; raw predictions of arousal" in texts[1]
     assert "column valence_processed" in refusal(capsys, sides[0], runs["bad"], "--processed")
 
@@ -443,12 +443,12 @@ def test_runs_that_cannot_be_compared_are_refused_in_one_line(runs, tmp_path, ca
     for argv, message in (
         ([good], "required: B"),
         ([good, bad, bad, bad], f"unexpected argument {bad!r}"),
-        ([good, other], "no recording is in all folders"),
-        ([other, plain], "x.csv: no column of labels"),
-        ([good, f"{tmp_path}/none*"], f"{tmp_path}/none*: matches nothing"),
+        ([good, other], "no recording is in every folder"),
+        ([other, plain], "x.csv: there is no column of labels"),
+        ([good, f"{tmp_path}/none*"], f"{tmp_path}/none*: no folder matches"),
         ([good, tmp_path / "none"], f"{tmp_path}/none: not a folder"),
         ([good, ","], "','"),
-        ([f"{bad},{bad}", good], f"{bad} twice"),
+        ([f"{bad},{bad}", good], f"{bad} is listed twice"),
         ([good, bad, "--split=dev"], "no split 'dev', only test"),
         ([good, bad, "--dims=liking"], "no column 'liking'"),
         ([good, bad, "--dims=,"], "--dims"),
@@ -456,6 +456,6 @@ def test_runs_that_cannot_be_compared_are_refused_in_one_line(runs, tmp_path, ca
         ([good, bad, "--seed=-1"], "--seed=-1"),
         ([good, bad, "--fps=0"], "--fps=0"),
         ([good, bad, "--metric=rmse"], "invalid choice: 'rmse'"),
-        ([good, blind], "no frame of the 7 recordings"),
+        ([good, blind], "none of the frames in 7 recordings"),
     ):
         assert message in refusal(capsys, *argv), argv

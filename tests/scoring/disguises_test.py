@@ -172,7 +172,9 @@ def test_decimal_commas_between_commas_are_refused(tmp_path):
         changed = [*lines]
         changed[rows] = [line.replace(".", ",") for line in lines[rows]]
         path.write_text("\n".join(changed))
-        with pytest.raises(InputError, match=rf"P1\.csv: line {rows.start + 1}: 6 cells"):
+        with pytest.raises(
+            InputError, match=rf"P1\.csv: line {rows.start + 1}: the row has 6 cells"
+        ):
             read_trace_file(path, DIMS)
 
 

@@ -73,7 +73,9 @@ def test_a_cell_that_is_not_a_number_leaves_the_others_intact(tmp_path, cell):
 def test_a_row_with_missing_or_surplus_cells_is_refused(tmp_path, cells):
     path = write(tmp_path, PLAIN.replace("1,0.04,0.5,0.125", cells))
     count = cells.count(",") + 1
-    with pytest.raises(InputError, match=rf"P1\.csv: line 3: {count} cells, but .* has 4"):
+    with pytest.raises(
+        InputError, match=rf"P1\.csv: line 3: the row has {count} cells, but .* has 4"
+    ):
         files.read_trace_file(path, DIMS)
 
 
@@ -103,15 +105,15 @@ def test_marks_are_read_only_on_request(tmp_path):
     [
         ("", "the file is empty"),
         ("\nvalence,arousal\n0.1,0.2\n", "line 2: no column .* time.* among valence, arousal"),
-        ("frame,valence,arousal\n", "without rows"),
+        ("frame,valence,arousal\n", "but no rows"),
         ("frame,valence\n0,0.1\n", "line 1: no column 'arousal' among 'frame', 'valence'"),
         ("frame,valence,arousal,arousal\n0,1,1,1\n", "line 1: more than one column 'arousal'"),
         ("frame,valence,arousal\n3,0,0\n4,0,0\n3,0,0\n", "line 4: frame 3 "),
         ("time,valence,arousal\n0.1,0,0\n0.2,0,0\n0.2,0,0\n", "line 4: time 0.2 "),
         ("time,valence,arousal\n0.1,0,0\n0,0,0\n", "line 3: time 0 .* 0.1;"),
-        (PLAIN.replace("1,0.04", "x,0.04"), "line 3: 'frame' is not a whole number"),
-        (PLAIN.replace("1,0.04", "1.5,0.04"), "line 3: 'frame' is not a whole number"),
-        (PLAIN.replace("0.04", ""), "line 3: 'time_s' is not a number"),
+        (PLAIN.replace("1,0.04", "x,0.04"), "line 3: the value of 'frame' is not a whole number"),
+        (PLAIN.replace("1,0.04", "1.5,0.04"), "line 3: the value of 'frame' is not a whole number"),
+        (PLAIN.replace("0.04", ""), "line 3: the value of 'time_s' is not a number"),
         (b"frame,valence,arousal\n0,\xff,1\n", "not UTF-8 .*byte 24"),
     ],
 )
@@ -134,7 +136,7 @@ def test_recordings_are_the_csv_files_of_a_folder(tmp_path):
         ".c", "a", "a__b", "b", "part/.e", "part/a",
     ]  # fmt: skip
     write(tmp_path, PLAIN, "part%2Fa.csv")
-    with pytest.raises(InputError, match=r"part%2Fa\.csv and .*part/a\.csv are both .*'part/a'"):
+    with pytest.raises(InputError, match=r"part%2Fa\.csv and .*part/a\.csv both belong .*'part/a'"):
         folders.find_recordings(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         folders.find_recordings(tmp_path / "absent")

@@ -175,7 +175,7 @@ def test_each_planted_fault_is_counted_once_and_its_first_place_is_named(clean, 
     }
     assert about["frames_that_count"] == 90 - 2 + 40 - 2 + 75 - 2 + 50
     text = printed(capsys, *clean)
-    assert f"label rows without a prediction: 2, first {labels}/b.csv: line 9: frame 7" in text
+    assert f"label rows without a prediction: 2 (first: {labels}/b.csv: line 9: frame 7)" in text
     message = refusal(*clean, "--strict")
     assert f"--strict: {labels}/a.csv" in message
     assert "invalid label rows: 2, invalid prediction rows: 2" in message
@@ -349,7 +349,7 @@ def test_bad_input_is_refused(clean, tmp_path):
     assert "'z'" in message
     assert "'a'" in message
     write(empty / "a.csv", [[900, 0.1, 0.1]])
-    assert "no prediction for a valid label" in refusal(empty, labels)
+    assert "no prediction matches a valid label" in refusal(empty, labels)
     for flag, message in {
         "--fps=0": "--fps=0: must be greater than 0",
         "--lag_s=nan": "--lag_s=nan",
@@ -373,7 +373,7 @@ def test_the_command_prints_one_json_object_or_one_line(clean):
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {clean[0]}/c.csv: a header without rows")
+    assert line.startswith(f"error: {clean[0]}/c.csv: the file has a header but no rows")
 
 
 def test_score_and_compare_import_no_heavy_library():

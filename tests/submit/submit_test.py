@@ -64,7 +64,7 @@ def test_the_file_has_the_format_of_the_organisers(tmp_path):
         "b_left/00001.jpg,0.500000,-0.250000\n"
         "b_left/00002.jpg,-0.250000,0.125000\n"
     )
-    assert "rows: 3 of 2 tracks" in summary.splitlines()
+    assert "rows: 3 from 2 tracks" in summary.splitlines()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["predictions.txt"]
 
 
@@ -91,7 +91,7 @@ def test_a_track_without_a_face_is_zero_with_a_warning(tmp_path, rule):
     folder = one_track(tmp_path / "in", face=[0] * 6)
     summary = submit(folder, tmp_path / "out.txt", fill=rule)
     assert column(tmp_path / "out.txt") == [0] * 6
-    assert "warning: all rows are 0 (no face or no trace): 2-30-640x360" in summary
+    assert "warning: all rows are 0, because there is no face or no trace: 2-30-640x360" in summary
 
 
 def test_the_earlier_of_two_equally_near_faces_is_taken():
@@ -149,17 +149,17 @@ def test_images_without_a_prediction_can_be_filled(tmp_path, rule, expected):
     summary = submit(folder, out, template=tmp_path / "sample.txt", fill=rule, allow_missing=True)
     np.testing.assert_allclose(column(out), expected, atol=1e-6)
     assert "rows without a prediction: 3" in summary
-    assert "warning: all rows are 0 (no face or no trace): other" in summary
+    assert "warning: all rows are 0, because there is no face or no trace: other" in summary
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a/00001.jpg\na/1.jpg,0,0\n", r"line 2: 'a/1.jpg' is also in line 1"),
-        ("image_location\na/00001.jpg\nb;3\n", r"line 3: 'b;3' is not an image"),
-        ("a/00000.jpg\n", r"line 1: 'a/00000.jpg' is not an image"),
-        ("00001.jpg,0,0\n", r"line 1: '00001.jpg' is not an image"),
-        ("image_location,valence,arousal\n", "lists no image"),
+        ("a/00001.jpg\na/1.jpg,0,0\n", r"line 2: 'a/1.jpg' is also on line 1"),
+        ("image_location\na/00001.jpg\nb;3\n", r"line 3: 'b;3' is not the location"),
+        ("a/00000.jpg\n", r"line 1: 'a/00000.jpg' is not the location"),
+        ("00001.jpg,0,0\n", r"line 1: '00001.jpg' is not the location"),
+        ("image_location,valence,arousal\n", "the file lists no images"),
         ("\n", "the file is empty"),
     ],
 )
@@ -203,13 +203,16 @@ def test_post_processed_values_are_written_where_there_are_any(tmp_path):
     ("change", "message"),
     [
         (lambda text: text.replace(",face,", ",shown,"), "line 1: no column 'face'"),
-        (lambda text: text.replace("arousal", "power"), ".* valence, power, not 'arousal'"),
+        (lambda text: text.replace("arousal", "power"), ".* valence, power, but not of 'arousal'"),
         (lambda text: text.replace("0.200000", "nan"), "line 3: valence is not a finite number"),
         (lambda text: text.replace("0.200000", "x"), "line 3: valence is not a finite number"),
-        (lambda text: text.replace("\n1,", "\nx,"), "line 3: 'frame' is not a whole number"),
+        (
+            lambda text: text.replace("\n1,", "\nx,"),
+            "line 3: the value of 'frame' is not a whole number",
+        ),
         (lambda text: re.sub(r"\n2,.*", "", text), "line 4: frame is not 2"),
         (lambda text: text.replace(",1,0\n1,", ",2,0\n1,"), "line 2: face is not 0 or 1"),
-        (lambda text: text.splitlines()[0] + "\n", "a header without rows"),
+        (lambda text: text.splitlines()[0] + "\n", "the file has a header but no rows"),
     ],
 )
 def test_a_trace_that_is_not_from_an_evaluation_is_refused(tmp_path, change, message):
@@ -226,7 +229,9 @@ def test_traces_with_different_columns_are_refused(tmp_path):
     one_track(folder, name="b", valence_processed=VALENCE)
     with pytest.raises(InputError, match=r"b\.csv: .*valence_processed, arousal, but a\.csv"):
         submit(folder, tmp_path / "out.txt")
-    with pytest.raises(InputError, match=r"no column valence_processed; leave --processed out"):
+    with pytest.raises(
+        InputError, match=r"there is no column valence_processed; leave --processed out"
+    ):
         submit(one_track(tmp_path / "raw"), tmp_path / "out.txt", processed=True)
 
 
@@ -243,7 +248,7 @@ def test_an_existing_file_is_replaced_only_on_request(tmp_path):
     submit(folder, out)
     before = out.read_text()
     one_track(folder, [0.9])
-    with pytest.raises(InputError, match=r"out\.txt: already exists; .*--overwrite"):
+    with pytest.raises(InputError, match=r"out\.txt already exists; .*--overwrite"):
         submit(folder, out)
     assert out.read_text() == before
     submit(folder, out, overwrite=True)
@@ -254,7 +259,7 @@ def test_an_existing_file_is_replaced_only_on_request(tmp_path):
 def test_the_template_and_a_name_that_breaks_a_row_are_refused(tmp_path):
     folder, template = one_track(tmp_path / "in", name="a"), tmp_path / "list.csv"
     write_text(template, "a/00001.jpg\n")
-    with pytest.raises(InputError, match=r"list\.csv: this is the template"):
+    with pytest.raises(InputError, match=r"list\.csv is the template"):
         submit(folder, template, template=template, overwrite=True)
     assert template.read_text() == "a/00001.jpg\n"
     one_track(folder, name="a,b")
@@ -267,7 +272,7 @@ def test_an_out_that_cannot_be_written_is_refused(tmp_path):
     write_text(tmp_path / "notes.txt", "")
     for out, message in (
         (tmp_path, "already exists; choose a different file"),
-        (tmp_path / "notes.txt" / "out.txt", r"--out=.*notes.txt/out.txt: "),
+        (tmp_path / "notes.txt" / "out.txt", r"--out=.*notes.txt/out.txt cannot be written: "),
     ):
         with pytest.raises(InputError, match=message):
             submit(folder, out, overwrite=True)

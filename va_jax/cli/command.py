@@ -15,7 +15,7 @@ from va_jax.cli.parser import Parser
 COMMANDS = {
     "train": "train a network and evaluate it",
     "evaluate": "score a run, optionally with different inference settings",
-    "export": "write the network of a run to a self-contained folder",
+    "export": "export a network to a self-contained folder",
     "features": "store the features of a frozen backbone for training",
     "summary": "print the layers, parameters and cost of a network",
     "predict": "predict valence and arousal for videos, images or a camera",
@@ -31,7 +31,7 @@ COMMANDS = {
 
 
 STARTS_DEVICES = "jax/_src/xla_bridge.py"
-"""The file of JAX that fails if a platform is not available, with errors of any type and text."""
+"""The file of JAX that raises an error, of any type, if a platform is not available."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,8 +84,8 @@ def _report_errors(action: Callable[[], int]) -> int:
         if not platform or STARTS_DEVICES not in "".join(traceback.format_exception(error)):
             raise
         problem = (
-            f"JAX_PLATFORMS={platform}: JAX cannot use this platform here; set it to cpu, install "
-            "the JAX that supports the platform, or leave the variable unset"
+            f"JAX_PLATFORMS={platform}: this platform is not available to JAX; set the variable to "
+            "cpu, unset it, or install a version of JAX that supports the platform"
         )
     print(f"error: {problem}", file=sys.stderr, flush=True)
     return 1
@@ -112,5 +112,5 @@ def _overview() -> str:
     return "\n".join([
         "usage: va_jax COMMAND [ARGUMENTS]", "",
         "Estimate valence and arousal, frame by frame, from the face in a video.", "",
-        *lines, "", "`va_jax COMMAND --help` explains a command and gives an example.",
+        *lines, "", "Run `va_jax COMMAND --help` for the options of a command and an example.",
     ])  # fmt: skip

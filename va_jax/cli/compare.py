@@ -23,19 +23,20 @@ CHOSEN = {"all": METRICS, "ccc": ("ccc",)}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("first", metavar="A", help="workdir or folder, or several of them")
-    add("second", metavar="B", help="workdir or folder, or several of them")
-    add("labels", metavar="LABELS", nargs="?", type=pathlib.Path, help="folder of <recording>.csv")
-    add("--split", default="test", help="split to use in workdirs; default %(default)s")
+    add("first", metavar="A", help="workdir or folder of csv files, or several separated by commas")
+    add("second", metavar="B", help="the same for the second system")
+    add("labels", metavar="LABELS", nargs="?", type=pathlib.Path, help="folder of label files")
+    add("--split", default="test", help="split to read from workdirs; default %(default)s")
     add("--dims", type=output.names, action="extend",
-        help="dimensions to compare; default: all shared ones")  # fmt: skip
+        help="dimensions to compare; default: all that both systems predict")  # fmt: skip
     add("--processed", action="store_true", help="compare post-processed predictions")
-    add("--metric", choices=CHOSEN, default="all", help="metrics to compare; default all")
+    add("--metric", choices=CHOSEN, default="all", help="metrics to compare; default: all")
     add("--formula", choices=FORMULAS, default=FORMULAS[0], help="CCC formula; default %(default)s")
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples; default %(default)s")
     add("--seed", type=int, default=0, help="seed of the bootstrap")
     timing.add_arguments(parser)
-    add("--strict", action="store_true", help="refuse recordings and rows that cannot be matched")
+    add("--strict", action="store_true",
+        help="stop with an error if a recording or row cannot be matched")  # fmt: skip
     output.add_arguments(parser)
 
 

@@ -55,7 +55,7 @@ def read(file: str | None, overrides: Sequence[str] = (), base: Config | None = 
     except (KeyError, AttributeError) as error:
         cause = error.args[0].args[0] if isinstance(error.args[0], KeyError) else error.args[0]
         if "has no attribute 'get_config'" in str(cause):
-            problem = "no function get_config; define one that returns a ConfigDict"
+            problem = "there is no function get_config; define one that returns a ConfigDict"
             raise InputError(f"--config={file}: {problem}") from error
         raise InputError(f"unknown config key {_unknown_key(str(cause))}") from error
     except (flags.Error, OSError) as error:
@@ -111,15 +111,15 @@ def resolve(file: str) -> str:
     """
     path, colon, variant = file.partition(":")
     if pathlib.Path(path).is_dir():
-        raise InputError(f"--config={file}: is a folder; expected a Python file")
+        raise InputError(f"--config={file} is a folder; pass a Python file")
     if pathlib.Path(path).exists():
         return file
     shipped = SHIPPED / path.removeprefix("configs/")
     if not shipped.is_file():
         names = ", ".join(sorted(each.name for each in SHIPPED.glob("[a-uw-z]*.py")))
         raise InputError(
-            f"--config={file}: no such file; expected a file, or one of the built-in configs: "
-            f"{names}"
+            f"--config={file}: no such file; pass an existing file or one of the built-in "
+            f"configs: {names}"
         )
     return f"{shipped}{colon}{variant}"
 

@@ -20,12 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("runs", nargs="+", type=pathlib.Path, metavar="RUN", help="workdir of a run")
     add("--data", required=True, type=output.names, action="extend",
-        help="built data sets, as NAME or NAME:SPLIT")  # fmt: skip
-    add("--data_dir", default="", help="folder of the built data sets; default: as in each run")
-    add("--split", default="test", help="split for sets given without one; default %(default)s")
-    add("--processed", action="store_true", help="apply the post-processing of each run")
+        help="built data sets, each given as NAME or NAME:SPLIT")  # fmt: skip
+    add("--data_dir", default="",
+        help="folder of the built data sets; default: the one that each run used")  # fmt: skip
+    add("--split", default="test",
+        help="split to use for data sets given without one; default %(default)s")  # fmt: skip
+    add("--processed", action="store_true", help="apply each run's own post-processing")
     add("--aggregation", choices=AGGREGATIONS, default="pooled",
-        help="how scores are combined over recordings; default %(default)s")  # fmt: skip
+        help="how to combine the scores of recordings; default %(default)s")  # fmt: skip
     output.add_arguments(parser)
 
 
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     results = []
     for each in cross_dataset.score_cells(cells, args.processed):
         results.append(each)
-        print(f"{len(results)} of {len(cells)}: {each['run']}, {each['data']}", file=sys.stderr)
+        print(f"{len(results)} of {len(cells)}: {each['run']} on {each['data']}", file=sys.stderr)
     formats = {
         "text": functools.partial(cross_dataset.text, aggregation=args.aggregation),
         "markdown": functools.partial(cross_dataset.markdown, aggregation=args.aggregation),

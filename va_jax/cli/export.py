@@ -20,8 +20,8 @@ TAKES_CONFIG_KEYS = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run", type=pathlib.Path, nargs="?", metavar="RUN", help="workdir of the run")
-    add("--config", metavar="FILE[:VARIANT]", help="config that names a weight file, without RUN")
-    add("--out", type=pathlib.Path, help="folder to write; default RUN/export")
+    add("--config", metavar="FILE[:VARIANT]", help="config that names a weight file; replaces RUN")
+    add("--out", type=pathlib.Path, help="new folder for the export; default: RUN/export")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:

@@ -26,10 +26,11 @@ TAKES_CONFIG_KEYS = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", type=pathlib.Path, nargs="?", metavar="MODEL", help="run or exported model")
-    add("--config", metavar="FILE[:VARIANT]", help="config that names weights, without MODEL")
-    add("--out", type=pathlib.Path, required=True, help="folder to write")
+    add("--config", metavar="FILE[:VARIANT]", help="config that names weights; replaces MODEL")
+    add("--out", type=pathlib.Path, required=True, help="new folder for the features")
     add("--flip", action="store_true", help="also store the features of the mirrored frames")
-    add("--type", choices=("float16", "float32"), default="float16", help="of the stored features")
+    add("--type", choices=("float16", "float32"), default="float16",
+        help="type of the stored features; default %(default)s")  # fmt: skip
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:

@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", metavar="NAME[/CONFIG]", help="data set defined in tfds_builders")
     add("tree", type=pathlib.Path, metavar="TREE", help="folder with the source material")
-    add("--data_dir", type=pathlib.Path, default="data", help="folder where it would be built")
+    add("--data_dir", type=pathlib.Path, default="data", help="folder in which it would be built")
     add("--json", action="store_true", help="print JSON")
-    add("--jobs", type=int, default=os.cpu_count(), help="threads; default: one per core")
+    add("--jobs", type=int, default=os.cpu_count(), help="number of threads; default: one per core")
     add("--no_detector", action="store_true", help="do not search sampled frames for faces")
     add("--config_options", nargs="*", action="extend", default=[], metavar="KEY=VALUE",
         help="options for the builder, as for `va_jax build`")  # fmt: skip

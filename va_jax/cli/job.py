@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='address of process 0, or "auto" on TPU pods, SLURM and MPI')  # fmt: skip
     add("--process", type=int, help="number of this process, starting at 0")
     add("--processes", type=int, help="number of processes")
-    add("--join_s", type=int, default=300, help="seconds to wait for the others")
+    add("--join_s", type=int, default=300, help="seconds to wait for the other processes")
     add("--stopped_code", type=int, default=0,
         help="exit code for a run that was asked to stop and can be continued")  # fmt: skip
 
@@ -94,7 +94,8 @@ def train_seeds(
     """
     if (workdir / "config.json").exists():
         raise InputError(
-            f"--workdir={workdir} is a run; with --seeds, pass a folder for several runs"
+            f"--workdir={workdir} already contains a run; with --seeds, pass a folder for several "
+            "runs, such as a new one"
         )
     parsed = configuration.parse(config)
     configs = [configuration.with_values(parsed, seed=seed) for seed in seeds]

@@ -27,7 +27,7 @@ def check(args: argparse.Namespace) -> None:
     if args.out is None:
         return
     if args.out.is_dir():
-        raise InputError(f"--out={args.out} is a folder; pass the path to a file")
+        raise InputError(f"--out={args.out} is a folder; pass the path of a file")
     if args.out.exists() and not args.overwrite:
         raise InputError(
             f"--out={args.out} already exists; choose a different file or pass --overwrite"
@@ -43,7 +43,7 @@ def show(args: argparse.Namespace, result: Any, formats: Formats) -> None:
             io.write_text(args.out, text)
         except OSError as error:
             raise InputError(
-                f"--out={args.out}: {error.strerror}; choose a different file"
+                f"--out={args.out} cannot be written: {error.strerror}; choose a different file"
             ) from error
     sys.stdout.write(text)
 

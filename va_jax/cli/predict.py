@@ -26,17 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="exported model, or workdir of a run")
     add("sources", nargs="+", metavar="SOURCE", help="video, folder, image or camera number")
-    add("--out", type=pathlib.Path, help="folder for the csv files, named NAME.csv; default: the "
-        "current one for a file, and FOLDER_predictions next to a folder")  # fmt: skip
-    add("--csv", help="write all rows to this one file instead; - for standard output")
-    add("--overlay", type=pathlib.Path, help="video to write, with faces and values drawn on it")
-    add("--plot", type=pathlib.Path, help="plot of the values over time to write, a .png file")
-    add("--every", type=int, default=1, help="frames between face detections; default %(default)s")
-    add("--track", choices=TRACKS, default=TRACKS[0], help="use the largest face, or all faces")
-    add("--processed", action="store_true", help="apply the post-processing of the model")
+    add("--out", type=pathlib.Path,
+        help="folder for the csv files, which are called NAME.csv; default: the current folder for "
+        "files, and FOLDER_predictions for the videos in FOLDER")  # fmt: skip
+    add("--csv", help="write all rows to this csv file instead; use - for standard output")
+    add("--overlay", type=pathlib.Path,
+        help="file for a copy of the video, with faces and values drawn on it")  # fmt: skip
+    add("--plot", type=pathlib.Path, help="write a plot of the values over time to this .png file")
+    add("--every", type=int, default=1, metavar="N",
+        help="detect faces in every N-th frame; default %(default)s")  # fmt: skip
+    add("--track", choices=TRACKS, default=TRACKS[0], help="predict the largest face or all faces")
+    add("--processed", action="store_true", help="apply the model's post-processing")
     add("--overwrite", action="store_true", help="replace existing files")
     add("--progress", action=argparse.BooleanOptionalAction, default=True, help="show progress")
-    add("--seconds", type=float, help="stop a camera after this many seconds")
+    add("--seconds", type=float, help="stop recording from a camera after this many seconds")
 
 
 def run(args: argparse.Namespace) -> int:

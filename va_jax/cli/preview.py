@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("data", nargs="?", metavar="NAME", help="built data set; default: data.name in the config")
     add("--config", metavar="FILE[:VARIANT]", help="config file of a training run")
     add("--data_dir", help="folder of the built data sets; default: data.dir in the config")
-    add("--out", required=True, type=pathlib.Path, help="image to write, a .png file")
+    add("--out", required=True, type=pathlib.Path, help="write the image to this .png file")
     add("--overwrite", action="store_true", help="replace an existing image")
     add("--windows", type=int, default=4, help="number of windows to draw; default %(default)s")
 
@@ -46,9 +46,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     given = {"name": args.data, "dir": args.data_dir}
     tree["data"] |= {key: value for key, value in given.items() if value is not None}
     if tree["data"]["name"] in ("", "none"):
-        raise InputError("NAME is missing; pass a built data set, such as video_folder/112")
+        raise InputError(
+            "NAME is missing; pass the name of a built data set, such as video_folder/112"
+        )
     if not 1 <= args.windows <= preview.MAX_WINDOWS:
-        raise InputError(f"--windows={args.windows}: set a number from 1 to {preview.MAX_WINDOWS}")
+        raise InputError(
+            f"--windows={args.windows} is out of range; set a number from 1 to "
+            f"{preview.MAX_WINDOWS}"
+        )
     parsed = configuration.parse(tree)
     lines = preview.write_preview(parsed, args.windows, args.out, args.overwrite)
     print(*lines, args.out, sep="\n")

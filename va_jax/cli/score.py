@@ -20,20 +20,21 @@ FORMATS = {"text": score.text, "markdown": score.markdown, "json": score.to_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("predictions", type=pathlib.Path, metavar="PREDICTIONS", help="folder of <recording>.csv")
-    add("labels", type=pathlib.Path, metavar="LABELS", help="folder of <recording>.csv")
+    add("predictions", type=pathlib.Path, metavar="PREDICTIONS", help="folder of predictions")
+    add("labels", type=pathlib.Path, metavar="LABELS", help="folder of labels")
     add("--dims", type=output.names, action="extend",
-        help="columns to score; default: valence, arousal or both")  # fmt: skip
+        help="columns to score; default: valence and arousal, if both sides have them")  # fmt: skip
     add("--label_suffix", help="suffix of the label columns, such as _target")
     add("--groups", type=pathlib.Path, help="csv file with the columns recording and group")
     add("--formula", choices=FORMULAS, default=FORMULAS[0], help="CCC formula; default %(default)s")
-    add("--lag_s", type=float, default=0.0, help="seconds to move predictions earlier by")
+    add("--lag_s", type=float, default=0.0, help="move predictions earlier by this many seconds")
     timing.add_arguments(parser)
-    add("--lag_sweep", action="store_true", help="also print the CCC at every lag")
+    add("--lag_sweep", action="store_true", help="also print the CCC for a range of lags")
     add("--max_lag_s", type=float, default=10.0, help="longest lag in the sweep; default 10 s")
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples; default %(default)s")
     add("--seed", type=int, default=0, help="seed of the bootstrap")
-    add("--strict", action="store_true", help="refuse files and rows that cannot be matched")
+    add("--strict", action="store_true",
+        help="stop with an error if a file or row cannot be matched")  # fmt: skip
     output.add_arguments(parser)
 
 

@@ -16,18 +16,18 @@ from va_jax.submit.predictions import FILL_RULES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("challenge", choices=["abaw"], help="challenge whose format to write")
-    add("run", type=pathlib.Path, metavar="RUN", help="workdir, or folder of traces")
+    add("challenge", choices=["abaw"], help="challenge to write a submission for")
+    add("run", type=pathlib.Path, metavar="RUN", help="workdir of a run, or folder of traces")
     add("--out", type=pathlib.Path, required=True, help="file to write, such as predictions.txt")
     add("--overwrite", action="store_true", help="replace an existing --out file")
-    add("--split", default="test", help="split to use in the workdir; default %(default)s")
+    add("--split", default="test", help="split to read from a workdir; default %(default)s")
     add("--template", type=pathlib.Path, help="csv file from the organisers that lists the images")
-    add("--fill", choices=FILL_RULES, default="hold", help="rule for frames without a face")
+    add("--fill", choices=FILL_RULES, default="hold", help="how to fill frames without a face")
     add("--allow_missing", action="store_true", help="also fill images without a prediction")
     add(
         "--processed",
         action=argparse.BooleanOptionalAction,
-        help="write post-processed predictions; default: only if they exist",
+        help="write post-processed predictions; default: if there are any",
     )
 
 

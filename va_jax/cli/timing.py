@@ -9,11 +9,11 @@ from va_jax.scoring.files import Timing
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how the rows of files are identified."""
     add = parser.add_argument
-    add("--fps", type=float, help="frame rate of files without times")
-    add(
-        "--time_column", default="", help="time column, in files that have it, if not found by name"
-    )
-    add("--time_unit", default="", choices=UNITS, help="unit of times, if not named by the column")
+    add("--fps", type=float, help="frame rate of files that contain no times")
+    add("--time_column", default="",
+        help="name or position of the time column in files where it is not recognised")  # fmt: skip
+    add("--time_unit", default="", choices=UNITS,
+        help="unit of the times, if the column name does not state it")  # fmt: skip
 
 
 def read(args: argparse.Namespace) -> Timing:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--config", required=True, metavar="FILE[:VARIANT]", help="your own or a built-in config")
     add("--workdir", required=True, type=pathlib.Path, help="folder of the run")
     add("--seeds", type=_seeds, metavar="0,1,2",
-        help="train a run for each seed, in WORKDIR/seed_N, and compare their scores")  # fmt: skip
+        help="train one run per seed, in WORKDIR/seed_N, and compare the scores")  # fmt: skip
     job.add_arguments(parser)
     parser.epilog = f"config keys and their defaults:\n\n{keys.text(configuration.Config)}"
 

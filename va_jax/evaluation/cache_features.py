@@ -52,9 +52,13 @@ def cache(
             different features, or a feature is not finite in this type.
     """
     if out.exists():
-        raise InputError(f"--out={out} already exists; choose a different folder or delete it")
+        raise InputError(
+            f"--out={out} already exists; choose a different folder, or delete this one"
+        )
     if jax.process_count() > 1:
-        raise InputError("features are cached by a single process; leave --coordinator out")
+        raise InputError(
+            "Cannot cache features in several processes. Start a single one, without --coordinator."
+        )
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     data = config.data
     metadata = sources.metadata(data.dir, data.name)
@@ -88,8 +92,8 @@ def _weights(config: Config, model: Regressor, size: int) -> tuple[Any, str]:
     start = initialize.start(config, initial)
     if start is None:
         raise InputError(
-            "init: features of a random backbone are useless; set init.weights, "
-            "init.from_workdir or init.from_export"
+            "init: no weights are given, but features of a random backbone are useless; set "
+            "init.weights, init.from_workdir or init.from_export"
         )
     print(initialize.table(start, size))
     return start.variables, start.source
@@ -110,18 +114,23 @@ def _claim(parts: pathlib.Path, facts: dict[str, Any]) -> None:
     if not path.exists():
         parts.mkdir(parents=True, exist_ok=True)
         if any(each.name != PROGRESS for each in parts.iterdir()):
-            raise InputError(f"{parts}: contains other files; choose a different --out")
+            raise InputError(
+                f"{parts}: this folder contains files other than features; choose a different --out"
+            )
         write_json(parts / PROGRESS, {})
         write_json(path, facts)
     there = read_json(path, f"delete {parts}")
     for key in ("data", "size", "type", "mirrored", "backbone"):
         if there[key] != facts[key]:
             raise InputError(
-                f"{path}: {key}={there[key]!r}, but this command has {facts[key]!r}; delete "
-                f"{parts}, or choose a different --out"
+                f"{path}: the stored features have {key}={there[key]!r}, but this command uses "
+                f"{facts[key]!r}; delete {parts}, or choose a different --out"
             )
     if there["metadata"]["split_hash"] != facts["metadata"]["split_hash"]:
-        raise InputError(f"{path}: the data set was built again since then; delete {parts}")
+        raise InputError(
+            f"{path}: the data set has been built again since these features were stored; delete "
+            f"{parts}"
+        )
 
 
 class _Writer:
@@ -143,7 +152,7 @@ class _Writer:
         self._pool = jax.jit(pool, out_shardings=layout)
 
     def write(self, split: str) -> None:
-        """Write the features and labels of a split, starting after the batches that are done."""
+        """Write the features and labels of a split, skipping batches that are already stored."""
         data, facts = self._config.data, self._facts
         points = sources.stored_landmarks(data.dir, data.name)
         source = sources.open_split(data.dir, data.name, split, points, data.max_bad_records)
@@ -170,7 +179,9 @@ class _Writer:
                     self._folder / PROGRESS, read_json(self._folder / PROGRESS) | {split: number}
                 )
         for problem in source.bad.values():
-            raise InputError(f"{problem}; features need every frame: build the data set again")
+            raise InputError(
+                f"{problem}; all frames are required to store features: build the data set again"
+            )
         _write_labels(self._folder / f"{split}.npz", source)
 
     def _arrays(self, split: str, frames: int, exist: bool) -> list[np.memmap]:

@@ -54,8 +54,8 @@ def plan(
         trained_on = provenance.read(workdir)
         if trained_on is None:
             raise InputError(
-                f"{workdir / provenance.NAME}: not found, so the training data of the run is not "
-                "known; resume the run once with its own --config"
+                f"{workdir / provenance.NAME}: not found, so it is not known which data the "
+                "run was trained on; resume the run once with its own --config to write the file"
             )
         sharding.check_batch(f"{workdir}: eval.batch_size", config.eval.batch_size)
         for each in data:

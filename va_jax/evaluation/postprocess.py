@@ -24,7 +24,7 @@ STEPS = {
 """Constants of each step. The steps compute the median over window_s, x + bias,
 about + factor (x - about), and x(t + lag_s)."""
 
-REMEDY = "restore the file, or fit it again with `va_jax evaluate RUN`"
+REMEDY = "restore the file, or fit the post-processing again with `va_jax evaluate RUN`"
 KINDS = {bool: "true or false", dict: "an object", float: "a number", list: "a list", str: "text"}
 
 
@@ -70,7 +70,7 @@ class Step:
 class PostProcessing:
     """Fitted steps for every dimension, in order, and lag curves of the raw dev predictions.
 
-    It is true if any step was kept; otherwise, `apply` changes nothing.
+    An instance is true if any step was kept; otherwise, `apply` changes nothing.
     """
 
     steps: Mapping[str, tuple[Step, ...]]

@@ -30,8 +30,8 @@ def write(workdir: pathlib.Path, runs: Mapping[int, pathlib.Path]) -> str:
     for folder, each in zip(runs.values(), scores, strict=True):
         if each.keys() != scores[0].keys():
             raise InputError(
-                f"{folder}: scored on {_names(each)}, but {next(iter(runs.values()))} on "
-                f"{_names(scores[0])}; use the same data set and splits for all seeds"
+                f"{folder}: this run is scored on {_names(each)}, but {next(iter(runs.values()))} "
+                f"is scored on {_names(scores[0])}; use the same data set and splits for all seeds"
             )
     rows = {name: [each[name] for each in scores] for name in scores[0]}
     rows["training, s"] = [_training_s(folder) for folder in runs.values()]
@@ -48,7 +48,7 @@ def write(workdir: pathlib.Path, runs: Mapping[int, pathlib.Path]) -> str:
 
 
 def _scores(folder: pathlib.Path) -> dict[str, float]:
-    """Return the pooled CCC of a run by split and dimension, as in "test valence"."""
+    """Return the pooled CCCs of a run, with keys such as "test valence"."""
     path = folder / "metrics.json"
     found = {}
     try:
@@ -57,7 +57,9 @@ def _scores(folder: pathlib.Path) -> dict[str, float]:
                 if row:
                     found[f"{split} {dim}"] = float(row["pooled"]["ccc"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not the metrics of a run ({error!r}); {REMEDY}") from error
+        raise InputError(
+            f"{path}: these are not the metrics of a run ({error!r}); {REMEDY}"
+        ) from error
     return found
 
 

@@ -16,7 +16,7 @@ from va_jax.types import InputError
 NPZ = "model.npz"
 
 MAX_LISTED = 5
-"""Maximum number of differing arrays that an error lists."""
+"""Maximum number of differing arrays to list in an error message."""
 
 
 def write(folder: pathlib.Path, variables: Mapping[str, Any]) -> None:
@@ -46,7 +46,7 @@ def read(folder: pathlib.Path, name: str = SAFETENSORS) -> dict[str, np.ndarray]
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: not readable ({error}); {EXPORT_AGAIN}") from error
+        raise InputError(f"{path}: the file cannot be read ({error}); {EXPORT_AGAIN}") from error
 
 
 def read_like(folder: pathlib.Path, target: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +61,8 @@ def read_like(folder: pathlib.Path, target: Mapping[str, Any]) -> dict[str, Any]
     """
     stored, expected = read(folder), flatten_dict(target, sep="/")
     differing = [
-        f"{path} ({_layout(stored.get(path))} there, {_layout(expected.get(path))} in the network)"
+        f"{path} ({_layout(stored.get(path))} in the file, "
+        f"{_layout(expected.get(path))} in the network)"
         for path in sorted(stored.keys() | expected.keys())
         if _layout(stored.get(path)) != _layout(expected.get(path))
     ]

@@ -73,7 +73,7 @@ def check(
         if "weights" not in facts:
             given += [("real", each) for each in real_inputs(config, facts)]
     except InputError as error:
-        problem = f"real frames were not compared: {error}"
+        problem = f"predictions for real frames were not compared: {error}"
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         cases = [Case(frames, each, np.asarray(predict(*each))) for frames, each in given]
     with tempfile.TemporaryDirectory() as temporary:
@@ -89,7 +89,8 @@ def check(
         )
     if done.returncode:
         raise InputError(
-            f"Cannot read the export back (exit code {done.returncode}); see the error above"
+            f"Cannot check the export: the process that reads it ended with exit code "
+            f"{done.returncode}; see the error above"
         )
     rows = json.loads(done.stdout)
     print(table(rows).text())
@@ -98,9 +99,10 @@ def check(
     for row in rows:
         if not row["max_abs_difference"] <= LIMIT:  # NaN fails too
             raise InputError(
-                f"Cannot export: {row['artefact']} differs from the network by "
-                f"{row['max_abs_difference']:.1e} on {row['frames']} frames [{row['batch']}, "
-                f"{row['time']}], above the limit of {LIMIT:.0e}. Report this as a bug."
+                f"Cannot export: the predictions of {row['artefact']} differ from those of the "
+                f"network by {row['max_abs_difference']:.1e} for {row['frames']} frames of shape "
+                f"[{row['batch']}, {row['time']}], which is above the limit of {LIMIT:.0e}. Report "
+                "this as a bug."
             )
     return rows
 

@@ -47,7 +47,7 @@ def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
         if post_processing is not None:  # None: the run has not been evaluated yet
             write_json(temporary / postprocess.NAME, post_processing)
         _write_network(temporary, config, variables, facts)
-    print(f"wrote the network to {out}; its MODEL_CARD.md describes it")
+    print(f"wrote the network to {out}; see its description in MODEL_CARD.md")
 
 
 def export_weights(config: Config, out: pathlib.Path) -> None:
@@ -66,7 +66,7 @@ def export_weights(config: Config, out: pathlib.Path) -> None:
         source = weights.source if weights else "init.weights=''"
         raise InputError(
             f"{source}: expected weights of a network that already estimates valence and arousal "
-            f"({', '.join(ESTIMATORS)}); train a network on other weights with `va_jax train`"
+            f"({', '.join(ESTIMATORS)}); to use other weights, start from them with `va_jax train`"
         )
     data = ESTIMATORS[weights.format].facts(config.data.size)
     model = build_model(config.model, tuple(data["dims"]))
@@ -80,12 +80,14 @@ def export_weights(config: Config, out: pathlib.Path) -> None:
         provenance.write(temporary, data)
         initialize.write(temporary / initialize.NAME, start)
         _write_network(temporary, config, start.variables, facts)
-    print(f"wrote the network to {out}; its MODEL_CARD.md describes it")
+    print(f"wrote the network to {out}; see its description in MODEL_CARD.md")
 
 
 def _check_writable(out: pathlib.Path) -> None:
     if out.exists():
-        raise InputError(f"--out={out} already exists; choose a different folder or delete it")
+        raise InputError(
+            f"--out={out} already exists; choose a different folder, or delete this one"
+        )
     if jax.process_count() > 1:
         raise InputError(
             "Cannot export in several processes. Start a single one, without --coordinator."

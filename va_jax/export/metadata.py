@@ -61,7 +61,7 @@ def of_run(workdir: pathlib.Path) -> dict[str, Any]:
         "checkpoint_step": step,
         "licence": _licence(config, data["name"], initialize.licence_of(workdir)),
     }
-    check(metadata, str(workdir), "correct config.json or data.json there")
+    check(metadata, str(workdir), "correct config.json or data.json in this folder")
     return metadata
 
 
@@ -160,10 +160,10 @@ def check(metadata: Any, where: str, remedy: str) -> None:
         f"input.landmarks={landmarks} must have both points and a place, or neither": (
             (landmarks["points"] == 0) == (landmarks["place"] == "none")
         ),
-        f"evaluation.hop={evaluation['hop']} is above length={evaluation['length']}": (
+        f"evaluation.hop={evaluation['hop']} is above evaluation.length={evaluation['length']}": (
             evaluation["hop"] <= evaluation["length"]
         ),
-        f"post_processing does not cover all of {', '.join(dims)}": fitted is None
+        f"post_processing does not cover all dimensions ({', '.join(dims)})": fitted is None
         or {*dims} <= {*fitted},
     }
     for problem, holds in rules.items():
@@ -197,11 +197,14 @@ def _data_facts(workdir: pathlib.Path) -> dict[str, Any]:
     facts = provenance.read(workdir)
     if facts is None:
         raise InputError(
-            f"{path}: not found; copy it from another run on the same data set, or train again"
+            f"{path}: not found; copy the file from another run on the same data set, or train "
+            "again"
         )
     for key in DATA_KEYS:
         if key not in facts:
-            raise InputError(f"{path}: '{key}' is missing; build the data set and train again")
+            raise InputError(
+                f"{path}: '{key}' is missing; build the data set again, and repeat the training"
+            )
     return facts
 
 
@@ -215,7 +218,10 @@ def _post_processing(workdir: pathlib.Path, step: int) -> dict[str, Any] | None:
 
 def _scores(workdir: pathlib.Path, config: Config, step: int) -> dict[str, Any] | None:
     """Return a checkpoint's metrics tables without single recordings; None if it is not scored."""
-    path, again = workdir / "metrics.json", f"evaluate again with `va_jax evaluate {workdir}`"
+    path, again = (
+        workdir / "metrics.json",
+        f"evaluate the run again with `va_jax evaluate {workdir}`",
+    )
     if not path.exists():
         return None
     metrics = read_json(path, again)
@@ -229,12 +235,14 @@ def _scores(workdir: pathlib.Path, config: Config, step: int) -> dict[str, Any] 
         keys = ("state",) if config.eval.state == "carry" else EVAL_KEYS
         evaluated = {key: metrics["eval"][key] for key in keys}
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not the result of an evaluation ({error!r}); {again}") from error
+        raise InputError(
+            f"{path}: this is not the result of an evaluation ({error!r}); {again}"
+        ) from error
     _check_scores(scores, str(path), "splits", again)
     for key, value in evaluated.items():
         if value != getattr(config.eval, key):
             raise InputError(
-                f"{path}: evaluated with eval.{key}={value!r}, but config.json has "
+                f"{path}: the run was evaluated with eval.{key}={value!r}, but config.json has "
                 f"{getattr(config.eval, key)!r}; {again}"
             )
     return scores

@@ -127,8 +127,8 @@ class Model:
         points = self._predictor.model.landmark_points
         if source.landmarks != points:
             raise InputError(
-                f"the source has {source.landmarks or 'no'} landmarks per frame, but the network "
-                f"takes {points or 'none'}; open the source with landmarks={points}"
+                f"the source has {source.landmarks} landmarks per frame, but the network takes "
+                f"{points}; open the source with landmarks={points}"
             )
         changes = {
             "data.size": self.size,
@@ -177,7 +177,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     exported = (folder / arrays.SAFETENSORS).exists()
     if not exported and not (folder / "checkpoints").is_dir():
         raise InputError(
-            f"{folder}: {_problem(folder)}; expected the workdir of a run, or a folder written by "
+            f"{folder}: {_problem(folder)}; pass the workdir of a run, or a folder written by "
             "`va_jax export`"
         )
     if jax.process_count() > 1:
@@ -210,7 +210,7 @@ def _problem(folder: pathlib.Path) -> str:
         return "no such folder"
     if (folder / model_metadata.NAME).exists():
         return f"{arrays.SAFETENSORS} is missing"
-    return f"it has neither {arrays.SAFETENSORS} nor checkpoints/"
+    return f"this folder contains neither {arrays.SAFETENSORS} nor checkpoints/"
 
 
 def _check_fit(folder: pathlib.Path, metadata: dict[str, Any], config: Config, points: int) -> None:
@@ -224,6 +224,6 @@ def _check_fit(folder: pathlib.Path, metadata: dict[str, Any], config: Config, p
     for key, (stored, configured) in pairs.items():
         if stored != configured:
             raise InputError(
-                f"{folder / model_metadata.NAME}: {key}={stored}, but {configured} in "
-                f"config.json; {EXPORT_AGAIN}"
+                f"{folder / model_metadata.NAME}: {key}={stored} does not match "
+                f"{configured} in config.json; {EXPORT_AGAIN}"
             )

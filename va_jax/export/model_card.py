@@ -53,13 +53,13 @@ def text(metadata: Mapping[str, Any], config: Config) -> str:
 
 
 def _network(model: ModelConfig) -> str:
-    parts = [f"{model.backbone} of width {model.width}"]
+    parts = [f"{model.backbone} with a width of {model.width}"]
     if model.inflation.taps > 1:
         parts.append(f"convolutions over {model.inflation.taps} frames")
     if model.temporal != "none":
         kind = model.temporal if model.temporal == "transformer" else model.temporal.upper()
         kind = f"{'bidirectional ' if model.bidirectional else ''}{kind}"
-        parts.append(f"{kind} of {model.layers} x {model.units}")
+        parts.append(f"{kind} with {model.layers} x {model.units} units")
     return ", ".join(parts)
 
 

@@ -68,7 +68,7 @@ def read(path: pathlib.Path) -> export.Exported:
     try:
         return export.deserialize(bytearray(path.read_bytes()))
     except Exception as error:  # JAX does not document the errors for damaged bytes
-        raise InputError(f"{path}: not readable ({error}); {EXPORT_AGAIN}") from error
+        raise InputError(f"{path}: the file cannot be read ({error}); {EXPORT_AGAIN}") from error
 
 
 def run_in_pieces(

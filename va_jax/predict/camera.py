@@ -29,7 +29,8 @@ def open_camera(index: int) -> Iterator[cv2.VideoCapture]:
     try:
         if not capture.isOpened():
             raise InputError(
-                f"camera {index} cannot be opened; check that it is connected and not in use"
+                f"camera {index} cannot be opened; check that it is connected and that no other "
+                "program uses it"
             )
         yield capture
     finally:

@@ -33,8 +33,8 @@ class CropCache:
             self._file.write(jpeg)
         except OSError as error:
             raise InputError(
-                f"{tempfile.gettempdir()}: crops cannot be written there ({error.strerror}); set "
-                "TMPDIR to a folder with more free space"
+                f"{tempfile.gettempdir()}: crops cannot be written to this folder "
+                f"({error.strerror}); set TMPDIR to a folder with more free space"
             ) from error
         self._tracks[track].append(_Crop(self._end, len(jpeg), face, time_s, landmarks))
         self._end += len(jpeg)

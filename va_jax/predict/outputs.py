@@ -55,13 +55,13 @@ class Outputs:
         if drawings and len(files) > 1:
             raise InputError(
                 f"--overlay and --plot require a single source, but there are {len(files)}; "
-                "process them one at a time"
+                "process one source at a time"
             )
         written = [*drawings, *self.named_csvs(files)]
         taken = [path.resolve() for path in (*written, *(file.path for file in files))]
         if twice := [path for path in written if taken.count(path.resolve()) > 1]:
             raise InputError(
-                f"{twice[0]} is also the source or another output; choose a different file"
+                f"{twice[0]} is also a source or another output; choose a different file"
             )
         for path in drawings:
             if not path.parent.is_dir():
@@ -86,7 +86,7 @@ class Outputs:
                 )
 
     def is_complete(self, file: InputFile) -> bool:
-        """Return whether a file from a folder has a csv file of ours that is newer than the file.
+        """Return whether a file from a folder has a newer csv file, written by this command.
 
         An old file that was moved into the folder counts as new, because its status has changed.
 
@@ -107,8 +107,8 @@ class Outputs:
         source = source_of(file.csv)
         if source is None:
             raise InputError(
-                f"{file.path}: {file.csv} was not written by this command and is kept; move it or "
-                "choose a different --out"
+                f"{file.path}: {file.csv} was not written by this command, so it will not be "
+                "replaced; move it or choose a different --out"
             )
         status = file.path.stat()
         same = pathlib.PurePath(source).name == file.path.name and not self.overwrite
@@ -121,8 +121,9 @@ def _check_distinct(files: Sequence[InputFile]) -> None:
         other = sources.setdefault(file.csv, file.path)
         if other is not file.path:
             raise InputError(
-                f"{other} and {file.path} would both be written to {file.csv}; process them "
-                "separately with a different --out, or set --csv=FILE for both"
+                f"the results for {other} and {file.path} would both be written to {file.csv}; "
+                "process each file with a different --out, or pass --csv=FILE to write all rows to "
+                "one file"
             )
 
 
@@ -140,7 +141,8 @@ def make_folder(folder: pathlib.Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written: {error.strerror}; choose a different folder with --out"
+            f"{folder}: cannot write to this folder ({error.strerror}); choose a different one "
+            "with --out"
         ) from error
 
 
@@ -156,13 +158,15 @@ def claim_folder(out: pathlib.Path, facts: Mapping[str, Any], overwrite: bool) -
         before = read_json(path, "restore or remove it")
         if not isinstance(before, dict) or not before.keys() >= {"model", "checkpoint_step"}:
             raise InputError(
-                f"{path} was not written by this command and is kept; choose a different --out"
+                f"{path} was not written by this command, so it will not be replaced; choose a "
+                "different --out"
             )
         for key in () if overwrite else FIXED:
             if before.get(key) != facts[key]:
                 raise InputError(
-                    f"{path}: the results in this folder have {key}={before.get(key)!r}, but now "
-                    f"it is {facts[key]!r}; choose a different --out or pass --overwrite"
+                    f"{path}: the results in this folder were written with "
+                    f"{key}={before.get(key)!r}, but this command uses {facts[key]!r}; "
+                    "choose a different --out or pass --overwrite"
                 )
     make_folder(out)
     write_json(path, facts)

@@ -32,7 +32,7 @@ def figure(result: VideoResult) -> Figure:
     out = Figure(figsize=(plots.TRACE_WIDTH, height), dpi=100, layout="constrained")
     summary = f"{pathlib.Path(result.source).name}: {result.summary()}"
     if len(tracks) < len(result.tracks):
-        summary += f"; only the {len(tracks)} shown longest are drawn"
+        summary += f"; only the {len(tracks)} faces visible for longest are drawn"
     title, colour = (f"{summary}\n{result.note}", WARNING) if result.note else (summary, "0.15")
     out.suptitle(title, x=0.01, ha="left", size=10, color=colour, parse_math=False)
     if not tracks:
@@ -55,7 +55,9 @@ def figure(result: VideoResult) -> Figure:
             points = np.clip(track.values[track.shown][:, columns], *LABEL_RANGE)
             later_is_darker = {"c": result.time_s[track.shown], "cmap": "viridis_r"}
             axes.scatter(*points.T, s=9, lw=0, alpha=0.8, **later_is_darker)
-            axes.set_title("first frame pale, last dark", loc="left", size=8, color=plots.PALE)
+            axes.set_title(
+                "first frame light, last frame dark", loc="left", size=8, color=plots.PALE
+            )
             axes.set_xlabel(DIMS[0], size=9, color=plots.PALE)
             axes.set_ylabel(DIMS[1], size=9, color=plots.PALE)
             plots.style(axes)

@@ -178,14 +178,14 @@ def processing_note(fitted: PostProcessing | None, processed: bool) -> str | Non
     steps = "; ".join(f"{dim} {words}" for dim, words in fitted.describe().items())
     if processed:
         return f"values are post-processed: {steps}"
-    return f"values are raw; --processed applies the steps fitted on dev: {steps}"
+    return f"values are raw; pass --processed to apply the steps fitted on dev: {steps}"
 
 
 def _predict_camera(folder: str, index: int, outputs: Outputs, choices: Choices) -> None:
     if outputs.overlay or outputs.plot or choices.processed:
         raise InputError(
-            f"camera {index}: --overlay, --plot and --processed require all frames at once; record "
-            "a video first"
+            f"camera {index}: --overlay, --plot and --processed require a complete video; record "
+            "one, and pass its path instead of the camera"
         )
     csv_files = outputs.named_csvs([])
     outputs.check_replaceable(csv_files)
@@ -221,7 +221,9 @@ def _predict_file(
         report("error", str(error))
         return False
     except MemoryError as error:
-        report("error", f"{file.path}: not enough memory ({error}); shrink or cut the video")
+        report(
+            "error", f"{file.path}: not enough memory ({error}); pass a smaller or shorter video"
+        )
         return False
     with csv as write_rows:
         write_rows(csv_rows(result))
@@ -242,5 +244,6 @@ def _predict_file(
         return False
     shown = sum(int(track.shown.sum()) for track in result.tracks)
     share = shown / (len(result.time_s) * len(result.tracks))
-    report("done", f"{file.path}: {result.summary()}, shown in {share:.1%} of the rows -> {where}")
+    visible = f"visible in {share:.1%} of the rows"
+    report("done", f"{file.path}: {result.summary()}, {visible}; written to {where}")
     return True

@@ -26,7 +26,7 @@ class Found:
         try:
             str(file.path).encode()
         except UnicodeEncodeError:
-            self.problems.append(f"{file.path}: the name is not UTF-8 text; rename it")
+            self.problems.append(f"{file.path}: the file name is not UTF-8 text; rename the file")
             return
         same = self.paths.setdefault(os.path.realpath(file.path), file.path)
         if same is file.path:
@@ -44,7 +44,7 @@ def camera_index(sources: Sequence[str]) -> int | None:
     cameras = [each for each in sources if each.isdecimal() and not pathlib.Path(each).exists()]
     if cameras and len(sources) > 1:
         raise InputError(
-            f"camera {cameras[0]} cannot be combined with other sources; pass it alone"
+            f"camera {cameras[0]} cannot be combined with other sources; pass only the camera"
         )
     return int(cameras[0]) if cameras else None
 
@@ -87,9 +87,7 @@ def _add_folder(found: Found, folder: pathlib.Path, out: pathlib.Path) -> None:
         found.add(InputFile(path, out, path.relative_to(folder), folder))
     if not paths:
         suffixes = ", ".join(sorted(VIDEO_SUFFIXES))
-        found.problems.append(
-            f"{folder}: contains no videos; expected a folder with {suffixes} files"
-        )
+        found.problems.append(f"{folder}: contains no videos; pass a folder with {suffixes} files")
 
 
 def _search(folder: pathlib.Path, found: Found) -> Iterator[pathlib.Path]:
@@ -99,7 +97,9 @@ def _search(folder: pathlib.Path, found: Found) -> Iterator[pathlib.Path]:
     """
 
     def unreadable(error: OSError) -> None:
-        found.problems.append(f"{error.filename}: {error.strerror}; make the folder readable")
+        found.problems.append(
+            f"{error.filename}: {error.strerror}; check the permissions of the folder"
+        )
 
     entered: dict[str, pathlib.Path] = {}
     starts = [folder]
@@ -125,9 +125,9 @@ def _is_video(path: pathlib.Path, found: Found) -> bool:
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
-        what = f"the target of this link, {os.readlink(path)}" if path.is_symlink() else "this file"
+        what = f"this link to {os.readlink(path)}" if path.is_symlink() else "this file"
         found.problems.append(
-            f"{path}: {what}, cannot be read ({error.strerror}); correct or remove it"
+            f"{path}: {what} cannot be read ({error.strerror}); correct or remove it"
         )
         return False
     if named and not regular:

@@ -109,7 +109,7 @@ def compare_column(
         largest = max(largest, difference)
         if frame is None and not difference <= limit:  # NaN is wrong too
             frame = str(number)
-            problem = f"{here or 'nothing'} here, {published or 'nothing'} published"
+            problem = f"got {here or 'no value'}, expected {published or 'no value'}"
     return Column(name, largest, limit, frame, problem)
 
 

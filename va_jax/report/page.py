@@ -109,7 +109,7 @@ def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
         context["training"] = _picture(folder / "loss.png", content, alt)
     if evaluation.lags:
         best = ", ".join(f"{dim} {c.best_lag_s:+.2f} s" for dim, c in evaluation.lags.items())
-        alt = f"CCC on dev by the lag removed from the predictions; highest at {best}"
+        alt = f"CCC on dev after a lag is removed from the predictions; highest at {best}"
         context["lag"] = _picture(folder / "lag.png", plots.draw_lags(evaluation.lags), alt)
     return context
 

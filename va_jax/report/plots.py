@@ -132,8 +132,8 @@ def draw_lags(curves: Mapping[str, LagCurve]) -> bytes:
         axes.plot(curve.lags_s, curve.ccc, color=LABEL, lw=1.3)
         axes.axvline(curve.best_lag_s, color=PREDICTION, lw=1, ls=":")
         axes.plot(curve.best_lag_s, curve.best_ccc, "o", color=PREDICTION, ms=5)
-        title = f"{dim}: highest at {curve.best_lag_s:+.2f} s, CCC {curve.best_ccc:.3f}"
-        _name(axes, title, "removed lag in s (above 0: predictions moved earlier)", "CCC")
+        title = f"{dim}: highest CCC {curve.best_ccc:.3f} at {curve.best_lag_s:+.2f} s"
+        _name(axes, title, "lag removed, in s (positive: predictions moved earlier)", "CCC")
     return render_png(figure)
 
 

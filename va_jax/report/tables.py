@@ -57,14 +57,16 @@ def markdown(title: str, metrics_table: Mapping[str, Any]) -> str:
 
 
 def headline(title: str, metrics_table: Mapping[str, Any]) -> str:
-    """Return a line with the number of scored frames, and with the CCC formula if it is unusual."""
+    """Return a line with the number of scored frames, and with the CCC formula if it is AVEC's."""
     counts = (
         f"{title}: {metrics_table['tracks']:,} tracks, {metrics_table['frames']:,} frames, "
         f"{metrics_table['frames_that_count']:,} of them scored"
     )
     if not is_scored(metrics_table):
         return f"{counts}; predictions only, because no frame has both a face and a label"
-    return counts if metrics_table["formula"] == "population" else f"{counts}; AVEC formula for CCC"
+    if metrics_table["formula"] == "population":
+        return counts
+    return f"{counts}; CCC computed with the AVEC formula"
 
 
 def is_scored(metrics_table: Mapping[str, Any]) -> bool:
@@ -87,7 +89,7 @@ def groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
     if dim in metrics_table.get("raters", {}):
         agreement = metrics_table["raters"][dim]
         label = f"agreement of rater pairs, {agreement['raters']} raters"
-        yield RowGroup("raters, mean CCC of two of them", {label: {"ccc": agreement["mean_ccc"]}})
+        yield RowGroup("raters: mean CCC over all pairs", {label: {"ccc": agreement["mean_ccc"]}})
 
 
 def baseline_groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
@@ -100,8 +102,9 @@ def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
     """Yield one-line notes on rater agreement, undefined scores and post-processing."""
     if metrics_table.get("raters"):
         yield (
-            "agreement of rater pairs is no limit: the fused label is less noisy than one rater, "
-            "so a network can be closer to it than raters are to each other"
+            "the agreement of rater pairs is not an upper limit: the fused label is less noisy "
+            "than a single rater, so a network can agree with it better than raters agree with "
+            "each other"
         )
     for dim, rows in metrics_table["scores"].items():
         for name, row in rows.items():
@@ -112,12 +115,12 @@ def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
                     else f"in {row['undefined']} of {row['recordings']} recordings "
                 )
                 yield (
-                    f"{dim}, {_label(name)}: {where}prediction and label are the same constant; "
-                    "their CCC is 0/0 and is counted as 0"
+                    f"{dim}, {_label(name)}: {where}the prediction and the label are the same "
+                    "constant, so their CCC is 0/0, which counts as 0"
                 )
         if processed := metrics_table.get("processed"):
             steps = processed["steps"][dim]
-            yield f"{dim}, post-processing, fitted on {processed['fitted_on']}: {steps}"
+            yield f"{dim}, post-processing fitted on {processed['fitted_on']}: {steps}"
 
 
 def format_score(value: float | None, digits: int = 3) -> str:

@@ -12,8 +12,8 @@ from va_jax.scoring.files import TraceFile
 from va_jax.types import LABEL_RANGE, InputError, Trace, Track
 
 FAULTS = {
-    "labels_without_file": "recordings of the labels without predictions",
-    "predictions_without_file": "recordings of the predictions without labels",
+    "labels_without_file": "recordings with labels but no predictions",
+    "predictions_without_file": "recordings with predictions but no labels",
     "labels_without_prediction": "label rows without a prediction",
     "predictions_without_label": "predictions without a label row",
     "invalid_labels": "invalid label rows",
@@ -26,7 +26,7 @@ UNIT_FACTOR, UNIT_ROWS = 12, 20
 lasts more than `UNIT_FACTOR` times as long as the other, the unit of one is wrong (our choice)."""
 
 SLACK = 1e-6
-"""Tolerance as a share of a step: decimal times are not exactly half a step apart."""
+"""Tolerance as a share of a step, because decimal times are not exactly half a step apart."""
 
 
 class Tally:
@@ -130,8 +130,8 @@ def pair(
         prediction_row, label_row = _match_nearest(predictions.time_s, labels.time_s)
     else:
         raise InputError(
-            f"{predictions.path} and {labels.path} have neither frames nor times in common; "
-            "set --fps to derive times from frames"
+            f"{predictions.path} and {labels.path} cannot be matched, because only one has "
+            "frames and only the other has times; set --fps to derive times from frames"
         )
     wrong_label: np.ndarray = ~(
         (labels.values >= LABEL_RANGE[0]) & (labels.values <= LABEL_RANGE[1])
@@ -166,9 +166,9 @@ def _check_units(predictions: TraceFile, labels: TraceFile) -> None:
     counts = sorted(len(file.values) for file in files)
     if counts[0] >= UNIT_ROWS and counts[1] < 1.25 * counts[0] and long_s > UNIT_FACTOR * short_s:
         raise InputError(
-            f"{files[1].path}: its {len(files[1].values)} rows last {long_s:g} s, but the "
-            f"{len(files[0].values)} rows of {files[0].path} {short_s:g} s: the unit of one is "
-            "wrong; name its time column time_s, time_ms or frame"
+            f"{files[1].path}: the {len(files[1].values)} rows last {long_s:g} s, but the "
+            f"{len(files[0].values)} rows of {files[0].path} last {short_s:g} s, so one of the "
+            "files has the wrong time unit; name its time column time_s, time_ms or frame"
         )
 
 

@@ -43,7 +43,7 @@ class CompareOptions:
     def __post_init__(self) -> None:
         if self.resamples < FEWEST_RESAMPLES:
             raise InputError(
-                f"--resamples={self.resamples}: too few; set {FEWEST_RESAMPLES} or more"
+                f"--resamples={self.resamples} is too few; set at least {FEWEST_RESAMPLES}"
             )
         if self.seed < 0:
             raise InputError(f"--seed={self.seed}: must be 0 or greater")
@@ -153,6 +153,6 @@ def _refuse_losses(sides: Mapping[str, Side]) -> None:
         for fault, count, first in losses:
             if count:
                 raise InputError(
-                    f"--strict: {name}: {fault}: {count}, first {first}; correct the files, or "
+                    f"--strict: {name}: {fault}: {count} (first: {first}); correct the files, or "
                     "leave --strict out"
                 )

@@ -37,23 +37,23 @@ def _describe_data(comparison: Comparison) -> list[str]:
     if comparison.labels:
         lines.append(f"labels: {comparison.labels}")
     lines.append(
-        f"scored: {paired.recordings:,} recordings, {paired.frames:,} frames that count in every "
-        "run"
+        f"scored in every run: {paired.recordings:,} recordings with {paired.frames:,} frames"
     )
     for name, side in sides.items():
         if side.first:
             lines.append(
                 f"{name}: left out because not every run has them: {side.recordings:,} recordings, "
-                f"and {side.frames:,} frames of other recordings; first {side.first}"
+                f"and {side.frames:,} frames of other recordings (first: {side.first})"
             )
         for fault, first in side.tally.first.items():
-            lines.append(f"{name}: {FAULTS[fault]}: {side.tally.counts[fault]:,}, first {first}")
+            lines.append(f"{name}: {FAULTS[fault]}: {side.tally.counts[fault]:,} (first: {first})")
     raw = [dim for dim in paired.dims if dim not in paired.processed]
     if not paired.processed:
-        hint = "; --processed compares the post-processed ones" if paired.has_processed else ""
+        hint = "; pass --processed to compare post-processed ones" if paired.has_processed else ""
         lines.append(f"raw predictions{hint}")
     else:
-        rest = f"; raw predictions of {', '.join(raw)} (not in every run)" if raw else ""
+        missing = "which is not post-processed in every run"
+        rest = f"; raw predictions of {', '.join(raw)}, {missing}" if raw else ""
         lines.append(f"post-processed predictions of {', '.join(paired.processed)}{rest}")
     return lines
 
@@ -101,15 +101,15 @@ def _notes(comparison: Comparison) -> list[str]:
         )
     else:
         lines.append(
-            f"no interval and no p: they require {bootstrap.FEWEST} recordings, and there are "
-            f"{comparison.paired.recordings}"
+            f"no intervals or p-values, because they require {bootstrap.FEWEST} recordings, "
+            f"and there are only {comparison.paired.recordings}"
         )
     if several_runs:
         lines.append("scores are means over runs; +- is the standard deviation of the runs (n - 1)")
     if has_interval:
         lines.append(
-            "the interval covers the choice of recordings, not the variation from one training to "
-            "the next: " + ("see +-" if several_runs else "compare several runs to see it")
+            "the interval covers the choice of recordings, but not the variation between training "
+            "runs; " + ("for that, see +-" if several_runs else "for that, compare several runs")
         )
     return lines
 
@@ -123,8 +123,8 @@ def _conclusion(comparison: Comparison) -> str:
     difference = f"A - B is {row.difference:+.3f}"
     if row.interval is None:
         return (
-            f"{difference} in {score}; {comparison.paired.recordings} recordings are too few to "
-            "tell whether this is chance"
+            f"{difference} in {score}, but {comparison.paired.recordings} recordings are too few "
+            "to tell whether the difference is due to chance"
         )
     numbers = f"in {score}, p = {format_score(row.p)}"
     if not row.better:

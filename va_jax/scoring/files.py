@@ -133,7 +133,7 @@ def read_trace_file(
         bad = np.isnan(cells) | (key == FRAME) & ((cells % 1 != 0) | (abs(cells) > LARGEST_FRAME))
         if bad.any():
             where, name = f"{path}: line {line[np.argmax(bad)]}", text.names[keys[key]]
-            raise InputError(f"{where}: {name!r} is not a {kind}; correct the row")
+            raise InputError(f"{where}: the value of {name!r} is not a {kind}; correct the row")
     frame, time_s = by_key.get(FRAME), None
     if TIME in by_key:
         time_s = by_key[TIME] / 1000 if unit == "ms" else by_key[TIME]
@@ -211,8 +211,9 @@ def _settle_unit(
         return "s"
     if not timing.time_unit:
         raise InputError(
-            f"{text.header}: the rows are {step:g} apart in {text.names[column]!r}, which may be "
-            "seconds, milliseconds or frame numbers; set --time_unit=s, ms or frame"
+            f"{text.header}: the times in {text.names[column]!r} are {step:g} apart and may be "
+            "seconds, milliseconds or frame numbers; set --time_unit=s, "
+            "--time_unit=ms or --time_unit=frame"
         )
     return cast(Unit, timing.time_unit)
 
@@ -224,7 +225,7 @@ def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows columns"]
         InputError: a row and the header have different numbers of cells, or there are no rows.
     """
     if not text.rows:
-        raise InputError(f"{text.path}: a header without rows; write one row per frame")
+        raise InputError(f"{text.path}: the file has a header but no rows; write one row per frame")
     for n, line in text.rows:
         if '"' in line:
             count = len(split_cells(line, text.delimiter))
@@ -232,8 +233,9 @@ def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows columns"]
             count = line.count(text.delimiter) + 1
         if count != len(text.names):
             raise InputError(
-                f"{text.path}: line {n}: {count} cells, but the header has {len(text.names)}; "
-                "correct the row (numbers with decimal commas need a different delimiter or quotes)"
+                f"{text.path}: line {n}: the row has {count} cells, but the header has "
+                f"{len(text.names)}; correct the row (numbers with decimal commas require quotes "
+                "or a different delimiter)"
             )
     return _numbers([line for _, line in text.rows], text.delimiter, columns)
 
@@ -260,5 +262,5 @@ def _check_rising(file: TraceFile, name: str, keys: np.ndarray | None) -> None:
         row = int(np.argmax(falls)) + 1
         raise InputError(
             f"{file.where(row)}: {name} {keys[row]:.9g} follows {name} {keys[row - 1]:.9g}; keep "
-            "one row per frame, in the order of time"
+            "one row per frame, in order of time"
         )

@@ -26,11 +26,11 @@ def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         name = "/".join(map(track_name, parts))
         if name in found:
             raise InputError(
-                f"{found[name]} and {path} are both named after recording {name!r}; remove one"
+                f"{found[name]} and {path} both belong to recording {name!r}; remove one of them"
             )
         found[name] = path
     if not found:
-        raise InputError(f"{folder}: contains no .csv file; pass a folder of RECORDING.csv files")
+        raise InputError(f"{folder}: contains no .csv files; pass a folder of RECORDING.csv files")
     return dict(sorted(found.items()))
 
 
@@ -48,7 +48,9 @@ def _csv_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _refuse_folder(error: OSError) -> None:
-    raise InputError(f"{error.filename}: {error.strerror}; make the folder readable") from error
+    raise InputError(
+        f"{error.filename}: {error.strerror}; check the permissions of the folder"
+    ) from error
 
 
 def find_traces(place: pathlib.Path, split: str) -> pathlib.Path:
@@ -59,8 +61,8 @@ def find_traces(place: pathlib.Path, split: str) -> pathlib.Path:
     if root.is_dir() and not (root / split).is_dir():
         known = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir()))
         raise InputError(
-            f"{root}: no split {split!r}, only {known or 'an empty folder'}; evaluate the split "
-            "or choose a different --split"
+            f"{root}: there is no split {split!r}, only {known or 'an empty folder'}; evaluate "
+            "the split or choose a different --split"
         )
     return root / split if root.is_dir() else place
 
@@ -74,6 +76,7 @@ def read_groups(path: pathlib.Path) -> dict[str, str]:
         if groups.setdefault(cells[recording], cells[group]) != cells[group]:
             raise InputError(
                 f"{path}: line {line}: recording {cells[recording]!r} is in group "
-                f"{cells[group]!r}, but in {groups[cells[recording]]!r} above; remove one row"
+                f"{cells[group]!r} here, but in {groups[cells[recording]]!r} on an earlier line; "
+                "remove one of the lines"
             )
     return groups

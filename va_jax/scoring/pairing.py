@@ -77,12 +77,14 @@ def find_runs(given: str, split: str) -> list[pathlib.Path]:
     for part in map(str.strip, given.split(",")):
         found = sorted(glob.glob(part)) if glob.has_magic(part) else [part]
         if not any(found):
-            raise InputError(f"{part or repr(given)}: matches nothing; name workdirs or folders")
+            raise InputError(
+                f"{part or repr(given)}: no folder matches this; pass workdirs or folders"
+            )
         places += [pathlib.Path(each).expanduser() for each in found]
     resolved = [place.resolve() for place in places]
     for i, place in enumerate(resolved):
         if place in resolved[:i]:
-            raise InputError(f"{given}: names {places[i]} twice; name every run once")
+            raise InputError(f"{given}: {places[i]} is listed twice; list every run once")
     return [folders.find_traces(place, split) for place in places]
 
 
@@ -115,7 +117,7 @@ def pair_runs(
     if processed and not have:
         raise InputError(
             f"--processed: not every run has a column {dims[0]}{PROCESSED}; evaluate the runs "
-            "without it again, or leave --processed out"
+            "that lack it again, or leave --processed out"
         )
     columns = [f"{dim}{PROCESSED}" if processed and dim in have else dim for dim in dims]
     for side in sides:
@@ -149,8 +151,8 @@ def pair_runs(
                 of_run.append(Moments.of(each.pred, target, np.ones(len(common), bool)))
     if not frames:
         raise InputError(
-            f"no frame of the {len(names)} recordings counts in every run; check the files of "
-            f"{names[0]!r}"
+            f"none of the frames in {len(names)} recordings can be scored in every run; check the "
+            f"files, beginning with those of {names[0]!r}"
         )
     stacked = [Moments.stack(of_run) for of_run in moments]
     first.moments, second.moments = stacked[: len(first.runs)], stacked[len(first.runs) :]
@@ -162,7 +164,7 @@ def _common_names(folders: Sequence[Files]) -> list[str]:
     if not names:
         paths = ", ".join(str(next(iter(folder.values()))) for folder in folders)
         raise InputError(
-            f"no recording is in all folders; their first files are {paths}; give the files of a "
+            f"no recording is in every folder; the first files are {paths}; give the files of a "
             "recording the same name"
         )
     return names
@@ -189,8 +191,8 @@ def _choose_dims(
         targets = {name.removesuffix(TARGET): name for name in header if name.endswith(TARGET)}
         if label_file is None and not targets:
             raise InputError(
-                f"{path}: no column of labels, such as {DIMS[0]}{TARGET}; give a folder of labels "
-                "as the third argument"
+                f"{path}: there is no column of labels, such as {DIMS[0]}{TARGET}; pass a folder "
+                "of labels as the third argument"
             )
         known.append(targets or {dim: dim for dim in DIMS if dim in header})
     if given is not None:
@@ -200,8 +202,8 @@ def _choose_dims(
         dims = [dim for dim in dims if all(_has(path, dim) for path in run_files)]
     if not dims:
         raise InputError(
-            f"{run_files[0]} and {label_files[-1]}: no dimension is labelled and predicted in "
-            "every run; list the columns to compare with --dims"
+            f"{run_files[0]} and {label_files[-1]}: no dimension is both labelled and predicted "
+            "in every run; list the columns to compare with --dims"
         )
     return dims, [known[0].get(dim.casefold(), dim) for dim in dims]
 
@@ -222,7 +224,9 @@ def _read_rows(
     if truth is None:
         both = files.read_trace_file(path, [*columns, *targets], timing, has_marks=True)
         if both.frame is None:
-            raise InputError(f"{path}: no column 'frame'; add it, or give a folder of labels")
+            raise InputError(
+                f"{path}: there is no column 'frame'; add one, or pass a folder of labels"
+            )
         at = len(columns)
         predictions = dataclasses.replace(both, values=both.values[:, :at])
         truth = dataclasses.replace(both, columns=both.columns[at:], values=both.values[:, at:])
@@ -242,5 +246,5 @@ def _check_labels(name: str, first: Rows, other: Rows, dims: Sequence[str]) -> N
         raise InputError(
             f"{name}: frame {first.key[row]}: {dims[dim]} is labelled "
             f"{first.target[row, dim]:g} in {first.path} but {other.target[row, dim]:g} in "
-            f"{other.path}; evaluate both on the same data, or give a folder of labels"
+            f"{other.path}; evaluate both runs on the same data, or pass a folder of labels"
         )

@@ -89,14 +89,14 @@ def score(
     timeless = next((each for each in pairs if not each.has_times), None)
     if timeless and (options.lag_s or options.max_lag_s):
         raise InputError(
-            f"{timeless.predictions.path} and {timeless.labels.path} have frames without times, "
-            "but a lag needs times; set --fps"
+            f"{timeless.predictions.path} and {timeless.labels.path} have frames but no times, "
+            "and a lag requires times; set --fps"
         )
     traces = [each.on_labels(options.lag_s) for each in pairs]
     marked = sum(int(each.labels.excluded.sum()) for each in pairs)
     if not any(trace.mask.any() for trace in traces):
         raise InputError(
-            f"{predictions}: no prediction for a valid label of {labels} ({tally.summary()}, "
+            f"{predictions}: no prediction matches a valid label in {labels} ({tally.summary()}, "
             f"label rows marked invalid: {marked}); check the files"
         )
     table = score_table.metrics_table(
@@ -137,8 +137,9 @@ def _read_pairs(
             next(iter(paths.items())) for paths in (of_predictions, of_labels)
         )
         raise InputError(
-            f"no recording in common: the first prediction is {first!r} ({path}), the first label "
-            f"{other!r} ({other_path}); give both files the name of the recording"
+            f"predictions and labels have no recording in common: the first prediction is "
+            f"{first!r} ({path}), and the first label is {other!r} ({other_path}); give the files "
+            "of a recording the same name"
         )
     for fault, paths, others in (
         ("labels_without_file", of_labels, of_predictions),
@@ -153,7 +154,9 @@ def _read_pairs(
     pairs, timing = [], options.timing
     for name in names:
         if name not in groups:
-            raise InputError(f"{options.groups}: no row for recording {name!r}; add its group")
+            raise InputError(
+                f"{options.groups}: no row for recording {name!r}; add a row with its group"
+            )
         predictions = files.read_trace_file(of_predictions[name], dims, timing)
         labels = files.read_trace_file(of_labels[name], label_columns, timing, has_marks=True)
         pairs.append(pair(predictions, labels, tally, name, groups[name]))
@@ -201,14 +204,14 @@ def _choose_dims(
     traced = [name for name in labelled if name.endswith(TARGET)]
     if suffix is None and traced:
         raise InputError(
-            f"{labels}: labels of a run are in {', '.join(map(repr, traced))}, its predictions in "
-            f"columns without {TARGET}; set --label_suffix={TARGET}, or --label_suffix= to score "
-            "against its predictions"
+            f"{labels}: these are traces of a run, with labels in {', '.join(map(repr, traced))} "
+            f"and predictions in the columns without {TARGET}; set --label_suffix={TARGET} to "
+            "score against the labels, or --label_suffix= to score against the predictions"
         )
     if options.dims is not None:
         if not options.dims or ABOUT in options.dims:
             raise InputError(
-                f"--dims={','.join(options.dims)}: name one or more columns, and not {ABOUT!r}"
+                f"--dims={','.join(options.dims)}: set one or more columns other than {ABOUT!r}"
             )
         return list(dict.fromkeys(options.dims))
     predicted = files.read_header(predictions, options.timing)
@@ -229,17 +232,17 @@ def _title(result: ScoreResult) -> str:
 
 def _remarks(result: ScoreResult) -> list[str]:
     boot = result.table["bootstrap"]
-    joined = [f"{count} by {key}" for key, count in result.joined_by.items() if count]
+    joined = [f"{count} joined by {key}" for key, count in result.joined_by.items() if count]
     lines = [
         f"scored: {', '.join(result.dims)}; recordings: {result.files['predictions']} with "
-        f"predictions, {result.files['labels']} with labels; joined {' and '.join(joined)}",
+        f"predictions, {result.files['labels']} with labels; {' and '.join(joined)}",
         f"CCC formula '{result.options.formula}'; intervals: {boot['method']}, "
         f"{boot['resamples']} resamples, seed {boot['seed']}",
     ]
     if result.options.lag_s:
         lines.append(_describe_shift(result.options.lag_s))
     for fault, first in result.first.items():
-        lines.append(f"{FAULTS[fault]}: {result.counts[fault]}, first {first}")
+        lines.append(f"{FAULTS[fault]}: {result.counts[fault]} (first: {first})")
     if result.counts["marked_invalid"]:
         lines.append(f"label rows marked invalid: {result.counts['marked_invalid']}")
     return lines
@@ -258,15 +261,17 @@ def _sweep_tables(result: ScoreResult) -> list[str]:
     """Return the lag sweep, if there is one, as fixed-width text."""
     if not result.lag_sweep:
         return []
-    lines = ["pooled CCC (population) after the predictions are moved earlier by a lag:"]
+    lines = ["pooled CCC (population formula) after moving the predictions earlier by each lag:"]
     for dim, curve in result.lag_sweep.items():
         thinned = curve.thinned(CURVE_POINTS)
         row = ["CCC", *(f"{ccc:.3f}" for ccc in thinned.ccc)]
         lines += [
-            f"{dim}: {_ccc_without(curve):.3f} as predicted; best {curve.best_ccc:.3f} with "
+            f"{dim}: {_ccc_without(curve):.3f} as predicted; highest at {curve.best_ccc:.3f} with "
             f"{_describe_shift(curve.best_lag_s)}",
             Table(["lag, s", *(f"{lag_s:.1f}" for lag_s in thinned.lags_s)], [row]).text(),
         ]
-    lines.append("A lag chosen on the data on which it is scored is optimistic: choose it on dev,")
+    lines.append(
+        "If the lag is chosen on the data that is scored, the CCC is optimistic: choose it on dev,"
+    )
     lines.append("then pass it as --lag_s.")
     return ["\n".join(lines)]

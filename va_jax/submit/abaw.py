@@ -46,20 +46,18 @@ def write_submission(
     """
     options = options or SubmissionOptions()
     if out.is_dir() or (out.exists() and not options.overwrite):
-        raise InputError(
-            f"--out={out}: already exists; choose a different file, or add --overwrite"
-        )
+        raise InputError(f"--out={out} already exists; choose a different file or pass --overwrite")
     template = options.template
     if template is not None and out.resolve() == template.resolve():
-        raise InputError(f"--out={out}: this is the template; choose a different file")
+        raise InputError(f"--out={out} is the template itself; choose a different file")
     traces, columns = read_predictions(folder, DIMS, options.processed)
     images = _list_frames(traces) if template is None else _read_template(template)
     missing = [image for image in images if not _has(traces, image)]
     if missing and not options.allow_missing:
         raise InputError(
             f"{template}: line {missing[0].line}: {missing[0].location!r} has no prediction in "
-            f"{folder} (the first of {len(missing)} such rows of {len(images)}); evaluate the "
-            "split with these images, or fill them with --allow_missing"
+            f"{folder} (the first of {len(missing)} such rows out of {len(images)}); evaluate "
+            "the split with these images, or pass --allow_missing to fill these rows"
         )
     frames: dict[str, int] = {}  # number of frames in every track
     for image in images:
@@ -73,7 +71,7 @@ def write_submission(
     outside = (values < LABEL_RANGE[0]) | (values > LABEL_RANGE[1])
     lines = [
         f"columns: {', '.join(columns)}",
-        f"rows: {len(images)} of {len(frames)} tracks",
+        f"rows: {len(images)} from {len(frames)} tracks",
         f"rows without a face: {faceless}, {FILL_RULES[options.fill]}",
         f"rows without a prediction: {len(missing)}",
         f"values clipped to [-1, 1]: {int(outside.sum())}",
@@ -81,7 +79,7 @@ def write_submission(
     zero = [name for name, values in filled.items() if not values.any()]
     for text, names in (
         ("tracks that are not in the template", sorted(traces.keys() - frames.keys())),
-        ("warning: all rows are 0 (no face or no trace)", zero),
+        ("warning: all rows are 0, because there is no face or no trace", zero),
     ):
         if names:
             lines.append(f"{text}: {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}")
@@ -94,21 +92,22 @@ def _read_template(path: pathlib.Path) -> list[Image]:
     if lines[0][1].lower() == HEADER[0]:
         lines = lines[1:]
     if not lines:
-        raise InputError(f"{path}: lists no image; use the organisers' list of images")
+        raise InputError(f"{path}: the file lists no images; use the organisers' list of images")
     images: list[Image] = []
     seen: dict[tuple[str, int], int] = {}
     for line, location in lines:
         match = LOCATION.fullmatch(location)
         if match is None:
             raise InputError(
-                f"{path}: line {line}: {location!r} is not an image such as "
-                "2-30-640x360/00001.jpg; correct it"
+                f"{path}: line {line}: {location!r} is not the location of an image, such as "
+                "2-30-640x360/00001.jpg; correct the line"
             )
         image = Image(location, match[1], int(match[2]) - 1, line)
         earlier = seen.setdefault((image.track, image.frame), line)
         if earlier != line:
             raise InputError(
-                f"{path}: line {line}: {location!r} is also in line {earlier}; remove one"
+                f"{path}: line {line}: {location!r} is also on line {earlier}; remove one of "
+                "the lines"
             )
         images.append(image)
     return images
@@ -119,7 +118,7 @@ def _list_frames(traces: Mapping[str, Predictions]) -> list[Image]:
     for track in traces:
         if set(track) & set(',"\n\r'):
             raise InputError(
-                f"track {track!r}: its name has a comma, a quote or a line break, which the "
+                f"track {track!r}: its name contains a comma, a quote or a line break, which the "
                 "challenge's format does not allow; rename the file"
             )
     return [
@@ -152,4 +151,6 @@ def _write_rows(out: pathlib.Path, images: Sequence[Image], values: np.ndarray) 
         out.parent.mkdir(parents=True, exist_ok=True)
         io.write_csv(out, HEADER, rows)
     except OSError as error:
-        raise InputError(f"--out={out}: {error.strerror}; choose a different path") from error
+        raise InputError(
+            f"--out={out} cannot be written: {error.strerror}; choose a different path"
+        ) from error

@@ -11,7 +11,7 @@ from va_jax.scoring import files, folders
 from va_jax.types import InputError
 
 FILL_RULES = {
-    "hold": "filled with the last value of a frame with a face",
+    "hold": "filled with the value of the last frame with a face",
     "nearest": "filled with the value of the nearest frame with a face",
     "interpolate": "interpolated between frames with a face",
     "zero": "set to 0",
@@ -48,8 +48,8 @@ def read_predictions(
         chosen = _choose_columns(path, dims, processed)
         if columns and chosen != columns:
             raise InputError(
-                f"{path}: predictions {', '.join(chosen)}, but {next(iter(paths))}.csv has "
-                f"{', '.join(columns)}; evaluate again"
+                f"{path}: the predictions are {', '.join(chosen)}, but {next(iter(paths))}.csv has "
+                f"{', '.join(columns)}; evaluate the run again"
             )
         columns = chosen
     return {name: _read_trace(path, columns) for name, path in paths.items()}, columns
@@ -93,14 +93,14 @@ def _choose_columns(path: pathlib.Path, dims: Sequence[str], processed: bool | N
     for dim in dims:
         if dim not in predicted:
             raise InputError(
-                f"{path}: predictions of {', '.join(predicted) or 'nothing'}, not {dim!r}; "
-                "evaluate a network that predicts it"
+                f"{path}: there are predictions of {', '.join(predicted) or 'no dimension'}, but "
+                f"not of {dim!r}; evaluate a network that predicts {dim}"
             )
     if processed is False:
         return list(dims)
     columns = [f"{dim}_processed" if f"{dim}_processed" in header else dim for dim in dims]
     if processed and columns == list(dims):
-        raise InputError(f"{path}: no column {dims[0]}_processed; leave --processed out")
+        raise InputError(f"{path}: there is no column {dims[0]}_processed; leave --processed out")
     return columns
 
 
@@ -118,6 +118,6 @@ def _read_trace(path: pathlib.Path, columns: Sequence[str]) -> Predictions:
         row, column = np.argwhere(wrong)[0].tolist()
         expected = {0: f"{row}", len(columns) + 1: "0 or 1"}.get(column, "a finite number")
         raise InputError(
-            f"{rows.where(row)}: {rows.columns[column]} is not {expected}; evaluate again"
+            f"{rows.where(row)}: {rows.columns[column]} is not {expected}; evaluate the run again"
         )
     return Predictions(values, face == 1)
