@@ -25,9 +25,11 @@ def read(file: str, variant: str, legal: Mapping[str, tuple[str, ...]]) -> dict[
         open_to = legal if chosen else {first: legal[first] for first in list(legal)[:1]}
         choice = next((name for name, words in open_to.items() if word in words), None)
         if choice is None or choice in chosen:
-            problem = "is unknown" if choice is None else f"is a second word for {choice}"
+            problem = "is unknown" if choice is None else f"is a second choice of {choice}"
             known = "; ".join(" | ".join(words) for words in open_to.values())
-            raise ValueError(f"{file}:{variant}: {word!r} {problem}; use one of each: {known}")
+            raise ValueError(
+                f"{file}:{variant}: {word!r} {problem}; use one word of each group: {known}"
+            )
         chosen[choice] = word.partition("=")[2] or word
     return chosen
 

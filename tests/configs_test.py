@@ -254,14 +254,17 @@ def test_a_word_sets_its_key(row, key, value):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("teixeira2021:vgg19,frame", "'vgg19' is unknown; use one of each: vgg16 | vgg16bn |"),
-        ("teixeira2021:frame,vgg16", "'frame' is unknown; use one of each: vgg16 |"),
+        (
+            "teixeira2021:vgg19,frame",
+            "'vgg19' is unknown; use one word of each group: vgg16 | vgg16bn |",
+        ),
+        ("teixeira2021:frame,vgg16", "'frame' is unknown; use one word of each group: vgg16 |"),
         ("teixeira2021:vgg16,lenght=16", "'lenght=16' is unknown; use .* length=16 | length="),
-        ("teixeira2021:vgg16,frame,lstm", "'lstm' is a second word for form"),
+        ("teixeira2021:vgg16,frame,lstm", "'lstm' is a second choice of form"),
         ("teixeira2021:vgg16bn,init=vggface", "'init=vggface' is unknown"),
         ("tzirakis2021:resnet50_lstm,vggface", "'vggface' is unknown; use .* pretrain | recola"),
         ("kollias2017:vggface_cnn_4096,gru", "'gru' is unknown"),
-        ("kollias2017:", "'' is unknown; use one of each: vggface_cnn_4096 |"),
+        ("kollias2017:", "'' is unknown; use one word of each group: vggface_cnn_4096 |"),
     ],
 )
 def test_an_unknown_word_is_refused_with_the_file_and_the_legal_ones(row, message):

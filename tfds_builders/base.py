@@ -170,7 +170,8 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         refused = {each.track_id: row["refused"] for each, row in pairs if "refused" in row}
         if len(refused) == len(everything):
             first, others = next(iter(refused.values())), len(refused) - 1
-            raise InputError(first + (f" (and {others} more; no recordings remain)" * bool(others)))
+            more = f" (and {others} more problems; no recordings remain)" * bool(others)
+            raise InputError(first + more)
         built: dict[str, list[Recording]] = {}
         kept: dict[str, list[parts.Row]] = {}
         for each, row in pairs:
@@ -243,7 +244,7 @@ def _refuse_repeated_tracks(recordings: Sequence[Recording]) -> None:
     seen: set[str] = set()
     for each in recordings:
         if each.track_id in seen:
-            raise InputError(f"track {each.track_id!r} appears twice; rename one of them")
+            raise InputError(f"track {each.track_id!r} appears twice; rename one of the two")
         seen.add(each.track_id)
 
 
@@ -262,5 +263,7 @@ def _locked(folder: pathlib.Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"{folder} is in use by another build; wait until it ends") from error
+            raise InputError(
+                f"{folder} is in use by another build; wait until that build ends"
+            ) from error
         yield

@@ -60,7 +60,7 @@ def build(options: BuildOptions) -> int:
         print(f"left out: {track}: {reason}", file=sys.stderr)
     if refused:
         report = directory / metadata.REPORT
-        print(f"{len(refused)} recordings left out, see {report}", file=sys.stderr)
+        print(f"recordings left out: {len(refused)} (see {report})", file=sys.stderr)
     return 3 if refused else 0
 
 
@@ -111,7 +111,7 @@ def _refuse_other_set(
 ) -> None:
     """Raise InputError if the built set differs from the one that the builder would build."""
     wanted = json.loads(json.dumps(base.options_of(builder.builder_config)))
-    facts = io.read_json(final / "metadata.json", "build the set again with --overwrite")
+    facts = io.read_json(final / "metadata.json", "build the data set again with --overwrite")
     source = manual_dir if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else None
     if "refused" not in facts or (source and "sources" not in facts):
         raise InputError(f"{final} was built by an older version; rebuild it with --overwrite")
@@ -132,11 +132,13 @@ def _refuse_other_source(
     manual_dir: pathlib.Path,
 ) -> None:
     if not manual_dir.is_dir():
-        raise InputError(f"{manual_dir}: no such folder; set --manual_dir to the source of {final}")
+        raise InputError(
+            f"{manual_dir}: no such folder; set --manual_dir to the source material of {final}"
+        )
     difference = origin.difference(sources, builder.sources(manual_dir))
     if difference:
         raise InputError(
-            f"{final} was built from other source material than {manual_dir}: {difference}; choose "
+            f"{final} was not built from the source material in {manual_dir}: {difference}; choose "
             "a different --data_dir, or pass --overwrite"
         )
 
@@ -159,7 +161,9 @@ def make_builder(
     builder_cls = builder_class(set_name)
     known = {config.name: config for config in builder_cls.BUILDER_CONFIGS}
     if config_name and config_name not in known:
-        raise InputError(f"{set_name} has no config {config_name!r}; known: {', '.join(known)}")
+        raise InputError(
+            f"{set_name} has no config {config_name!r}; choose from {', '.join(known)}"
+        )
     chosen = known.get(config_name) or next(iter(known.values()), None)
     parsed = _parse_options(options, chosen)
     return builder_cls(data_dir=data_dir, config=config_name or None, options=parsed, **settings)
@@ -171,7 +175,7 @@ def builder_class(name: str) -> type[base.TrackBuilder]:
     modules = {each: f"tfds_builders.{each}.{each}_dataset_builder" for each in packages}
     known = [each for each in packages if importlib.util.find_spec(modules[each])]
     if name not in known:
-        raise InputError(f"no builder {name!r}; known: {', '.join(known)}")
+        raise InputError(f"there is no builder {name!r}; choose from {', '.join(known)}")
     return importlib.import_module(modules[name]).Builder
 
 
@@ -182,7 +186,9 @@ def _parse_options(texts: Sequence[str], config: Any) -> dict[str, Any]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or key not in known:
-            raise InputError(f"option {text!r}: expected key=value; keys: {', '.join(known)}")
+            raise InputError(
+                f"option {text!r}: expected key=value, with a key from {', '.join(known)}"
+            )
         if key in options:
             raise InputError(f"option {text!r}: {key} is already set; remove one of the two")
         kind = type(known[key])
@@ -192,7 +198,9 @@ def _parse_options(texts: Sequence[str], config: Any) -> dict[str, Any]:
             else:
                 options[key] = tuple(value.split(",")) if kind is tuple else kind(value)
         except (ValueError, KeyError) as error:
-            raise InputError(f"option {key}={value!r}: must be of type {kind.__name__}") from error
+            raise InputError(
+                f"option {key}={value!r}: the value must be of type {kind.__name__}"
+            ) from error
     return options
 
 
@@ -205,7 +213,7 @@ def describe(directory: pathlib.Path) -> str:
     """Return a summary of a built set: one line for the set, and one or two for each split."""
     facts = _metadata(directory)
     lines = [
-        f"{', '.join(facts['dims'])} at {facts['fps']:g} fps, crops {facts['crop']['size']} px"
+        f"{', '.join(facts['dims'])} at {facts['fps']:g} fps, crops of {facts['crop']['size']} px"
     ]
     for split, count in facts["counts"].items():
         face, labelled = (count[key] / count["frames"] for key in ("face", "labelled"))
@@ -227,19 +235,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command; pass the parsed arguments to `run`."""
     parser.add_argument("name", metavar="NAME[/CONFIG]", help="name of the data set")
     parser.add_argument(
-        "--data_dir", type=pathlib.Path, required=True, help="folder for built sets"
+        "--data_dir", type=pathlib.Path, required=True, help="folder for built data sets"
     )
     parser.add_argument("--manual_dir", type=pathlib.Path, help="folder with the source material")
     parser.add_argument("--jobs", type=int, default=1, help="number of worker processes")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing set")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing data set")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad recording")
-    parser.add_argument("--wait", action="store_true", help="wait for a running build of the set")
+    parser.add_argument(
+        "--wait", action="store_true", help="wait if the data set is already being built"
+    )
     parser.add_argument(
         "--beam",
         metavar="FLAGS",
         type=shlex.split,
         action="extend",
-        help="extract with Apache Beam; pass its flags as one string: '--runner=DirectRunner'",
+        help="extract with Apache Beam; pass its flags as one string, such as "
+        "'--runner=DirectRunner'",
     )
     parser.add_argument(
         "--config_options",
@@ -247,7 +258,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="see the set's README",
+        help="options of the builder; see its README",
     )
 
 
@@ -264,7 +275,8 @@ def run(args: argparse.Namespace) -> int:
             raise
         place = f" ({error.filename})" if error.filename else ""
         print(
-            f"error: {error.strerror}{place}; after you fix this, the same command continues",
+            f"error: {error.strerror}{place}; fix the problem, then run the same command again to "
+            "continue",
             file=sys.stderr,
         )
         return 1

@@ -123,7 +123,7 @@ def read_crop(path: pathlib.Path, size: int, quality: int, pad: bool = False) ->
         return data
     height, width = image.shape[:2]
     if height != width and not pad:
-        raise InputError(f"{path}: {width}x{height} pixels; crops must be square")
+        raise InputError(f"{path}: has {width}x{height} pixels, but crops must be square")
     if height != width:
         spare = max(height, width) - np.array([height, width])
         before, after = spare // 2, spare - spare // 2

@@ -17,7 +17,7 @@ CHANGES = 4  # a whole file is a copy only if its labels change at least this of
 PART_CHANGES = 8  # the same limit for a part of a file
 SHARE = 0.5  # a part is reported if it makes up at least this share of the shorter file
 CANDIDATES = 3  # number of alignments to verify for each file
-FEW, USUAL = 3, 0.1  # if the count and the share of constant files are above these: one line
+FEW, USUAL = 3, 0.1  # one line covers all constant files if count and share are above these
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -58,12 +58,12 @@ def _short_constants(traces: Sequence[Trace], column: int, dim: str) -> Iterator
     """Yield a finding for each short constant file, or a single one if there are many."""
     short = [each for each in traces if LEAST_ROWS <= len(each.valid) < LONG]
     constant = [each for each in short if np.ptp(each.valid[:, column]) == 0]
-    consequence = "kept; remove the file if this is a mistake"
+    consequence = "the recording will be kept; remove the file if the labels are wrong"
     if len(constant) > max(FEW, USUAL * len(short)):
         files = ", ".join(each.file for each in constant[:FEW])
         problem = (
             f"{files} and {len(constant) - FEW} more: {dim} is constant in {len(constant)} of "
-            f"{len(short)} files of fewer than {LONG} rows"
+            f"{len(short)} files with fewer than {LONG} rows"
         )
         yield Finding("constant labels", problem, consequence)
         return
@@ -91,7 +91,11 @@ def _copies(traces: Sequence[Trace]) -> Iterator[Finding]:
         for (other, shift), _ in votes.most_common(CANDIDATES):
             problem = _shared(trace, traces[other], shift)
             if problem:
-                yield Finding("duplicated labels", problem, "kept; only one can be correct")
+                yield Finding(
+                    "duplicated labels",
+                    problem,
+                    "both recordings will be kept; remove the labels that are wrong",
+                )
                 break
         for row in range(0, len(pieces), WINDOW):
             if pieces[row]:
@@ -122,7 +126,7 @@ def _shared(trace: Trace, other: Trace, shift: int) -> str:
     same = (here == there).all(1)
     changes = ((np.diff(here, axis=0) != 0).any(1) & same[1:] & same[:-1]).sum()
     if same.sum() == len(trace.valid) == len(other.valid) and changes >= CHANGES:
-        return f"{trace.file}: the same values as in {other.file}"
+        return f"{trace.file}: has the same values as {other.file}"
     shorter = min(len(trace.valid), len(other.valid))
     if changes < PART_CHANGES or same.sum() < SHARE * shorter:
         return ""

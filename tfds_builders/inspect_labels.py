@@ -46,7 +46,7 @@ class ReadAs(NamedTuple):
             [[label, *cells] for label, cells in rows],
         )
         others = f" and {self.files - 1} more files" * (self.files > 1)
-        left = f"\n    and {len(order) - len(shown)} more columns, ignored"
+        left = f"\n    and {len(order) - len(shown)} more columns, which are ignored"
         indented = table.text().replace("\n", "\n    ")
         return f"  {self.file}{others}:\n    {indented}{left * (len(order) > len(shown))}"
 
@@ -69,7 +69,7 @@ def check(inspected: Inspected, config: RecordedConfig) -> Iterator[Finding]:
         return
     name, values = inspected.recording.label_file, _valid(labels)
     if not len(values):
-        yield Finding("no labels", f"{name}: no row is valid", "its frames will be unlabelled")
+        yield Finding("no labels", f"{name}: no row is valid", "all frames will be unlabelled")
         return
     if len(values) >= LEAST_ROWS:
         for dim, column in zip(config.dims, values.T, strict=True):
@@ -93,9 +93,8 @@ def check_scale(inspected: Sequence[Inspected], dims: Sequence[str]) -> Iterator
     if highest > 0:
         problem = f"{pathlib.PurePath(file).parent}: no label of {', '.join(dims)} is below 0"
         where = f"the highest is {highest:g} in {file}"
-        yield Finding(
-            "label range", f"{problem}, {where}", "kept; if the scale is not -1 to 1, correct it"
-        )
+        consequence = "the labels will be kept; correct them if their scale is not -1 to 1"
+        yield Finding("label range", f"{problem}, and {where}", consequence)
 
 
 def label_range(inspected: Inspected) -> np.ndarray | None:
@@ -117,10 +116,11 @@ def _check_column(name: str, dim: str, column: np.ndarray) -> Iterator[Finding]:
     edge = np.isin(column, LABEL_RANGE).mean()
     if np.ptp(column) == 0:
         problem = f"{name}: {dim} is {column[0]:g} in all {len(column)} rows"
-        yield Finding("constant labels", problem, "kept; remove the file if this is a mistake")
+        consequence = "the recording will be kept; remove the file if the labels are wrong"
+        yield Finding("constant labels", problem, consequence)
     elif edge > AT_THE_EDGE:
         problem = f"{name}: {dim} is -1 or 1 in {edge:.0%} of {len(column)} rows"
-        yield Finding("label range", problem, "kept; check how the labels were scaled")
+        yield Finding("label range", problem, "the labels will be kept; check how they were scaled")
 
 
 def _check_gaps(labels: Labels, name: str) -> Iterator[Finding]:
@@ -135,7 +135,7 @@ def _check_gaps(labels: Labels, name: str) -> Iterator[Finding]:
         at = gaps[np.argmax(steps[gaps])]
         between = f"{unit} {places[at]:g} and {places[at + 1]:g}"
         others = f", and {len(gaps) - 1} more gaps" * (len(gaps) > 1)
-        problem = f"{name}: no row between {between}{others}"
+        problem = f"{name}: has no row between {between}{others}"
         yield Finding("label gap", problem, "frames in the gap will be unlabelled")
 
 
@@ -156,10 +156,10 @@ def _check_count(labels: Labels, footage: Footage, name: str) -> Iterator[Findin
         beyond = extent.number[1] - int(footage.shown[-1])
     if max(bare, unused, beyond) <= max(2, TOLERANCE * frames):
         return
-    problem = f"{name}: {len(labels.values)} rows for the {frames} frames of {footage.pictures}"
+    problem = f"{name}: has {len(labels.values)} rows for the {frames} frames of {footage.pictures}"
     consequences = [
         f"{bare} frames without a row will be unlabelled" * bool(bare),
-        f"{unused} rows that fall on no frame will be dropped" * bool(unused),
+        f"{unused} rows that match no frame will be dropped" * bool(unused),
         f"{beyond} frames after the last image will show no face" * bool(beyond),
     ]
     yield Finding("unequal counts", problem, ", ".join(filter(None, consequences)))

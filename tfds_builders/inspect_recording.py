@@ -131,7 +131,7 @@ def damaged_images(paths: Iterable[pathlib.Path]) -> list[str]:
             if not complete:
                 pictures.read_image(path)
         except OSError as error:
-            problems.append(f"{path}: {error.strerror}; replace it or delete it")
+            problems.append(f"{path}: {error.strerror}; replace or remove it")
         except InputError as error:
             problems.append(str(error))
     return problems
@@ -153,16 +153,16 @@ def _index_of_video(material: Material, findings: list[Finding]) -> Index | None
     """Return the index of a video and append to `findings`; return None if it is truncated."""
     timeline = read_timeline(material.pictures)
     if timeline.cut_off_s is not None:
-        end = f"ends at {timeline.time_s[-1]:.2f} s of {timeline.cut_off_s:.2f} s"
+        end = f"ends at {timeline.time_s[-1]:.2f} s instead of {timeline.cut_off_s:.2f} s"
         problem = f"{material.pictures}: {end}; copy it again"
         findings.append(Finding("truncated video", problem, LEFT_OUT))
         return None
     findings += _doubtful_times(material.pictures, timeline)
     if timeline.variable:
         steps = np.diff(timeline.time_s)
-        problem = f"{material.pictures}: frames last {steps.min():.3f} to {steps.max():.3f} s"
+        problem = f"{material.pictures}: frames last from {steps.min():.3f} to {steps.max():.3f} s"
         key = "time" if isinstance(material.labels, TimedLabels) else "frame number"
-        findings.append(Finding("variable frame rate", problem, f"labels will be joined by {key}"))
+        findings.append(Finding("variable frame rate", problem, f"labels will be matched by {key}"))
     counted = np.arange(len(timeline.time_s))
     number = pictures.frame_number(counted, timeline.time_s, material.first, material.grid_fps)
     return Index(number, timeline.time_s, timeline.fps or material.fps, number)
@@ -171,11 +171,11 @@ def _index_of_video(material: Material, findings: list[Finding]) -> Index | None
 def _doubtful_times(video: pathlib.Path, timeline: Timeline) -> Iterator[Finding]:
     """Yield a finding if time stamps were repaired or the video starts after its sound."""
     if timeline.repairs.total:
-        problem = f"{video}: repaired {timeline.repairs}"
+        problem = f"{video}: repaired time stamps ({timeline.repairs})"
         yield Finding("time stamps", problem, "the times of these frames are estimates")
     if timeline.after_sound_s >= LATE_S:
         problem = f"{video}: starts {timeline.after_sound_s:.3f} s after the sound"
-        yield Finding("late video", problem, "times will count from its first frame")
+        yield Finding("late video", problem, "times will be counted from the first frame")
 
 
 def _thumbnails(samples: list[np.ndarray]) -> np.ndarray:
@@ -205,9 +205,9 @@ def _few_faces(
         total, unit = len(index.number), "frames"
     if hits >= FEW_FACES * total:
         return []
-    consequence = "frames without one will be masked"
+    consequence = "frames without a face will be masked"
     if not hits and config.no_face == "refuse":
-        unless = ", unless another frame shows one" if material.faces == "detect" else ""
+        unless = ", unless another frame shows a face" if material.faces == "detect" else ""
         consequence = f"{LEFT_OUT}{unless}"
     problem = f"{material.pictures}: {hits} of {total} {unit} show a face"
     return [Finding("few faces", problem, consequence)]

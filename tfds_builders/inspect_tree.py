@@ -45,7 +45,7 @@ class Inspection:
     def text(self) -> str:
         """Return a readable report, with file names relative to the inspected folder."""
         facts = self.facts
-        expected = ", ".join(f"{key} {count}" for key, count in facts["expected"].items())
+        expected = ", ".join(f"{count} in {key}" for key, count in facts["expected"].items())
         published = f" (the published set has {expected})" * bool(expected)
         lines = [f"{self.name} in {self.tree}: {facts['found']} recordings{published}"]
         for split, counts in facts["splits"].items():
@@ -59,7 +59,8 @@ class Inspection:
         lines += [f"  warning: {each}" for each in facts["warnings"]]
         needed, free = facts["disk_bytes"] / 1e9, facts["disk_free_bytes"] / 1e9
         lines.append(
-            f"  records of about {needed:.2f} GB, twice that during a build; {free:.1f} GB free"
+            f"  about {needed:.2f} GB of records, and twice as much during a build; {free:.1f} GB "
+            "is free"
         )
         details = [each.text() for each in self.read_as] + [str(each) for each in self.findings]
         lines += [each.replace(f"{self.tree}/", "") for each in details]
@@ -83,8 +84,7 @@ def inspect_tree(
         data_dir: Folder in which the set would be built; it need not exist.
         options: key=value pairs that change the configuration.
         jobs: Number of threads.
-        find_faces: Whether to run the face detector on a few images, provided that a build would
-            run it.
+        find_faces: Whether to run the face detector on a few images, if a build would also run it.
 
     Returns:
         The findings and these `facts`: `splits` (numbers of `recordings`, `subjects` and `frames`
@@ -97,7 +97,10 @@ def inspect_tree(
     """
     builder = make_builder(name, data_dir, options)
     if not isinstance(builder, RecordedBuilder):
-        raise InputError(f"{name} is a generated set without source material to inspect")
+        raise InputError(
+            f"{name} is a generated data set without source material to inspect; choose a "
+            "different data set"
+        )
     if jobs < 1:
         raise InputError(f"jobs={jobs} must be at least 1")
     if not tree.is_dir():
@@ -161,8 +164,9 @@ def _check_disk(facts: dict[str, Any], data_dir: pathlib.Path) -> Iterator[Findi
     """Yield a finding if the disk is too small for the parts and shards of a build together."""
     needed, free = 2 * facts["disk_bytes"], facts["disk_free_bytes"]
     if needed > free:
-        problem = f"{data_dir}: {free / 1e9:.1f} GB are free, a build needs {needed / 1e9:.1f} GB"
-        yield Finding("disk space", problem, "it will stop when the disk is full, and can resume")
+        sizes = f"{free / 1e9:.1f} GB is free, but a build requires {needed / 1e9:.1f} GB"
+        consequence = "the build will stop when the disk is full; free some space to continue"
+        yield Finding("disk space", f"{data_dir}: {sizes}", consequence)
 
 
 def _in_several_splits(inspected: Sequence[Inspected]) -> Iterator[Finding]:
@@ -175,7 +179,7 @@ def _in_several_splits(inspected: Sequence[Inspected]) -> Iterator[Finding]:
             places[getattr(recording, f"{kind}_id")].setdefault(recording.split, file)
         for name, splits in places.items():
             if len(splits) > 1:
-                where = ", ".join(f"{split} ({file})" for split, file in sorted(splits.items()))
+                where = " and ".join(f"{split} ({file})" for split, file in sorted(splits.items()))
                 problem = f"{kind} {name!r} is in {where}"
                 yield Finding(
                     f"{kind} in several splits", problem, "scores on these splits will be too high"
@@ -193,7 +197,9 @@ def _same_pictures(footage: Sequence[Footage]) -> Iterator[Finding]:
         first = next((other for other in earlier if _alike(other, each)), None)
         if first:
             problem = f"{each.pictures}: shows the same pictures as {first.pictures}"
-            yield Finding("same pictures", problem, "kept; remove one of the two")
+            yield Finding(
+                "same pictures", problem, "both recordings will be kept; remove one of the two"
+            )
 
 
 def _alike(one: Footage, other: Footage) -> bool:

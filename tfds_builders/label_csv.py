@@ -55,7 +55,9 @@ def read_labels(path: pathlib.Path, dims: Sequence[str], form: Format = Format()
     """
     file = _with_header(read_csv(path), dims, form)
     if len(file.rows) < 2:
-        raise InputError(f"{path}: {len(file.rows)} label rows; at least 2 are needed")
+        raise InputError(
+            f"{path}: has fewer than 2 label rows ({len(file.rows)}); replace the file"
+        )
     columns = _understand(file, dims, form)
     read = {column: _values(file, column) for found in columns.raters.values() for column in found}
     _check_range(file, read, form.label_range)
@@ -88,7 +90,7 @@ def _with_header(file: CsvFile, dims: Sequence[str], form: Format) -> CsvFile:
         header = [""] * len(file.header)
     if len(file.header) != len(header):
         raise InputError(
-            f"{file.path}: line {file.header_line}: {len(file.header)} columns without a header, "
+            f"{file.path}: line {file.header_line}: {len(file.header)} columns without a header; "
             f"expected {len(header)} ({', '.join(header)}); add a header line"
         )
     rows = [(file.header_line, file.header), *file.rows]
@@ -130,8 +132,8 @@ def find_time_column(path: pathlib.Path, header: Sequence[str]) -> int:
     found = [column for column, name in enumerate(header) if unit_of(name) in ("s", None)]
     if len(found) != 1:
         raise InputError(
-            f"{path}: line 1: {len(found)} columns named as a time in seconds among "
-            f"{', '.join(header)}; call the time column time_s"
+            f"{path}: line 1: {len(found)} columns have the name of a time in seconds (columns: "
+            f"{', '.join(header)}); name exactly one column time_s"
         )
     return found[0]
 
@@ -146,8 +148,11 @@ def rising_times(path: pathlib.Path, cells: Sequence[tuple[int, str]]) -> Float[
     for line, cell in cells:
         time = require_number(path, line, "time", cell)
         if times and time <= times[-1]:
-            how = "repeats" if time == times[-1] else "goes back from"
-            raise InputError(f"{path}: line {line}: time {cell} {how} {times[-1]:g}; sort the rows")
+            how = "repeats" if time == times[-1] else "comes after"
+            raise InputError(
+                f"{path}: line {line}: time {cell} {how} time {times[-1]:g}; sort the rows, and "
+                "remove repeated ones"
+            )
         times.append(time)
     return np.array(times)
 

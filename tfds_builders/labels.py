@@ -69,7 +69,8 @@ class TimedLabels:
         """Describe the range of the rows, for an error message."""
         first, last = self.time_s[0], self.time_s[-1]
         return (
-            f"span {first:g} to {last:g} s, {self.step_s:g} s apart (max_gap_s={self.max_gap_s:g})"
+            f"span {first:g} to {last:g} s at intervals of {self.step_s:g} s "
+            f"(max_gap_s={self.max_gap_s:g})"
         )
 
 
@@ -139,8 +140,8 @@ def misfit(labels: Labels, extent: Extent) -> str:
     share = f"only {matched} of {rows} label rows match" if matched else "no label matches"
     remedy = "correct the label file, or set unused_rows=drop to leave these rows out"
     return (
-        f"{share} frames {extent.number[0]} to {extent.number[1]}, {extent.time_s[0]:g} to "
-        f"{extent.time_s[1]:g} s; labels {labels.describe()}; {cause or remedy}"
+        f"{share} frames {extent.number[0]} to {extent.number[1]} ({extent.time_s[0]:g} to "
+        f"{extent.time_s[1]:g} s); the labels {labels.describe()}; {cause or remedy}"
     )
 
 
@@ -156,7 +157,7 @@ def _other_unit(labels: TimedLabels, extent: Extent) -> tuple[str, bool]:
         (1e3, "milliseconds: set time_unit=ms", not labels.unit_known),
         (1e6, "microseconds: divide them by 1,000,000", not labels.unit_known),
         (fps, "frame numbers: set time_unit=frame", not labels.unit_known),
-        (1 / 60, "minutes: multiply them by 60, or set time_unit=s", not labels.unit_known),
+        (1 / 60, "minutes: multiply them by 60; if not, set time_unit=s", not labels.unit_known),
         (fps / 1e3, "frame numbers, not milliseconds: set time_unit=frame", too_fast),
         (1e-3, "seconds, not milliseconds: set time_unit=s", too_fast),
     ]

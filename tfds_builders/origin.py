@@ -24,7 +24,7 @@ def source_files(recording: Recording) -> list[tuple[str, os.stat_result]]:
     for source in map(os.path.abspath, recording.files.values()):
         if not os.path.exists(source):
             raise InputError(
-                f"{source}: does not exist; restore it (needed for track {recording.track_id!r})"
+                f"{source}: does not exist; restore it (required for track {recording.track_id!r})"
             )
         members = [source]
         if os.path.isdir(source):
@@ -79,5 +79,5 @@ def difference(built: Mapping[str, str], here: Mapping[str, str]) -> str:
     lines += [f"recording {track!r} is new" for track in here if track not in built]
     both = (track for track in built if track in here and built[track] != here[track])
     lines += [f"recording {track!r} has changed" for track in both]
-    others = f" (and {len(lines) - 1} more)" * (len(lines) > 1)
+    others = f" (and {len(lines) - 1} more differences)" * (len(lines) > 1)
     return f"{lines[0]}{others}" if lines else ""

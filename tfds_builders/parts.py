@@ -200,7 +200,7 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
             last_s = clip.time_s[-1]
     if not frames:
         source = ", ".join(recording.files.values()) or recording.track_id
-        raise InputError(f"{source}: track {recording.track_id!r} has no frames; remove it")
+        raise InputError(f"{source}: track {recording.track_id!r} has no frames; remove the track")
     return {
         "track": {**ids, "group": recording.group, "fps": float(fps), "frames": frames},
         "records": records,

@@ -42,7 +42,8 @@ def numbered_images(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     images = numbered_files(folder, *SUFFIXES)
     if not images:
         raise InputError(
-            f"{folder}: contains no .jpg or .png; expected a folder with the images of one track"
+            f"{folder}: contains no .jpg or .png files; expected a folder with the images of one "
+            "track"
         )
     return images
 

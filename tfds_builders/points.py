@@ -55,16 +55,19 @@ def read_pts(path: pathlib.Path, points: int) -> Float[np.ndarray, "points 2"]:
         if place in fixed:
             if text.lower().split() != fixed[place].split():
                 raise InputError(
-                    f"{path}: line {line}: {text!r}, expected {fixed[place]!r}; correct the file"
+                    f"{path}: line {line}: found {text!r}, expected {fixed[place]!r}; correct the "
+                    "file"
                 )
         elif place > points + 3:
-            raise InputError(f"{path}: line {line}: {text!r} follows the last point; remove it")
+            raise InputError(
+                f"{path}: line {line}: {text!r} follows the last point; remove this line"
+            )
         else:
             rows.append(_point(path, line, text))
     if len(lines) < len(fixed) + points:
         raise InputError(
-            f"{path}: line {lines[-1][0]}: file ends before {points} points and a closing brace; "
-            "replace the file"
+            f"{path}: line {lines[-1][0]}: the file ends before {points} points and a closing "
+            "brace; replace the file"
         )
     return np.array(rows)
 
@@ -72,7 +75,7 @@ def read_pts(path: pathlib.Path, points: int) -> Float[np.ndarray, "points 2"]:
 def _point(path: pathlib.Path, line: int, text: str) -> list[float]:
     cells = text.split()
     if len(cells) != 2:
-        raise InputError(f"{path}: line {line}: {text!r} is not a point; expected x y")
+        raise InputError(f"{path}: line {line}: {text!r} is not a point; expected x and y")
     return [require_number(path, line, name, cell) for name, cell in zip("xy", cells, strict=True)]
 
 

@@ -142,7 +142,7 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
             raise InputError(
                 f"{next(iter(recording.files.values()))}: no frame of track "
                 f"{recording.track_id!r} shows a face (faces={self.builder_config.faces}); remove "
-                "the track, or set no_face=mask to keep it as black crops"
+                "the track, or set no_face=mask to keep it with black crops"
             )
 
     def warnings(self, recordings: Sequence[Recording]) -> list[str]:
@@ -207,6 +207,6 @@ def _label_frames(
     tally["rows_unused"] += labels.unused(extent.number, extent.time_s)
     if not matched and np.isfinite(labels.values).any():
         raise InputError(
-            f"{recording.label_file}: no label matches frames {first[0]} to {last[0]}, "
-            f"{first[1]:g} to {last[1]:g} s; labels {labels.describe()}"
+            f"{recording.label_file}: no label matches frames {first[0]} to {last[0]} "
+            f"({first[1]:g} to {last[1]:g} s); the labels {labels.describe()}; correct the file"
         )

@@ -40,7 +40,7 @@ class RecordedConfig(tfds.core.BuilderConfig):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)} must be above 0")
         if not 1 <= self.jpeg_quality <= 100:
-            raise InputError(f"jpeg_quality={self.jpeg_quality} must be from 1 to 100")
+            raise InputError(f"jpeg_quality={self.jpeg_quality} must be between 1 and 100")
         if self.margin < 0:
             raise InputError(f"margin={self.margin} must be at least 0")
         choices = {
@@ -56,7 +56,8 @@ class RecordedConfig(tfds.core.BuilderConfig):
             raise InputError(f"dims={','.join(self.dims)} must list each target exactly once")
         if self.folds and not (self.folds >= 3 and 0 <= self.fold < self.folds):
             raise InputError(
-                f"folds={self.folds}, fold={self.fold}: folds must be at least 3, fold below folds"
+                f"folds={self.folds}, fold={self.fold}: folds must be at least 3, and fold must be "
+                "at least 0 and below folds"
             )
 
     @property

@@ -33,7 +33,7 @@ def subject_disjoint_splits(
         {subject: split}.
     """
     if any(share < 0 for share in fractions.values()) or not np.isclose(sum(fractions.values()), 1):
-        raise InputError(f"split fractions {dict(fractions)} must be at least 0 and sum to 1")
+        raise InputError(f"split fractions {dict(fractions)} must each be at least 0 and sum to 1")
     wanted = {split: share for split, share in fractions.items() if share > 0}
     by_stratum: dict[str, list[str]] = {}
     for subject in sorted(set(subjects), key=functools.partial(_draw, seed)):

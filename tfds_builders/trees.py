@@ -46,7 +46,9 @@ def require_folder(root: pathlib.Path, *levels: str | tuple[str, ...]) -> pathli
     if found is None:
         names = (level if isinstance(level, str) else " or ".join(level) for level in levels)
         wanted = "/".join(names).replace("*/", "")
-        raise InputError(f"{root}: no folder {wanted}; expected the top folder of the set")
+        raise InputError(
+            f"{root}: contains no folder {wanted}; expected the top folder of the data set"
+        )
     return found
 
 
@@ -65,7 +67,7 @@ def files_by_name(folder: pathlib.Path, suffixes: Iterable[str]) -> dict[str, pa
             other = found.setdefault(path.stem, path)
             if other != path:
                 raise InputError(
-                    f"{path}: differs from {other.name} only in its suffix; remove one"
+                    f"{path}: differs from {other.name} only in its suffix; remove one of the two"
                 )
     return found
 
@@ -101,9 +103,12 @@ def numbered_files(folder: pathlib.Path, *suffixes: str) -> dict[int, pathlib.Pa
         digits = re.findall(r"\d+", stem)
         if not digits:
             raise InputError(
-                f"{folder / name}: no frame number in the name; expected a name like 00001{suffix}"
+                f"{folder / name}: the name contains no frame number; expected a name like "
+                f"00001{suffix}"
             )
         other = files.setdefault(int(digits[-1]), folder / name)
         if other.name != name:
-            raise InputError(f"{folder / name}: same frame number as {other.name}; remove one")
+            raise InputError(
+                f"{folder / name}: has the same frame number as {other.name}; remove one of the two"
+            )
     return dict(sorted(files.items()))

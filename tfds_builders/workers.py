@@ -79,7 +79,9 @@ def _in_beam(work: Work, tasks: Sequence[Task], flags: list[str]) -> Finished:
         raise InputError("--beam requires Apache Beam; run pip install 'va_jax[beam]'") from error
     options = PipelineOptions(flags)
     if options.view_as(StandardOptions).runner is None:
-        raise InputError(f"--beam={shlex.join(flags)!r}: no runner; add --runner=DirectRunner")
+        raise InputError(
+            f"--beam={shlex.join(flags)!r}: the runner is missing; add --runner=DirectRunner"
+        )
     try:
         pipeline = apache_beam.Pipeline(options=options)
     except ValueError as error:
@@ -101,7 +103,7 @@ def _in_beam(work: Work, tasks: Sequence[Task], flags: list[str]) -> Finished:
             row = next((each for each in rows if each.exists()), None)
             if row is None:
                 raise InputError(
-                    f"{rows[0]}: not found after the Beam job; workers must share this folder"
+                    f"{rows[0]}: not found after the Beam job; use workers that share this folder"
                 )
             yield part, json.loads(row.read_text())
 

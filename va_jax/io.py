@@ -234,8 +234,8 @@ class CsvFile:
             if known.count(name.casefold()) != 1:
                 problem = "more than one column" if name.casefold() in known else "no column"
                 raise InputError(
-                    f"{self.path}: line {self.header_line}: {problem} named {name!r} among "
-                    f"{', '.join(self.header)}; correct the header"
+                    f"{self.path}: line {self.header_line}: {problem} is named {name!r} "
+                    f"(columns: {', '.join(self.header)}); correct the header"
                 )
         return [known.index(name.casefold()) for name in names]
 
@@ -254,8 +254,8 @@ def read_csv(path: pathlib.Path) -> CsvFile:
     for n, cells in rows:
         if len(cells) != len(header):
             raise InputError(
-                f"{path}: line {n}: {len(cells)} cells, but line {first} has {len(header)}; "
-                "correct the row"
+                f"{path}: line {n}: has {len(cells)} cell{'s' * (len(cells) != 1)}, but line "
+                f"{first} has {len(header)}; correct the row"
             )
     return CsvFile(path, header, rows, first)
 

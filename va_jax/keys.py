@@ -15,8 +15,8 @@ INTRODUCTION = """# Configuration keys
 
 This page is generated with `python -m va_jax.config > docs/config.md`. Set a key in a config file
 or on the command line: `--config.KEY=VALUE`, or `--KEY=VALUE` with the `va_jax` command.
-Write a tuple in quotes: `--model.stage_sizes='(1, 1, 1)'`. A key marked (*) may get another value
-when a run continues ([running.md](running.md#changing-a-run)); a run keeps the others."""
+Write a tuple in quotes: `--model.stage_sizes='(1, 1, 1)'`. The value of a key marked (*) may change
+when a run continues ([running.md](running.md#changing-a-run)); other values must stay the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ def parse(
     if unknown:
         name = f"{prefix}{unknown[0]}"
         close = difflib.get_close_matches(unknown[0], types, 1)
-        hint = f"did you mean {prefix}{close[0]}?" if close else f"legal: {', '.join(types)}"
+        hint = f"did you mean {prefix}{close[0]}?" if close else f"choose from {', '.join(types)}"
         hint = f"it is now called {renamed[name]}" if name in renamed else hint
         raise InputError(f"unknown config key {name}; {hint}")
     values: dict[str, Any] = {}
@@ -234,5 +234,6 @@ def _checked(name: str, value: Any, kind: Any, limits: Limits) -> Any:
 def _word(kind: Any) -> str:
     """Describe a type in words."""
     if typing.get_origin(kind) is tuple:
-        return f"a tuple of {_word(typing.get_args(kind)[0]).removeprefix('a ')} entries"
+        words = {bool: "booleans", int: "whole numbers", float: "numbers", str: "strings"}
+        return f"a tuple of {words[typing.get_args(kind)[0]]}"
     return {bool: "True or False", int: "a whole number", float: "a number", str: "text"}[kind]

@@ -19,10 +19,11 @@ def make_parser() -> Parser:
     )
     add("--workdir", type=pathlib.Path, help="folder of the run; not required for a summary")
     add("--mode", choices=MODES, default="train",
-        help="train to the end and evaluate, only evaluate, write the network to --out, or "
-        "summarise it")  # fmt: skip
+        help="train to the end and evaluate, only evaluate, export the network to --out, or "
+        "print a summary of the network")  # fmt: skip
     add("--out", type=pathlib.Path,
-        help="export: folder to write, default WORKDIR/export; eval: default WORKDIR")  # fmt: skip
+        help="folder to write to; by default WORKDIR/export for an export, and WORKDIR for an "
+        "evaluation")  # fmt: skip
     job.add_arguments(parser)
     return parser
 

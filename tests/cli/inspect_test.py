@@ -99,17 +99,17 @@ def plant_in_crops(root, labels, images):
         ("unreadable", "blank.txt: line 2", "left out"),
         ("unreadable", f"range.txt: line {FRAMES + 2}: valence 1.5", "left out"),
         ("damaged image", "damaged/00007.jpg: not a readable JPEG", "left out"),
-        ("unequal counts", "short.txt: 105 rows for the 120 frames", "15 frames without a row"),
+        ("unequal counts", "short.txt: has 105 rows for the 120 frames", "15 frames without a row"),
         ("few faces", "cropped_aligned/few: 20 of 120 frames show a face", "masked"),
-        ("unequal counts", "few.txt: 120 rows", "100 frames after the last image"),
+        ("unequal counts", "few.txt: has 120 rows", "100 frames after the last image"),
         ("same pictures", "same: shows the same pictures as cropped_aligned/1", "kept"),
         ("same pictures", "cropped_aligned/3: shows the same", "kept"),
-        ("duplicated labels", "copy.txt: the same values as in", "kept"),
+        ("duplicated labels", "copy.txt: has the same values as", "kept"),
         ("constant labels", "flat.txt: valence is 0.25 in all 120 rows", "kept"),
         ("no labels", "none.txt: no row is valid", "unlabelled"),
         ("subject in several splits", "subject '1' is in dev", "too high"),
         ("video in several splits", "video '1' is in dev", "too high"),
-        ("disk space", "GB are free, a build needs", "it will stop"),
+        ("disk space", "GB is free, but a build requires", "the build will stop"),
     }
 
 
@@ -118,7 +118,7 @@ def test_every_fault_in_labels_and_crops_is_found(tmp_path, crops, capsys, monke
     usage = shutil._ntuple_diskusage(10**6, 10**6 - 1000, 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     code, lines = run(capsys, "aff_wild2/112", crops[0])
-    found = lines[lines.index(next(line for line in lines if "records of about" in line)) + 1 : -1]
+    found = lines[lines.index(next(line for line in lines if "GB of records" in line)) + 1 : -1]
     assert code == 1
     for check, what, then in expected:
         hits = [line for line in found if line.startswith(f"{check}: ") and what in line]
@@ -144,11 +144,12 @@ def test_short_copies_and_constant_files_are_found(tmp_path, capsys):
     _, lines = run(capsys, "video_folder", tmp_path)
     found = [line for line in lines if line.startswith(("duplicated", "constant"))]
     assert found == [
-        "constant labels: d.csv: valence is 0.25 in all 60 rows; kept; remove the file if this is "
-        "a mistake",
+        "constant labels: d.csv: valence is 0.25 in all 60 rows; the recording will be kept; "
+        "remove the file if the labels are wrong",
         "duplicated labels: c.csv: 50 of 60 rows, between rows 1 and 50, have the same values as "
-        "rows 1 to 50 of a.csv; kept; only one can be correct",
-        "duplicated labels: e.csv: the same values as in b.csv; kept; only one can be correct",
+        "rows 1 to 50 of a.csv; both recordings will be kept; remove the labels that are wrong",
+        "duplicated labels: e.csv: has the same values as b.csv; both recordings will be kept; "
+        "remove the labels that are wrong",
     ]
 
 
@@ -188,11 +189,11 @@ def plant_in_videos(root):
     return {
         ("unreadable", "junk.mp4: not a readable video", "left out"),
         ("truncated video", "cut.avi: ends at", "left out"),
-        ("variable frame rate", "uneven.mp4: frames last 0.020 to 0.080 s", "by time"),
-        ("label gap", "gap.csv: no row between seconds 0.9 and 3.1", "unlabelled"),
-        ("unreadable", "back.csv: line 11: time 0.30 goes back from 0.8", "left out"),
+        ("variable frame rate", "uneven.mp4: frames last from 0.020 to 0.080 s", "by time"),
+        ("label gap", "gap.csv: has no row between seconds 0.9 and 3.1", "unlabelled"),
+        ("unreadable", "back.csv: line 11: time 0.30 comes after time 0.8", "left out"),
         ("unreadable", "binary.csv: not UTF-8 text", "left out"),
-        ("unequal counts", "early.csv: 25 rows for the 125 frames", "without a row"),
+        ("unequal counts", "early.csv: has 25 rows for the 125 frames", "without a row"),
     }
 
 
@@ -222,14 +223,14 @@ def test_sampled_frames_are_searched_for_faces_if_the_set_has_no_boxes(tmp_path,
     assert code == 1
     (line,) = [line for line in lines if line.startswith("few faces: ")]
     assert "no_face.mp4: 0 of" in line
-    assert line.endswith("left out, unless another frame shows one")
+    assert line.endswith("left out, unless another frame shows a face")
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("aff_wild3", "no builder 'aff_wild3'"),
-        ("synthetic_faces", "synthetic_faces is a generated set"),
+        ("synthetic_faces", "synthetic_faces is a generated data set"),
         ("aff_wild2", "no folder"),
     ],
 )

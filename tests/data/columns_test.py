@@ -51,12 +51,12 @@ def test_columns_are_found_by_their_names(header, time, unit, raters):
 @pytest.mark.parametrize(
     ("header", "candidates", "option"),
     [
-        (",valence,arousal", "'', valence, arousal", "time_column="),
-        ("index,valence,arousal", "index, valence, arousal", "time_unit="),
-        ("time_us,valence,arousal", "time_us", "time_unit="),
+        (",valence,arousal", "'', valence, arousal", "time_column"),
+        ("index,valence,arousal", "index, valence, arousal", "time_unit"),
+        ("time_us,valence,arousal", "time_us", "time_unit"),
         ("time,timestamp,valence,arousal", "'time', 'timestamp'", "time_column"),
-        ("time,valence", "'arousal', among time, valence", "columns="),
-        ("time,V,A", "'valence', among time, V, A", "columns="),
+        ("time,valence", "'arousal' (columns: time, valence)", "columns="),
+        ("time,V,A", "'valence' (columns: time, V, A)", "columns="),
         ("time,valence_mean,arousal", "valence_mean", "columns="),
         ("time,valence,valence_r2,arousal", "valence, valence_r2", "columns="),
         ("time,valence,valence,arousal", "valence, valence", "columns="),
@@ -104,14 +104,14 @@ def test_options_settle_what_the_names_leave_open(header, options, time, unit, r
     [
         ({"time_unit": "min"}, "time_unit=min is not one of s, ms, frame"),
         ({"time_unit": "ms"}, "unit ms"),
-        ({"time_column": "nope"}, "time_column=nope: no such column"),
+        ({"time_column": "nope"}, "time_column=nope: there is no such column"),
         (
             {"time_column": "valence", "time_unit": "s", "columns": ("valence", "arousal")},
-            "'valence' is the time",
+            "'valence' cannot be both the time and valence",
         ),
-        ({"time_column": "valence"}, "'valence' does not name its unit; set time_unit="),
+        ({"time_column": "valence"}, "'valence' does not contain the unit; set time_unit"),
         ({"columns": ("valence",)}, "columns=valence lists no column for 'arousal'"),
-        ({"columns": ("valence", "arousal", "face")}, "'face' is none of valence, arousal"),
+        ({"columns": ("valence", "arousal", "face")}, "which of valence, arousal 'face' contains"),
         ({"columns": ("valence", "valence:2", "arousal")}, "lists a column twice for 'valence'"),
     ],
 )

@@ -187,17 +187,17 @@ def test_landmarks_are_read_only_on_request(tiny_data):
 
 def test_another_number_of_landmarks_than_the_stored_one_is_refused(tiny_data, monkeypatch):
     name = "synthetic_faces/tiny"
-    line = f"model.landmark_points=68, but data set '{name}' stores %s model.landmarks='none'"
+    line = f"model.landmark_points=68, but data set '{name}' contains %s model.landmarks='none'"
     with pytest.raises(InputError) as refusal:
         sources.open_split(str(tiny_data), name, "train", landmarks=68)
-    assert str(refusal.value) == line % "5; set it to 5 or"
+    assert str(refusal.value) == line % "5 landmarks per frame; set model.landmark_points=5 or"
     info = types.SimpleNamespace(
         metadata={"tracks": {"train": []}}, features=parts.features(("valence", "arousal"), 0)
     )
     monkeypatch.setattr(sources, "_builder", lambda _: types.SimpleNamespace(info=info))
     with pytest.raises(InputError) as refusal:
         sources.open_split(str(tiny_data), name, "train", landmarks=68)
-    assert str(refusal.value) == line % "none; set"
+    assert str(refusal.value) == line % "no landmarks per frame; set"
 
 
 def test_flipping_points_of_an_unknown_order_is_refused():

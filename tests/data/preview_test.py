@@ -79,7 +79,7 @@ def test_a_window_is_described_by_its_frames_share_and_mean_labels():
     target = source.labels(0).target
     mean = np.delete(target[0:30:2], [2, 3, 4], axis=0).mean(0)
     assert preview.describe(by_first[0], source.dims) == (
-        "t0: frames 0 to 28 in steps of 2, 60% valid: "
+        "t0: frames 0 to 28 in steps of 2, 60% valid, "
         f"mean valence {mean[0]:+.2f}, arousal {mean[1]:+.2f}"
     )
     hidden = fakes.source(lengths=(30,), faceless={(0, frame) for frame in range(30)})
@@ -138,7 +138,7 @@ def test_landmarks_that_cannot_be_mirrored_are_not_drawn_and_reported(tmp_path, 
     monkeypatch.setattr(preview.sources, "stored_landmarks", lambda *_: 7)
     monkeypatch.setattr(preview.sources, "open_split", lambda *a: fakes.source(landmarks=a[3]))
     lines = preview.write_preview(tiny_config("."), 1, tmp_path / "sheet.png")
-    assert "7 points" in lines[-1]
+    assert "set of 7" in lines[-1]
     config = tiny_config(".", **{"augment.flip": False})
     lines = preview.write_preview(config, 1, tmp_path / "sheet.png", overwrite=True)
     assert len(lines) == 1

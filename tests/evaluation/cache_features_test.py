@@ -131,23 +131,29 @@ def test_features_of_another_backbone_are_refused_with_both_named(config, cached
 def test_features_of_a_set_that_was_built_again_are_refused(config, cached, tmp_path):
     metadata = json.loads((cached / features.NAME).read_text())["metadata"]
     folder = changed(cached, tmp_path, metadata=metadata | {"split_hash": "old-older"})
-    with pytest.raises(InputError, match=r"splits and labels old-older, but .* was built again"):
+    with pytest.raises(InputError, match=r"split hash old-older, but .* was built again"):
         train(with_values(config, **{"data.features": folder}), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"augment.brightness": 0.1}, r"augment\.brightness=0\.1: set 0\.0, or leave data\.feat"),
-        ({"optim.rates.backbone": 0.1}, r"optim\.rates\.backbone=0\.1: set 0\.0"),
-        ({"model.branches": ("conv",), "model.fc": ()}, r"model\.branches.*leave conv out"),
+        (
+            {"augment.brightness": 0.1},
+            r"augment\.brightness=0\.1: set it to 0\.0, or remove data\.feat",
+        ),
+        ({"optim.rates.backbone": 0.1}, r"optim\.rates\.backbone=0\.1: set it to 0\.0"),
+        ({"model.branches": ("conv",), "model.fc": ()}, r"model\.branches.*remove conv"),
         ({"data.size": 16}, r"frames of 32 px, but data\.size=16"),
         (
             {"data.name": "synthetic_faces/other"},
-            r"for 'synthetic_faces/tiny', but data\.nam",
+            r"data set 'synthetic_faces/tiny', but data\.nam",
         ),
-        ({"data.train": "third"}, "no features of a split 'third', only of"),
-        ({"data.features": "nowhere"}, r"data\.features='nowhere': features\.json not found"),
+        ({"data.train": "third"}, "no features of split 'third', only of"),
+        (
+            {"data.features": "nowhere"},
+            r"data\.features='nowhere': contains no file features\.json",
+        ),
     ],
 )
 def test_a_config_that_does_not_suit_features_is_refused(config, cached, tmp_path, values, named):
@@ -157,7 +163,9 @@ def test_a_config_that_does_not_suit_features_is_refused(config, cached, tmp_pat
 
 def test_mirroring_needs_features_of_mirrored_frames(config, cached, tmp_path):
     folder = changed(cached, tmp_path, mirrored=False)
-    with pytest.raises(InputError, match=r"augment\.flip=True: data\.features has no features"):
+    with pytest.raises(
+        InputError, match=r"augment\.flip=True: data\.features contains no features"
+    ):
         train(with_values(config, **{"data.features": folder}), tmp_path / "run")
 
 
@@ -167,7 +175,7 @@ def test_damaged_features_are_refused(config, cached, tmp_path, name, left):
     folder = changed(cached, tmp_path)
     path = tmp_path / "changed" / name
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(InputError, match=rf"{name}: not readable .*cache the features again"):
+    with pytest.raises(InputError, match=rf"{name}: cannot be read .*cache the features again"):
         train(with_values(config, **{"data.features": folder}), tmp_path / "run")
 
 

@@ -262,9 +262,9 @@ BAD = {
     "channels first": ({"frames": FRAMES.transpose(0, 3, 1, 2)}, "move the channels"),
     "none": ({"frames": FRAMES[:0]}, "at least one frame"),
     "face of another length": ({"face": np.ones(7, bool)}, r"shape \(7,\); expected bool \[8\]"),
-    "face as numbers": ({"face": np.ones(8)}, r"face is float64.*expected bool \[8\]"),
-    "landmarks unasked": ({"landmarks": points_of(8)}, "takes none; omit them"),
-    "no times": ({"time_s": np.zeros(8)}, "time_s does not increase"),
+    "face as numbers": ({"face": np.ones(8)}, r"face has type float64.*expected bool \[8\]"),
+    "landmarks unasked": ({"landmarks": points_of(8)}, "does not use any; omit them"),
+    "no times": ({"time_s": np.zeros(8)}, "time_s is not finite or does not increase"),
     "times of another length": ({"time_s": np.arange(9.0)}, r"expected float32 \[8\], in seconds"),
     "nothing fitted": ({"processed": True}, "processed=True.*va_jax evaluate"),
 }

@@ -104,7 +104,7 @@ def test_marks_are_read_only_on_request(tmp_path):
     ("text", "message"),
     [
         ("", "the file is empty"),
-        ("\nvalence,arousal\n0.1,0.2\n", "line 2: no column .* time.* among valence, arousal"),
+        ("\nvalence,arousal\n0.1,0.2\n", "line 2: no column .* time.*columns: valence, arousal"),
         ("frame,valence,arousal\n", "but no rows"),
         ("frame,valence\n0,0.1\n", "line 1: no column 'arousal' among 'frame', 'valence'"),
         ("frame,valence,arousal,arousal\n0,1,1,1\n", "line 1: more than one column 'arousal'"),
@@ -147,7 +147,7 @@ def test_groups_are_read_by_recording_in_any_dialect(tmp_path):
     assert folders.read_groups(path) == {"a": "DE", "b": "HU"}
     path = write(tmp_path, "recording;group\n'a';DE\n")
     assert folders.read_groups(path) == {"a": "DE"}
-    with pytest.raises(InputError, match=r"P1\.csv: line 1: no column named 'recording'"):
+    with pytest.raises(InputError, match=r"P1\.csv: line 1: no column is named 'recording'"):
         folders.read_groups(write(tmp_path, PLAIN))
     with pytest.raises(InputError, match=r"P1\.csv: line 2"):
         folders.read_groups(write(tmp_path, "recording,group\na\n"))

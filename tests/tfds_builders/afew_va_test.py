@@ -168,7 +168,9 @@ def test_a_clip_in_two_places_and_a_tree_without_clips_are_refused(tmp_path):
         builder.scan(tmp_path / "in")
     for part in ("01", "02"):
         write_clip(tmp_path / "in" / part / "001", {"0": frame()}, [0])
-    with pytest.raises(InputError, match=r"02/001: clip 001 also exists in .*01/001; remove one"):
+    with pytest.raises(
+        InputError, match=r"02/001: clip 001 also exists in .*01/001; remove one of the two"
+    ):
         builder.scan(tmp_path / "in")
 
 

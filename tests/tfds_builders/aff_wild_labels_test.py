@@ -79,16 +79,16 @@ SPLIT_OF = {"1": "train", "2": "train", "3": "test"}
     ("text", "message"),
     [
         ("", "is empty"),
-        ("id,subject\n1,a\n", "line 1: no column named 'video' among id, subject"),
-        ("video,subject\n1,a,b\n", "line 2: 3 cells"),
-        ("video,subject\n1,\n", "line 2: empty cell"),
-        ("video,subject\n\n7,a\n", "line 3: no such video"),
+        ("id,subject\n1,a\n", "line 1: no column is named 'video' \\(columns: id, subject"),
+        ("video,subject\n1,a,b\n", "line 2: has 3 cells"),
+        ("video,subject\n1,\n", "line 2: a cell is empty"),
+        ("video,subject\n\n7,a\n", "line 3: video '7' does not exist"),
         ("video,subject\n1,a\n1.avi,b\n", "line 3: video '1' already appears on line 2"),
         ("video,subject\n1,a\n2,b\n", "no subject for video '3'; add a row"),
         ("video,subject\n1,a\n", "no subject for video '2' and 1 more; add a row"),
         (
             "video,subject\n1,a\n2,b\n3,a\n",
-            r"line 4: subject 'a' is in test \(video '3'\), but in train in line 2 \(video '1'\)",
+            r"line 4: subject 'a' is in test \(video '3'\), but in train on line 2 \(video '1'\)",
         ),
     ],
 )

@@ -214,12 +214,13 @@ def test_bad_recordings_are_left_out_with_a_reason_and_the_others_are_built(tmp_
         "few": "train/few.mp4: video 'few' has 8 labels, but 10 frames and 10 files of boxes; ",
         "range": "valence/range.txt: line 3: valence -1.25 is outside [-1, 1]",
         "unequal": "valence/unequal.txt: has 3 rows, but ",
-        "cut": "cut.mp4: truncated after ",
-        "bare": "bare.mp4: no annotations/train/valence/bare.txt and no annotations/train/arousal/",
-        "lost": "valence/lost.txt: no video 'lost' in videos/train; add it, or remove the labels",
+        "cut": "cut.mp4: the video is truncated after ",
+        "bare": "bare.mp4: cannot find annotations/train/valence/bare.txt and annotations",
+        "lost": "valence/lost.txt: there is no video 'lost' in videos/train; add the video, or "
+        "remove its labels",
         "torn": "bboxs/train/torn/2.pts: line 5: '}' is not a point",
-        "placeless": "placeless.mp4: no folder bboxes/train/placeless; add it",
-        "22": "22.avi: no annotations/test/arousal/22.txt; add the labels",
+        "placeless": "placeless.mp4: cannot find folder bboxes/train/placeless; add it",
+        "22": "22.avi: cannot find annotations/test/arousal/22.txt; add the labels",
     }
     assert set(facts["refused"]) == set(reasons)
     for video, reason in reasons.items():
@@ -229,7 +230,7 @@ def test_bad_recordings_are_left_out_with_a_reason_and_the_others_are_built(tmp_
     assert "of 4.000 s; copy it again" in facts["refused"]["cut"]
     lines = report_of(folder)
     assert {video for video, line in lines.items() if line["status"] == "refused"} == set(reasons)
-    with pytest.raises(InputError, match=r"bare\.mp4: no annotations"):
+    with pytest.raises(InputError, match=r"bare\.mp4: cannot find annotations"):
         build("aff_wild/112", tmp_path, folder / "in", strict=True)
 
 
@@ -310,7 +311,7 @@ def test_the_detector_needs_no_boxes_but_labels_can_be_joined_by_them(tmp_path):
 def test_files_numbered_from_0_are_refused(tmp_path):
     write_plain(tmp_path / "in", "1")
     write_boxes(tmp_path / "in", "1", [0])
-    with pytest.raises(InputError, match=r"0\.pts: frame 0 does not exist"):
+    with pytest.raises(InputError, match=r"0\.pts: frames are numbered from 1, not 0"):
         build("aff_wild/112", tmp_path / "data", tmp_path / "in")
 
 
@@ -347,7 +348,7 @@ def test_a_video_of_two_splits_stops_the_build(tmp_path):
     root = tmp_path / "in"
     write_plain(root, "1")
     write_plain(root, "1", split="test")
-    with pytest.raises(InputError, match="video '1' is in train and in test; remove one"):
+    with pytest.raises(InputError, match="video '1' is in train and in test; remove it"):
         build("aff_wild/112", tmp_path / "data", root)
 
 
@@ -370,7 +371,7 @@ def test_another_tree_is_refused_in_one_line(tmp_path, lacking):
     ("option", "message"),
     [
         ("folds=5", "folds=5, fold=0: Aff-Wild has an official test split"),
-        ("dims=valence", "dims=valence: must be valence, arousal"),
+        ("dims=valence", "dims=valence: must be valence and arousal"),
         ("faces=crops", "faces='crops' is not one of boxes, landmarks, detect"),
     ],
 )

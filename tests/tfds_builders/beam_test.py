@@ -112,7 +112,7 @@ def test_a_killed_build_resumes_with_the_missing_recordings(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--runnr=DirectRunner"], "'--runnr=DirectRunner': no runner; add --runner="),
+        (["--runnr=DirectRunner"], "'--runnr=DirectRunner': the runner is missing; add --runner="),
         (["--runner=Nope"], "'--runner=Nope': Unexpected pipeline runner: Nope. Valid values are"),
         (["--runner=DataflowRunner"], "Missing required option: project"),
     ],

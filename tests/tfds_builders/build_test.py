@@ -49,7 +49,7 @@ def test_the_command_builds_a_set_once_and_describes_it(tmp_path, source, capsys
     directory = tmp_path / "data" / "video_folder" / "112" / "1.0.0"
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"built: {directory}"
-    assert lines[1] == "valence, arousal at 25 fps, crops 112 px"
+    assert lines[1] == "valence, arousal at 25 fps, crops of 112 px"
     table = [" ".join(line.split()) for line in lines[2:]]
     assert table == [
         "train 1 tracks 4 frames, 100% with a face, 100% labelled",
@@ -74,7 +74,7 @@ def test_a_bad_recording_is_left_out_and_printed_and_the_exit_code_is_3(tmp_path
         error = capsys.readouterr().err.splitlines()[-2:]
         assert error[0].startswith("left out: anna: ")
         assert "anna.csv: line 2: arousal 9 is outside [-1, 1]" in error[0]
-        assert error[1] == f"1 recordings left out, see {directory / 'report.csv'}"
+        assert error[1] == f"recordings left out: 1 (see {directory / 'report.csv'})"
     lines = [line.split(",") for line in (directory / "report.csv").read_text().splitlines()]
     header = "split,track_id,video_id,subject_id,status,frames,fps,face,labelled,used,reason"
     assert lines[0] == header.split(",")
@@ -93,7 +93,7 @@ def test_without_any_good_recording_nothing_is_built(tmp_path, source, capsys):
     assert run(tmp_path, "video_folder/112") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "anna.csv: the file is empty" in error
-    assert error.endswith("(and 1 more; no recordings remain)")
+    assert error.endswith("(and 1 more problems; no recordings remain)")
     assert not list((tmp_path / "data" / "video_folder").glob("112/1.0.0"))
 
 
@@ -229,11 +229,11 @@ def test_a_full_disk_is_one_line_and_the_same_command_continues(
 def test_errors_are_one_line_and_exit_code_1(tmp_path, source, capsys):
     assert run(tmp_path, "video_folders") == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: no builder 'video_folders'; known: ")
+    assert error.startswith("error: there is no builder 'video_folders'; choose from ")
     assert "video_folder" in error
     assert error.count("\n") == 1
     assert run(tmp_path, "video_folder/12") == 1
-    assert "no config '12'; known: 112, 96, 224" in capsys.readouterr().err
+    assert "no config '12'; choose from 112, 96, 224" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
 
 
@@ -261,9 +261,9 @@ def test_options_in_several_flags_are_all_used(tmp_path, source, capsys):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("siz=96", "option 'siz=96': expected key=value; keys: size, faces, dims"),
+        ("siz=96", "option 'siz=96': expected key=value, with a key from size, faces, dims"),
         ("size", "option 'size': expected key=value"),
-        ("size=big", "option size='big': must be of type int"),
+        ("size=big", "option size='big': the value must be of type int"),
         ("fps=5 fps=6", "option 'fps=6': fps is already set"),
         ("fps=5 fps=5", "option 'fps=5': fps is already set"),
     ],
@@ -360,7 +360,7 @@ def test_a_set_of_another_source_needs_overwrite(
     done = capsys.readouterr()
     assert "already built" not in done.out
     (line,) = [each for each in done.err.splitlines() if each.startswith("error: ")]
-    assert f"was built from other source material than {source}: {difference}; choose" in line
+    assert f"was not built from the source material in {source}: {difference}; choose" in line
     assert before == {path: path.read_bytes() for path in directory.iterdir()}
     assert build("video_folder", data, source, overwrite=True) == (directory, True)
     assert build("video_folder", data, source) == (directory, False)

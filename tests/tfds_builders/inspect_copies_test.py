@@ -46,7 +46,7 @@ def test_copied_parts_are_found_wherever_they_lie():
             "of a",
             "d: 250 of 400 rows, between rows 151 and 400, have the same values as rows 4 to 253 "
             "of c",
-            "x_again: the same values as in x",
+            "x_again: has the same values as x",
             "z_part: 35 of 40 rows, between rows 1 and 35, have the same values as rows 1 to 35 "
             "of z",
         )
@@ -61,7 +61,7 @@ def test_unlabelled_rows_and_the_sign_of_zero_hide_no_copy():
     assert check == "duplicated labels"
     assert problem.startswith("b: 399 of 400 rows")
     labels["a"][300] = np.nan
-    assert problems(labels) == [("duplicated labels", "b: the same values as in a")]
+    assert problems(labels) == [("duplicated labels", "b: has the same values as a")]
 
 
 def test_short_constant_files_get_a_line_each_or_one_for_all_if_they_are_many():
@@ -71,7 +71,7 @@ def test_short_constant_files_get_a_line_each_or_one_for_all_if_they_are_many():
     assert problems(labels) == [rare]
     for n in (4, 5, 6, 7):
         labels[f"{n:02}"][:, 1] = 0
-    usual = "04, 05, 06 and 1 more: arousal is constant in 4 of 12 files of fewer than 100 rows"
+    usual = "04, 05, 06 and 1 more: arousal is constant in 4 of 12 files with fewer than 100 rows"
     assert problems(labels) == [rare, ("constant labels", usual)]
 
 

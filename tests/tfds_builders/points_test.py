@@ -31,8 +31,11 @@ def test_files_are_identified_by_number_and_sorted(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["1.pts", "0001.pts"], r"1\.pts: same frame number as 0001\.pts; remove one"),
-        (["face.pts"], r"face\.pts: no frame number in the name; .* 00001\.pts"),
+        (
+            ["1.pts", "0001.pts"],
+            r"1\.pts: has the same frame number as 0001\.pts; remove one of the two",
+        ),
+        (["face.pts"], r"face\.pts: the name contains no frame number; .* 00001\.pts"),
     ],
 )
 def test_names_without_a_number_of_their_own_are_refused(tmp_path, names, message):
@@ -77,17 +80,20 @@ GOOD = pts([(1, 2), (3, 4)])
     ("text", "message"),
     [
         ("", "is empty"),
-        (GOOD.replace("version: 1", "version: 2"), "line 1: 'version: 2', expected 'version: 1'"),
-        (pts([(1, 2)]), "line 2: 'n_points: 1', expected 'n_points: 2'"),
-        (GOOD.replace("{", "("), r"line 3: '\(', expected '{'"),
+        (
+            GOOD.replace("version: 1", "version: 2"),
+            "line 1: found 'version: 2', expected 'version: 1'",
+        ),
+        (pts([(1, 2)]), "line 2: found 'n_points: 1', expected 'n_points: 2'"),
+        (GOOD.replace("{", "("), r"line 3: found '\(', expected '{'"),
         (GOOD.replace("1 2", "1 2 3"), "line 4: '1 2 3' is not a point"),
         (GOOD.replace("3 4", "3 y"), "line 5: y 'y' is not a number"),
         (GOOD.replace("3 4", "nan 4"), "line 5: x 'nan' is not a number"),
         (GOOD.replace("3 4\n", ""), "line 5: '}' is not a point"),
-        (GOOD.replace("}", "5 6\n}"), "line 6: '5 6', expected '}'"),
+        (GOOD.replace("}", "5 6\n}"), "line 6: found '5 6', expected '}'"),
         (GOOD + "5 6\n", "line 7: '5 6' follows the last point"),
-        (GOOD.replace("}\n", ""), "line 5: file ends before 2 points"),
-        ("version: 1\n", "line 1: file ends"),
+        (GOOD.replace("}\n", ""), "line 5: the file ends before 2 points"),
+        ("version: 1\n", "line 1: the file ends"),
     ],
 )
 def test_bad_points_are_refused_with_file_and_line(tmp_path, text, message):

@@ -61,8 +61,11 @@ def test_raters_are_kept_on_the_labelled_rows_only():
         ("@relation x\n% only this\n", "contains no @data"),
         ("@attribute\n@data\n", "line 1: unexpected '@attribute' before @data"),
         (ARFF.replace("frameTime", "time"), "line 7: the attributes are instance_name, time, gold"),
-        (ARFF + "dev_1,0.04\n", "line 9: 2 cells, expected 3"),
-        (ARFF + "dev_2,0.04,0\n", "line 9: instance 'dev_2' in the file of 'dev_1'"),
+        (ARFF + "dev_1,0.04\n", "line 9: has 2 cells instead of 3"),
+        (
+            ARFF + "dev_2,0.04,0\n",
+            "line 9: the instance is 'dev_2', but the file is named after 'dev_1'",
+        ),
         (ARFF + "dev_1,0.04,high\n", "line 9: GoldStandard 'high' is not a number"),
         (ARFF + "dev_1,0.04,0\ndev_1,0.08,1.01\n", "line 10: GoldStandard 1.01 is outside"),
         (ARFF + "dev_1,0.04,?\n", "GoldStandard has no values"),
@@ -71,8 +74,8 @@ def test_raters_are_kept_on_the_labelled_rows_only():
         (ARFF + "dev_1,0.039,0\ndev_1,.041,0\n", r"line 10: time \.041 matches no frame"),
         (ARFF + "dev_1,-0.04,0\n", r"line 9: time -0\.04 matches no frame; .* starting at 0"),
         (ARFF + "dev_1,1e300,0\n", "line 9: time 1e300 matches no frame"),
-        (ARFF + "dev_1,0.08,0\ndev_1,0.04,0\n", r"line 10: time 0\.04 goes back from 0\.08"),
-        (ARFF + "dev_1,0.08,0\ndev_1,0.08,0\n", r"line 10: time 0\.08 repeats 0\.08"),
+        (ARFF + "dev_1,0.08,0\ndev_1,0.04,0\n", r"line 10: time 0\.04 comes after time 0\.08"),
+        (ARFF + "dev_1,0.08,0\ndev_1,0.08,0\n", r"line 10: time 0\.08 repeats time 0\.08"),
         (ARFF + "dev_1,later,0\n", "line 9: time 'later' is not a number"),
     ],
 )
@@ -93,18 +96,21 @@ HEADER = RATER_HEADER + "\n"
         (HEADER, "contains no rows"),
         (
             HEADER.replace("FF3", "FF4") + "0;0;0;0;0;0;0\n",
-            "line 1: no column named 'FF3' among .*FF4",
+            r"line 1: no column is named 'FF3' \(columns: .*FF4",
         ),
-        (HEADER.replace(";FF3", "") + "0;0;0;0;0;0\n", "line 1: no column named 'FF3'"),
-        ("0;0;0;0;0;0;0\n", "line 1: no header; add time, FM1"),
-        (HEADER.replace("FM1", "FM1;extra") + "0;0;0;0;0;0;0;0\n", "line 1: columns .*extra"),
-        (HEADER + "0;0;0;0;0;0\n", "line 2: 6 cells"),
+        (HEADER.replace(";FF3", "") + "0;0;0;0;0;0\n", "line 1: no column is named 'FF3'"),
+        ("0;0;0;0;0;0;0\n", "line 1: the header is missing; add a line with the names time, FM1"),
+        (
+            HEADER.replace("FM1", "FM1;extra") + "0;0;0;0;0;0;0;0\n",
+            "line 1: the columns are .*extra",
+        ),
+        (HEADER + "0;0;0;0;0;0\n", "line 2: has 6 cells"),
         (HEADER + "0;0;0;0;0;0;-1.5\n", "line 2: FF3 -1.5 is outside"),
         (HEADER + "0;0;0;bad;0;0;0\n", "line 2: FM3 'bad' is not a number"),
         (HEADER + "0;0;nan;0;0;0;0\n0.04;0;;0;0;0;0\n", "FM2 has no values"),
         (
             "frame;FM1;FM2;FM3;FF1;FF2;FF3\n1;0;0;0;0;0;0\n",
-            "line 1: 0 columns named as a time in seconds among frame",
+            r"line 1: 0 columns have the name of a time in seconds \(columns: frame",
         ),
     ],
 )
@@ -134,7 +140,7 @@ def test_decimal_commas_are_read_and_binary_files_and_extra_columns_refused(tmp_
     path.write_bytes(b"0\x00;0\n")
     with pytest.raises(InputError, match="zero bytes"):
         read_trace(path)
-    with pytest.raises(InputError, match="line 1: 3 columns, expected time and value"):
+    with pytest.raises(InputError, match="line 1: has 3 columns; expected 2, time and value"):
         read_trace(write_text(path, "0;0;0\n"))
 
 

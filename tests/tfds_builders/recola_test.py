@@ -165,11 +165,11 @@ def test_bad_recordings_are_left_out_with_a_reason_and_the_others_are_built(tmp_
     facts, tracks = built(tmp_path)
     assert set(tracks) == {"train_1", "train_3", "dev_1", "test_1"}
     assert set(facts["refused"]) == {"train_2", "dev_2", "dev_3"}
-    assert "valence/train_2.arff: line 9: instance 'train_1' in" in facts["refused"]["train_2"]
+    assert "valence/train_2.arff: line 9: the instance is 'train_1'" in facts["refused"]["train_2"]
     assert (
         "dev_2.mp4: has 30 frames per second, but its labels have 25" in facts["refused"]["dev_2"]
     )
-    assert "valence/dev_3.arff: missing" in facts["refused"]["dev_3"]
+    assert "valence/dev_3.arff: cannot be found" in facts["refused"]["dev_3"]
 
 
 def test_rater_agreement_is_measured_along_with_the_gold_standard(tmp_path, avec):
@@ -226,7 +226,7 @@ def test_the_six_raters_of_the_original_release_are_fused(tmp_path, original):
         agreement = facts["rater_agreement"][tracks[name][0]["split"]]
         for dim, each in zip(("valence", "arousal"), raters, strict=True):
             assert agreement[dim]["mean_ccc"] == pytest.approx(agreement_by_hand(each)[0])
-    assert "P65.mp4: missing" in facts["refused"]["P65"]
+    assert "P65.mp4: cannot be found" in facts["refused"]["P65"]
     assert facts["splits"] == {"drawn": False, "protocol": "full46"}
     assert report_of(tmp_path)["P16"]["rows_unused"] == "3"  # row 0, and two without a frame
 
@@ -308,8 +308,11 @@ def test_a_tree_of_several_layouts_is_read_as_the_first_or_as_chosen(tmp_path, a
     ("options", "message"),
     [
         ({"layout": "original"}, r"RECOLA folders are missing \(original: RECOLA-Video-rec.*top"),
-        ({"labels": "raters"}, "labels=raters: the layout centred has labels=gold"),
-        ({"protocol": "avec2016"}, "protocol=avec2016: the layout centred has protocol=full46"),
+        ({"labels": "raters"}, "labels=raters: the layout centred supports only labels=gold"),
+        (
+            {"protocol": "avec2016"},
+            "protocol=avec2016: the layout centred supports only protocol=full46",
+        ),
         ({"labels": "mine"}, "labels='mine' is not one of gold, raters"),
         ({"layout": "mine"}, "layout='mine' is not one of auto, avec2016, original, centred"),
         ({"protocol": "mine"}, "protocol='mine' is not one of avec2016, full46"),

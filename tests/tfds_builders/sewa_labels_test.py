@@ -45,7 +45,7 @@ def test_the_numbering_is_found_near_the_start_of_a_recording():
     clip = CLIP._replace(first=5, last=104)
     assert clips.offset(pathlib.Path("x"), clip, np.arange(1, 101)) == 4
     assert clips.offset(pathlib.Path("x"), clip, np.arange(5, 105)) == 0
-    with pytest.raises(InputError, match="x: frames 500 to 599 fit neither 5 to 104"):
+    with pytest.raises(InputError, match="x: frames 500 to 599 match neither 5 to 104"):
         clips.offset(pathlib.Path("x"), clip, np.arange(500, 600))
 
 
@@ -77,13 +77,13 @@ TOP = "frame,value\n"
     [
         ("", "is empty"),
         (TOP, "contains no rows below its header"),
-        ("1,0.5\n2,0.5\n", "line 1: header '1,0.5'; expected frame"),
-        ("frame\n1\n", "line 1: header 'frame'; expected frame"),
-        (TOP + "1,.5\n3,.5\n3,.6\n", "line 4: frame 3 repeats 3; sort"),
-        (TOP + "1,.5\n3,.5\n2,.6\n", "line 4: frame 2 goes back from 3"),
+        ("1,0.5\n2,0.5\n", "line 1: the header is '1,0.5'; expected frame"),
+        ("frame\n1\n", "line 1: the header is 'frame'; expected frame"),
+        (TOP + "1,.5\n3,.5\n3,.6\n", "line 4: frame 3 repeats frame 3; sort"),
+        (TOP + "1,.5\n3,.5\n2,.6\n", "line 4: frame 2 comes after frame 3"),
         (TOP + "1,.5\n1.5,.5\n", "line 3: frame '1.5' is not a whole number"),
         (TOP + "-1,.5\n", "line 2: frame '-1' is not a whole number"),
-        (TOP + "1,0,5\n", "line 2: 3 cells"),
+        (TOP + "1,0,5\n", "line 2: has 3 cells"),
         (TOP + "1,.5\n2,1.25\n", r"line 3: arousal 1.25 is outside \[0, 1\]"),
         (TOP + "1,-.5\n", r"line 2: arousal -0.5 is outside \[0, 1\]"),
         (TOP + "1,high\n", "line 2: arousal 'high' is not a number"),
@@ -159,5 +159,7 @@ def test_points_that_are_written_are_read(tmp_path_factory, values, missing):
 def test_landmark_files_of_one_frame_are_refused(tmp_path):
     write_text(tmp_path / "1.txt", "x")
     write_text(tmp_path / "001.txt", "x")
-    with pytest.raises(InputError, match=r"1\.txt: same frame number as 001\.txt; remove one"):
+    with pytest.raises(
+        InputError, match=r"1\.txt: has the same frame number as 001\.txt; remove one of the two"
+    ):
         landmarks_of(tmp_path, CLIP)

@@ -243,10 +243,10 @@ def other_labels(folder):
             f"no {OTHER}_Valence_AV_Aligned.csv; unpack the annotations of valence",
         ),
         (rename_annotation, "set annotation=A$"),
-        (shorten, rf"{OTHER}\.avi: lasts 9 frames at 50 per second, but 20 according"),
-        (tear_points, r"000003\.txt: line 3: 3 numbers, expected x and y of 49 points"),
-        (copy_points, "landmarks in both .*/landmarks and .*/more; remove one"),
-        (other_labels, "frames 4803 to 4822 fit neither 0 to 19, .* different clip"),
+        (shorten, rf"{OTHER}\.avi: has 9 frames at 50 frames per second, but should have 20 "),
+        (tear_points, r"000003\.txt: line 3: contains 3 numbers; expected x and y of 49 points"),
+        (copy_points, "landmarks in both .*/landmarks and .*/more; remove one of the two"),
+        (other_labels, "frames 4803 to 4822 match neither 0 to 19, .* different clip"),
     ],
 )
 def test_a_bad_clip_is_left_out_by_name_and_the_others_are_built(tmp_path, change, message):
@@ -267,7 +267,9 @@ def test_trees_without_clips_are_refused(tmp_path):
 def test_a_clip_that_lies_in_two_places_is_refused(tmp_path):
     (tmp_path / "in" / NAME).mkdir(parents=True)
     (tmp_path / "in" / "more" / NAME).mkdir(parents=True)
-    with pytest.raises(InputError, match=f"more/{NAME}: also exists in .*in; remove one"):
+    with pytest.raises(
+        InputError, match=f"more/{NAME}: also exists in .*in; remove one of the two"
+    ):
         build("sewa", tmp_path / "data", tmp_path / "in")
 
 

@@ -177,21 +177,21 @@ def test_a_video_that_does_not_decode_is_named(tmp_path):
     ("text", "message"),
     [
         ("", "is empty"),
-        ("a,\n", "line 1: columns a,; expected video,labels"),
-        ("video,labels,spilt\na,,train\n", "line 1: columns video,labels,spilt; expected"),
+        ("a,\n", "line 1: the columns are a,; expected video,labels"),
+        ("video,labels,spilt\na,,train\n", "line 1: the columns are video,labels,spilt; expected"),
         ("video,labels\n", "lists no videos"),
-        ("video,labels\na,,x\n", "line 2: 3 cells"),
+        ("video,labels\na,,x\n", "line 2: has 3 cells"),
         ("video,labels\n,\n,x\n", "line 3: the video cell is empty"),
         ("video,labels\nc,\n", "line 2: video .*c does not exist"),
         ("video,labels\na,b.csv\n", "line 2: label file .*b.csv does not exist"),
         ("video,labels,split\na,,dev\nb,,eval\n", "line 3: split 'eval' is not one of train, dev"),
         ("video,labels,split\na,,\n", "line 2: split '' is not one of"),
-        ("video,labels\na,\n\n./a,\n", "line 4: video .*a is already in line 2"),
+        ("video,labels\na,\n\n./a,\n", "line 4: video .*a is already on line 2"),
         (
             "video,labels,subject,split\na,,x,train\nb,,x,dev\n",
-            "line 3: subject 'x' is in dev, but in train in line 2",
+            "line 3: subject 'x' is in dev, but in train on line 2",
         ),
-        ("video,labels\nc.avi,\nc.mp4,\n", "line 3: c.mp4 and the video in line 2 differ only in"),
+        ("video,labels\nc.avi,\nc.mp4,\n", "line 3: c.mp4 and the video on line 2 differ only in"),
     ],
 )
 def test_bad_listings_are_refused_with_file_and_line(tmp_path, text, message):
@@ -213,12 +213,12 @@ def test_subject_and_track_come_from_the_name_of_the_video(tmp_path):
 
 
 def test_the_listing_is_videos_csv_or_the_only_csv(tmp_path):
-    with pytest.raises(InputError, match=r"no videos\.csv \(0 other"):
+    with pytest.raises(InputError, match=r"no videos\.csv \(other csv files: 0"):
         find_listing(tmp_path)
     (tmp_path / "mine.csv").touch()
     assert find_listing(tmp_path).name == "mine.csv"
     (tmp_path / "labels.csv").touch()
-    with pytest.raises(InputError, match=r"no videos\.csv \(2 other"):
+    with pytest.raises(InputError, match=r"no videos\.csv \(other csv files: 2"):
         find_listing(tmp_path)
     (tmp_path / "videos.csv").touch()
     assert find_listing(tmp_path).name == "videos.csv"
@@ -230,7 +230,7 @@ def test_bad_crop_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"contains no \.jpg or \.png"):
         numbered_images(folder)
     (folder / "a.jpg").touch()
-    with pytest.raises(InputError, match="no frame number in the name"):
+    with pytest.raises(InputError, match="name contains no frame number"):
         numbered_images(folder)
     (folder / "a.jpg").rename(folder / "1.jpg")
     (folder / "01.png").touch()
@@ -245,7 +245,7 @@ def test_bad_crop_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="not a readable JPEG"):
         read_crop(folder / "1.jpg", 96, 90)
     (folder / "1.jpg").write_bytes(simplejpeg.encode_jpeg(np.zeros((96, 80, 3), np.uint8), 90))
-    with pytest.raises(InputError, match="80x96 pixels; crops must be square"):
+    with pytest.raises(InputError, match="80x96 pixels, but crops must be square"):
         read_crop(folder / "1.jpg", 96, 90)
 
 
@@ -258,7 +258,7 @@ def test_labels_that_cannot_fit_are_refused(tmp_path):
         build_tracks(tmp_path, "unused_rows=drop")
     labels.write_text("time,valence,arousal\n100,0,0\n100.1,0,0\n")
     with pytest.raises(
-        InputError, match=r"a\.csv: no label matches frames 1 to 2.*; labels span 1"
+        InputError, match=r"a\.csv: no label matches frames 1 to 2.*; the labels span 1"
     ):
         build_tracks(tmp_path)
 
@@ -355,7 +355,7 @@ def test_a_neutral_participant_does_not_slip_through_on_the_wrong_scale(tmp_path
     ("option", "message"),
     [
         ("size=0", "size=0 must be above 0"),
-        ("jpeg_quality=101", "jpeg_quality=101 must be from 1 to 100"),
+        ("jpeg_quality=101", "jpeg_quality=101 must be between 1 and 100"),
         ("no_face=skip", "no_face='skip' is not one of refuse, mask"),
         ("dims=valence,valence", "dims=valence,valence must list each target exactly once"),
         ("label_range=1,0", "label_range=1,0: expected LOW,HIGH"),

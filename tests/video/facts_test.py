@@ -57,7 +57,9 @@ def test_an_avi_that_was_cut_off_has_the_length_in_its_header(tmp_path):
     path = write_video(tmp_path / "a.avi", 0, numbers=np.arange(150) % 60)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     assert read_timeline(path).cut_off_s == 6
-    with pytest.raises(InputError, match=r"a\.avi: truncated after .* header says 6\.000 s"):
+    with pytest.raises(
+        InputError, match=r"a\.avi: the file is truncated after .* header says 6\.000 s"
+    ):
         list(read_frames(path))
 
 

@@ -59,8 +59,8 @@ class Builder(RecordedBuilder):
     """AFEW-VA, 600 short film clips: one track per clip, all clips of an actor in one split."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "the folder that contains parts 01 to 12 of AFEW-VA or its clips, such as 01/001/001.json "
-        "and 01/001/00000.png"
+        "the folder that contains parts 01 to 12 of AFEW-VA, or its clips, with files such as "
+        "01/001/001.json and 01/001/00000.png"
     )
     BUILDER_CONFIGS: ClassVar = named_configs(AfewVaConfig, {"": {}}, folds=5)
     read = staticmethod(read)
@@ -75,11 +75,13 @@ class Builder(RecordedBuilder):
         for folder in _clip_folders(manual_dir, DEPTH):
             other = found.setdefault(folder.name, folder)
             if other != folder:
-                raise InputError(f"{folder}: clip {folder.name} also exists in {other}; remove one")
+                raise InputError(
+                    f"{folder}: clip {folder.name} also exists in {other}; remove one of the two"
+                )
         if not found:
             raise InputError(
                 f"{manual_dir}: contains no clips such as 01/001/001.json with its images; "
-                "expected the top folder of the set"
+                "expected the top folder of the data set"
             )
         return [_recording(found[name]) for name in sorted(found)]
 

@@ -60,10 +60,14 @@ def read_annotation(path: pathlib.Path, dims: Sequence[str]) -> Annotation:
     keys: dict[int, str] = {}
     for key in frames:
         if not re.fullmatch(r"[0-9]{1,5}", key):
-            raise InputError(f"{path}: frame {key!r}: a frame key must have 1 to 5 digits")
+            raise InputError(
+                f"{path}: frame {key!r}: a frame number must have 1 to 5 digits; correct the file"
+            )
         other = keys.setdefault(int(key), key)
         if other != key:
-            raise InputError(f"{path}: frames {other!r} and {key!r} are the same; remove one")
+            raise InputError(
+                f"{path}: frames {other!r} and {key!r} have the same number; remove one of the two"
+            )
     if not keys:
         raise InputError(f"{path}: contains no frames; replace the file")
     values, landmarks = [], {}
@@ -110,12 +114,14 @@ def _label(path: pathlib.Path, frame: dict[str, Any], dim: str, where: str) -> f
 def _points(path: pathlib.Path, value: Any, where: str) -> Float[np.ndarray, "68 2"]:
     if not isinstance(value, list) or len(value) != POINTS:
         count = len(value) if isinstance(value, list) else "no list of"
-        raise InputError(f"{path}: {where}: {count} landmarks, expected {POINTS}; correct the file")
+        raise InputError(
+            f"{path}: {where} has {count} landmarks; expected {POINTS} points; correct the file"
+        )
     for index, point in enumerate(value):
         is_pair = isinstance(point, list) and len(point) == 2
         if not is_pair or not all(_is_number(each) and abs(each) <= REACH_PX for each in point):
             raise InputError(
-                f"{path}: {where}: landmark {index} {reprlib.repr(point)} is not x, y in "
-                f"pixels, at most {REACH_PX:g}; correct the file"
+                f"{path}: {where}: landmark {index} {reprlib.repr(point)} is not a pair of "
+                f"coordinates of at most {REACH_PX:g} pixels; correct the file"
             )
     return np.array(value, np.float64)

@@ -52,7 +52,9 @@ class AffWildConfig(RecordedConfig):
                 "both must be 0"
             )
         if set(self.dims) != set(DIMS):
-            raise InputError(f"dims={','.join(self.dims)}: must be {', '.join(DIMS)}, in any order")
+            raise InputError(
+                f"dims={','.join(self.dims)}: must be {' and '.join(DIMS)}, in either order"
+            )
 
     @property
     def points(self) -> int:
@@ -89,7 +91,7 @@ def _read_box(path: pathlib.Path) -> np.ndarray:
 def _numbered_from_1(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     files = trees.numbered_files(folder, ".pts")
     if 0 in files:
-        raise InputError(f"{files[0]}: frame 0 does not exist; the files must be numbered from 1")
+        raise InputError(f"{files[0]}: frames are numbered from 1, not 0; rename the files")
     return files
 
 
@@ -97,7 +99,7 @@ def _frames(video: pathlib.Path) -> int:
     timeline = read_timeline(video)
     if timeline.cut_off_s is not None:
         raise InputError(
-            f"{video}: truncated after {len(timeline.time_s)} frames, at "
+            f"{video}: the video is truncated after {len(timeline.time_s)} frames, at "
             f"{timeline.time_s[-1]:.3f} s of {timeline.cut_off_s:.3f} s; copy it again"
         )
     return len(timeline.time_s)
@@ -107,8 +109,8 @@ class Builder(RecordedBuilder):
     """Aff-Wild: one track per video, with dev held out from the challenge's training videos."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "the folder that contains videos, annotations, bboxes and landmarks, each with the folders "
-        "train and test"
+        "the folder that contains the folders videos, annotations, bboxes and landmarks, each of "
+        "which contains the folders train and test"
     )
     BUILDER_CONFIGS: ClassVar = named_configs(
         AffWildConfig,
@@ -125,7 +127,7 @@ class Builder(RecordedBuilder):
 
     @property
     def labels_facts(self) -> dict[str, Any]:
-        join = "frame number; where rows are as many as boxes, not as frames: number of the box"
+        join = "frame number, or number of the box if there is a row for each box, not each frame"
         return {"source": "annotations", "range": [-1, 1], "join": join}
 
     def extras(self, recordings: Mapping[str, Sequence[Recording]]) -> dict[str, Any]:
@@ -167,7 +169,8 @@ def _splits(root: pathlib.Path, found: Mapping[str, Sequence[Recording]]) -> dic
             first = split_of.setdefault(recording.video_id, split)
             if first != split:
                 raise InputError(
-                    f"{root}: video {recording.video_id!r} is in {first} and in {split}; remove one"
+                    f"{root}: video {recording.video_id!r} is in {first} and in {split}; remove it "
+                    "from one of the two"
                 )
     return split_of
 
@@ -204,11 +207,17 @@ def _problem(video: str, files: Mapping[str, pathlib.Path], split: str, faces: s
     unlabelled = [f"annotations/{split}/{dim}/{video}.txt" for dim in DIMS if dim not in files]
     if "video" not in files:
         labels_file = next(files[dim] for dim in DIMS if dim in files)
-        return f"{labels_file}: no video {video!r} in videos/{split}; add it, or remove the labels"
+        return (
+            f"{labels_file}: there is no video {video!r} in videos/{split}; add the video, or "
+            "remove its labels"
+        )
     if unlabelled and (split == "train" or len(unlabelled) < len(DIMS)):
-        lacking = " and no ".join(unlabelled)
-        return f"{files['video']}: no {lacking}; add the labels, or remove the video"
+        lacking = " and ".join(unlabelled)
+        return f"{files['video']}: cannot find {lacking}; add the labels, or remove the video"
     if faces in TOPS and faces not in files:
         folder = f"{TOPS[faces][0].removeprefix('*/')}/{split}/{video}"
-        return f"{files['video']}: no folder {folder}; add it or use a `_detect` configuration"
+        return (
+            f"{files['video']}: cannot find folder {folder}; add it, or use a `_detect` "
+            "configuration"
+        )
     return ""

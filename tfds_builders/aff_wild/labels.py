@@ -24,8 +24,8 @@ def read_trace(path: pathlib.Path, name: str) -> Float[np.ndarray, "rows"]:
     for expected_line, (line, text) in enumerate(read_lines(path), 1):
         if line != expected_line:
             raise InputError(
-                f"{path}: line {expected_line} is blank, so the frames below it are ambiguous; "
-                "correct the file"
+                f"{path}: line {expected_line} is blank, so the frame numbers below it are "
+                "ambiguous; correct the file"
             )
         values.append(require_number(path, line, name, text.strip()))
     lines = list(range(1, len(values) + 1))
@@ -86,5 +86,5 @@ def join(
         return NumberedLabels(np.array(sorted(places)), values)
     raise InputError(
         f"{video}: video {video.stem!r} has {rows} labels, but {frames} frames and {len(places)} "
-        f"files of {role}; expected as many labels as frames (plus or minus 1) or files"
+        f"files of {role}; expected one label per frame (plus or minus 1) or per file"
     )

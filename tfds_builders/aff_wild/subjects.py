@@ -29,9 +29,13 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
     for line, cells in file.rows:
         video, subject = _without_suffix(cells[video_column]), cells[subject_column]
         if not video or not subject:
-            raise InputError(f"{path}: line {line}: empty cell; expected a video and its subject")
+            raise InputError(
+                f"{path}: line {line}: a cell is empty; expected a video and its subject"
+            )
         if video not in split_of:
-            raise InputError(f"{path}: line {line}: no such video: {video!r}; correct the name")
+            raise InputError(
+                f"{path}: line {line}: video {video!r} does not exist; correct the name"
+            )
         if video in line_of:
             raise InputError(
                 f"{path}: line {line}: video {video!r} already appears on line {line_of[video]}; "
@@ -41,14 +45,17 @@ def read_subjects(path: pathlib.Path, split_of: Mapping[str, str]) -> dict[str, 
         if split_of[first] != split_of[video]:
             raise InputError(
                 f"{path}: line {line}: subject {subject!r} is in {split_of[video]} (video "
-                f"{video!r}), but in {split_of[first]} in line {line_of[first]} (video {first!r}); "
+                f"{video!r}), but in {split_of[first]} on line {line_of[first]} (video {first!r}); "
                 "correct the subjects"
             )
         line_of[video], subjects[video] = line, subject
     missing = sorted(set(split_of) - set(subjects))
     if missing:
         others = f" and {len(missing) - 1} more" * (len(missing) > 1)
-        raise InputError(f"{path}: no subject for video {missing[0]!r}{others}; add a row")
+        raise InputError(
+            f"{path}: contains no subject for video {missing[0]!r}{others}; add a row for each "
+            "video"
+        )
     return subjects
 
 

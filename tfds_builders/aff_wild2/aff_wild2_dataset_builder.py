@@ -48,7 +48,9 @@ class AffWild2Config(RecordedConfig):
         if self.crops not in FOLDERS:
             raise InputError(f"crops={self.crops!r} is not one of {', '.join(FOLDERS)}")
         if set(self.dims) != set(DIMS):
-            raise InputError(f"dims={','.join(self.dims)}: must be {', '.join(DIMS)}, in any order")
+            raise InputError(
+                f"dims={','.join(self.dims)}: must be {' and '.join(DIMS)}, in either order"
+            )
         if self.fps < 0:
             raise InputError(f"fps={self.fps} must be at least 0")
 
@@ -122,9 +124,9 @@ class Builder(RecordedBuilder):
         if not unknown:
             return []
         return [
-            f"{FPS:g} frames per second are assumed for {len(unknown)} of {len(recordings)} "
-            f"tracks, such as {unknown[0]!r}, because their videos are missing; add the videos or "
-            f"a file {frame_rates.NAME}, or set the option fps"
+            f"a rate of {FPS:g} frames per second is assumed for {len(unknown)} of "
+            f"{len(recordings)} tracks, such as {unknown[0]!r}, because their videos are missing; "
+            f"add the videos or a file {frame_rates.NAME}, or set the option fps"
         ]
 
 

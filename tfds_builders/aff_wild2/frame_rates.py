@@ -29,7 +29,7 @@ def read_frame_rates(path: pathlib.Path) -> dict[str, float]:
         name = pathlib.PurePath(cells[video_column])
         video = name.stem if name.suffix.lower() in VIDEO_SUFFIXES else str(name)
         if not cells[video_column]:
-            raise InputError(f"{path}: line {line}: empty cell; expected a video and its fps")
+            raise InputError(f"{path}: line {line}: a cell is empty; expected a video and its fps")
         if video in rates:
             raise InputError(
                 f"{path}: line {line}: video {video!r} already appears on line {line_of[video]}; "

@@ -33,8 +33,8 @@ def read_labels(path: pathlib.Path, dims: Sequence[str]) -> NumberedLabels:
     for expected_line, (line, _) in enumerate(file.rows, file.header_line + 1):
         if line != expected_line:
             raise InputError(
-                f"{path}: line {expected_line} is blank, so the frames below it are ambiguous; "
-                "correct the file"
+                f"{path}: line {expected_line} is blank, so the frame numbers below it are "
+                "ambiguous; correct the file"
             )
     lines = [line for line, _ in file.rows]
     values = np.array(

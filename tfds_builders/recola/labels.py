@@ -71,7 +71,7 @@ def read_gold(path: pathlib.Path, instance: str) -> Traces:
                 f"{path}: line {line}: unexpected {text!r} before @data; correct the file"
             )
     else:
-        raise InputError(f"{path}: contains no @data; replace the file")
+        raise InputError(f"{path}: contains no @data line; replace the file")
     if any(names.count(each) != 1 for each in GOLD):
         raise InputError(
             f"{path}: line {line}: the attributes are {', '.join(names) or 'missing'}; expected "
@@ -83,12 +83,13 @@ def read_gold(path: pathlib.Path, instance: str) -> Traces:
         cells = split_cells(text, ",")
         if len(cells) != len(names):
             raise InputError(
-                f"{path}: line {line}: {len(cells)} cells, expected {len(names)}; correct the row"
+                f"{path}: line {line}: has {len(cells)} cells instead of {len(names)}; correct the "
+                "row"
             )
         if cells[instance_column] != instance:
             raise InputError(
-                f"{path}: line {line}: instance {cells[instance_column]!r} in the file of "
-                f"{instance!r}; restore the file's original name"
+                f"{path}: line {line}: the instance is {cells[instance_column]!r}, but the file is "
+                f"named after {instance!r}; restore the file's original name"
             )
         rows.append((line, [cells[column] for column in others]))
     return _traces(path, rows, ["GoldStandard"])
@@ -105,14 +106,15 @@ def read_raters(path: pathlib.Path) -> Traces:
     file = read_csv(path)
     if number(file.header[0]) is not None:
         raise InputError(
-            f"{path}: line {file.header_line}: no header; add time, {', '.join(RATERS)}"
+            f"{path}: line {file.header_line}: the header is missing; add a line with the names "
+            f"time, {', '.join(RATERS)}"
         )
     raters = file.columns(*RATERS)
     columns = [find_time_column(path, file.header), *raters]
     if len(file.header) != len(columns) or columns[0] in raters:
         raise InputError(
-            f"{path}: line {file.header_line}: columns {', '.join(file.header)}; expected time, "
-            f"{', '.join(RATERS)}"
+            f"{path}: line {file.header_line}: the columns are {', '.join(file.header)}; expected "
+            f"time, {', '.join(RATERS)}"
         )
     return _traces(path, _select(file, columns), RATERS)
 
@@ -126,7 +128,8 @@ def read_trace(path: pathlib.Path) -> Traces:
     file = read_csv(path)
     if len(file.header) != 2:
         raise InputError(
-            f"{path}: line {file.header_line}: {len(file.header)} columns, expected time and value"
+            f"{path}: line {file.header_line}: has {len(file.header)} columns; expected 2, time "
+            "and value"
         )
     if number(file.header[0]) is not None:
         return _traces(path, [(file.header_line, file.header), *file.rows], ["value"])
@@ -153,7 +156,7 @@ def _traces(path: pathlib.Path, rows: Rows, names: Sequence[str]) -> Traces:
     for name, trace in zip(names, values, strict=True):
         check_range(path, trace, lines, name, LABEL_RANGE)
         if np.isnan(trace).all():
-            raise InputError(f"{path}: {name} has no values; replace the file or remove it")
+            raise InputError(f"{path}: {name} has no values; replace or remove the file")
     return Traces(frames, values)
 
 

@@ -95,6 +95,7 @@ def find_layout(root: pathlib.Path, name: str) -> Layout:
     if found is None:
         folders = "; ".join(map(str, wanted))
         raise InputError(
-            f"{root}: the RECOLA folders are missing ({folders}); expected the top folder of a copy"
+            f"{root}: the RECOLA folders are missing ({folders}); expected the top folder of a "
+            "copy of RECOLA"
         )
     return found

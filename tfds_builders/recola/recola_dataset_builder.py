@@ -118,7 +118,7 @@ class Builder(RecordedBuilder):
     def layout(self) -> Layout:
         """Return the layout detected by `scan`."""
         if self._layout is None:
-            raise RuntimeError("the layout is not known before scan")
+            raise RuntimeError("the layout is not known before `scan` is called")
         return self._layout
 
     @property
@@ -175,8 +175,8 @@ def _require_fit(config: RecolaConfig, layout: Layout) -> None:
     ):
         if value not in ("", *legal):
             raise InputError(
-                f"{name}={value}: the layout {layout.name} has {name}={' or '.join(legal)}; "
-                "leave the option empty or choose a different layout"
+                f"{name}={value}: the layout {layout.name} supports only "
+                f"{name}={' or '.join(legal)}; leave the option empty, or choose a different layout"
             )
     if config.folds and layout.protocol == "avec2016":
         raise InputError(
@@ -205,5 +205,7 @@ def _recording(
         files=files,
         details={"labels": labels},
         split=split,
-        problem=f"{', '.join(paths)}: missing; restore the missing files" if missing else "",
+        problem=f"{', '.join(paths)}: cannot be found; restore the missing files"
+        if missing
+        else "",
     )

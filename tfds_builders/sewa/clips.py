@@ -65,7 +65,9 @@ def find_clips(root: pathlib.Path) -> dict[str, pathlib.Path]:
             if NAME.fullmatch(each.name):
                 other = found.setdefault(each.name, each)
                 if other != each:
-                    raise InputError(f"{each}: also exists in {other.parent}; remove one")
+                    raise InputError(
+                        f"{each}: also exists in {other.parent}; remove one of the two"
+                    )
     return dict(sorted(found.items()))
 
 
@@ -91,7 +93,7 @@ def find_video(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> pathlib.P
     """
     found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if len(found) != 1:
-        raise InputError(f"{folder}: contains {len(found)} videos; keep exactly one")
+        raise InputError(f"{folder}: contains {len(found)} videos; it must contain exactly one")
     return found[0]
 
 
@@ -113,7 +115,7 @@ def find_labels(
     if kinds:
         remedy = f"set annotation={' or '.join(sorted(kinds))}"
     raise InputError(
-        f"{folder}: no {folder.name}_{dim.capitalize()}_{annotation}_Aligned.csv; {remedy}"
+        f"{folder}: contains no {folder.name}_{dim.capitalize()}_{annotation}_Aligned.csv; {remedy}"
     )
 
 
@@ -126,11 +128,13 @@ def find_landmarks(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> pathl
     found = sorted({path.parent for path in files if LANDMARKS.fullmatch(path.name)})
     if not found:
         raise InputError(
-            f"{folder}: no landmarks (1.txt and so on); unpack them or use a `_detect` "
+            f"{folder}: contains no landmarks (1.txt and so on); unpack them, or use a `_detect` "
             "configuration, which detects the faces"
         )
     if len(found) > 1:
-        raise InputError(f"{folder}: landmarks in both {found[0]} and {found[1]}; remove one")
+        raise InputError(
+            f"{folder}: contains landmarks in both {found[0]} and {found[1]}; remove one of the two"
+        )
     return found[0]
 
 
@@ -155,7 +159,7 @@ def offset(source: pathlib.Path, clip: Clip, numbers: np.ndarray) -> int:
     )
     if 2 * max(in_name, in_clip) < len(numbers):
         raise InputError(
-            f"{source}: frames {numbers.min()} to {numbers.max()} fit neither {clip.first} to "
+            f"{source}: frames {numbers.min()} to {numbers.max()} match neither {clip.first} to "
             f"{clip.last}, as in the clip's name, nor {clip.frames} frames from {start}; replace "
             "the data, which may belong to a different clip"
         )

@@ -66,9 +66,10 @@ def read_column(
     for line, cells in file.rows:
         number = _frame(path, line, cells[0])
         if numbers and number <= numbers[-1]:
-            how = "repeats" if number == numbers[-1] else "goes back from"
+            how = "repeats" if number == numbers[-1] else "comes after"
             raise InputError(
-                f"{path}: line {line}: frame {number} {how} {numbers[-1]}; sort the rows"
+                f"{path}: line {line}: frame {number} {how} frame {numbers[-1]}; sort the rows, "
+                "and remove repeated ones"
             )
         numbers.append(number)
         unlabelled = cells[column].lower() in UNLABELLED
@@ -81,7 +82,9 @@ def _value_column(file: CsvFile, dim: str, columns: Sequence[str]) -> int:
     """Return the index of the column with the values of `dim`."""
     where = f"{file.path}: line {file.header_line}"
     if unit_of(file.header[0]) != "frame" or len(file.header) < 2:
-        raise InputError(f"{where}: header {','.join(file.header)!r}; expected frame,...,{dim}")
+        raise InputError(
+            f"{where}: the header is {','.join(file.header)!r}; expected frame,...,{dim}"
+        )
     chosen = [each for each in columns if each.casefold().startswith(f"{dim.casefold()}:")]
     named = [name for name in file.header if name.casefold() in VALUE]
     try:
@@ -94,7 +97,9 @@ def _value_column(file: CsvFile, dim: str, columns: Sequence[str]) -> int:
         return file.header.index(named[0])
     if len(found) != 1:
         names = ", ".join(file.header[column] for column in found)
-        raise InputError(f"{where}: {names} may be the values of {dim}; set columns={dim}:NAME")
+        raise InputError(
+            f"{where}: columns {names} may all contain {dim}; set columns={dim}:NAME to one of them"
+        )
     return found[0]
 
 

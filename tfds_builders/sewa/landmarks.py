@@ -30,7 +30,10 @@ def landmarks_of(folder: pathlib.Path, clip: Clip) -> PointFiles:
         if match is not None:
             other = files.setdefault(int(match[1]), folder / name)
             if other.name != name:
-                raise InputError(f"{folder / name}: same frame number as {other.name}; remove one")
+                raise InputError(
+                    f"{folder / name}: has the same frame number as {other.name}; remove one of "
+                    "the two"
+                )
     start = offset(folder, clip, np.array(list(files)))
     return PointFiles({number + start: path for number, path in files.items()}, read_points)
 
@@ -45,8 +48,8 @@ def read_points(path: pathlib.Path) -> Float[np.ndarray, "49 2"]:
     values = np.array([require_number(path, LINE, "coordinate", cell) for cell in cells])
     if len(values) != 2 * POINTS:
         raise InputError(
-            f"{path}: line {LINE}: {len(values)} numbers, expected x and y of {POINTS} points; "
-            "replace the file"
+            f"{path}: line {LINE}: contains {len(values)} numbers; expected x and y of {POINTS} "
+            "points; replace the file"
         )
     points = values.reshape(POINTS, 2)
     return np.where((points == MISSING).any(1, keepdims=True), np.nan, points)

@@ -88,8 +88,8 @@ def _check_length(video: pathlib.Path, clip: clips.Clip) -> None:
     frames = round(read_timeline(video).time_s[-1] * GRID_FPS) + 1
     if abs(frames - clip.frames) > LENGTH_TOLERANCE * clip.frames:
         raise InputError(
-            f"{video}: lasts {frames} frames at {GRID_FPS:g} per second, but {clip.frames} "
-            "according to the clip's name; replace it with the clip's own video"
+            f"{video}: has {frames} frames at {GRID_FPS:g} frames per second, but should have "
+            f"{clip.frames} according to the clip's name; replace it with the clip's own video"
         )
 
 
@@ -114,7 +114,7 @@ class Builder(RecordedBuilder):
         if not folders:
             raise InputError(
                 f"{manual_dir}: contains no folder such as SSL_C2_S055_P109_VC1_004803_005542; "
-                "expected the top folder of the set"
+                "expected the top folder of the data set"
             )
         return [_recording(folder, self.builder_config) for folder in folders.values()]
 

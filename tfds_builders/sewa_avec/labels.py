@@ -40,11 +40,11 @@ def read_labels(
     for line, cells in rows:
         if cells[name_column] != name:
             raise InputError(
-                f"{path}: line {line}: a row of {cells[name_column]!r} in the file of {name!r}; "
-                "restore the file's original name"
+                f"{path}: line {line}: the row belongs to {cells[name_column]!r}, but the file is "
+                f"named after {name!r}; restore the file's original name"
             )
     if len(rows) < 2:
-        raise InputError(f"{path}: {len(rows)} label rows; at least 2 are needed")
+        raise InputError(f"{path}: has fewer than 2 label rows ({len(rows)}); replace the file")
     time_column = header.index("timestamp")
     time_s = rising_times(path, [(line, cells[time_column]) for line, cells in rows])
     values = [_column(path, rows, header.index(dim), dim) for dim in dims]
@@ -67,8 +67,8 @@ def _table(path: pathlib.Path) -> tuple[list[str], Rows]:
         rows = [(file.header_line, file.header), *rows]
     if sorted(header) != sorted(HEADER) or len(file.header) != len(header):
         raise InputError(
-            f"{path}: line {file.header_line}: {len(file.header)} columns "
-            f"{';'.join(file.header)}, expected {';'.join(HEADER)}"
+            f"{path}: line {file.header_line}: the {len(file.header)} columns are "
+            f"{';'.join(file.header)}; expected {';'.join(HEADER)}"
         )
     return header, rows
 

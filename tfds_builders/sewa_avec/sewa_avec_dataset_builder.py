@@ -58,7 +58,8 @@ class Builder(RecordedBuilder):
         proper = [NAME.fullmatch(name) for name in names]
         if not any(proper):
             raise InputError(
-                f"{video_folder}: contains no videos such as Train_01.avi or Train_DE_01.avi"
+                f"{video_folder}: contains no videos such as Train_01.avi or Train_DE_01.avi; "
+                "copy the videos of the challenge to this folder"
             )
         if len({match[2] is None for match in proper if match}) > 1:
             raise InputError(

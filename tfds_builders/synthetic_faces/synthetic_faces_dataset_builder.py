@@ -44,12 +44,12 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)} must be above 0")
         if self.size < 16:
-            raise InputError(f"size={self.size} is too small for a face; set at least 16")
+            raise InputError(f"size={self.size} is too small for a face; set it to at least 16")
         delay_s = self.lag_s + 4 * self.response_s
         if self.lag_s < 0 or self.response_s <= 0 or delay_s > behaviour.WARM_UP_S:
             raise InputError(
                 f"lag_s={self.lag_s}, response_s={self.response_s}: lag_s must be at least 0, "
-                f"response_s above 0, and lag_s + 4 response_s at most {behaviour.WARM_UP_S:g}"
+                f"response_s above 0, and lag_s + 4 * response_s at most {behaviour.WARM_UP_S:g}"
             )
 
 

@@ -36,7 +36,7 @@ def find_listing(manual_dir: pathlib.Path) -> pathlib.Path:
     found = sorted(manual_dir.glob("*.csv"))
     if len(found) != 1:
         raise InputError(
-            f"{manual_dir}: no videos.csv ({len(found)} other csv files); "
+            f"{manual_dir}: contains no videos.csv (other csv files: {len(found)}); "
             "list the videos in videos.csv with the columns video,labels[,subject][,split]"
         )
     return found[0]
@@ -57,7 +57,7 @@ def read_listing(path: pathlib.Path) -> list[Row]:
     header = [name.lower() for name in file.header]
     if not {*REQUIRED} <= {*header} <= {*REQUIRED, *OPTIONAL}:
         raise InputError(
-            f"{path}: line {file.header_line}: columns {','.join(header)}; expected "
+            f"{path}: line {file.header_line}: the columns are {','.join(header)}; expected "
             f"{','.join(REQUIRED)} and optionally {','.join(OPTIONAL)}"
         )
     rows = [
@@ -78,12 +78,14 @@ def _row(path: pathlib.Path, line: int, values: Mapping[str, str]) -> Row:
     video = path.parent / values["video"]
     if not video.exists():
         raise InputError(
-            f"{where}: video {video} does not exist; use a path relative to {path.name}"
+            f"{where}: video {video} does not exist; use a path relative to the folder of "
+            f"{path.name}"
         )
     labels = path.parent / values["labels"] if values["labels"] else None
     if labels is not None and not labels.is_file():
         raise InputError(
-            f"{where}: label file {labels} does not exist; leave the cell empty if there are none"
+            f"{where}: label file {labels} does not exist; correct the path, or leave the cell "
+            "empty if the video has no labels"
         )
     split = values.get("split")
     if split is not None and split not in SPLITS:
@@ -103,16 +105,18 @@ def _check_together(path: pathlib.Path, rows: list[Row]) -> None:
         where = f"{path}: line {row.line}"
         earlier = videos.setdefault(row.video.resolve(), row.line)
         if earlier != row.line:
-            raise InputError(f"{where}: video {row.video} is already in line {earlier}; remove one")
+            raise InputError(
+                f"{where}: video {row.video} is already on line {earlier}; remove one of the two"
+            )
         earlier = tracks.setdefault(row.track_id, row.line)
         if earlier != row.line:
             raise InputError(
-                f"{where}: {row.video.name} and the video in line {earlier} differ only in their "
-                "suffix; rename one"
+                f"{where}: {row.video.name} and the video on line {earlier} differ only in their "
+                "suffix; rename one of the two"
             )
         first = subjects.setdefault(row.subject, row)
         if first.split != row.split:
             raise InputError(
-                f"{where}: subject {row.subject!r} is in {row.split}, but in {first.split} in line "
+                f"{where}: subject {row.subject!r} is in {row.split}, but in {first.split} on line "
                 f"{first.line}; keep each subject in one split"
             )

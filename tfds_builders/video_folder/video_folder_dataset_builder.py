@@ -99,7 +99,10 @@ def _renumbered(
             "first_frame=1"
         )
     if low < first_frame:
-        raise InputError(f"{path}: frame {low} is before first_frame={first_frame}; correct one")
+        raise InputError(
+            f"{path}: frame {low} is before first_frame={first_frame}; correct the file or the "
+            "option"
+        )
     shift = 0 if first_frame < 0 else ends[0] - first_frame
     return dataclasses.replace(labels, number=labels.number + shift)
 

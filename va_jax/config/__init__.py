@@ -40,16 +40,25 @@ class Data:
 
     name: str = key("", 'name of a built data set: "builder" or "builder/config"')
     dir: str = changeable(key("data", "path to the folder that contains the built data sets"))
-    build_missing: bool = changeable(key(False, "whether to build a missing, generated data set"))
+    build_missing: bool = changeable(
+        key(False, "whether to build a generated data set if it is missing")
+    )
     train: str = key("train", "split to train on")
     dev: str = key("dev", "split for choosing the best checkpoint and fitting post-processing")
-    test: str = key("test", "split to score after training; empty for none; may be unlabelled")
-    size: int = at_least(0, 0, "side of the model's input; 0 for the stored size", unit="pixels")
+    test: str = key("test", "split to score after training, with or without labels; '' for none")
+    size: int = at_least(0, 0, "side of the input images; 0 for the stored size", unit="pixels")
     features: str = changeable(
-        key("", "path to features of the frozen backbone, to read instead of frames")
+        key(
+            "",
+            "path to cached features of a frozen backbone, which replace the frames; '' for none",
+        )
     )
-    max_bad_records: int = changeable(at_least(0, 0, "most unreadable records to skip per split"))
-    threads: int = changeable(at_least(2, 1, "JPEG decoding threads; best one per core, up to 8"))
+    max_bad_records: int = changeable(
+        at_least(0, 0, "largest number of unreadable records to skip in each split")
+    )
+    threads: int = changeable(
+        at_least(2, 1, "number of threads that decode JPEGs; one per core, up to 8, is best")
+    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,9 @@ class Window:
     length: int = at_least(64, 1, "number of frames in a window", unit="frames")
     hop: int = at_least(32, 1, "distance between the starts of successive windows", unit="frames")
     stride: int = at_least(1, 1, "distance between successive frames in a window", unit="frames")
-    remainder: str = choice("pad", ("pad", "drop", "shift"), "treatment of leftover frames")
+    remainder: str = choice(
+        "pad", ("pad", "drop", "shift"), "how to treat the frames after the last whole window"
+    )
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,11 @@ class Augment:
 
     flip: bool = key(True, "whether to mirror a window with probability 0.5")
     crop: float = key(
-        1.0, "smallest side of a random crop, relative to the image", low=0.01, high=1
+        1.0, "smallest side of a random crop, as a fraction of the image's side", low=0.01, high=1
     )
-    rotation_deg: float = key(0.0, "largest rotation either way", low=0, high=180, unit="degrees")
+    rotation_deg: float = key(
+        0.0, "largest rotation in either direction", low=0, high=180, unit="degrees"
+    )
     brightness: float = key(0.0, "largest relative change, up or down", low=0, high=0.99)
     contrast: float = key(0.0, "largest relative change, up or down", low=0, high=0.99)
     saturation: float = key(0.0, "largest relative change, up or down", low=0, high=0.99)
@@ -81,28 +94,48 @@ class Augment:
 class Init:
     """Initial parameters: random, or loaded from at most one source."""
 
-    from_workdir: str = key("", "path to a run; training starts from its best parameters")
+    from_workdir: str = key(
+        "", "path to the workdir of another run; training starts from its best parameters"
+    )
     from_export: str = key("", "path to an exported model to start from")
-    weights: str = key("", "path to a weight file from a different project")
+    weights: str = key("", "path to a weight file from another project")
     format: str = key("auto", "format of the weight file: auto, or a name from docs/weights.md")
     inflate: str = choice("centred", ("centred", "copied"), "how to turn 2-D kernels into 3-D ones")
-    rename: tuple[str, ...] = key((), 'renamings "OLD -> NEW" of source paths; OLD is a regex')
-    leave_out: tuple[str, ...] = key((), "regular expressions for source parameters to ignore")
-    fresh: tuple[str, ...] = key(FRESH, "regular expressions for parameters that may stay random")
+    rename: tuple[str, ...] = key(
+        (), 'rules "OLD -> NEW" that rename the parameters of the source; OLD is a regex'
+    )
+    leave_out: tuple[str, ...] = key(
+        (), "regular expressions for parameters of the source to ignore"
+    )
+    fresh: tuple[str, ...] = key(
+        FRESH, "regular expressions for parameters that may keep their random initial values"
+    )
 
 
 @dataclass(frozen=True)
 class Inflation:
     """Temporal extent of the backbone's convolutions (teixeira2021)."""
 
-    taps: int = at_least(1, 1, "odd temporal size of a kernel; 1 for a 2-D network", unit="frames")
-    layout: str = choice(
-        "spatial", ("spatial", "kinetics"), "inflate every 3x3 and 7x7 kernel, or follow I3D"
+    taps: int = at_least(
+        1, 1, "size of a kernel in time, an odd number; 1 for a 2-D network", unit="frames"
     )
-    dilation: tuple[int, ...] = key((), "distance between taps, per stage; () for 1", low=1)
+    layout: str = choice(
+        "spatial",
+        ("spatial", "kinetics"),
+        "whether to inflate every 3x3 and 7x7 kernel, or (kinetics) the same kernels as I3D",
+    )
+    dilation: tuple[int, ...] = key(
+        (), "distance between taps in each stage; () for 1 in all stages", low=1
+    )
     strided: bool = key(False, "whether strided layers also stride over time")
-    pool_taps: int = at_least(1, 1, "odd temporal size of a pooling window", unit="frames")
-    padding: str = choice("zero", ("zero", "edge"), "padding in time, before and after the window")
+    pool_taps: int = at_least(
+        1, 1, "size of a pooling window in time, an odd number", unit="frames"
+    )
+    padding: str = choice(
+        "zero",
+        ("zero", "edge"),
+        "how to pad a window in time: with zeros, or (edge) with copies of its border frames",
+    )
 
 
 @dataclass(frozen=True)
@@ -113,44 +146,65 @@ class Model:
         "resnet50", BACKBONES, "network that processes the frames; resnet and vgg need stage_sizes"
     )
     width: int = at_least(
-        64, 1, "number of channels in the first stage, or per head of a ViT; 64 in published ones"
+        64,
+        1,
+        "channels in the first stage, or per attention head of a ViT; 64 in published networks",
     )
-    stage_sizes: tuple[int, ...] = key((), "blocks per stage; () for the published ones", low=1)
+    stage_sizes: tuple[int, ...] = key((), "blocks per stage; () for the published numbers", low=1)
     zero_init_residual: bool = key(False, "whether residual branches start at zero")
-    compute_dtype: str = choice("float32", ("float32", "bfloat16"), "number type in the backbone")
+    compute_dtype: str = choice(
+        "float32", ("float32", "bfloat16"), "floating-point type for the backbone"
+    )
     remat: bool = key(False, "whether to save memory by recomputing blocks in the backward pass")
     input_mean: tuple[float, ...] = key(
-        (0.485, 0.456, 0.406), "mean RGB in [0, 1], as in ImageNet; imported weights override it"
+        (0.485, 0.456, 0.406),
+        "mean RGB in [0, 1], by default that of ImageNet; imported weights override it",
     )
     input_std: tuple[float, ...] = key(
         (0.229, 0.224, 0.225), "standard deviation of RGB in [0, 1]; see input_mean", above=0
     )
     inflation: Inflation = field(default_factory=Inflation)
     frame_mask: float = key(0.0, "fraction of training frames to hide at random", low=0, below=1)
-    pool: str = choice("mean", ("mean", "flatten"), "how to remove the last map's spatial axes")
-    fc: tuple[int, ...] = key((), "widths of the fully connected layers, with ReLU", low=1)
+    pool: str = choice(
+        "mean", ("mean", "flatten"), "how to remove the spatial axes of the last feature map"
+    )
+    fc: tuple[int, ...] = key(
+        (), "widths of the fully connected layers, each followed by a ReLU", low=1
+    )
     fc_dropout: float = key(0.0, "dropout rate between fully connected layers", low=0, below=1)
     landmarks: str = choice(
         "none", ("none", "before_fc", "after_fc"), "where to append landmarks to the features"
     )
     landmark_points: int = at_least(68, 1, "number of landmarks per frame, as stored in the data")
     branches: tuple[str, ...] = key(
-        ("fc",), "input of each temporal stack: fc, pool, conv or a concatenation such as fc+pool"
+        ("fc",),
+        "input of each temporal stack: fc, pool or conv, or a concatenation such as fc+pool",
     )
     dropout: float = key(0.0, "dropout rate before temporal stacks or heads", low=0, below=1)
     temporal: str = choice("lstm", TEMPORAL, "type of the temporal stack (docs/networks.md)")
     layers: int = at_least(2, 1, "number of layers in a temporal stack")
-    units: int = at_least(256, 1, "width of each of these layers")
+    units: int = at_least(256, 1, "width of each layer in a temporal stack")
     temporal_dropout: float = key(0.0, "dropout rate inside temporal stacks", low=0, below=1)
-    bidirectional: bool = key(False, "whether to read both ways; requires eval.state=window")
+    bidirectional: bool = key(
+        False, "whether temporal stacks run in both directions; requires eval.state=window"
+    )
     peepholes: bool = key(False, "whether LSTM gates see the cell state")
-    kernel_size: int = at_least(3, 2, "taps of a convolution of a TCN; odd if bidirectional")
-    attention_heads: int = at_least(4, 1, "attention heads; units must be an even multiple")
+    kernel_size: int = at_least(
+        3, 2, "number of taps of each TCN convolution; must be odd if bidirectional"
+    )
+    attention_heads: int = at_least(
+        4, 1, "number of attention heads; units must be an even multiple of this number"
+    )
     attention_window: int = at_least(
-        64, 2, "frames that a frame attends to, with itself; not if bidirectional", unit="frames"
+        64,
+        2,
+        "frames that each frame attends to, including itself; unused if bidirectional",
+        unit="frames",
     )
     bounded: bool = key(False, "whether to bound predictions with tanh")
-    bins: int = at_least(0, 0, "bins from -1 to 1 whose expectation is predicted; 0 for none")
+    bins: int = at_least(
+        0, 0, "number of bins from -1 to 1, whose expected value is the prediction; 0 for none"
+    )
 
 
 @dataclass(frozen=True)
@@ -159,14 +213,16 @@ class Loss:
 
     ccc: float = key(1.0, "weight of 1 - CCC, computed over the global batch", low=0)
     mse: float = key(0.0, "weight of the mean squared error", low=0)
-    cross_entropy: float = key(0.0, "weight of the cross-entropy of model.bins", low=0)
+    cross_entropy: float = key(0.0, "weight of the cross-entropy over model.bins", low=0)
 
 
 @dataclass(frozen=True)
 class Rates:
     """Learning-rate factors for parts of the network; 0 freezes a part."""
 
-    backbone: float = key(1.0, "factor for the backbone; 0 also freezes batch-norm stats", low=0)
+    backbone: float = key(
+        1.0, "factor for the backbone; 0 also freezes its batch-norm statistics", low=0
+    )
     fc: float = key(1.0, "factor for the fully connected layers", low=0)
     temporal: float = key(1.0, "factor for the temporal stacks", low=0)
     heads: float = key(1.0, "factor for the heads", low=0)
@@ -176,15 +232,17 @@ class Rates:
 class Optim:
     """The optimiser."""
 
-    name: str = choice("adamw", OPTIMISERS, "sgd uses Nesterov momentum of 0.9")
+    name: str = choice("adamw", OPTIMISERS, "optimiser; sgd uses a Nesterov momentum of 0.9")
     learning_rate: float = key(1e-4, "peak learning rate", above=0)
-    schedule: str = choice("constant", ("constant", "cosine"), "after warm-up; cosine falls to 0")
+    schedule: str = choice(
+        "constant", ("constant", "cosine"), "learning rate after the warm-up; cosine falls to 0"
+    )
     warmup_steps: int = at_least(0, 0, "duration of the linear warm-up from 0", unit="steps")
-    weight_decay: float = key(0.0, "decoupled decay of kernels; ignored by adam", low=0)
+    weight_decay: float = key(0.0, "decoupled weight decay of kernels; ignored by adam", low=0)
     clip_norm: float = key(0.0, "largest global gradient norm; 0 disables clipping", low=0)
     ema: float = key(
         0.0,
-        "decay per step of the average of the parameters that is evaluated; 0 for none",
+        "decay per step of the moving average of the parameters, which is evaluated; 0 for none",
         low=0,
         below=1,
     )
@@ -197,10 +255,16 @@ class Train:
 
     steps: int = changeable(at_least(1000, 1, "number of optimiser steps"))
     patience: int = changeable(
-        at_least(0, 0, "evaluations without a better dev CCC before a run ends early; 0 for never")
+        at_least(
+            0,
+            0,
+            "number of evaluations without a better dev CCC after which to stop early; 0 for never",
+        )
     )
     batch_size: int = at_least(8, 1, "total number of windows per step, across all devices")
-    accumulate: int = at_least(1, 1, "number of pieces per batch; must divide batch_size")
+    accumulate: int = at_least(
+        1, 1, "number of pieces into which each batch is split; must divide batch_size"
+    )
     log_every_steps: int = changeable(at_least(20, 1, "number of steps between log lines"))
 
 
@@ -211,12 +275,24 @@ class Eval:
     every_steps: int = changeable(at_least(200, 1, "number of steps between evaluations on dev"))
     batch_size: int = at_least(8, 1, "total number of tracks or windows per batch")
     state: str = choice(
-        "carry", STATES, "carry the temporal state along a track, or run on separate windows"
+        "carry",
+        STATES,
+        "whether to carry the temporal state along a track, or to run on separate windows",
     )
-    length: int = at_least(64, 1, "length of a window or of a carried chunk", unit="frames")
-    hop: int = at_least(64, 1, "distance between window starts, at most length", unit="frames")
+    length: int = at_least(
+        64, 1, "length of a window, or of a chunk of a track if the state is carried", unit="frames"
+    )
+    hop: int = at_least(
+        64,
+        1,
+        "distance between the starts of successive windows; at most eval.length",
+        unit="frames",
+    )
     fusion: str = choice(
-        "mean", FUSIONS, "how to merge overlapping windows; last: most past; centre: most central"
+        "mean",
+        FUSIONS,
+        "how to merge overlapping windows; last takes the one with the most past frames, centre "
+        "the one in which the frame is most central",
     )
 
 
@@ -224,18 +300,30 @@ class Eval:
 class Post:
     """Post-processing of traces, fitted on dev; a step is kept only if it raises the dev CCC."""
 
-    steps: tuple[str, ...] = key(POST_STEPS, "steps to fit, in any order", legal=POST_STEPS)
-    medians_s: tuple[float, ...] = key(MEDIANS_S, "median filters to try", above=0, unit="seconds")
-    scale: str = choice("about_mean", ("about_mean", "avec"), "scale about the mean, or (avec) 0")
-    max_lag_s: float = key(10.0, "largest shift to try, either way", low=0, high=60, unit="seconds")
+    steps: tuple[str, ...] = key(
+        POST_STEPS, "post-processing steps to fit, in any order", legal=POST_STEPS
+    )
+    medians_s: tuple[float, ...] = key(
+        MEDIANS_S, "lengths of the median filters to try", above=0, unit="seconds"
+    )
+    scale: str = choice(
+        "about_mean", ("about_mean", "avec"), "whether to scale about the mean, or (avec) about 0"
+    )
+    max_lag_s: float = key(
+        10.0, "largest shift to try, in either direction", low=0, high=60, unit="seconds"
+    )
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """Checkpoints saved during training."""
 
-    every_steps: int = at_least(200, 1, "steps between checkpoints; must divide eval.every_steps")
-    keep: int = at_least(2, 1, "number of recent checkpoints to keep, plus the best on dev")
+    every_steps: int = at_least(
+        200, 1, "number of steps between checkpoints; must divide eval.every_steps"
+    )
+    keep: int = at_least(
+        2, 1, "number of recent checkpoints to keep, in addition to the best one on dev"
+    )
 
 
 @dataclass(frozen=True)
@@ -243,7 +331,9 @@ class Log:
     """Additional output of a run."""
 
     tensorboard: bool = key(True, "whether to write TensorBoard events")
-    profile_steps: int = at_least(0, 0, "number of steps to profile into WORKDIR/profile")
+    profile_steps: int = at_least(
+        0, 0, "number of steps to profile; the profile is written to WORKDIR/profile"
+    )
     hlo: bool = key(False, "whether to write the compiled step to WORKDIR/step.hlo.txt")
     progress: bool = key(True, "whether to show a progress bar on standard error")
 
@@ -293,5 +383,5 @@ def to_tree(config: Any) -> dict[str, Any]:
 
 
 def with_values(config: Config, **values: Any) -> Config:
-    """Return a copy of `config` with new values, passed as in `**{"eval.state": "window"}`."""
+    """Return a copy of `config` with new values, such as `**{"eval.state": "window"}`."""
     return parse(keys.unflatten(keys.flatten(to_tree(config)) | values))

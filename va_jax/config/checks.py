@@ -1,4 +1,4 @@
-"""Rules between configuration keys, each refused with the key, its value and a remedy."""
+"""Check rules that involve several configuration keys; an error names key, value and remedy."""
 
 import re
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from va_jax.keys import fail
 
 
 def check(config: Any) -> None:
-    """Check a `Config` for values that do not suit each other.
+    """Check a `Config` for values that contradict each other or cannot be used.
 
     Raises:
         InputError: two values contradict each other, or one is legal by itself but unusable.
@@ -23,7 +23,8 @@ def check(config: Any) -> None:
 def _check_texts(config: Any) -> None:
     for name in ("data.name", "data.train", "data.dev"):
         if not attrgetter(name)(config):
-            fail(name, "", "set a built data set, such as 'video_folder/112', and its splits")
+            remedy = "set data.name to a built data set, such as 'video_folder/112', and "
+            fail(name, "", remedy + "data.train and data.dev to two of its splits")
     for name in ("init.leave_out", "init.fresh"):
         for pattern in attrgetter(name)(config):
             try:
@@ -34,13 +35,17 @@ def _check_texts(config: Any) -> None:
 
 def _check_numbers(config: Any) -> None:
     if not any(asdict(config.loss).values()):
-        fail("loss.ccc, loss.mse and loss.cross_entropy", 0, "set at least one of them above 0")
+        fail(
+            "loss.ccc, loss.mse and loss.cross_entropy",
+            0,
+            "set at least one of them to a value above 0",
+        )
     _check_bins(config)
     if config.optim.name == "schedule_free":
         for name, needed in (("optim.schedule", "constant"), ("optim.ema", 0)):
             if (value := attrgetter(name)(config)) != needed:
-                remedy = f"set {needed!r}, since optim.name='schedule_free' averages on its own"
-                fail(name, value, remedy)
+                reason = "optim.name='schedule_free' does its own averaging"
+                fail(name, value, f"set it to {needed!r}, since {reason}")
     for name, base in (
         ("train.batch_size", "train.accumulate"),
         ("eval.every_steps", "checkpoint.every_steps"),
@@ -52,18 +57,22 @@ def _check_numbers(config: Any) -> None:
     if hop > length:
         fail("eval.hop", hop, f"must be at most eval.length={length} to cover every frame")
     if config.model.bidirectional and config.eval.state == "carry":
-        remedy = "set 'window'; a bidirectional network cannot carry a state along a track"
+        remedy = (
+            "set it to 'window', since a bidirectional network cannot carry a state along a track"
+        )
         fail("eval.state", "carry", remedy)
 
 
 def _check_bins(config: Any) -> None:
     bins = config.model.bins
     if bins == 1:
-        fail("model.bins", 1, "set 0 for none, or at least 2")
+        fail("model.bins", 1, "set it to 0 for no bins, or to at least 2")
     if bins and config.model.bounded:
-        fail("model.bounded", True, "set False, since the bins of model.bins end at -1 and 1")
+        remedy = "set it to False, since model.bins already limits predictions to [-1, 1]"
+        fail("model.bounded", True, remedy)
     if config.loss.cross_entropy and not bins:
-        fail("loss.cross_entropy", config.loss.cross_entropy, "set model.bins, such as 20")
+        remedy = "set model.bins to a number of bins, such as 20"
+        fail("loss.cross_entropy", config.loss.cross_entropy, remedy)
 
 
 FROM_FEATURES = {
@@ -77,14 +86,14 @@ FROM_FEATURES = {
     "model.inflation.taps": 1,
     "model.pool": "mean",
 }
-"""Values that these keys must have if the network reads features, and so never sees pixels."""
+"""Values that keys must have if the network reads features, and so never sees pixels."""
 
 
 def _check_features(config: Any) -> None:
     for name, needed in FROM_FEATURES.items():
         value = attrgetter(name)(config)
         if value != needed:
-            fail(name, value, f"set {needed!r}, or leave data.features out to read frames")
+            fail(name, value, f"set it to {needed!r}, or remove data.features to read frames")
     if any("conv" in branch.split("+") for branch in config.model.branches):
-        remedy = "leave conv out, or leave data.features out to read frames"
+        remedy = "remove conv, or remove data.features to read frames"
         fail("model.branches", config.model.branches, remedy)

@@ -10,7 +10,7 @@ from va_jax.types import InputError
 Unit = Literal["s", "ms", "frame"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 _OR_UNITS = f"{', '.join(UNITS[:-1])} or {UNITS[-1]}"
-_LIST_THEM = "set columns=TARGET:NAME,... to the columns to read"
+_LIST_THEM = "list the columns to read with columns=TARGET:NAME,..."
 
 SECONDS = frozenset({"s", "sec", "secs", "second", "seconds"})
 MILLISECONDS = frozenset({"ms", "msec", "msecs", "millis", "millisecond", "milliseconds"})
@@ -96,7 +96,10 @@ def understand(
     raters = _chosen(header, dims, columns) if columns else _find_raters(header, dims, time)
     for dim, found in raters.items():
         if time in found:
-            raise InputError(f"column {header[time]!r} is the time, and cannot be {dim} as well")
+            raise InputError(
+                f"column {header[time]!r} cannot be both the time and {dim}; correct time_column "
+                "or columns"
+            )
     used = {time, *(column for found in raters.values() for column in found)}
     ignored = tuple(name for column, name in enumerate(header) if column not in used)
     return Columns(time, unit, raters, ignored)
@@ -137,7 +140,8 @@ def _find_time(header: Sequence[str], time_column: str, time_unit: str) -> tuple
         unit = chosen or unit_of(header[column])
         if unit == "":
             raise InputError(
-                f"column {header[column]!r} does not name its unit; set time_unit={_OR_UNITS}"
+                f"the name of column {header[column]!r} does not contain the unit; set time_unit "
+                f"to {_OR_UNITS}"
             )
         return column, unit
     units = {column: unit_of(name) for column, name in enumerate(header)}
@@ -146,15 +150,16 @@ def _find_time(header: Sequence[str], time_column: str, time_unit: str) -> tuple
         if len(found) > 1:
             names = ", ".join(repr(header[column]) for column in found)
             raise InputError(
-                f"{len(found)} columns may be the time: {names}, {_among(header)}; set time_column "
-                "to one of them"
+                f"{len(found)} columns may be the time: {names} {_listed(header)}; set "
+                "time_column to one of them"
             )
         if found:
             return found[0], chosen or unit
-    unit = f" in the unit {chosen}" if chosen else ""
+    unit = f" with the unit {chosen}" if chosen else ""
     raise InputError(
-        f"no column is named as a time{unit}, such as time_s, time_ms or frame, {_among(header)}; "
-        f"set time_column=NAME, or the position from 1, and time_unit={_OR_UNITS}"
+        f"no column has the name of a time{unit}, such as time_s, time_ms or frame "
+        f"{_listed(header)}; set time_column to its name or its position, counted from 1, and "
+        f"time_unit to {_OR_UNITS}"
     )
 
 
@@ -203,21 +208,24 @@ def _find_raters(
         elif len(matches) > 1 or (matches and not matches[0].clear):
             what = " or ".join(each.dim for each in matches)
             raise InputError(
-                f"column {name!r} may belong to {what} or not, {_among(header)}; {_LIST_THEM}"
+                f"cannot tell whether column {name!r} contains {what} {_listed(header)}; "
+                f"{_LIST_THEM}"
             )
         elif matches:
             (alone if not matches[0].rest else rated)[matches[0].dim].append(column)
     for dim in dims:
         if not alone[dim] and not rated[dim]:
-            aside = f" ({', '.join(roles[dim])}: a statistic or version?)" if roles[dim] else ""
+            names = ", ".join(roles[dim])
+            aside = f" except {names}, which may be a statistic or another version" if names else ""
             raise InputError(
-                f"no column for {dim!r}{aside}, {_among(header)}; rename a column, or {_LIST_THEM}"
+                f"there is no column for {dim!r}{aside} {_listed(header)}; rename a column, or "
+                f"{_LIST_THEM}"
             )
         if len(alone[dim]) + bool(rated[dim]) > 1:
             names = ", ".join(header[column] for column in alone[dim] + rated[dim])
             raise InputError(
-                f"columns {names}: these may be raters of {dim!r}, or one of them the fusion of "
-                f"the others, {_among(header)}; {_LIST_THEM}"
+                f"columns {names} may be raters of {dim!r}, or one of them may be the fusion of "
+                f"the others {_listed(header)}; {_LIST_THEM}"
             )
     return {dim: tuple(alone[dim] or rated[dim]) for dim in dims}
 
@@ -234,8 +242,8 @@ def _chosen(
         matches = [dim] if dim else [each.dim for each in _matches(header[column], dims)]
         if len(matches) != 1:
             raise InputError(
-                f"columns={','.join(columns)}: {each!r} is none of {', '.join(dims)} by its name; "
-                f"write {dims[0]}:{each} or a different target"
+                f"columns={','.join(columns)}: cannot tell which of {', '.join(dims)} {each!r} "
+                f"contains; write {' or '.join(f'{dim}:{each}' for dim in dims)}"
             )
         raters[matches[0]].append(column)
     for dim, found in raters.items():
@@ -253,10 +261,13 @@ def _find(header: Sequence[str], name: str, option: str) -> int:
     if not found and name.strip().isdecimal() and 1 <= int(name) <= len(header):
         return int(name) - 1
     if len(found) != 1:
-        problem = "more than one column has this name" if found else "no such column"
-        raise InputError(f"{option}={name}: {problem} {_among(header)}; set a name or a position")
+        problem = "more than one column has this name" if found else "there is no such column"
+        raise InputError(
+            f"{option}={name}: {problem} {_listed(header)}; use a different name, or the "
+            "position of the column, counted from 1"
+        )
     return found[0]
 
 
-def _among(header: Sequence[str]) -> str:
-    return f"among {', '.join(name or repr(name) for name in header)}"
+def _listed(header: Sequence[str]) -> str:
+    return f"(columns: {', '.join(name or repr(name) for name in header)})"

@@ -85,10 +85,10 @@ def read_facts(folder: pathlib.Path) -> dict[str, Any]:
     """
     path = folder / NAME
     if not path.exists():
-        raise InputError(f"data.features={str(folder)!r}: {NAME} not found there; {REMEDY}")
+        raise InputError(f"data.features={str(folder)!r}: contains no file {NAME}; {REMEDY}")
     facts = read_json(path, REMEDY)
     if not isinstance(facts, dict) or not set(REQUIRED) <= facts.keys():
-        raise InputError(f"{path}: not a description of features; {REMEDY}")
+        raise InputError(f"{path}: does not describe cached features; {REMEDY}")
     return facts
 
 
@@ -109,7 +109,10 @@ def open_split(folder: pathlib.Path, split: str, landmarks: int = 0) -> FeatureS
     tracks = [Track(**row) for row in metadata["tracks"].get(split, [])]
     if not tracks:
         have = ", ".join(name for name, rows in metadata["tracks"].items() if rows)
-        raise InputError(f"{folder}: no features of a split {split!r}, only of {have}")
+        raise InputError(
+            f"{folder}: contains no features of split {split!r}, only of {have}; choose one of "
+            f"these splits, or {REMEDY}"
+        )
     shape = (sum(track.frames for track in tracks), facts["width"])
     values = _mapped(folder / f"{split}.npy", shape, facts["type"])
     mirrored = None
@@ -119,8 +122,9 @@ def open_split(folder: pathlib.Path, split: str, landmarks: int = 0) -> FeatureS
     points = 0 if columns.landmarks is None else columns.landmarks.shape[1]
     if landmarks not in (0, points):
         raise InputError(
-            f"model.landmark_points={landmarks}, but {folder} stores {points or 'none'}; set it "
-            "to that number or model.landmarks='none'"
+            f"model.landmark_points={landmarks}, but {folder} contains {points or 'no'} landmarks "
+            f"per frame; set {f'model.landmark_points={points} or ' if points else ''}"
+            "model.landmarks='none'"
         )
     if not landmarks:
         columns = columns._replace(landmarks=None)
@@ -134,10 +138,11 @@ def _mapped(path: pathlib.Path, shape: tuple[int, int], kind: str) -> np.ndarray
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not readable ({error}); {REMEDY}") from error
+        raise InputError(f"{path}: cannot be read ({error}); {REMEDY}") from error
     if values.shape != shape or values.dtype != TYPES[kind]:
         raise InputError(
-            f"{path}: {values.dtype} {values.shape}, but {NAME} says {kind} {shape}; {REMEDY}"
+            f"{path}: contains {values.dtype} values with shape {values.shape}, but {NAME} "
+            f"specifies {kind} with shape {shape}; {REMEDY}"
         )
     return values
 
@@ -147,7 +152,7 @@ def _read_labels(path: pathlib.Path, frames: int) -> Labels:
         with np.load(path, allow_pickle=False) as stored:
             labels = Labels(**{key: stored[key] for key in stored.files})
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not readable ({error}); {REMEDY}") from error
+        raise InputError(f"{path}: cannot be read ({error}); {REMEDY}") from error
     if {len(each) for each in labels if each is not None} != {frames}:
-        raise InputError(f"{path}: expected labels for {frames} frames; {REMEDY}")
+        raise InputError(f"{path}: does not contain labels for {frames} frames; {REMEDY}")
     return labels

@@ -63,13 +63,14 @@ class TrainingData:
         if config.augment.flip and source.landmarks not in (0, *landmarks.MIRROR):
             raise InputError(
                 f"augment.flip={config.augment.flip}: a set of {source.landmarks} landmarks cannot "
-                f"be mirrored, only sets of {sorted(landmarks.MIRROR)}; set augment.flip=False"
+                f"be mirrored, only sets of {', '.join(map(str, sorted(landmarks.MIRROR)))}; "
+                "set augment.flip=False"
             )
         window = config.window
         if config.augment.flip and isinstance(source, FeatureSource) and source.mirrored is None:
             raise InputError(
-                "augment.flip=True: data.features has no features of mirrored frames; set "
-                "augment.flip=False, or cache them with `va_jax features --flip`"
+                "augment.flip=True: data.features contains no features of mirrored frames; set "
+                "augment.flip=False, or cache the features again with `va_jax features --flip`"
             )
         self.source = source
         self.windows = windows.training_windows(

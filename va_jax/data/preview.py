@@ -103,7 +103,7 @@ def write_preview(
     draw(path, samples, source.dims, f"{data.name}, {data.train}, seed {config.seed}")
     lines = [describe(sample, source.dims) for sample in samples]
     if unpaired:
-        lines.append(f"landmarks not drawn: a set of {points} points cannot be mirrored")
+        lines.append(f"landmarks are not drawn, since a set of {points} cannot be mirrored")
     return lines
 
 
@@ -144,7 +144,7 @@ def describe(sample: Sample, dims: Sequence[str]) -> str:
     if not mask.any():
         return line
     means = zip(dims, sample.target[mask].mean(0).tolist(), strict=True)
-    return f"{line}: mean {', '.join(f'{dim} {mean:+.2f}' for dim, mean in means)}"
+    return f"{line}, mean {', '.join(f'{dim} {mean:+.2f}' for dim, mean in means)}"
 
 
 def describe_change(geometry: Geometry, colour: Colour) -> str:
@@ -166,7 +166,7 @@ def _check_path(path: pathlib.Path, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise InputError(f"Cannot write {path}: {path.parent} is not a folder. Create it first.")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise InputError(f"Cannot write {path}: already exists. Use a new name or --overwrite.")
+        raise InputError(f"Cannot write {path}: it already exists. Use a new name or --overwrite.")
 
 
 def draw(path: pathlib.Path, samples: Sequence[Sample], dims: Sequence[str], title: str) -> None:
@@ -271,7 +271,7 @@ def _draw_labels(axes: Axes, sample: Sample, columns: Sequence[int]) -> None:
         style = {"color": LINES[dim % len(LINES)], "lw": 1.6, "ms": 3, "clip_on": False}
         axes.plot(sample.time_s, values, ".-", **style)
     axes.set(xlim=(edges[0], edges[-1]), ylim=LABEL_RANGE, yticks=(-1, 0, 1))
-    axes.set_xlabel("time in the video, s", size=9, color=PALE)
+    axes.set_xlabel("time in the video (s)", size=9, color=PALE)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 

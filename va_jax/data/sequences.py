@@ -59,7 +59,9 @@ def checked_frames(frames: Any, size: int, axes: tuple[str, ...]) -> UInt8[np.nd
     array = np.asarray(frames)
     wanted = f"uint8 RGB [{', '.join((*axes, str(size), str(size), '3'))}]"
     if array.dtype != np.uint8:
-        raise InputError(f"frames are {array.dtype}; expected {wanted} with values from 0 to 255")
+        raise InputError(
+            f"frames have type {array.dtype}; expected {wanted} with values from 0 to 255"
+        )
     if array.ndim != len(axes) + 3:
         raise InputError(f"frames have shape {array.shape}; expected {wanted}")
     if array.shape[-1] != 3:
@@ -88,8 +90,8 @@ def checked_face(face: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
     array = np.asarray(face)
     if array.dtype != np.bool_ or array.shape != shape:
         raise InputError(
-            f"face is {array.dtype} with shape {array.shape}; expected bool{_axes(shape)}, True "
-            "for frames that show the face"
+            f"face has type {array.dtype} and shape {array.shape}; expected bool{_axes(shape)}, "
+            "with True for frames that show the face"
         )
     return array
 
@@ -97,25 +99,29 @@ def checked_face(face: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
 def checked_landmarks(
     landmarks: Any, shape: tuple[int, ...], points: int
 ) -> Float32[np.ndarray, "..."] | None:
-    """Return landmarks [*shape, points, 2]; None if the network takes none (`points` is 0).
+    """Return landmarks [*shape, points, 2]; None if the network uses none (`points` is 0).
 
     Raises:
         InputError: landmarks are missing or unexpected, or their type, shape or unit is wrong.
     """
     if points == 0:
         if landmarks is not None:
-            raise InputError("landmarks were passed, but this network takes none; omit them")
+            raise InputError("landmarks were passed, but this network does not use any; omit them")
         return None
     wanted = f"float32{_axes((*shape, points, 2))}"
-    unit = "x and y in units of the frame's side, NaN if unknown"
+    unit = "x and y in units of the frame's side, or NaN if unknown"
     if landmarks is None:
         raise InputError(f"landmarks are missing; this network requires {wanted}: {unit}")
     array = np.asarray(landmarks)
     if array.dtype not in (np.float32, np.float64) or array.shape != (*shape, points, 2):
-        raise InputError(f"landmarks are {array.dtype} with shape {array.shape}; expected {wanted}")
+        raise InputError(
+            f"landmarks have type {array.dtype} and shape {array.shape}; expected {wanted}"
+        )
     known = np.abs(array[np.isfinite(array)])
     if known.size and np.median(known) > FAR:
-        raise InputError(f"landmarks have a median of {np.median(known):.4g}; expected {unit}")
+        raise InputError(
+            f"landmarks have a median coordinate of {np.median(known):.4g}; expected {unit}"
+        )
     return array.astype(np.float32)
 
 
@@ -128,11 +134,13 @@ def checked_times(time_s: Any, shape: tuple[int, ...]) -> Float32[np.ndarray, ".
     array = np.asarray(time_s)
     if array.dtype not in (np.float32, np.float64) or array.shape != shape:
         raise InputError(
-            f"time_s is {array.dtype} with shape {array.shape}; expected float32{_axes(shape)}, "
-            "in seconds"
+            f"time_s has type {array.dtype} and shape {array.shape}; expected "
+            f"float32{_axes(shape)}, in seconds"
         )
     if not np.isfinite(array).all() or (np.diff(array) <= 0).any():
-        raise InputError("time_s does not increase; pass the time of every frame in seconds")
+        raise InputError(
+            "time_s is not finite or does not increase; pass the time of every frame in seconds"
+        )
     return array.astype(np.float32)
 
 

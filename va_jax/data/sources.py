@@ -217,19 +217,20 @@ def open_split(
     if split not in facts["tracks"]:
         raise InputError(
             f"data set {name!r} has no split {split!r}, only {', '.join(sorted(facts['tracks']))}; "
-            "choose data.train, data.dev and data.test from these (data.test may be empty)"
+            "choose data.train, data.dev and data.test from these splits (data.test may be empty)"
         )
     layout, points = builder.info.features, stored_landmarks(data_dir, name)
     if landmarks not in (0, points):
         raise InputError(
-            f"model.landmark_points={landmarks}, but data set {name!r} stores {points or 'none'}; "
-            f"set {f'it to {points} or ' if points else ''}model.landmarks='none'"
+            f"model.landmark_points={landmarks}, but data set {name!r} contains {points or 'no'} "
+            f"landmarks per frame; set {f'model.landmark_points={points} or ' if points else ''}"
+            "model.landmarks='none'"
         )
     tracks = [Track(**row) for row in facts["tracks"][split]]
     if not tracks:
         raise InputError(
             f"data set {name!r}: split {split!r} has no tracks; choose a different split, or build "
-            "the data set again with videos for it (its report.csv lists the excluded videos)"
+            "the data set again with videos for this split (report.csv lists the excluded videos)"
         )
     stored = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
     needed = (
@@ -258,4 +259,7 @@ def build(data_dir: str, name: str) -> None:
     command += ["--wait"]  # for a build that is still running after its run was killed
     done = subprocess.run([*command, f"--jobs={os.cpu_count()}"], check=False)
     if done.returncode:
-        raise InputError(f"data.name={name!r}: the build failed, see above: {' '.join(command)}")
+        raise InputError(
+            f"data.name={name!r}: the build failed; correct the error above, and run "
+            f"`{' '.join(command)}`"
+        )

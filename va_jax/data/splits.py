@@ -21,21 +21,23 @@ def metadata(data: Data) -> dict[str, Any]:
     facts = features.read_facts(pathlib.Path(data.features))
     if facts["data"] != data.name:
         raise InputError(
-            f"data.features={data.features!r} were computed for {facts['data']!r}, but "
-            f"data.name={data.name!r}; set one of them to match"
+            f"data.features={data.features!r}: the features were computed for data set "
+            f"{facts['data']!r}, but data.name={data.name!r}; set data.name={facts['data']!r}, or "
+            f"{features.REMEDY}"
         )
     if data.size not in (0, facts["size"]):
         raise InputError(
-            f"data.features={data.features!r} were computed from frames of {facts['size']} px, but "
-            f"data.size={data.size}; set data.size={facts['size']}, or {features.REMEDY}"
+            f"data.features={data.features!r}: the features were computed from frames of "
+            f"{facts['size']} px, but data.size={data.size}; set data.size={facts['size']}, or "
+            f"{features.REMEDY}"
         )
     if sources.is_built(data.dir, data.name):
         built, cached = sources.metadata(data.dir, data.name), facts["metadata"]
         if built["split_hash"] != cached["split_hash"]:
             raise InputError(
-                f"data.features={data.features!r} were computed for splits and labels "
-                f"{cached['split_hash']}, but {data.name} in {data.dir} was built again with "
-                f"{built['split_hash']}; {features.REMEDY}"
+                f"data.features={data.features!r}: the features were computed for split hash "
+                f"{cached['split_hash']}, but {data.name} in {data.dir} was built again and now "
+                f"has split hash {built['split_hash']}; {features.REMEDY}"
             )
     return facts["metadata"]
 

@@ -27,7 +27,7 @@ def five_points(landmarks: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "
         InputError: there are neither 68 nor 49 points.
     """
     if len(landmarks) not in FIRST_INNER:
-        raise InputError(f"found {len(landmarks)} landmarks; expected 68 or 49")
+        raise InputError(f"there are {len(landmarks)} landmarks; expected 68 or 49")
     inner = landmarks[FIRST_INNER[len(landmarks)] :]
     eyes = inner[19:25].mean(0), inner[25:31].mean(0)
     return np.stack([*eyes, inner[13], inner[31], inner[37]])
@@ -90,7 +90,9 @@ def crop_box(
     if stretched:
         low, high = np.clip((low, high), 0, np.array(image.shape[1::-1]) - 1)
     if not (high > low).all():
-        raise InputError(f"box {box.tolist()} has no area; expected x1, y1, x2, y2 in pixels")
+        raise InputError(
+            f"box {box.tolist()} has no area in the image; expected x1, y1, x2, y2 in pixels"
+        )
     sides = high - low
     side = (1 + 2 * margin) * (sides if stretched else sides.max())
     matrix = _matrix_to_square((low + high) / 2, np.eye(2), side, size)

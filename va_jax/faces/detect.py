@@ -69,7 +69,7 @@ class Detector:
         refinements: int = 2,
     ):
         if min_face < PNET_WINDOW:
-            raise InputError(f"min_face={min_face} is too small; must be at least {PNET_WINDOW} px")
+            raise InputError(f"min_face={min_face} is too small; set at least {PNET_WINDOW} px")
         if min(caps) < 1:
             raise InputError(f"caps={caps}: all three numbers must be at least 1")
         self.min_face, self.thresholds, self.caps = min_face, thresholds, caps
@@ -99,7 +99,7 @@ class Detector:
                 self._warned.add(stage)
                 warnings.warn(
                     f"caps[{stage}]={cap} drops some of the {count} candidates; "
-                    "increase it if faces are missed",
+                    "increase this limit if faces are missed",
                     stacklevel=3,
                 )
 

@@ -78,7 +78,9 @@ def fill_gaps(track: FaceTrack) -> FaceTrack:
     """
     known = np.flatnonzero(track.shown)
     if not len(known):
-        raise InputError("Cannot fill a track: no frame shows the face. Omit this track.")
+        raise InputError(
+            "Cannot fill the gaps in a track: no frame shows the face. Omit this track."
+        )
     last = np.searchsorted(known, np.arange(len(track.shown)), side="right") - 1
     source = known[np.maximum(last, 0)]
     return dataclasses.replace(track, boxes=track.boxes[source], landmarks=track.landmarks[source])

@@ -124,7 +124,7 @@ def track_faces(
         InputError: there are no frames, or an option is out of range.
     """
     if every < 1 or confirm < 1:
-        raise InputError(f"every={every} and confirm={confirm} must be at least 1")
+        raise InputError(f"every={every} and confirm={confirm} must both be at least 1")
     time_s, searches = _search_frames(frames, detector, every)
     tracklets: list[_Tracklet] = []
     for search in searches:
@@ -178,7 +178,7 @@ def _search_frames(
         if cut or not searches or len(times_s) - 1 - searches[-1].frame >= every:
             search(image)
     if image is None:
-        raise InputError("Cannot track faces: the video has no frames. Replace the video.")
+        raise InputError("Cannot track faces: the video has no frames. Use a different video.")
     search(image)
     return np.array(times_s, np.float64), searches
 

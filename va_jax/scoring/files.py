@@ -233,8 +233,8 @@ def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows columns"]
             count = line.count(text.delimiter) + 1
         if count != len(text.names):
             raise InputError(
-                f"{text.path}: line {n}: the row has {count} cells, but the header has "
-                f"{len(text.names)}; correct the row (numbers with decimal commas require quotes "
+                f"{text.path}: line {n}: the row has {count} cell{'s' * (count != 1)}, but "
+                f"the header has {len(text.names)}; correct the row (numbers with decimal commas require quotes "
                 "or a different delimiter)"
             )
     return _numbers([line for _, line in text.rows], text.delimiter, columns)

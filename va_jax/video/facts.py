@@ -78,7 +78,9 @@ def read_timeline(path: str | os.PathLike[str]) -> Timeline:
                 stamps = _decoded_stamps(path)
             time_s = np.array(list(increasing_times(stamps, info.fps, repairs)), np.float64)
         except FFmpegError as error:
-            raise InputError(f"{path}: broken ({reason_of(error)}); copy it again") from error
+            raise InputError(
+                f"{path}: the file is broken ({reason_of(error)}); copy it again"
+            ) from error
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         if not len(time_s):

@@ -65,8 +65,8 @@ class Fitting:
             return ""
         shape, time_s = self._change
         return (
-            f"frames change from {self._first} to {shape} at {time_s:.3f} s; {self.refitted} "
-            "frames are scaled to fit the first one"
+            f"the frame size changes from {self._first} to {shape} at {time_s:.3f} s; frames "
+            f"scaled to fit the size of the first frame: {self.refitted}"
         )
 
 

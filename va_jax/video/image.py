@@ -58,4 +58,6 @@ def decode_jpeg(path: pathlib.Path, data: bytes) -> UInt8[np.ndarray, "height wi
 
 def _check_size(path: pathlib.Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise InputError(f"{path}: {width}x{height} pixels are too many to decode; shrink it")
+        raise InputError(
+            f"{path}: {width}x{height} pixels are too many to decode; shrink the image"
+        )

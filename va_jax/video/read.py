@@ -100,7 +100,7 @@ def read_frames(
         frame and are strictly increasing.
 
     Raises:
-        InputError: see `probe`; or the file breaks off before its end, in which case the message
+        InputError: see `probe`; or the file is corrupt or truncated, in which case the message
             contains the last good time.
     """
     path = pathlib.Path(path)
@@ -124,15 +124,16 @@ def read_frames(
             raise InputError(f"{path}: {error}") from error
         for error in failures:
             raise InputError(
-                f"{path}: corrupt after {count} frames (last good time {last_s:.3f} s, "
-                f"{reason_of(error)}); re-encode the file or trim it there"
+                f"{path}: the file is corrupt after {count} frames (last good time {last_s:.3f} s, "
+                f"{reason_of(error)}); re-encode it, or trim it at that time"
             ) from error
         if fitting is None:
             raise _no_frame(path)
         if not repairs.restarts and is_cut_off(stream, count, end_s + max(0.0, float(start))):
             raise InputError(
-                f"{path}: truncated after {count} frames (last good time {last_s:.3f} s, but the "
-                f"header says {header_length_s(stream):.3f} s); copy it again"
+                f"{path}: the file is truncated after {count} frames (last good time "
+                f"{last_s:.3f} s, but the header says {header_length_s(stream):.3f} s); copy it "
+                "again"
             )
         late_s = after_sound_s(container, start)
         _report(path, repairs, fitting, late_s, collections.Counter() if tally is None else tally)
@@ -160,7 +161,8 @@ def _report(
     if repairs.total:
         tally["times_repaired"] += repairs.total
         warnings.warn(
-            f"{path}: repaired {repairs}; the times of these frames are estimates", stacklevel=1
+            f"{path}: repaired time stamps ({repairs}); the times of these frames are estimates",
+            stacklevel=1,
         )
     if fitting.refitted:
         tally["frames_refitted"] += fitting.refitted
@@ -168,8 +170,8 @@ def _report(
     if late_s >= LATE_S:
         tally["after_sound_ms"] += round(1000 * late_s)
         warnings.warn(
-            f"{path}: the video starts {late_s:.3f} s after the sound; times count from its first "
-            "frame",
+            f"{path}: the video starts {late_s:.3f} s after the sound; times are counted from the "
+            "first frame",
             stacklevel=1,
         )
 

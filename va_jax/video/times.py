@@ -33,10 +33,10 @@ class Repairs:
 
     def __str__(self) -> str:
         counts = {
-            "missing time stamps": self.missing,
-            "repeated time stamps": self.repeated,
-            "time stamps out of order": self.unsorted,
-            "restarts of the time stamps": self.restarts,
+            "missing": self.missing,
+            "repeated": self.repeated,
+            "out of order": self.unsorted,
+            "restarts": self.restarts,
         }
         return ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
 
@@ -134,5 +134,5 @@ def _place(last: Stamp, later: list[Stamp], period: Fraction | None) -> Fraction
     if known:
         steps.append((min(known) - last) / (later.index(min(known)) + 2))
     if not steps:
-        raise InputError("has neither time stamps nor a frame rate; re-encode it")
+        raise InputError("has neither time stamps nor a frame rate; re-encode the file")
     return last + min(steps)

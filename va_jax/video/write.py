@@ -158,7 +158,7 @@ class VideoWriter:
             yield
         except (FFmpegError, OSError) as error:
             raise InputError(
-                f"Cannot write {self._path}: {reason_of(error)}. Check for free disk space."
+                f"Cannot write {self._path}: {reason_of(error)}. Check the free disk space."
             ) from error
 
     def _open(self, width: int, height: int) -> _Output:
