@@ -234,8 +234,8 @@ def _parse(text: _Text, columns: list[int]) -> Float[np.ndarray, "rows columns"]
         if count != len(text.names):
             raise InputError(
                 f"{text.path}: line {n}: the row has {count} cell{'s' * (count != 1)}, but "
-                f"the header has {len(text.names)}; correct the row (numbers with decimal commas require quotes "
-                "or a different delimiter)"
+                f"the header has {len(text.names)}; correct the row (numbers with decimal commas "
+                "require quotes or a different delimiter)"
             )
     return _numbers([line for _, line in text.rows], text.delimiter, columns)
 
