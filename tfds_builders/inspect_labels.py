@@ -45,7 +45,7 @@ class ReadAs(NamedTuple):
             ["column", *(reading.header[n] or str(n + 1) for n in shown)],
             [[label, *cells] for label, cells in rows],
         )
-        others = f" and {self.files - 1} more files" * (self.files > 1)
+        others = f" and {self.files - 1} more file{'s' * (self.files > 2)}" * (self.files > 1)
         left = f"\n    and {len(order) - len(shown)} more columns, which are ignored"
         indented = table.text().replace("\n", "\n    ")
         return f"  {self.file}{others}:\n    {indented}{left * (len(order) > len(shown))}"
@@ -134,7 +134,7 @@ def _check_gaps(labels: Labels, name: str) -> Iterator[Finding]:
     if len(gaps):
         at = gaps[np.argmax(steps[gaps])]
         between = f"{unit} {places[at]:g} and {places[at + 1]:g}"
-        others = f", and {len(gaps) - 1} more gaps" * (len(gaps) > 1)
+        others = f", and {len(gaps) - 1} more gap{'s' * (len(gaps) > 2)}" * (len(gaps) > 1)
         problem = f"{name}: has no row between {between}{others}"
         yield Finding("label gap", problem, "frames in the gap will be unlabelled")
 

@@ -138,7 +138,7 @@ def misfit(labels: Labels, extent: Extent) -> str:
     if 2 * matched >= rows and not certain:
         return ""
     share = f"only {matched} of {rows} label rows match" if matched else "no label matches"
-    remedy = "correct the label file, or set unused_rows=drop to leave these rows out"
+    remedy = "correct the label file, or set unused_rows=drop to omit these rows"
     return (
         f"{share} frames {extent.number[0]} to {extent.number[1]} ({extent.time_s[0]:g} to "
         f"{extent.time_s[1]:g} s); the labels {labels.describe()}; {cause or remedy}"

@@ -269,7 +269,7 @@ def test_the_columns_of_label_files_are_shown_with_their_meaning(tmp_path, capsy
         write_text(root / f"{name}.csv", header + "".join(lines))
     write_text(root / "videos.csv", "video,labels\na.mp4,a.csv\nb.mp4,b.csv\n")
     _, found = run(capsys, "video_folder", root, "--no_detector")
-    start = found.index("  a.csv and 1 more files:") + 1
+    start = found.index("  a.csv and 1 more file:") + 1
     table = [" ".join(line.split()) for line in found[start : start + 3]]
     assert table == [
         "column time_ms valence_1 valence_2 arousal arousal_std",

@@ -111,7 +111,7 @@ def test_options_settle_what_the_names_leave_open(header, options, time, unit, r
         ),
         ({"time_column": "valence"}, "'valence' does not contain the unit; set time_unit"),
         ({"columns": ("valence",)}, "columns=valence lists no column for 'arousal'"),
-        ({"columns": ("valence", "arousal", "face")}, "which of valence, arousal 'face' contains"),
+        ({"columns": ("valence", "arousal", "face")}, "whether 'face' is valence or arousal"),
         ({"columns": ("valence", "valence:2", "arousal")}, "lists a column twice for 'valence'"),
     ],
 )

@@ -174,11 +174,11 @@ def test_a_malicious_weight_file_runs_no_code(tmp_path):
     assert trace.exists()  # the attack works on the ordinary reader
     trace.unlink()
     (tmp_path / "evil.lz4").write_bytes(lz4_frame.compress(code))
-    with pytest.raises(InputError, match=r"it names (builtins\.exec|numpy)"):
+    with pytest.raises(InputError, match=r"it refers to (builtins\.exec|numpy)"):
         read_arrays(tmp_path / "evil.lz4")
     only = pickle.dumps(Touch(trace), protocol=0)
     (tmp_path / "evil.lz4").write_bytes(lz4_frame.compress(only))
-    with pytest.raises(InputError, match=r"it names (builtins|__builtin__)\.exec"):
+    with pytest.raises(InputError, match=r"it refers to (builtins|__builtin__)\.exec"):
         read_arrays(tmp_path / "evil.lz4")
     assert not trace.exists()
 

@@ -123,7 +123,7 @@ def test_there_are_as_many_parameters_as_published():
     ("changes", "named"),
     [
         ({"inflation": {"taps": 3}}, r"model\.inflation.*has no convolutions over time"),
-        ({"zero_init_residual": True}, r"model\.zero_init_residual=True: set False, since"),
+        ({"zero_init_residual": True}, r"model\.zero_init_residual=True: set it to False, since"),
         ({"stage_sizes": (1, 1)}, r"model\.stage_sizes=\(1, 1\): expected \(\) or 7 numbers"),
     ],
 )

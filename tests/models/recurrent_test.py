@@ -184,5 +184,5 @@ def test_a_bidirectional_stack_has_no_state_and_refuses_one(kind):
     y, final = apply.eval_shape(stack, params, x, mask, ())
     assert (y.shape[-1], final) == (2 * UNITS, ())
     state = stack.clone(bidirectional=False).initial_state(BATCH)
-    with pytest.raises(InputError, match=r"bidirectional stack.* needs the whole window"):
+    with pytest.raises(InputError, match=r"bidirectional stack.* reads the whole window"):
         apply(stack, params, x, mask, state)

@@ -229,9 +229,7 @@ def test_traces_with_different_columns_are_refused(tmp_path):
     one_track(folder, name="b", valence_processed=VALENCE)
     with pytest.raises(InputError, match=r"b\.csv: .*valence_processed, arousal, but a\.csv"):
         submit(folder, tmp_path / "out.txt")
-    with pytest.raises(
-        InputError, match=r"there is no column valence_processed; leave --processed out"
-    ):
+    with pytest.raises(InputError, match=r"there is no column valence_processed; omit --processed"):
         submit(one_track(tmp_path / "raw"), tmp_path / "out.txt", processed=True)
 
 

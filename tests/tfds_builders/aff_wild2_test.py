@@ -192,7 +192,7 @@ def test_older_folder_names_are_known(tmp_path, tree):
         ("", "is empty"),
         ("arousal\n0\n", "line 1: no column is named 'valence'"),
         (HEADER, "contains no rows"),
-        (HEADER + "0.1\n", "line 2: has 1 cells"),
+        (HEADER + "0.1\n", "line 2: has 1 cell, but"),
         (HEADER + "0.1,0.2\n0,1,0,2\n", "line 3: has 4 cells"),
         (HEADER + "0.1,nan\n", "line 2: arousal 'nan' is not a number"),
         (HEADER + "0.1,-3\n", "line 2: arousal -3 is outside"),

@@ -120,11 +120,11 @@ def test_what_the_config_leaves_out_keeps_its_random_start_only_where_that_is_li
     [
         (
             {"params/backbone/conv1/kernel": None},
-            r"conv1/kernel \(absent in the source, \(3, 3, 3, 2, 4\)",
+            r"conv1/kernel \(absent from the source, \(3, 3, 3, 2, 4\)",
         ),
         (
             {"params/more/bias": kernel(2)},
-            r"params/more/bias \(\(2,\) in the source, absent in the model\)",
+            r"params/more/bias \(\(2,\) in the source, absent from the model\)",
         ),
         (
             {"params/head_valence/kernel": kernel(5, 1)},
@@ -151,7 +151,7 @@ def test_of_many_misfits_the_first_five_are_named():
     extra = {f"params/other/{i}": kernel(1) for i in range(9)}
     with pytest.raises(InputError, match=r"arrays do not fit \(9 in all\)") as error:
         initialize.fill(OWN, given(**extra), init_of())
-    assert str(error.value).count("absent in the model") == 5
+    assert str(error.value).count("absent from the model") == 5
 
 
 def test_rename_moves_paths_before_they_are_matched():

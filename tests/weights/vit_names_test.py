@@ -184,7 +184,7 @@ def test_positions_of_another_image_size_are_interpolated_and_the_report_says_so
         ),
         (
             timm(depth=1),
-            r"arrays do not fit \(12 in all\).*block1/.* \(absent in the source, \(24,\) in",
+            r"arrays do not fit \(12 in all\).*block1/.* \(absent from the source, \(24,\) in",
         ),
         (
             timm(width=32),

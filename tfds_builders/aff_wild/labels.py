@@ -86,5 +86,5 @@ def join(
         return NumberedLabels(np.array(sorted(places)), values)
     raise InputError(
         f"{video}: video {video.stem!r} has {rows} labels, but {frames} frames and {len(places)} "
-        f"files of {role}; expected one label per frame (plus or minus 1) or per file"
+        f"{role} files; expected as many labels as frames (give or take one) or as {role} files"
     )

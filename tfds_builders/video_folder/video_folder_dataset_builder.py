@@ -156,7 +156,7 @@ class Builder(RecordedBuilder):
         found = super().recordings(manual_dir)
         outside = len(self._out_of_range)
         if outside and outside >= self._varied:
-            more = f" (and {outside - 1} more files)" * (outside > 1)
+            more = f" (and {outside - 1} more file{'s' * (outside > 2)})" * (outside > 1)
             raise InputError(f"{self._out_of_range[0]}{more}")
         return found
 

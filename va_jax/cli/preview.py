@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         )
     if not 1 <= args.windows <= preview.MAX_WINDOWS:
         raise InputError(
-            f"--windows={args.windows} is out of range; set a number from 1 to "
+            f"--windows={args.windows} is out of range; choose a number from 1 to "
             f"{preview.MAX_WINDOWS}"
         )
     parsed = configuration.parse(tree)

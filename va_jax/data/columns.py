@@ -242,8 +242,8 @@ def _chosen(
         matches = [dim] if dim else [each.dim for each in _matches(header[column], dims)]
         if len(matches) != 1:
             raise InputError(
-                f"columns={','.join(columns)}: cannot tell which of {', '.join(dims)} {each!r} "
-                f"contains; write {' or '.join(f'{dim}:{each}' for dim in dims)}"
+                f"columns={','.join(columns)}: cannot tell whether {each!r} is "
+                f"{' or '.join(dims)}; write {' or '.join(f'{dim}:{each}' for dim in dims)}"
             )
         raters[matches[0]].append(column)
     for dim, found in raters.items():

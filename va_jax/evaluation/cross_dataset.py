@@ -81,7 +81,7 @@ def _make_cell(
     if not shared:
         raise InputError(
             f"data.name={name!r} has labels for {', '.join(metadata['dims'])}, but the run in "
-            f"{workdir} predicts {', '.join(dims)}; leave out the run or the data set"
+            f"{workdir} predicts {', '.join(dims)}; omit the run or the data set"
         )
     open_split(config, split)
     own = name == trained_on["name"]
@@ -128,8 +128,8 @@ def _read_post_processing(workdir: pathlib.Path, step: int) -> PostProcessing:
     stored = checkpoints.read_beside(workdir, step, NAME)
     if stored is None:
         raise InputError(
-            f"{workdir}: the checkpoint of step {step} has no post-processing; run "
-            f"`va_jax evaluate {workdir}` first, or leave --processed out"
+            f"{workdir}: the checkpoint at step {step} has no post-processing; run "
+            f"`va_jax evaluate {workdir}` first, or omit --processed"
         )
     return PostProcessing.from_json(stored, f"{workdir}: {NAME} of step {step}")
 

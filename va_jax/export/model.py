@@ -96,7 +96,7 @@ class Model:
         if processed and self.post_processing is None:
             raise InputError(
                 "Cannot apply processed=True: the model has no post-processing. Fit it with "
-                "`va_jax evaluate RUN`, or leave out the argument."
+                "`va_jax evaluate RUN`, or omit the argument."
             )
         if len(axes) == 1:
             frames, face, times = frames[None], face[None], times[None]

@@ -108,7 +108,7 @@ class RecurrentStack(nn.Module):
         *,
         train: bool,
     ) -> tuple[Float[Array, "batch time {self.features}"], State]:
-        """Return the last layer's outputs and the final state; None stands for a state of zeros."""
+        """Return the last layer's outputs and the final state; `state=None` starts from zeros."""
         zeros = self._zeros(x.shape[0], x.dtype)
         state = temporal.first_state(self, x, state) or (zeros,) * self.layers
         layer = {"lstm": functools.partial(LSTM, peepholes=self.peepholes), "gru": GRU}[self.kind]

@@ -48,7 +48,7 @@ def predict(folder: str, sources: Sequence[str], outputs: Outputs, choices: Choi
         _predict_camera(folder, index, outputs, choices)
         return True
     if choices.seconds is not None:
-        raise InputError(f"--seconds={choices.seconds:g} applies only to a camera; leave it out")
+        raise InputError(f"--seconds={choices.seconds:g} applies only to a camera; omit it")
     found = search.find(sources, outputs.out)
     for problem in found.problems:
         report("error", problem)
@@ -171,7 +171,7 @@ def processing_note(fitted: PostProcessing | None, processed: bool) -> str | Non
     if fitted is None and processed:
         raise InputError(
             "Cannot apply --processed: the model has no post-processing. Fit it with "
-            "`va_jax evaluate RUN`, or leave the flag out."
+            "`va_jax evaluate RUN`, or omit the flag."
         )
     if fitted is None:
         return None

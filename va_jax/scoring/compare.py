@@ -154,5 +154,5 @@ def _refuse_losses(sides: Mapping[str, Side]) -> None:
             if count:
                 raise InputError(
                     f"--strict: {name}: {fault}: {count} (first: {first}); correct the files, or "
-                    "leave --strict out"
+                    "omit --strict"
                 )

@@ -117,7 +117,7 @@ def pair_runs(
     if processed and not have:
         raise InputError(
             f"--processed: not every run has a column {dims[0]}{PROCESSED}; evaluate the runs "
-            "that lack it again, or leave --processed out"
+            "that lack it again, or omit --processed"
         )
     columns = [f"{dim}{PROCESSED}" if processed and dim in have else dim for dim in dims]
     for side in sides:

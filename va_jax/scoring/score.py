@@ -84,7 +84,7 @@ def score(
         fault, first = next(iter(tally.first.items()))
         raise InputError(
             f"--strict: {first} ({FAULTS[fault]}); in total: {tally.summary()}; "
-            "correct the files, or leave --strict out"
+            "correct the files, or omit --strict"
         )
     timeless = next((each for each in pairs if not each.has_times), None)
     if timeless and (options.lag_s or options.max_lag_s):
@@ -211,7 +211,7 @@ def _choose_dims(
     if options.dims is not None:
         if not options.dims or ABOUT in options.dims:
             raise InputError(
-                f"--dims={','.join(options.dims)}: set one or more columns other than {ABOUT!r}"
+                f"--dims={','.join(options.dims)}: list one or more columns other than {ABOUT!r}"
             )
         return list(dict.fromkeys(options.dims))
     predicted = files.read_header(predictions, options.timing)

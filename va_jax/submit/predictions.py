@@ -100,7 +100,7 @@ def _choose_columns(path: pathlib.Path, dims: Sequence[str], processed: bool | N
         return list(dims)
     columns = [f"{dim}_processed" if f"{dim}_processed" in header else dim for dim in dims]
     if processed and columns == list(dims):
-        raise InputError(f"{path}: there is no column {dims[0]}_processed; leave --processed out")
+        raise InputError(f"{path}: there is no column {dims[0]}_processed; omit --processed")
     return columns
 
 

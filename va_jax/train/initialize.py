@@ -137,13 +137,13 @@ def fill(variables: Any, given: Weights, init: Init) -> Start:
         if _any_match(init.fresh, path):
             rows.append(Row(path, "initialised", ""))
         else:
-            problems.append(f"{path} (absent in the source, {np.shape(value)} in the model)")
+            problems.append(f"{path} (absent from the source, {np.shape(value)} in the model)")
     for path, source in named.items():
         if _any_match(init.leave_out, path):
             rows.append(Row(given.origin[source], "left out", "init.leave_out"))
         else:
             there = given.values[source].shape
-            problems.append(f"{path} ({there} in the source, absent in the model)")
+            problems.append(f"{path} ({there} in the source, absent from the model)")
     if problems:
         raise InputError(
             f"{given.source}: these arrays do not fit ({len(problems)} in all): "

@@ -53,7 +53,7 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
         if process is not None or processes is not None:
             raise InputError(
                 f"--process={process} and --processes={processes} need --coordinator; set it to "
-                "the HOST:PORT of process 0, or leave out --process and --processes"
+                "the HOST:PORT of process 0, or omit --process and --processes"
             )
         return
     limits: dict[str, Any] = {
