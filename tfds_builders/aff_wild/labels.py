@@ -86,5 +86,5 @@ def join(
         return NumberedLabels(np.array(sorted(places)), values)
     raise InputError(
         f"{video}: video {video.stem!r} has {rows} labels, but {frames} frames and {len(places)} "
-        f"{role} files; expected as many labels as frames (give or take one) or as {role} files"
+        f"files of {role}; expected as many labels as frames (give or take one) or as such files"
     )
