@@ -5,7 +5,7 @@ import dataclasses
 from torch import Tensor, nn
 from torch.nn import functional
 
-from va_jax.config import Inflation, Model
+from va_jax.config.model import Inflation, Model
 
 RESNETS = {  # blocks per stage, bottlenecks, stride on the first 1x1, squeeze-and-excitation
     "resnet": ((), False, False, False),

@@ -232,7 +232,7 @@ def test_an_illegal_entry_of_a_tuple_is_refused_with_its_key(key, value):
 
 
 def test_the_config_offers_the_backbones_that_can_be_built():
-    assert set(config.BACKBONES) == BACKBONES.keys()
+    assert set(config.model.BACKBONES) == BACKBONES.keys()
 
 
 @pytest.mark.parametrize("side", [16, 31])
