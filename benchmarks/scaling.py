@@ -23,37 +23,16 @@ import sys
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
 from va_jax.config import parse
 from va_jax.models.build import build_model
-from va_jax.train import optim, sharding
-from va_jax.train.setup import initial_state
-from va_jax.train.state import Tally, abstract
-from va_jax.train.step import make_step
+from va_jax.train import compile as compiling
+from va_jax.train import hlo, sharding
 from va_jax.types import DIMS
 
 NETWORKS = ("quickstart:gru", "tzirakis2021:resnet50_lstm", "teixeira2021:resnet50,i3d_centred")
-COLLECTIVE = re.compile(
-    r"= (.+?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
-)
 SMALL = 65536  # bytes; a link of 45 GB/s carries them in one or two microseconds
 NAME = re.compile(r"%[\w.-]+")
-SHAPE = re.compile(r"(pred|[a-z]+(\d+))\[([\d,]*)\]")
-
-
-def collectives(text: str) -> list[tuple[str, int]]:
-    """Return the name and size in bytes of every collective operation in optimised HLO."""
-    found = []
-    for shapes, name in COLLECTIVE.findall(text):
-        sizes = [
-            int(bits or 8) // 8 * int(np.prod([int(n) for n in dims.split(",") if n]))
-            for _, bits, dims in SHAPE.findall(shapes)
-        ]
-        found.append((name, sum(sizes)))
-    return found
 
 
 def in_a_row(text: str) -> int:
@@ -62,7 +41,7 @@ def in_a_row(text: str) -> int:
     for line in text[text.index("\nENTRY ") :].splitlines()[2:]:
         name, *used = NAME.findall(line) or [""]
         waited = max((depths.get(other, 0) for other in used), default=0)
-        depths[name] = waited + bool(COLLECTIVE.search(line))
+        depths[name] = waited + bool(hlo.COLLECTIVE.search(line))
     return max(depths.values())
 
 
@@ -73,31 +52,20 @@ def compiled(name: str) -> dict[str, Any]:
     config.train.batch_size = jax.device_count()
     config.train.accumulate = 1
     config = parse(config)
-    size = config.data.size or 48
-    model, tx = build_model(config.model, DIMS), optim.make_tx(config.optim, 100)
-    mesh = sharding.make_mesh()
-    whole = sharding.replicated(mesh)
-    state = abstract(jax.eval_shape(lambda: initial_state(model, tx, size, config.seed)), whole)
-    tally = abstract(jax.eval_shape(Tally.zero), whole)
-    rows, time = jax.device_count(), config.window.length
-    shapes = {key: (x.shape[2:], x.dtype) for key, x in model.inputs(1, 1, size).items()}
-    shapes |= {"target": ((len(DIMS),), jnp.float32), "mask": ((), bool)}
-    layout = NamedSharding(mesh, PartitionSpec("data"))
-    batch = {
-        key: jax.ShapeDtypeStruct((rows, time, *shape), dtype, sharding=layout)
-        for key, (shape, dtype) in shapes.items()
-    }
-    text = make_step(config, model, tx).lower(state, tally, batch).compile().as_text()
-    found = collectives(text)
+    model, mesh = build_model(config.model, DIMS), sharding.make_mesh()
+    step = compiling.training_step(config, model, config.data.size or 48, mesh)
+    state, *_ = step.arguments
+    text = step.step.lower(*step.arguments).compile().as_text()
+    found = hlo.collectives(text)
     kinds, sizes = collections.Counter(), collections.Counter()
-    for kind, size in found:
-        kinds[kind] += 1
-        sizes[kind] += size
+    for each in found:
+        kinds[each.kind] += 1
+        sizes[each.kind] += each.bytes
     return {
         "network": name,
         "devices": jax.device_count(),
         "operations": {kind: {"count": kinds[kind], "bytes": sizes[kind]} for kind in kinds},
-        "small": sum(size < SMALL for _, size in found),
+        "small": sum(each.bytes < SMALL for each in found),
         "in_a_row": in_a_row(text),
         "bytes": sizes.total(),
         "gradient_bytes": _bytes(state.params),

@@ -1,4 +1,4 @@
-"""Train, evaluate, export or summarise: `python -m va_jax.main --config=FILE --workdir=DIR`."""
+"""Train, evaluate, export, summarise or compile: `python -m va_jax.main --config=FILE`."""
 
 import pathlib
 import sys
@@ -8,7 +8,8 @@ from va_jax.cli.command import exit_code
 from va_jax.cli.parser import Parser
 from va_jax.types import InputError
 
-MODES = ("train", "eval", "export", "summary")
+MODES = ("train", "eval", "export", "summary", "compile")
+WITHOUT_RUN = ("summary", "compile")
 
 
 def make_parser() -> Parser:
@@ -17,13 +18,19 @@ def make_parser() -> Parser:
     add(
         "--config", metavar="FILE[:VARIANT]", help="config file; optional for evaluation and export"
     )
-    add("--workdir", type=pathlib.Path, help="folder of the run; not required for a summary")
+    add(
+        "--workdir",
+        type=pathlib.Path,
+        help="folder of the run; not required for summary and compile",
+    )
     add("--mode", choices=MODES, default="train",
-        help="train to the end and evaluate, only evaluate, export the network to --out, or "
-        "print a summary of the network")  # fmt: skip
+        help="train to the end and evaluate, only evaluate, export the network to --out, print a "
+        "summary of the network, or compile its steps to see whether they fit")  # fmt: skip
     add("--out", type=pathlib.Path,
         help="folder to write to; by default WORKDIR/export for an export, and WORKDIR for an "
         "evaluation")  # fmt: skip
+    add("--topology", default="", metavar="NAME",
+        help="compile: TPU slice, such as v5e:2x4; default: the devices here")  # fmt: skip
     job.add_arguments(parser)
     return parser
 
@@ -35,9 +42,9 @@ def main() -> int:
 def _run() -> int:
     args, overrides = make_parser().parse_known_args()
     config = config_file.read(args.config, overrides)
-    if args.config is None and (overrides or args.mode in ("train", "summary")):
+    if args.config is None and (overrides or args.mode in ("train", *WITHOUT_RUN)):
         raise InputError("--config is missing; pass a file, such as configs/quickstart.py")
-    if args.workdir is None and args.mode != "summary":
+    if args.workdir is None and args.mode not in WITHOUT_RUN:
         raise InputError("--workdir is missing; pass the folder of the run")
     here, given = job.of_arguments(args), None if args.config is None else config
     actions = {
@@ -45,6 +52,7 @@ def _run() -> int:
         "eval": lambda stop: job.evaluate(here, given, args.workdir, args.out, stop),
         "export": lambda stop: job.export(args.workdir, args.out, stop),
         "summary": lambda stop: job.summarise(config, stop),
+        "compile": lambda stop: job.compile_steps(config, args.topology, False, stop),
     }
     return job.run(here, actions[args.mode])
 

@@ -32,7 +32,7 @@ def network(file, *overrides):
 @pytest.mark.slow
 def test_the_estimate_is_near_the_plan_of_the_compiler():
     config, model, state = network("quickstart.py", "--train.batch_size=4")
-    planned = summary.step_cost(config, model, 48).bytes["activations, gradients, working space"]
+    planned = summary.step_cost(config, model, 48).temporaries
     assert memory.estimate(config, model, state, 48) == pytest.approx(planned, rel=0.2)
 
 

@@ -40,10 +40,7 @@ def rows_of(config, depth=2):
 
 def memory(**changes):
     config = settings(**changes)
-    return step_cost(config, build_model(config.model, DIMS), SIZE).bytes
-
-
-WORKING = "activations, gradients, working space"
+    return step_cost(config, build_model(config.model, DIMS), SIZE)
 
 
 @pytest.fixture(autouse=True)
@@ -142,19 +139,20 @@ def test_flops_of_a_frame_include_every_tap_and_shrink_with_a_stride_in_time():
 @pytest.mark.slow
 def test_a_frozen_backbone_lowers_the_working_space():
     large = {"train__batch_size": 32, "window__length": 8}
-    assert memory(**large, optim__rates__backbone=0.0)[WORKING] < 0.7 * memory(**large)[WORKING]
+    frozen, learning = memory(**large, optim__rates__backbone=0.0), memory(**large)
+    assert frozen.temporaries < 0.7 * learning.temporaries
 
 
 @pytest.mark.slow
 def test_parameters_optimiser_and_batch_are_those_by_hand():
     adam, sgd = memory(optim__name="adam"), memory(optim__name="sgd")
     params = 4 * rows_of(settings(), depth=0)[""].parameters
-    assert params <= adam["parameters and statistics"] < 1.1 * params
-    assert 0 <= adam["optimiser"] - 2 * params < 100  # step counters
-    assert 0 <= sgd["optimiser"] - params < 100
-    assert adam["batch"] == BATCH * TIME * (3 * SIZE**2 + 1 + 1 + 2 * 4)
+    assert params <= adam.parameters < 1.1 * params
+    assert 0 <= adam.optimiser - 2 * params < 100  # step counters
+    assert 0 <= sgd.optimiser - params < 100
+    assert adam.batch == BATCH * TIME * (3 * SIZE**2 + 1 + 1 + 2 * 4)
     top = 4 * 5 * (16 + 5 + 1) + 2 * (5 + 1)
-    assert 0 <= memory(optim__rates__backbone=0.0)["optimiser"] - 2 * 4 * top < 100
+    assert 0 <= memory(optim__rates__backbone=0.0).optimiser - 2 * 4 * top < 100
 
 
 @pytest.mark.slow
@@ -168,7 +166,7 @@ def test_a_training_step_costs_about_three_forward_passes():
 @pytest.mark.slow
 def test_nothing_is_allocated():
     config = settings(train__batch_size=10**4, window__length=150)
-    assert step_cost(config, build_model(config.model, DIMS), 224).bytes[WORKING] > 10**12
+    assert step_cost(config, build_model(config.model, DIMS), 224).temporaries > 10**12
 
 
 @pytest.mark.slow

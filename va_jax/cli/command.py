@@ -18,6 +18,7 @@ COMMANDS = {
     "export": "export a network to a self-contained folder",
     "features": "store the features of a frozen backbone for training",
     "summary": "print the layers, parameters and cost of a network",
+    "compile": "check whether a network fits the devices here, or TPUs elsewhere",
     "predict": "predict valence and arousal for videos, images or a camera",
     "score": "score predictions from any system against labels",
     "compare": "compare two systems on the same recordings",

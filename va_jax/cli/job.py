@@ -169,6 +169,26 @@ def summarise(config: ConfigDict, stop: Stopping) -> None:
     print(summary(configuration.parse(tree)))
 
 
+def compile_steps(config: ConfigDict, topology: str, as_json: bool, stop: Stopping) -> None:
+    """Print what the compiler reports about the steps of a config, for a topology or this machine.
+
+    Raises:
+        InputError: a step does not fit.
+    """
+    stop.joined()
+    from va_jax.train import compile as compiling
+    from va_jax.train import devices
+
+    tree = config.to_dict()
+    tree["data"]["name"] = tree["data"]["name"] or "none"
+    found = devices.of_topology(topology) if topology else devices.at_hand()
+    compiled = compiling.compile_steps(configuration.parse(tree), found)
+    if as_json:
+        print(compiling.to_json(compiled, found))
+    else:
+        print(f"{found.name}\n\n{compiling.table(compiled, found).text()}")
+
+
 def _join(job: Job, stop: Stopping, workdir: pathlib.Path) -> None:
     """Join the other processes, print this one's devices, and enable the compilation cache."""
     from va_jax.train import processes

@@ -41,7 +41,12 @@ class SplitPredictor:
         raise NotImplementedError
 
     def start(self, variables: Any, inputs: Any) -> Any:
-        """Return the state before the first step for inputs with these shapes."""
+        """Return the state before the first step, divided among the devices."""
+        zeros = jax.tree.map(np.asarray, self.zeros(variables, inputs))
+        return sharding.shard_batch(self.mesh, zeros)
+
+    def zeros(self, variables: Any, inputs: Any) -> Any:
+        """Return the state before the first step for the rows of `inputs`."""
         return ()
 
     def _step(self, variables: Any, inputs: Any, starts: Array, state: Any) -> tuple[Array, Any]:
@@ -79,9 +84,8 @@ class WholeTracks(SplitPredictor):
             tracks, batch_size, self.predicted_length, stride, self._before
         )
 
-    def start(self, variables: Any, inputs: Any) -> Any:
-        zeros = jax.tree.map(np.asarray, self.model.initial_state(len(inputs["face"])))
-        return sharding.shard_batch(self.mesh, zeros)
+    def zeros(self, variables: Any, inputs: Any) -> Any:
+        return self.model.initial_state(len(inputs["face"]))
 
     def _step(self, variables: Any, inputs: Any, starts: Array, state: Any) -> tuple[Array, Any]:
         inner = slice(self._before, self._before + self.predicted_length)
@@ -130,10 +134,9 @@ class CachedWindows(SplitPredictor):
             tracks, batch_size, self.predicted_length, self._hop, stride
         )
 
-    def start(self, variables: Any, inputs: Any) -> Any:
+    def zeros(self, variables: Any, inputs: Any) -> Any:
         like = jax.eval_shape(lambda *given: _features(self.model, *given), variables, inputs)
-        zeros = jax.tree.map(lambda x: np.zeros((len(x), self._kept, *x.shape[2:]), x.dtype), like)
-        return sharding.shard_batch(self.mesh, zeros)
+        return jax.tree.map(lambda x: np.zeros((len(x), self._kept, *x.shape[2:]), x.dtype), like)
 
     def _step(self, variables: Any, inputs: Any, starts: Array, state: Any) -> tuple[Array, Any]:
         return self._predict(variables, _features(self.model, variables, inputs), starts, state)

@@ -16,9 +16,10 @@ def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     return jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
 
 
-def check_batch(key: str, batch: int, pieces: int = 1) -> None:
+def check_batch(key: str, batch: int, pieces: int = 1, devices: int | None = None) -> None:
     """Raise InputError if a batch cannot be divided evenly among the devices and `pieces`."""
-    parts = jax.device_count() * pieces
+    devices = jax.device_count() if devices is None else devices
+    parts = devices * pieces
     if batch % parts:
         cut = "" if pieces == 1 else f" times train.accumulate={pieces}"
         raise InputError(

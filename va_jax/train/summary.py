@@ -16,9 +16,9 @@ from va_jax.io import Table
 from va_jax.models import inflate
 from va_jax.models.build import build_model, parameter_count
 from va_jax.models.regressor import Regressor
-from va_jax.train import optim
-from va_jax.train.state import Tally, TrainState, initial_variables
-from va_jax.train.step import make_step
+from va_jax.train import sharding
+from va_jax.train.compile import Compiled, compile_step, mib, training_step
+from va_jax.train.state import initial_variables
 from va_jax.types import DIMS, InputError
 
 DEPTH = 2
@@ -41,13 +41,6 @@ class Row(NamedTuple):
     flops: float  # in the forward pass, per frame
 
 
-class StepCost(NamedTuple):
-    """Cost of one training step on a single device."""
-
-    flops: float
-    bytes: dict[str, int]
-
-
 def summary(config: Config, depth: int = DEPTH) -> str:
     """Describe the network and the training step of a config as text.
 
@@ -66,8 +59,13 @@ def summary(config: Config, depth: int = DEPTH) -> str:
         for row in rows
     ]
     cost = step_cost(config, model, size)
-    memory = [[name, f"{size / 2**20:,.1f}"] for name, size in cost.bytes.items()]
-    memory.append(["total", f"{sum(cost.bytes.values()) / 2**20:,.1f}"])
+    memory = {
+        "parameters and statistics": cost.parameters,
+        "optimiser": cost.optimiser,
+        "batch": cost.batch,
+        "activations, gradients, working space": cost.temporaries,
+    }
+    memory["total"] = sum(memory.values())
     shapes = model.inputs(config.train.batch_size, config.window.length, size)
     batch = ", ".join(f"{name} {x.dtype} {_times(x.shape)}" for name, x in shapes.items())
     pieces = config.train.accumulate
@@ -78,7 +76,7 @@ def summary(config: Config, depth: int = DEPTH) -> str:
             Table(["layer", "output per frame", "parameters", "MFLOP/frame"], cells).text(),
             "",
             f"training step on one device ({jax.default_backend()}): {cost.flops / 1e9:,.1f} GFLOP",
-            Table(["memory", "MiB"], memory).text(),
+            Table(["memory", "MiB"], [[name, mib(size)] for name, size in memory.items()]).text(),
             *([CPU_NOTE] if jax.default_backend() == "cpu" else []),
         ]
     )
@@ -110,39 +108,11 @@ def layer_rows(model: Regressor, size: int, depth: int = DEPTH) -> list[Row]:
     return rows
 
 
-def step_cost(config: Config, model: Regressor, size: int) -> StepCost:
-    """Compile the training step and return its cost as reported by the compiler.
-
-    Args:
-        config: config of the run.
-        model: its network.
-        size: side of the frames in pixels.
-    """
-    tx = optim.make_tx(config.optim, config.train.steps)
-    averaged = optim.is_averaged(config.optim)
-    state: Any = jax.eval_shape(
-        lambda: TrainState.create(initial_variables(model, size, 0), tx, averaged)
-    )
-    axes = (config.train.batch_size, config.window.length)
-    batch = model.inputs(*axes, size) | {
-        "target": jax.ShapeDtypeStruct((*axes, len(model.dims)), jnp.float32),
-        "mask": jax.ShapeDtypeStruct(axes, jnp.bool_),
-    }
-    step: Any = make_step(config, model, tx)
+def step_cost(config: Config, model: Regressor, size: int) -> Compiled:
+    """Compile the training step for one device, for frames of `size` pixels."""
+    mesh = sharding.make_mesh(jax.devices()[:1])
     options = FAST_COMPILE if jax.default_backend() == "cpu" else None
-    lowered = step.lower(state, jax.eval_shape(Tally.zero), batch)
-    compiled = lowered.compile(compiler_options=options)
-    plan = compiled.memory_analysis()
-    new_outputs = plan.output_size_in_bytes - plan.alias_size_in_bytes
-    return StepCost(
-        lowered.cost_analysis()["flops"],
-        {
-            "parameters and statistics": _bytes((state.params, state.batch_stats)),
-            "optimiser": _bytes((state.opt_state, state.average)),
-            "batch": _bytes(batch),
-            "activations, gradients, working space": plan.temp_size_in_bytes + new_outputs,
-        },
-    )
+    return compile_step(training_step(config, model, size, mesh), options)
 
 
 def _dims_and_size(config: Config) -> tuple[tuple[str, ...], int]:
@@ -163,10 +133,6 @@ def _subtree(params: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         params = params.get(name, {})
     return params
-
-
-def _bytes(tree: Any) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _times(shape: tuple[int, ...]) -> str:

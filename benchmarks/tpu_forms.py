@@ -1,0 +1,171 @@
+"""Compare forms of each operation by the estimates of the TPU compiler, without a TPU.
+
+    python -m benchmarks.tpu_forms --network tzirakis2021:resnet18_lstm --topology v5e:2x2 \
+        --windows 2 --length 32 --size 96 --frames-only
+
+Each row compiles the training step in bfloat16 for a TPU slice. The row `chosen` has the forms that
+va_jax takes on a TPU, every other row changes one of them, and `plain flax` is a ResNet of the same
+size written with `nn.Conv` and `nn.BatchNorm`, in the same training step. Cycles are the sum of the
+compiler's own estimates for the operations of one device; the body of a loop counts once. They
+compare forms, and they are not times.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Callable
+from typing import Any, get_args, get_type_hints
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from benchmarks import train_step
+from va_jax.config import Config, with_values
+from va_jax.models import forms
+from va_jax.models.build import build_model
+from va_jax.train import compile as compiling
+from va_jax.train import devices, sharding
+from va_jax.types import DIMS
+
+CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
+COPY = re.compile(r" copy(?:-start)?\(")
+
+
+class PlainBlock(nn.Module):
+    """A block of a residual network as in Flax's examples."""
+
+    features: int
+    stride: int
+    bottleneck: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        norm = functools.partial(nn.BatchNorm, not train, momentum=0.9, dtype=self.dtype)
+        strides = (self.stride, self.stride)
+        conv = functools.partial(nn.Conv, use_bias=False, dtype=self.dtype)
+        if self.bottleneck:
+            width = 4 * self.features
+            y = nn.relu(norm()(conv(self.features, (1, 1))(x)))
+            y = nn.relu(norm()(conv(self.features, (3, 3), strides, padding=1)(y)))
+            y = norm()(conv(width, (1, 1))(y))
+        else:
+            width = self.features
+            y = nn.relu(norm()(conv(width, (3, 3), strides, padding=1)(x)))
+            y = norm()(conv(width, (3, 3), padding=1)(y))
+        if x.shape != y.shape:
+            x = norm()(conv(width, (1, 1), strides)(x))
+        return nn.relu(x + y)
+
+
+class PlainResNet(nn.Module):
+    """A residual network and a linear head on single frames, with the interface of `Regressor`."""
+
+    stage_sizes: tuple[int, ...]
+    bottleneck: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, frames: jax.Array, face: jax.Array, train: bool, freeze_backbone: bool = False
+    ) -> tuple[jax.Array, tuple[()]]:
+        x = frames.reshape(-1, *frames.shape[2:]).astype(self.dtype) / 127.5 - 1
+        x = nn.Conv(64, (7, 7), (2, 2), padding=3, use_bias=False, dtype=self.dtype)(x)
+        x = nn.relu(nn.BatchNorm(not train, momentum=0.9, dtype=self.dtype)(x))
+        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        for stage, size in enumerate(self.stage_sizes):
+            for index in range(size):
+                stride = 2 if stage and not index else 1
+                x = PlainBlock(64 * 2**stage, stride, self.bottleneck, self.dtype)(x, train)
+        pooled = x.mean((1, 2)).astype(jnp.float32)
+        return nn.Dense(len(DIMS))(pooled).reshape(*face.shape, len(DIMS)), ()
+
+    def inputs(self, batch: int, time: int, size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        return {
+            "frames": jax.ShapeDtypeStruct((batch, time, size, size, 3), jnp.uint8),
+            "face": jax.ShapeDtypeStruct((batch, time), jnp.bool_),
+        }
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return DIMS
+
+
+PLAIN = {
+    "resnet18": PlainResNet((2, 2, 2, 2), False, jnp.bfloat16),
+    "resnet50": PlainResNet((3, 4, 6, 3), True, jnp.bfloat16),
+}
+
+
+def candidates(chosen: forms.Forms) -> dict[str, forms.Forms]:
+    """Return the chosen forms, and these with one change each."""
+    found = {"chosen": chosen}
+    for name, kind in get_type_hints(forms.Forms).items():
+        for value in get_args(kind):
+            if value != getattr(chosen, name):
+                found[f"{name}={value}"] = dataclasses.replace(chosen, **{name: value})
+    return found
+
+
+def estimate(config: Config, model: Any, form: forms.Forms, mesh: Any) -> dict[str, float]:
+    """Return what the compiler estimates for the training step of a model."""
+    with forms.using(form):
+        step = compiling.training_step(config, model, config.data.size, mesh)
+        lowered = step.step.lower(*step.arguments)
+    compiled = lowered.compile()
+    text, plan = compiled.as_text(), compiled.memory_analysis()
+    return {
+        "cycles": sum(map(int, CYCLES.findall(text))),
+        "bytes": compiled.cost_analysis()["bytes accessed"],
+        "temporaries": plan.temp_size_in_bytes,
+        "copies": len(COPY.findall(text)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", default="tzirakis2021:resnet18_lstm", help="FILE:VARIANT")
+    parser.add_argument("--topology", default="v5e:2x2")
+    parser.add_argument("--windows", type=int, default=2, help="windows per device")
+    parser.add_argument("--length", type=int, default=32, help="frames")
+    parser.add_argument("--size", type=int, default=96, help="pixels")
+    parser.add_argument("--frames-only", action="store_true", help="without the temporal stack")
+    parser.add_argument("--rows", nargs="*", help="rows to compile; default: all")
+    parser.add_argument("--json", help="also write the table to this file")
+    args = parser.parse_args()
+    chips = devices.of_topology(args.topology)
+    rows = args.windows * len(chips.devices)
+    config = train_step.read_config(args.network, rows, args.length, args.size)
+    config = with_values(config, **{"model.compute_dtype": "bfloat16"})
+    if args.frames_only:
+        config = with_values(config, **{"model.temporal": "none"})
+    mesh = sharding.make_mesh(chips.devices)
+    model, chosen = build_model(config.model, DIMS), forms.BY_BACKEND["tpu"]
+    jobs: dict[str, Callable[[], dict[str, float]]] = {
+        name: functools.partial(estimate, config, model, form, mesh)
+        for name, form in candidates(chosen).items()
+    }
+    if args.frames_only and config.model.backbone in PLAIN:
+        plain = PLAIN[config.model.backbone]
+        jobs["plain flax"] = functools.partial(estimate, config, plain, chosen, mesh)
+    table = {}
+    for name, job in jobs.items():
+        if name in (args.rows or [name]):
+            table[name] = found = job()
+            print(
+                f"{name:24}{found['cycles']:14,.0f} cycles {found['bytes'] / 1e9:8.2f} GB "
+                f"{found['temporaries'] / 2**30:7.3f} GiB {found['copies']:4} copies",
+                flush=True,
+            )
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(
+                {"devices": chips.name, "jax": jax.__version__, "table": table}, file, indent=1
+            )
+
+
+if __name__ == "__main__":
+    main()
