@@ -62,17 +62,14 @@ class PlainBlock(nn.Module):
 
 
 class PlainResNet(nn.Module):
-    """A residual network and a linear head on single frames, with the interface of `Regressor`."""
+    """A residual network as in Flax's examples."""
 
     stage_sizes: tuple[int, ...]
     bottleneck: bool
     dtype: Any
 
     @nn.compact
-    def __call__(
-        self, frames: jax.Array, face: jax.Array, train: bool, freeze_backbone: bool = False
-    ) -> tuple[jax.Array, tuple[()]]:
-        x = frames.reshape(-1, *frames.shape[2:]).astype(self.dtype) / 127.5 - 1
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         x = nn.Conv(64, (7, 7), (2, 2), padding=3, use_bias=False, dtype=self.dtype)(x)
         x = nn.relu(nn.BatchNorm(not train, momentum=0.9, dtype=self.dtype)(x))
         x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
@@ -80,8 +77,22 @@ class PlainResNet(nn.Module):
             for index in range(size):
                 stride = 2 if stage and not index else 1
                 x = PlainBlock(64 * 2**stage, stride, self.bottleneck, self.dtype)(x, train)
-        pooled = x.mean((1, 2)).astype(jnp.float32)
-        return nn.Dense(len(DIMS))(pooled).reshape(*face.shape, len(DIMS)), ()
+        return x.mean((1, 2)).astype(jnp.float32)
+
+
+class PlainRegressor(nn.Module):
+    """A plain residual network and a linear head on single frames, in place of `Regressor`."""
+
+    backbone: PlainResNet
+    dims: tuple[str, ...] = DIMS
+
+    @nn.compact
+    def __call__(
+        self, frames: jax.Array, face: jax.Array, train: bool, freeze_backbone: bool = False
+    ) -> tuple[jax.Array, tuple[()]]:
+        x = frames.reshape(-1, *frames.shape[2:]).astype(self.backbone.dtype) / 127.5 - 1
+        y = nn.Dense(len(self.dims), name="head_all")(self.backbone(x, train))
+        return y.reshape(*face.shape, len(self.dims)), ()
 
     def inputs(self, batch: int, time: int, size: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {
@@ -89,14 +100,10 @@ class PlainResNet(nn.Module):
             "face": jax.ShapeDtypeStruct((batch, time), jnp.bool_),
         }
 
-    @property
-    def dims(self) -> tuple[str, ...]:
-        return DIMS
-
 
 PLAIN = {
-    "resnet18": PlainResNet((2, 2, 2, 2), False, jnp.bfloat16),
-    "resnet50": PlainResNet((3, 4, 6, 3), True, jnp.bfloat16),
+    "resnet18": PlainRegressor(PlainResNet((2, 2, 2, 2), False, jnp.bfloat16)),
+    "resnet50": PlainRegressor(PlainResNet((3, 4, 6, 3), True, jnp.bfloat16)),
 }
 
 
