@@ -145,7 +145,8 @@ def bare_call(model: Model, frames: int, rows: int) -> Callable[[], np.ndarray]:
 def stages(model: Model, path: pathlib.Path, every: int, rounds: int) -> dict[str, Any]:
     """Return the median wall-clock and CPU seconds for every stage and for the bare call."""
     how, _ = preprocessing.from_metadata(model.metadata)
-    predictor = Predictor(model, how, faces.Detector(min_face=preprocessing.MIN_FACE), every=every)
+    detector = faces.Detector(min_face=preprocessing.MIN_FACE)
+    predictor = Predictor(model, how, detector, every=every, follow=detector.follow)
     stride, _ = preprocessing.stride_for(model.metadata, probe(path).fps)
     rows = min(stride, model.config.eval.batch_size)
 

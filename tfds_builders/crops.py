@@ -7,7 +7,7 @@ black if neither exists.
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -196,7 +196,7 @@ def _black(config: RecordedConfig) -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def detector(min_face: int) -> Callable[[np.ndarray], faces.Detections]:
+def detector(min_face: int) -> faces.Detector:
     """Return this process's only detector, which compiles once for each image size."""
     return faces.Detector(min_face=min_face)
 
@@ -208,7 +208,8 @@ def _cut_detected(
     times_s: list[float] = []
     images = _note_times(_pictures(material, config.max_side), times_s)
     find = detector(config.min_face)
-    track = faces.choose_subject(faces.track_faces(images, find, every=config.detect_every))
+    found = faces.track_faces(images, find, find.follow, every=config.detect_every)
+    track = faces.choose_subject(found)
     fps = mean_fps(times_s)
     if fps is None:  # a single frame
         known = None if material.pictures.is_dir() else probe(material.pictures).fps

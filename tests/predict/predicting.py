@@ -73,6 +73,9 @@ def detect(image: np.ndarray) -> Detections:
     return Detections(boxes, np.full(len(boxes), 0.9, np.float32), landmarks)
 
 
+detect.follow = None  # so that every frame is searched, as without `Detector.follow`
+
+
 class FakeModel(Model):
     """Valence is the red, arousal the green of the middle of the crop, each of 0 to 1."""
 

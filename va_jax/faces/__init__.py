@@ -11,6 +11,7 @@ from va_jax.faces.crop import (
     unknown_landmarks,
 )
 from va_jax.faces.detect import Detections, Detector
+from va_jax.faces.search import Follow
 from va_jax.faces.subject import choose_subject, fill_gaps, smooth
 from va_jax.faces.track import FaceTrack, track_faces
 
@@ -19,6 +20,7 @@ __all__ = [
     "Detections",
     "Detector",
     "FaceTrack",
+    "Follow",
     "align",
     "choose_subject",
     "crop_box",

@@ -88,10 +88,31 @@ class Detector:
         self._warn_if_capped(candidates.tolist())
         best = np.argsort(-scores, stable=True)
         best = best[valid[best]]
-        boxes, scores, landmarks = boxes[best], scores[best], landmarks[best]
-        for face in range(len(boxes)):
-            self._refine_in_place(image, boxes[face], landmarks[face])
-        return Detections(boxes, scores, landmarks)
+        boxes, landmarks = boxes[best], landmarks[best]
+        seen = np.ones(len(boxes), bool)
+        for _ in range(self.refinements if len(boxes) else 0):
+            found = self._third_net(image, boxes)
+            seen &= found.scores > self.thresholds[2]
+            boxes[seen], landmarks[seen] = found.boxes[seen], found.landmarks[seen]
+        return Detections(boxes, scores[best], landmarks)
+
+    def follow(
+        self,
+        image: UInt8[np.ndarray, "height width 3"],
+        boxes: Float32[np.ndarray, "faces 4"],
+    ) -> Detections:
+        """Return the faces whose boxes in the previous image are given, in the same order.
+
+        Only the third net runs, `refinements` times (at least once), on crops around the boxes. The
+        score of a face that it does not find is 0.
+        """
+        found = self._third_net(image, boxes)
+        scores = found.scores
+        for _ in range(self.refinements - 1):
+            found = self._third_net(image, found.boxes)
+            scores = np.minimum(scores, found.scores)
+        scores = np.where(scores > self.thresholds[2], found.scores, np.float32(0))
+        return Detections(found.boxes, scores, found.landmarks)
 
     def _warn_if_capped(self, candidates: list[int]) -> None:
         for stage, (cap, count) in enumerate(zip(self.caps, candidates, strict=True)):
@@ -103,20 +124,27 @@ class Detector:
                     stacklevel=3,
                 )
 
-    def _refine_in_place(self, image: np.ndarray, box: np.ndarray, landmarks: np.ndarray) -> None:
-        """Refine a box [4] and its landmarks [5, 2] while the third net still detects a face."""
-        for _ in range(self.refinements):
-            side = (box[2:] - box[:2]).max()
-            low = (box[:2] + box[2:] - side) / 2
-            zoom = (ONET.size - 1) / side  # the net's crops are aligned at the corner pixels
-            matrix = np.array([[zoom, 0, -low[0] * zoom], [0, zoom, -low[1] * zoom]], np.float64)
-            crop = warp(image, matrix, ONET.size, outside=128)
-            square = np.concatenate([low, low + side])[None]
-            outputs = _run_third_net(self._weights["onet"], crop[None], square)
-            moved, score, points = jax.device_get(outputs)
-            if score[0] <= self.thresholds[2]:
-                return
-            box[:], landmarks[:] = moved[0], points[0]
+    def _third_net(self, image: np.ndarray, boxes: np.ndarray) -> Detections:
+        """Run the third net on anti-aliased square crops around the boxes [faces, 4]."""
+        sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True), 1)
+        low = (boxes[:, :2] + boxes[:, 2:] - sides) / 2
+        crops = [
+            warp(image, _matrix(*corner, *side), ONET.size, outside=128)
+            for corner, side in zip(low.tolist(), sides.tolist(), strict=True)
+        ]
+        spare = (1 << (len(crops) - 1).bit_length()) - len(crops)  # few shapes, few programs
+        squares = np.concatenate([low, low + sides], 1)
+        outputs = _run_third_net(
+            self._weights["onet"], *(np.stack([*a, *a[:1] * spare]) for a in (crops, [*squares]))
+        )
+        moved, scores, points = (x[: len(crops)] for x in jax.device_get(outputs))
+        return Detections(moved, scores, points)
+
+
+def _matrix(x: float, y: float, side: float) -> np.ndarray:
+    """Return the map from pixels to a crop of the third net, aligned at the corner pixels."""
+    zoom = (ONET.size - 1) / side
+    return np.array([[zoom, 0, -x * zoom], [0, zoom, -y * zoom]], np.float64)
 
 
 def iou(boxes: Any, others: Any, over_smaller: bool = False) -> Any:

@@ -2,18 +2,17 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32
 from scipy.optimize import linear_sum_assignment
 
-from va_jax.faces.detect import Detections, iou
+from va_jax.faces.detect import iou
+from va_jax.faces.search import Find, Follow, Search, Searches
 from va_jax.types import InputError
 
 # These values are our choice; distances are relative to the side of the face.
-CUT_CHANGE = 25.0  # mean change of a grey thumbnail (0 to 255) that indicates a hard cut
 REACH = 0.5  # largest distance of a face from its expected position,
 REACH_PER_S = 2.0  # plus this distance for every second since the last detection,
 MAX_REACH = 1.5  # up to this limit
@@ -43,37 +42,26 @@ class FaceTrack:
         return self.segment >= 0
 
 
-@dataclasses.dataclass(frozen=True)
-class _Search:
-    """A frame that was searched for faces."""
-
-    number: int  # index of the search
-    frame: int
-    time_s: float
-    shot: int
-    found: Detections
-
-
 class _Tracklet:
     """The detections of one face in one shot."""
 
-    def __init__(self, search: _Search, face: int):
+    def __init__(self, search: Search, face: int):
         self.hits = [(search, face)]
         self.box = search.found.boxes[face].astype(np.float64)
         self._speed = np.zeros(2)  # pixels per second
 
     @property
-    def last(self) -> _Search:
+    def last(self) -> Search:
         return self.hits[-1][0]
 
-    def add(self, search: _Search, face: int) -> None:
+    def add(self, search: Search, face: int) -> None:
         box = search.found.boxes[face].astype(np.float64)
         speed = (_centre(box) - _centre(self.box)) / (search.time_s - self.last.time_s)
         self._speed = speed if len(self.hits) == 1 else (self._speed + speed) / 2
         self.hits.append((search, face))
         self.box = box
 
-    def cost(self, search: _Search, box: np.ndarray) -> float:
+    def cost(self, search: Search, box: np.ndarray) -> float:
         """Return how poorly a box continues the tracklet, or infinity if it is too far away.
 
         The cost is the sum of the distance, the change in size and the lack of overlap with the
@@ -90,30 +78,35 @@ class _Tracklet:
         return distance + growth + 1 - iou(expected, box) + MISSED_COST * missed
 
     def longest_run(self) -> int:
-        """Return the largest number of successive searches that found the face."""
+        """Return the largest number of full searches in a run of successive hits."""
         numbers = np.array([search.number for search, _ in self.hits])
-        return max(map(len, np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)))
+        full = np.array([search.full for search, _ in self.hits])
+        runs = np.split(full, np.flatnonzero(np.diff(numbers) > 1) + 1)
+        return max(int(run.sum()) for run in runs)
 
 
 def track_faces(
     frames: Iterable[tuple[float, np.ndarray]],
-    detector: Callable[[np.ndarray], Detections],
+    detector: Find,
+    follow: Follow | None = None,
     every: int = 1,
     confirm: int = 3,
     keep_s: float = 1.0,
 ) -> list[FaceTrack]:
     """Detect the faces in a video and link them into tracks that cover all frames.
 
-    The detector searches every `every`-th frame, the frames on both sides of a hard cut, and the
-    last frame. Positions are interpolated between two successive searches that both found the
-    face. The face counts as not shown in longer gaps. Only two frames are in memory at a time.
+    Every `every`-th frame, the frames on both sides of a hard cut and the last frame are searched,
+    as described in `search.Searches`. Positions are interpolated between two successive searches
+    that both found the face. The face counts as not shown in longer gaps.
 
     Args:
         frames: (time in seconds, RGB image) in time order.
         detector: function that returns the faces in an image.
+        follow: function that finds known faces again in the next image, such as `Detector.follow`;
+            without it, the detector processes every frame that is searched.
         every: number of frames from one search to the next.
-        confirm: number of successive searches that must find a face, since false detections rarely
-            persist. If there are fewer searches in a shot, all of them must find it.
+        confirm: number of successive full searches that must find a face, since false detections
+            rarely persist. If there are fewer full searches in a shot, all of them must find it.
         keep_s: longest time, in seconds, that a face can be missing from a shot without losing its
             identity. A face that two successive searches find keeps its identity at any frame rate.
 
@@ -125,9 +118,15 @@ def track_faces(
     """
     if every < 1 or confirm < 1:
         raise InputError(f"every={every} and confirm={confirm} must both be at least 1")
-    time_s, searches = _search_frames(frames, detector, every)
+    searches = Searches(detector, follow, every, confirm)
+    for now_s, image in frames:
+        searches.add(now_s, image)
+    if not searches.done:
+        raise InputError("Cannot track faces: the video has no frames. Use a different video.")
+    searches.end()
+    time_s = np.array(searches.times_s, np.float64)
     tracklets: list[_Tracklet] = []
-    for search in searches:
+    for search in searches.done:
         alive = [
             tracklet
             for tracklet in tracklets
@@ -143,7 +142,7 @@ def track_faces(
                 continued[face].add(search, face)
             else:
                 tracklets.append(_Tracklet(search, face))
-    in_shot = collections.Counter(search.shot for search in searches)
+    in_shot = collections.Counter(search.shot for search in searches.done if search.full)
     return [
         _interpolate(each, time_s)
         for each in tracklets
@@ -151,39 +150,7 @@ def track_faces(
     ]
 
 
-def _search_frames(
-    frames: Iterable[tuple[float, np.ndarray]],
-    detector: Callable[[np.ndarray], Detections],
-    every: int,
-) -> tuple[Float64[np.ndarray, "frames"], list[_Search]]:
-    times_s: list[float] = []
-    searches: list[_Search] = []
-    shot, image, thumbnail = 0, None, None
-
-    def search(image: np.ndarray) -> None:
-        frame = len(times_s) - 1
-        if not searches or searches[-1].frame < frame:
-            found = detector(image)
-            searches.append(_Search(len(searches), frame, times_s[-1], shot, found))
-
-    for now_s, image_now in frames:
-        before = thumbnail
-        thumbnail = cv2.resize(image_now, (32, 32), interpolation=cv2.INTER_AREA).mean(-1)
-        cut = before is not None and np.abs(thumbnail - before).mean() > CUT_CHANGE
-        if cut and image is not None:
-            search(image)
-            shot += 1
-        times_s.append(now_s)
-        image = image_now
-        if cut or not searches or len(times_s) - 1 - searches[-1].frame >= every:
-            search(image)
-    if image is None:
-        raise InputError("Cannot track faces: the video has no frames. Use a different video.")
-    search(image)
-    return np.array(times_s, np.float64), searches
-
-
-def _assign(tracklets: list[_Tracklet], search: _Search) -> dict[int, _Tracklet]:
+def _assign(tracklets: list[_Tracklet], search: Search) -> dict[int, _Tracklet]:
     """Return the tracklet that each detection continues, with the lowest total cost."""
     costs = np.array([[each.cost(search, box) for box in search.found.boxes] for each in tracklets])
     if not costs.size:

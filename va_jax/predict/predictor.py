@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from va_jax import faces
 from va_jax.export.model import Model
-from va_jax.faces import Detections, FaceTrack
+from va_jax.faces import Detections, FaceTrack, Follow
 from va_jax.predict.crop_cache import CropCache
 from va_jax.predict.inputs import Image, Video
 from va_jax.predict.preprocessing import DETECT_EVERY, Preprocessing, stride_for
@@ -66,6 +66,7 @@ class Predictor:
     every: int = DETECT_EVERY
     processed: bool = False  # whether to apply the fitted post-processing
     note: str = ""  # printed on overlays and plots
+    follow: Follow | None = None  # finds faces again in the next image; see `faces.track_faces`
 
     def predict(self, video: Video | Image, progress: Progress) -> tuple[VideoResult, list[str]]:
         """Return the predictions for all frames that can be decoded, and any warnings.
@@ -109,7 +110,7 @@ class Predictor:
                 yield time_s, image
                 on_frame()
 
-        found = faces.track_faces(counted(), self.detector, every=self.every, confirm=video.confirm)
+        found = faces.track_faces(counted(), self.detector, self.follow, self.every, video.confirm)
         if self.track == "largest":
             subject = faces.choose_subject(found)
             found = [] if subject is None else [subject]

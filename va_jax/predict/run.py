@@ -144,7 +144,7 @@ def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, 
     detector = faces.Detector(min_face=preprocessing.MIN_FACE)
     predictor = Predictor(
         model, settings, detector, choices.track, choices.every, choices.processed,
-        SYNTHETIC_NOTE if synthetic else "",
+        SYNTHETIC_NOTE if synthetic else "", detector.follow,
     )  # fmt: skip
     facts = {
         "model": str(pathlib.Path(folder).resolve()),
