@@ -75,10 +75,14 @@ def train(job: Job, config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -
 
 
 def _train(config: configuration.Config, workdir: pathlib.Path, stop: Stopping) -> None:
+    from jax import default_backend
+
     from va_jax.evaluation.evaluate import evaluate
-    from va_jax.train import lock
+    from va_jax.train import allocator, lock
     from va_jax.train.loop import train as train_run
 
+    if config.train.keep_memory and default_backend() == "cpu":
+        allocator.keep_memory()
     with lock.hold(workdir):
         train_run(config, workdir, stop)
         evaluate(config, workdir, on_batch=stop.check)
