@@ -16,6 +16,7 @@ from va_jax.data import sources
 from va_jax.data.pipeline import TrainingData
 from va_jax.evaluation.evaluate import evaluate
 from va_jax.evaluation.metrics import METRICS
+from va_jax.models import forms
 from va_jax.models.build import build_model
 from va_jax.train import logs, optim, sharding, step, workdir
 from va_jax.train.checkpoints import Checkpoints
@@ -346,3 +347,18 @@ def test_a_schedule_that_depends_on_the_length_is_named(tmp_path):
     line = workdir.schedule_change(tmp_path / "cosine", with_values(longer, **cosine))
     assert "from 60 to 80" in line
     assert "'cosine'" in line
+
+
+def test_the_number_type_is_chosen_for_the_device_at_the_start_and_then_kept(tiny_data, tmp_path):
+    config = tiny(tiny_data, **{"train.steps": 1})
+    assert config.model.compute_dtype == "auto"
+    with forms.using(forms.BY_BACKEND["tpu"]):
+        train(config, tmp_path)
+    assert workdir.load(tmp_path).model.compute_dtype == "bfloat16"
+    longer = with_values(config, **{"train.steps": 2})
+    train(longer, tmp_path)  # now on a CPU, whose own type is float32
+    assert workdir.load(tmp_path).model.compute_dtype == "bfloat16"
+    assert workdir.for_evaluation(tmp_path, config).model.compute_dtype == "bfloat16"
+    with pytest.raises(InputError, match=r"model\.compute_dtype"):
+        train(with_values(longer, **{"model.compute_dtype": "float32"}), tmp_path)
+    assert workdir.with_dtype(config).model.compute_dtype == "float32"

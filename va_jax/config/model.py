@@ -51,7 +51,9 @@ class Model:
     stage_sizes: tuple[int, ...] = key((), "blocks per stage; () for the published numbers", low=1)
     zero_init_residual: bool = key(False, "whether residual branches start at zero")
     compute_dtype: str = choice(
-        "float32", ("float32", "bfloat16"), "floating-point type for the backbone"
+        "auto",
+        ("auto", "float32", "bfloat16"),
+        "floating-point type for the backbone; auto: bfloat16 on a GPU or TPU, float32 on a CPU",
     )
     remat: bool = key(False, "whether to save memory by recomputing blocks in the backward pass")
     input_mean: tuple[float, ...] = key(

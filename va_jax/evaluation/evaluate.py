@@ -23,6 +23,7 @@ from va_jax.report import page, tables
 from va_jax.report.page import Evaluation, Split
 from va_jax.report.traces import write_traces
 from va_jax.train import checkpoints, logs, provenance, sharding
+from va_jax.train import workdir as run_config
 from va_jax.train.state import abstract_variables
 from va_jax.types import Trace
 
@@ -69,7 +70,7 @@ def evaluate(
         InputError: the network is incompatible with the data set. Smaller differences from the
             training data are reported as warnings.
     """
-    run = open_run(config, workdir)
+    run = open_run(run_config.with_dtype(config, workdir), workdir)
     traces = predict(run, on_batch)
     if jax.process_index() != 0:
         return

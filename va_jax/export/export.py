@@ -61,6 +61,7 @@ def export_weights(config: Config, out: pathlib.Path) -> None:
             not created.
     """
     _check_writable(out)
+    config = run_config.with_dtype(config)
     weights = initialize.read(config.init)
     if weights is None or weights.format not in ESTIMATORS:
         source = weights.source if weights else "init.weights=''"

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from va_jax.config import Model, to_tree
 from va_jax.keys import fail
+from va_jax.models import forms
 from va_jax.models.efficientnet import EfficientNet
 from va_jax.models.inflate import Inflation
 from va_jax.models.lru import LRUStack
@@ -131,7 +132,7 @@ def _backbone(config: Model) -> ResNet | VGG | EfficientNet | ViT:
         "stage_sizes": sizes,
         "width": config.width,
         "remat": config.remat,
-        "dtype": DTYPES[config.compute_dtype],
+        "dtype": _dtype(config),
     }
     if config.backbone in EFFICIENTNETS:
         _check_frames_only(config)
@@ -141,6 +142,11 @@ def _backbone(config: Model) -> ResNet | VGG | EfficientNet | ViT:
     if config.backbone in VGGS:
         return VGG(**common, **variant)
     return ResNet(**common, **variant, zero_init_residual=config.zero_init_residual)
+
+
+def _dtype(config: Model) -> Any:
+    automatic = config.compute_dtype == "auto"
+    return DTYPES[forms.chosen().compute_dtype if automatic else config.compute_dtype]
 
 
 def _check_frames_only(config: Model) -> None:
@@ -171,7 +177,7 @@ def _vit(config: Model) -> ViT:
         stage_sizes=config.stage_sizes or sizes,
         width=config.width,
         remat=config.remat,
-        dtype=DTYPES[config.compute_dtype],
+        dtype=_dtype(config),
         **variant,
     )
 

@@ -35,11 +35,14 @@ class Forms:
     steps_at_once: int
     """Number of time steps of an LSTM or GRU in one iteration of the compiled loop."""
 
+    compute_dtype: Literal["float32", "bfloat16"]
+    """Floating-point type for the backbone if `model.compute_dtype` is "auto"."""
+
 
 BY_BACKEND = {
-    "cpu": Forms("product", "taps", "taps", "indexed", "written", 1),
-    "gpu": Forms("convolution", "native", "native", "native", "written", 1),
-    "tpu": Forms("convolution", "native", "taps", "native", "derived", 1),
+    "cpu": Forms("product", "taps", "taps", "indexed", "written", 1, "float32"),
+    "gpu": Forms("convolution", "native", "native", "native", "written", 1, "bfloat16"),
+    "tpu": Forms("convolution", "native", "taps", "native", "derived", 1, "bfloat16"),
 }
 """The CPU's forms were chosen by timing training steps (docs/performance.md). On a GPU, only
 convolutions over time and LSTMs were timed; everything else has XLA's own form. The TPU's forms

@@ -20,7 +20,7 @@ from va_jax.evaluation.predictors import make_predictor
 from va_jax.io import Table
 from va_jax.models.build import build_model
 from va_jax.models.regressor import Regressor
-from va_jax.train import hlo, optim, sharding
+from va_jax.train import hlo, optim, sharding, workdir
 from va_jax.train.devices import Devices
 from va_jax.train.failures import OUT_OF_MEMORY
 from va_jax.train.hlo import Collective
@@ -64,6 +64,8 @@ def compile_steps(config: Config, devices: Devices) -> dict[str, Compiled]:
             device has. The message names the keys to change.
     """
     _check(config, len(devices.devices))
+    with devices.forms():
+        config = workdir.with_dtype(config)
     model = build_model(config.model, DIMS)
     mesh = sharding.make_mesh(devices.devices)
     compiled = {}

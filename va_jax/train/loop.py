@@ -32,6 +32,7 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
     """
     stop = stop or Stopping()
     run, state, start = set_up(config, workdir, stop.check)
+    config = run.config
     with Checkpoints(workdir, config.checkpoint.keep) as saved:
         state, done = resume(saved, state, run)
         if config.data.features and done:

@@ -52,6 +52,7 @@ def set_up(
         InputError: the data, the weights or an older run in `folder` do not match the config, or
             the processes in the job differ in their config, code or data.
     """
+    config = workdir.with_dtype(config, folder)
     source, dev = open_data(config)
     size = config.data.size or source.size
     data = TrainingData(source, config, jax.process_index(), jax.process_count())

@@ -7,6 +7,7 @@ from typing import Any
 from va_jax import config as configuration
 from va_jax import io, keys
 from va_jax.config import Config
+from va_jax.models import forms
 from va_jax.types import InputError
 
 NAME = "config.json"
@@ -28,6 +29,19 @@ def store(workdir: pathlib.Path, config: Config) -> None:
             return
     workdir.mkdir(parents=True, exist_ok=True)
     io.write_json(workdir / NAME, configuration.to_tree(config))
+
+
+def with_dtype(config: Config, workdir: pathlib.Path | None = None) -> Config:
+    """Replace `model.compute_dtype=auto` by the type of the run in `workdir`.
+
+    A new run gets the type for this kind of device, and keeps it wherever it is continued.
+    """
+    if config.model.compute_dtype != "auto":
+        return config
+    dtype = forms.chosen().compute_dtype
+    if workdir is not None and (workdir / NAME).exists():
+        dtype = load(workdir).model.compute_dtype
+    return configuration.with_values(config, **{"model.compute_dtype": dtype})
 
 
 def schedule_change(workdir: pathlib.Path, config: Config) -> str | None:
@@ -77,6 +91,7 @@ def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:
     stored = load(workdir)
     if given is None:
         return stored
+    given = with_dtype(given, workdir)
     _compare(workdir, given, ("eval.",))
     return given
 
