@@ -131,7 +131,7 @@ def compile_step(step: Lowerable, options: Mapping[str, Any] | None = None) -> C
         batch=_bytes(step.batch),
         temporaries=temporaries,
         peak=plan.argument_size_in_bytes + temporaries + plan.generated_code_size_in_bytes,
-        flops=lowered.cost_analysis()["flops"] / _devices(step),
+        flops=_flops(step, lowered, compiled),
         collectives=hlo.collectives(compiled.as_text()),
         compile_s=compile_s,
     )
@@ -154,8 +154,12 @@ def _divided(tree: Any, mesh: Mesh) -> Any:
     return abstract(tree, NamedSharding(mesh, PartitionSpec("data")))
 
 
-def _devices(step: Lowerable) -> int:
-    return jax.tree.leaves(step.arguments)[0].sharding.num_devices
+def _flops(step: Lowerable, lowered: Any, compiled: Any) -> float:
+    """Return the FLOPs of each device, before optimisation where the compiler counts them then."""
+    counted = lowered.cost_analysis()
+    if counted is None:  # for a TPU that is elsewhere
+        return compiled.cost_analysis()["flops"]
+    return counted["flops"] / jax.tree.leaves(step.arguments)[0].sharding.num_devices
 
 
 def _bytes(tree: Any) -> int:
