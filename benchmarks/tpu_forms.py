@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
@@ -122,13 +123,16 @@ def estimate(config: Config, model: Any, form: forms.Forms, mesh: Any) -> dict[s
     with forms.using(form):
         step = compiling.training_step(config, model, config.data.size, mesh)
         lowered = step.step.lower(*step.arguments)
+    start = time.perf_counter()
     compiled = lowered.compile()
+    compile_s = time.perf_counter() - start
     text, plan = compiled.as_text(), compiled.memory_analysis()
     return {
         "cycles": sum(map(int, CYCLES.findall(text))),
         "bytes": compiled.cost_analysis()["bytes accessed"],
         "temporaries": plan.temp_size_in_bytes,
         "copies": len(COPY.findall(text)),
+        "compile_s": compile_s,
     }
 
 
@@ -164,7 +168,8 @@ def main() -> None:
             table[name] = found = job()
             print(
                 f"{name:24}{found['cycles']:14,.0f} cycles {found['bytes'] / 1e9:8.2f} GB "
-                f"{found['temporaries'] / 2**30:7.3f} GiB {found['copies']:4} copies",
+                f"{found['temporaries'] / 2**30:7.3f} GiB {found['copies']:4} copies "
+                f"{found['compile_s']:4.0f} s",
                 flush=True,
             )
     if args.json:
