@@ -164,7 +164,9 @@ class Train:
             "number of evaluations without a better dev CCC after which to stop early; 0 for never",
         )
     )
-    batch_size: int = at_least(8, 1, "total number of windows per step, across all devices")
+    batch_size: int = at_least(
+        8, 0, "total number of windows per step, across all devices; 0 for as many as fit"
+    )
     accumulate: int = at_least(
         1, 1, "number of pieces into which each batch is split; must divide batch_size"
     )

@@ -85,6 +85,8 @@ def compile_steps(config: Config, devices: Devices) -> dict[str, Compiled]:
 
 def training_step(config: Config, model: Regressor, size: int, mesh: Mesh) -> Lowerable:
     """Return the training step for frames of `size` pixels on the devices of a mesh."""
+    if not config.train.batch_size:
+        raise InputError("train.batch_size=0 is decided when a run starts; set a batch size")
     tx = optim.make_tx(config.optim, config.train.steps)
     averaged = optim.is_averaged(config.optim)
     state = jax.eval_shape(

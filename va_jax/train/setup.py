@@ -18,6 +18,7 @@ from va_jax.evaluation.evaluate import dev_ccc
 from va_jax.evaluation.predictors import make_predictor
 from va_jax.models.build import build_model, landmark_points
 from va_jax.train import frozen, initialize, memory, optim, processes, provenance, sharding, workdir
+from va_jax.train.batch import with_batch_size
 from va_jax.train.checkpoints import Checkpoints
 from va_jax.train.initialize import Start
 from va_jax.train.state import TrainState, initial_variables
@@ -55,8 +56,9 @@ def set_up(
     config = workdir.with_dtype(config, folder)
     source, dev = open_data(config)
     size = config.data.size or source.size
-    data = TrainingData(source, config, jax.process_index(), jax.process_count())
     model = build_model(config.model, source.dims)
+    config = with_batch_size(config, folder, model, size, source.tracks)
+    data = TrainingData(source, config, jax.process_index(), jax.process_count())
     tx = optim.make_tx(config.optim, config.train.steps)
     averaged = optim.is_averaged(config.optim)
     state = initial_state(model, tx, size, config.seed, averaged)

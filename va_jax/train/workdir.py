@@ -92,6 +92,9 @@ def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:
     if given is None:
         return stored
     given = with_dtype(given, workdir)
+    if not given.train.batch_size:  # decided when the run started
+        batch_size = stored.train.batch_size
+        given = configuration.with_values(given, **{"train.batch_size": batch_size})
     _compare(workdir, given, ("eval.",))
     return given
 
