@@ -30,8 +30,9 @@ from va_jax.types import CLIP_FRAMES, LABEL_RANGE, Clip, InputError
 Row = dict[str, Any]
 """The description of a part, as JSON values; see `extract_all`."""
 
-ROW_VERSION = 2
-"""Version of the rows; parts of an interrupted build with other rows are extracted again."""
+ROW_VERSION = 3
+"""Version of the rows and of how they are extracted; an interrupted build that continues after a
+change extracts all parts again."""
 
 Extract = Callable[[Recording, Any, Tally], tuple[float, Iterator[Clip]]]
 """`extract(recording, builder_config, tally) -> (frames per second, clips in order)`.

@@ -46,6 +46,8 @@ def _run() -> int:
         raise InputError("--config is missing; pass a file, such as configs/quickstart.py")
     if args.workdir is None and args.mode not in WITHOUT_RUN:
         raise InputError("--workdir is missing; pass the folder of the run")
+    if args.topology and args.mode != "compile":
+        raise InputError(f"--topology={args.topology} applies only to --mode=compile; omit it")
     here, given = job.of_arguments(args), None if args.config is None else config
     actions = {
         "train": lambda stop: job.train(here, config, args.workdir, stop),

@@ -26,7 +26,7 @@ def test_the_command_draws_a_training_config_with_overrides(tmp_path, tiny_data)
     *windows, last = done.stdout.splitlines()
     assert last == str(path)
     assert len(windows) == 2
-    assert all(" in steps of 2, " in line and ": mean valence" in line for line in windows)
+    assert all(" in steps of 2, " in line and ", mean valence" in line for line in windows)
     height, width, _ = cv2.imread(str(path)).shape
     assert 1200 < width < 1600
     assert 900 < height < 1300

@@ -5,7 +5,7 @@ import pytest
 
 from tests.faces.track_test import Scene, centre_x
 from va_jax.faces import Detections, Detector, FaceTrack, track_faces
-from va_jax.faces.search import FULL_EVERY
+from va_jax.faces.search import FULL_EVERY, MERGED
 from va_jax.video.read import read_frames
 
 STILL = (100.0, 50.0, 40.0)
@@ -89,11 +89,27 @@ def test_an_uncertain_face_is_searched_fully():
 
 
 def test_two_faces_that_are_followed_to_the_same_place_are_searched_fully():
-    frames = [[(100.0 + 3 * n, 50.0, 40.0), (190.0, 50.0, 40.0)] for n in range(20)]
-    hidden = [faces if n < 15 else faces[1:] for n, faces in enumerate(frames)]
-    scene = Followed(hidden)
+    frames = [[(76.0 + 3 * n, 50.0, 40.0), (120.0, 50.0, 40.0)] for n in range(20)]
+    merged = next(n for n in range(20) if (44 - 3 * n) / 40 < 1 - MERGED)
+    scene = Followed(frames)
     scene.track()
-    assert {15, 16, 17} <= set(scene.searched)
+    assert merged < 2 + FULL_EVERY
+    assert scene.searched[:4] == [0, 1, 2, merged]
+
+
+def test_a_face_after_a_cut_is_not_followed_back_into_the_shot_before():
+    scene = Followed([[STILL]] * 6 + [[STILL, (300.0, 50.0, 40.0)]] * 10, [0] * 6 + [200] * 10)
+    asked, follow = [], scene.follow
+
+    def following(image, boxes):
+        asked.append((int(image[1, 1, 0]), len(boxes)))
+        return follow(image, boxes)
+
+    scene.follow = following
+    scene.track()
+    assert (0, 2) not in asked
+    assert all(count == 1 for grey, count in asked if grey == 0)
+    assert sum(grey == 0 for grey, _ in asked) == 3  # frames 3 to 5, once each
 
 
 def test_the_first_frames_of_a_shot_are_searched_fully():
@@ -143,4 +159,4 @@ def test_real_faces_are_followed_to_where_the_full_search_finds_them(media, name
         apart = np.linalg.norm(one.landmarks[shown] - other.landmarks[shown], axis=-1)
         side = np.median(one.boxes[shown][:, 2] - one.boxes[shown][:, 0])
         assert np.median(apart) < 0.005 * side
-        assert len(searched) < len(frames) / 4
+    assert len(searched) < len(frames) / 2

@@ -48,10 +48,20 @@ def test_two_small_batches_predict_the_largest_and_it_is_checked(monkeypatch):
     assert tried == [2, 4, 80]
 
 
-def test_a_prediction_that_does_not_fit_is_lowered(monkeypatch):
-    found, tried = largest(monkeypatch, lambda n: 100 + 10 * n + (50 if n > 70 else 0))
-    assert found == 72
-    assert tried == [2, 4, 80, 76, 72]
+@pytest.mark.parametrize(
+    "peak",
+    [
+        lambda n: 100 + 10 * n + (50 if n > 70 else 0),  # a step upwards
+        lambda n: 100 if n <= 16 else 100 + 10 * (n - 16),  # flat at first
+        lambda n: 400 if n <= 2 else 100 + 5 * n,  # a large first batch
+        lambda n: 100 + 10 * n if n < 70 else None,  # no figure for what is too large
+    ],
+)
+def test_a_wrong_prediction_is_corrected_within_a_few_batches(monkeypatch, peak):
+    fits = [n for n in range(2, 400, 2) if peak(n) is not None and peak(n) <= 900]
+    found, tried = largest(monkeypatch, peak)
+    assert 0.9 * max(fits) <= found <= max(fits)
+    assert len(tried) <= batch.TRIALS
 
 
 def test_pieces_and_the_data_set_limit_the_batch(monkeypatch):
@@ -67,23 +77,35 @@ def test_a_smallest_batch_that_does_not_fit_is_refused(monkeypatch, peak):
         largest(monkeypatch, lambda n: peak)
 
 
-def test_devices_of_unknown_memory_and_features_are_refused(monkeypatch, tmp_path):
+def test_devices_of_unknown_memory_and_features_are_refused(monkeypatch):
     with pytest.raises(InputError, match="set a batch size"):
         largest(monkeypatch, lambda n: n, here=HERE._replace(memory=None))
     changes = {"data.features": "cached", "optim.rates.backbone": 0.0}
     changes |= {"augment.brightness": 0.0, "augment.contrast": 0.0}
     with pytest.raises(InputError, match=r"not for data\.features"):
-        batch.with_batch_size(config(**changes), tmp_path, MODEL, 32, [])
+        batch.with_batch_size(config(**changes), MODEL, 32, [])
 
 
 @pytest.mark.slow
-def test_a_run_keeps_the_batch_that_it_started_with(tiny_data, tmp_path, capsys):
+def test_a_run_keeps_the_batch_that_it_started_with(tiny_data, tmp_path, capsys, monkeypatch):
     given = config(**{"data.dir": str(tiny_data), "train.steps": 1})
     train(given, tmp_path)
     size = workdir.load(tmp_path).train.batch_size
     assert size > 0
     assert size % jax.device_count() == 0
     assert f"train.batch_size={size} is the largest" in capsys.readouterr().out
+    monkeypatch.setattr(batch, "largest", None)  # the batch is not decided again
     train(with_values(given, **{"train.steps": 2}), tmp_path)
     assert workdir.load(tmp_path).train.batch_size == size
     assert workdir.for_evaluation(tmp_path, given).train.batch_size == size
+    assert workdir.with_decided(given, tmp_path).train.batch_size == size
+
+
+@pytest.mark.slow
+def test_a_stored_batch_that_the_devices_cannot_divide_is_one_line(
+    tiny_data, tmp_path, monkeypatch
+):
+    given = config(**{"data.dir": str(tiny_data), "train.steps": 1})
+    monkeypatch.setattr(batch, "largest", lambda *args: 6)
+    with pytest.raises(InputError, match=r"train\.batch_size=6 is not a multiple of 4"):
+        train(given, tmp_path)

@@ -13,8 +13,8 @@ from va_jax import config as configuration
 from va_jax import keys
 from va_jax.models import forms
 from va_jax.models.build import build_model, parameter_count
-from va_jax.train import devices
-from va_jax.train.compile import Compiled, compile_steps, table, to_json
+from va_jax.train import devices, sharding
+from va_jax.train.compile import Compiled, compile_steps, table, to_json, training_step
 from va_jax.train.state import initial_variables
 from va_jax.types import DIMS, InputError
 
@@ -75,32 +75,46 @@ def test_parameters_optimiser_batch_and_gradient_are_those_by_hand(changes):
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "message"),
+    ("changes", "message"),
     [
         (
-            "training",
             {},
             r"the training step needs .* GiB on each of 4 x cpu; each has 0.00 GiB; "
             r"set model.remat=True, set model.compute_dtype='bfloat16' or lower window.length",
         ),
         (
-            "training",
             {"train__batch_size": 16, "model__remat": True, "model__compute_dtype": "bfloat16"},
             r"lower train.batch_size=16 \(to at least 4\), raise train.accumulate=1 or "
             r"lower window.length$",
         ),
+        (
+            {"train__batch_size": 8, "train__accumulate": 2, "model__remat": True},
+            r"each has 0.00 GiB; set model.compute_dtype='bfloat16' or lower window.length$",
+        ),
     ],
 )
-def test_a_step_that_does_not_fit_names_the_keys_to_change(name, changes, message):
+def test_a_step_that_does_not_fit_names_the_keys_to_change(changes, message):
     tiny = devices.at_hand()._replace(memory=1000)
     with pytest.raises(InputError, match=message):
         compile_steps(settings(**changes), tiny)
+
+
+def test_an_evaluation_step_that_does_not_fit_names_its_own_keys():
+    config = settings(eval__batch_size=64, eval__length=64, eval__hop=64)
+    here = devices.at_hand()._replace(memory=None)
+    steps = compile_steps(config, here)
+    between = here._replace(memory=(steps["training"].peak + steps["evaluation"].peak) // 2)
+    assert steps["training"].peak < steps["evaluation"].peak
+    message = r"the evaluation step .*lower eval.batch_size=64 \(to at least 4\).* eval.length$"
+    with pytest.raises(InputError, match=message):
+        compile_steps(config, between)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"data__size": 0}, r"data.size=0"),
+        ({"train__batch_size": 0}, r"train.batch_size=0 is decided when a run starts"),
         ({"data__features": "cached", "optim__rates__backbone": 0.0}, r"data.features='cached'"),
         ({"train__batch_size": 6}, r"train.batch_size=6 is not a multiple of 4, .*set it to 8"),
         ({"eval__batch_size": 2}, r"eval.batch_size=2 is not a multiple of 4, .*set it to 4"),
@@ -122,10 +136,22 @@ def test_the_table_and_the_json_show_the_same():
     rows = {label: cells for label, *cells in table(found, chips).rows}
     assert rows["peak, % of the memory"] == ["75.0", "75.0"]
     assert rows["all-reduce, MiB"] == ["2.0", "0.0"]
-    assert rows["of these, during other work"] == ["1", "0"]
+    assert rows["of these, asynchronous"] == ["1", "0"]
     facts = json.loads(to_json(found, chips))
     assert facts["steps"]["training"]["collectives"][0]["bytes"] == 2**21
     assert facts["memory"] == 4 * 2**20
+
+
+def test_pieces_are_looped_over_on_a_tpu_as_they_will_be_there():
+    config = settings(train__batch_size=16, train__accumulate=4)
+    model = build_model(config.model, DIMS)
+    mesh = sharding.make_mesh(jax.devices())
+    loops = {}
+    for backend in ("cpu", "tpu"):
+        with devices.at_hand()._replace(backend=backend).forms():
+            step = training_step(config, model, 16, mesh)
+            loops[backend] = step.step.lower(*step.arguments).as_text().count("stablehlo.while")
+    assert loops["tpu"] > loops["cpu"]
 
 
 def test_devices_trace_with_their_own_forms():

@@ -302,7 +302,7 @@ def test_a_lengthened_run_equals_a_run_of_that_length(tmp_path, tiny_data):
     train(config, tmp_path / "run")
     train(config, tmp_path / "whole")
     assert_identical(parameters(tmp_path / "run", config), parameters(tmp_path / "whole", config))
-    assert workdir.load(tmp_path / "run") == config
+    assert workdir.load(tmp_path / "run") == workdir.with_decided(config, tmp_path / "run")
     with pytest.raises(InputError, match=r"train\.steps=3: .* at step 4"):
         train(tiny(tiny_data, **long | {"train.steps": 3}), tmp_path / "run")
     with pytest.raises(InputError, match=r"train\.batch_size \(\d+ in the run, 16 given\)"):

@@ -1,4 +1,4 @@
-"""Compile a network for the devices here or for TPUs that are not, and show whether it fits.
+"""Compile a network for the devices here or for TPUs elsewhere, and show whether it fits.
 
     va_jax compile --config=tzirakis2021.py:resnet50_lstm --topology=v5e:2x4 --train.batch_size=16
 

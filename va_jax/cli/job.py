@@ -70,19 +70,25 @@ def run(job: Job, action: Callable[[Stopping], None]) -> int:
 
 def train(job: Job, config: ConfigDict, workdir: pathlib.Path, stop: Stopping) -> None:
     """Train the run in `workdir` to the end, and evaluate it."""
+    parsed = configuration.parse(config)
+    _keep_memory(parsed)
     _join(job, stop, workdir)
-    _train(configuration.parse(config), workdir, stop)
+    _train(parsed, workdir, stop)
+
+
+def _keep_memory(config: configuration.Config) -> None:
+    """Set up the allocator, before JAX starts the threads that would keep its old settings."""
+    from va_jax.train import allocator
+
+    if config.train.keep_memory:
+        allocator.keep_memory()
 
 
 def _train(config: configuration.Config, workdir: pathlib.Path, stop: Stopping) -> None:
-    from jax import default_backend
-
     from va_jax.evaluation.evaluate import evaluate
-    from va_jax.train import allocator, lock
+    from va_jax.train import lock
     from va_jax.train.loop import train as train_run
 
-    if config.train.keep_memory and default_backend() == "cpu":
-        allocator.keep_memory()
     with lock.hold(workdir):
         train_run(config, workdir, stop)
         evaluate(config, workdir, on_batch=stop.check)
@@ -103,14 +109,17 @@ def train_seeds(
         )
     parsed = configuration.parse(config)
     configs = [configuration.with_values(parsed, seed=seed) for seed in seeds]
+    _keep_memory(parsed)
     _join(job, stop, workdir)
     from jax import process_index
 
     from va_jax.evaluation import seeds as seed_table
+    from va_jax.train import workdir as run_config
 
     runs = {seed: workdir / f"seed_{seed}" for seed in seeds}
+    first, *_ = runs.values()
     for each, folder in zip(configs, runs.values(), strict=True):
-        _train(each, folder, stop)
+        _train(run_config.with_decided(each, first), folder, stop)
     if process_index() == 0:
         print(f"\n{seed_table.write(workdir, runs)}")
 

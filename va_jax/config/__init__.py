@@ -171,7 +171,7 @@ class Train:
         1, 1, "number of pieces into which each batch is split; must divide batch_size"
     )
     keep_memory: bool = changeable(
-        key(True, "whether a run on a CPU keeps the memory that a step frees, for the next step")
+        key(True, "whether to keep the memory that a step on a CPU frees, for the next step")
     )
     log_every_steps: int = changeable(at_least(20, 1, "number of steps between log lines"))
 

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from va_jax import io
-from va_jax.config import Config
+from va_jax.config import Config, with_values
 from va_jax.data import landmarks, pipeline, sources, transforms, windows
 from va_jax.data.pipeline import Batch, TrainingData, WindowShape
 from va_jax.data.sources import Source
@@ -103,7 +103,7 @@ def write_preview(
     draw(path, samples, source.dims, f"{data.name}, {data.train}, seed {config.seed}")
     lines = [describe(sample, source.dims) for sample in samples]
     if unpaired:
-        lines.append(f"landmarks are not drawn, since a set of {points} cannot be mirrored")
+        lines.append(f"landmarks are not drawn, since a set of {points} points cannot be mirrored")
     return lines
 
 
@@ -113,7 +113,8 @@ def first_samples(source: Source, config: Config, count: int) -> list[Sample]:
     Raises:
         InputError: see `TrainingData`.
     """
-    stream = TrainingData(source, config)
+    batch = config.train.batch_size or config.train.accumulate  # 0: decided when a run starts
+    stream = TrainingData(source, with_values(config, **{"train.batch_size": batch}))
     places = range(min(count, len(stream.windows)))
     return [_sample(stream, place, config) for place in places]
 

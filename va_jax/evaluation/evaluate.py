@@ -70,7 +70,7 @@ def evaluate(
         InputError: the network is incompatible with the data set. Smaller differences from the
             training data are reported as warnings.
     """
-    run = open_run(run_config.with_dtype(config, workdir), workdir)
+    run = open_run(run_config.with_decided(config, workdir), workdir)
     traces = predict(run, on_batch)
     if jax.process_index() != 0:
         return

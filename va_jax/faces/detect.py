@@ -106,6 +106,8 @@ class Detector:
         Only the third net runs, `refinements` times (at least once), on crops around the boxes. The
         score of a face that it does not find is 0.
         """
+        if not len(boxes):
+            return Detections(*(np.zeros((0, *s), np.float32) for s in ((4,), (), (5, 2))))
         found = self._third_net(image, boxes)
         scores = found.scores
         for _ in range(self.refinements - 1):

@@ -46,8 +46,8 @@ class Searches:
     - a face is lost, or uncertain, or two followed faces merge, or
     - fewer than `confirm` successive full searches have found the present faces.
 
-    A face that appears is followed back to the last full search, so no frame of it is missed. Up to
-    `FULL_EVERY` frames are in memory at a time.
+    A face that appears is followed back, at most to the last full search. Up to `FULL_EVERY` frames
+    are in memory at a time.
     """
 
     def __init__(self, find: Find, follow: Follow | None, every: int, confirm: int):
@@ -83,9 +83,8 @@ class Searches:
         last = self.done[-1] if self.done and self.done[-1].shot == self._shot else None
         found = self._followed(image, last, frame)
         full = found is None
-        search = Search(
-            len(self.done), frame, self.times_s[-1], self._shot, full, found or self._find(image)
-        )
+        found = self._find(image) if found is None else found
+        search = Search(len(self.done), frame, self.times_s[-1], self._shot, full, found)
         self.done.append(search)
         if not full:
             self._recent.append((search, image))
@@ -95,7 +94,7 @@ class Searches:
         changed = last is None or len(new) > 0 or len(gone) > 0
         self._unconfirmed = self._confirm - 1 if changed else max(self._unconfirmed - 1, 0)
         self._last_full = frame
-        for face in new if self._recent else ():
+        for face in new if last else ():
             self._follow_back(search.found.boxes[face])
         self._recent.clear()
 
@@ -113,8 +112,8 @@ class Searches:
 
     def _follow_back(self, box: np.ndarray) -> None:
         """Add a face that has appeared to the earlier searches that show it."""
-        assert self._follow is not None
         for search, image in reversed(self._recent):
+            assert self._follow is not None  # or no frame would be recent
             found = self._follow(image, box[None])
             known = search.found
             if found.scores[0] < SURE or not len(_without_partner(found.boxes, known.boxes)):

@@ -35,14 +35,18 @@ class Forms:
     steps_at_once: int
     """Number of time steps of an LSTM or GRU in one iteration of the compiled loop."""
 
+    pieces: Literal["unrolled", "looped"]
+    """The pieces of a batch, if `train.accumulate` is above 1: one after another in the program, or
+    in a loop, in which a convolution's gradient is up to fifty times slower on a CPU."""
+
     compute_dtype: Literal["float32", "bfloat16"]
     """Floating-point type for the backbone if `model.compute_dtype` is "auto"."""
 
 
 BY_BACKEND = {
-    "cpu": Forms("product", "taps", "taps", "indexed", "written", 1, "float32"),
-    "gpu": Forms("convolution", "native", "native", "native", "written", 1, "bfloat16"),
-    "tpu": Forms("convolution", "native", "taps", "native", "derived", 1, "bfloat16"),
+    "cpu": Forms("product", "taps", "taps", "indexed", "written", 1, "unrolled", "float32"),
+    "gpu": Forms("convolution", "native", "native", "native", "written", 1, "looped", "bfloat16"),
+    "tpu": Forms("convolution", "native", "taps", "native", "derived", 1, "looped", "bfloat16"),
 }
 """The CPU's forms were chosen by timing training steps (docs/performance.md). On a GPU, only
 convolutions over time and LSTMs were timed; everything else has XLA's own form. The TPU's forms

@@ -10,8 +10,8 @@ def keep_memory() -> bool:
     """Keep freed memory for the next step, instead of returning it to the system.
 
     By default, glibc returns large blocks after every step and takes them again page by page, which
-    costs a fifth of the time of a step on a CPU (docs/performance.md). Memory that is in use grows
-    no further, but what was freed stays with the process.
+    costs about a fifth of the time of a step on a CPU (docs/performance.md). Threads that have
+    already allocated memory keep the old settings, so call this before JAX starts.
 
     Returns:
         Whether the C library can do this: glibc can, those of macOS and Alpine cannot.

@@ -1,6 +1,5 @@
 """The largest batch that fits the devices, found by compiling the training step."""
 
-import pathlib
 from collections.abc import Sequence
 
 import jax
@@ -8,28 +7,29 @@ import jax
 from va_jax.config import Config, with_values
 from va_jax.data.windows import training_windows
 from va_jax.models.regressor import Regressor
-from va_jax.train import devices, hlo, sharding, workdir
+from va_jax.train import devices, hlo, sharding
 from va_jax.train.compile import compile_step, training_step
 from va_jax.train.devices import Devices
 from va_jax.train.failures import OUT_OF_MEMORY
+from va_jax.train.memory import GIB
 from va_jax.types import InputError, Track
 
 FULL = 0.9
 """Largest part of the memory to plan for, since the compiler does not plan for everything that a
 run keeps on a device; our choice."""
 
+TRIALS = 8
+"""Largest number of batches to compile; our choice."""
 
-def with_batch_size(
-    config: Config, folder: pathlib.Path, model: Regressor, size: int, tracks: Sequence[Track]
-) -> Config:
-    """Replace `train.batch_size=0` by the batch size of the run in `folder`.
 
-    A new run gets the largest multiple of the devices (and of `train.accumulate`) that fits them
-    and is not larger than the data set, and keeps it wherever it is continued.
+def with_batch_size(config: Config, model: Regressor, size: int, tracks: Sequence[Track]) -> Config:
+    """Replace `train.batch_size=0` by the largest batch that fits the devices.
+
+    It is a multiple of the number of devices times `train.accumulate`, and has no more windows than
+    the data set. Every process of a job must call this.
 
     Args:
-        config: config of the run.
-        folder: workdir of the run.
+        config: config of a new run.
         model: its network.
         size: side of the frames in pixels.
         tracks: tracks of the train split.
@@ -45,57 +45,62 @@ def with_batch_size(
             "train.batch_size=0: the largest batch is found for frames, not for data.features; "
             "set a batch size"
         )
-    if (folder / workdir.NAME).exists():
-        batch = workdir.load(folder).train.batch_size
-    else:
-        window = config.window
-        count = len(
-            training_windows(tracks, window.length, window.hop, window.stride, window.remainder)
-        )
-        batch = largest(config, model, size, count, devices.at_hand())
-        if jax.process_index() == 0:
-            print(f"train.batch_size={batch} is the largest batch that fits", flush=True)
+    window = config.window
+    count = len(
+        training_windows(tracks, window.length, window.hop, window.stride, window.remainder)
+    )
+    batch = largest(config, model, size, count, devices.at_hand())
+    if jax.process_index() == 0:
+        print(f"train.batch_size={batch} is the largest batch that fits", flush=True)
     return with_values(config, **{"train.batch_size": batch})
 
 
 def largest(config: Config, model: Regressor, size: int, windows: int, here: Devices) -> int:
     """Return the largest batch size that fits; see `with_batch_size`.
 
-    Memory grows linearly with the batch, so two small batches predict the largest one, which is
-    then compiled to check the prediction.
+    Memory grows about linearly with the batch, so every batch that is compiled predicts the
+    largest one. After `TRIALS` batches, the largest of those that fit is returned.
     """
     if here.memory is None:
         raise InputError(
             "train.batch_size=0 requires devices that report their memory; set a batch size"
         )
-    step = len(here.devices) * config.train.accumulate
-    limit, most = FULL * here.memory, max(windows // step, 1)
-    one = _peak(config, model, size, step, here)
-    if one is None or one > limit:
-        needed = "more" if one is None else f"{one / 2**30:.2f} GiB"
+    step, limit = len(here.devices) * config.train.accumulate, FULL * here.memory
+    peak = _peak(config, model, size, step, here)
+    if peak is None or peak > limit:
+        needed = "more" if peak is None else f"{peak / GIB:.2f} GiB"
         raise InputError(
             f"train.batch_size=0: the smallest batch, {step}, needs {needed} of the "
-            f"{limit / 2**30:.2f} GiB per device that a step may use; set model.remat=True, or "
-            "lower window.length or data.size"
+            f"{limit / GIB:.2f} GiB per device that a step may use; lower window.length or "
+            "data.size, or set model.remat=True or model.compute_dtype='bfloat16'"
         )
-    two = _peak(config, model, size, 2 * step, here) if most > 1 else None
-    if two is None or two > limit:
-        return step
-    parts = min(most, int((limit - one) // max(two - one, 1)) + 1)
-    while parts > 2:
-        peak = _peak(config, model, size, parts * step, here)
-        if peak is not None and peak <= limit:
+    fits, low, too_large, trial = peak, 1, windows // step + 1, 2
+    for _ in range(TRIALS - 1):
+        if low + 1 >= too_large:
             break
-        parts -= max(parts // 16, 1)
-    return parts * step
+        trial = min(max(trial, low + 1), too_large - 1)
+        peak = _peak(config, model, size, trial * step, here)
+        if peak is None:
+            too_large = trial
+            trial = (low + too_large) // 2
+            continue
+        slope = max(peak - fits, 1) / (trial - low)
+        if peak <= limit:
+            fits, low = peak, trial
+        else:
+            too_large = trial
+        trial = low + int((limit - fits) / slope)
+        if trial == low:
+            break
+    return low * step
 
 
 def _peak(config: Config, model: Regressor, size: int, batch: int, here: Devices) -> int | None:
-    """Return the memory that a step with this batch needs per device; None if it cannot compile."""
-    mesh = sharding.make_mesh(here.devices)
+    """Return the memory that a step with this batch needs per device; None if it is too large."""
     config = with_values(config, **{"train.batch_size": batch})
     try:
-        return compile_step(training_step(config, model, size, mesh)).peak
+        step = training_step(config, model, size, sharding.make_mesh(here.devices))
+        return compile_step(step).peak
     except jax.errors.JaxRuntimeError as error:
         if not OUT_OF_MEMORY.search(str(error)):
             raise

@@ -85,8 +85,6 @@ def compile_steps(config: Config, devices: Devices) -> dict[str, Compiled]:
 
 def training_step(config: Config, model: Regressor, size: int, mesh: Mesh) -> Lowerable:
     """Return the training step for frames of `size` pixels on the devices of a mesh."""
-    if not config.train.batch_size:
-        raise InputError("train.batch_size=0 is decided when a run starts; set a batch size")
     tx = optim.make_tx(config.optim, config.train.steps)
     averaged = optim.is_averaged(config.optim)
     state = jax.eval_shape(
@@ -147,9 +145,16 @@ def _check(config: Config, devices: int) -> None:
             f"data.features={config.data.features!r}: only steps that read frames are compiled; "
             "remove this option"
         )
+    check_batch_size(config)
     batch, pieces = config.train.batch_size, config.train.accumulate
     sharding.check_batch("train.batch_size", batch, pieces, devices)
     sharding.check_batch("eval.batch_size", config.eval.batch_size, 1, devices)
+
+
+def check_batch_size(config: Config) -> None:
+    """Raise InputError if the batch size is not decided before a run starts."""
+    if not config.train.batch_size:
+        raise InputError("train.batch_size=0 is decided when a run starts; set a batch size")
 
 
 def _divided(tree: Any, mesh: Mesh) -> Any:
@@ -177,11 +182,13 @@ def _too_large(name: str, config: Config, devices: Devices, needed: int | None) 
     size = "more memory" if needed is None else f"{needed / GIB:.2f} GiB"
     limit = "" if devices.memory is None else f"; each has {devices.memory / GIB:.2f} GiB"
     section, length = ("train", "window.length") if name == "training" else ("eval", "eval.length")
-    remedies, count = [], len(devices.devices)
+    remedies, least = [], len(devices.devices)
     batch = getattr(config, section).batch_size
-    if batch > count:
-        remedies.append(f"lower {section}.batch_size={batch} (to at least {count})")
-    if name == "training" and batch // config.train.accumulate > count:
+    if name == "training":
+        least *= config.train.accumulate
+    if batch > least:
+        remedies.append(f"lower {section}.batch_size={batch} (to at least {least})")
+    if name == "training" and batch > least:
         remedies.append(f"raise train.accumulate={config.train.accumulate}")
     if name == "training" and not config.model.remat:
         remedies.append("set model.remat=True")
@@ -214,7 +221,7 @@ def table(compiled: Mapping[str, Compiled], devices: Devices) -> Table:
         rows.append([f"{kind}, MiB", *(mib(sum(one.bytes for one in each)) for each in found)])
     if kinds:
         during = [sum(each.asynchronous for each in step.collectives) for step in steps]
-        rows.append(["of these, during other work", *map(str, during)])
+        rows.append(["of these, asynchronous", *map(str, during)])
     rows.append(["compile time, s", *(f"{step.compile_s:.0f}" for step in steps)])
     return Table(["per device", *(f"{name} step" for name in compiled)], rows)
 

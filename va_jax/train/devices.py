@@ -1,4 +1,4 @@
-"""Devices to compile for: those at hand, or the chips of a TPU slice that need not be."""
+"""Devices to compile for: those of this job, or the chips of a TPU slice that is elsewhere."""
 
 import contextlib
 import importlib.util
@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from va_jax.models import forms
 from va_jax.train import memory
 from va_jax.types import InputError
 
-TPU_MEMORY_GIB = {"TPU v4": 31.75, "TPU v5 lite": 15.75, "TPU v5": 95.74, "TPU v6 lite": 31.25}
-"""Memory that a program can use on each kind of chip: the limit that the TPU compiler names when
-a program does not fit."""
+TPU_MEMORY_GIB = {"TPU v5 lite": 15.75, "TPU v5": 95.73, "TPU v6 lite": 31.24}
+"""Memory that a program can use on each kind of chip: the limit in the TPU compiler's error for a
+program that does not fit."""
 
 LIBTPU = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
@@ -41,12 +43,15 @@ class Devices(NamedTuple):
 
 
 def at_hand() -> Devices:
-    """Return all devices of this process."""
+    """Return all devices of this job; all processes get the same answer."""
     devices = jax.devices()
     name = f"{len(devices)} x {devices[0].device_kind}"
     limit = memory.available()
     if devices[0].platform == "cpu" and limit is not None:
-        limit //= len(devices)  # they share the memory of the machine
+        limit //= jax.local_device_count()  # they share the memory of the machine
+    if jax.process_count() > 1:
+        known = multihost_utils.process_allgather(np.array(limit or 0, np.int64))
+        limit = int(known.min()) or None
     return Devices(name, devices, jax.default_backend(), limit)
 
 
@@ -76,6 +81,7 @@ def of_topology(name: str) -> Devices:
             "as v5e:2x4, v5p:2x2x1 or v6e:2x4"
         ) from error
     kind = devices[0].device_kind
-    limit = TPU_MEMORY_GIB.get(kind)
-    available = None if limit is None else int(limit * memory.GIB)
+    if kind not in TPU_MEMORY_GIB:
+        raise InputError(f"--topology={name}: {kind} is not supported; use v5e, v5p or v6e")
+    available = int(TPU_MEMORY_GIB[kind] * memory.GIB)
     return Devices(f"{len(devices)} x {kind} ({name})", devices, "tpu", available)

@@ -53,17 +53,18 @@ def set_up(
         InputError: the data, the weights or an older run in `folder` do not match the config, or
             the processes in the job differ in their config, code or data.
     """
-    config = workdir.with_dtype(config, folder)
+    config = workdir.with_dtype(workdir.with_decided(config, folder))
     source, dev = open_data(config)
     size = config.data.size or source.size
+    facts = splits.metadata(config.data)
+    processes.agree(config, {"workdir": str(folder), "split_hash": facts["split_hash"]})
     model = build_model(config.model, source.dims)
-    config = with_batch_size(config, folder, model, size, source.tracks)
+    config = with_batch_size(config, model, size, source.tracks)
+    sharding.check_batch("train.batch_size", config.train.batch_size, config.train.accumulate)
     data = TrainingData(source, config, jax.process_index(), jax.process_count())
     tx = optim.make_tx(config.optim, config.train.steps)
     averaged = optim.is_averaged(config.optim)
     state = initial_state(model, tx, size, config.seed, averaged)
-    facts = splits.metadata(config.data)
-    processes.agree(config, {"workdir": str(folder), "split_hash": facts["split_hash"]})
     check_stop()
     resumed = Checkpoints.any_in(folder)
     start = None if resumed else initialize.start(config, state.variables)

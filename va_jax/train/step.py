@@ -10,6 +10,7 @@ import optax
 
 from va_jax.config import Config
 from va_jax.data.pipeline import network_inputs
+from va_jax.models import forms
 from va_jax.train import losses, optim
 from va_jax.train.state import Tally, TrainState
 
@@ -80,8 +81,7 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
             return (stats, jax.tree.map(jnp.add, grads, pull(slope)[0])), None
 
         zeros = jax.tree.map(jnp.zeros_like, state.params)
-        # On a CPU, a convolution's gradient is up to fifty times slower inside a loop.
-        unroll = pieces if jax.default_backend() == "cpu" else 1
+        unroll = pieces if forms.chosen().pieces == "unrolled" else 1
         (stats, grads), _ = jax.lax.scan(
             add_piece, (state.batch_stats, zeros), (cut, rngs, slopes), unroll=unroll
         )

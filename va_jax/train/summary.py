@@ -17,7 +17,7 @@ from va_jax.models import inflate
 from va_jax.models.build import build_model, parameter_count
 from va_jax.models.regressor import Regressor
 from va_jax.train import sharding
-from va_jax.train.compile import Compiled, compile_step, mib, training_step
+from va_jax.train.compile import Compiled, check_batch_size, compile_step, mib, training_step
 from va_jax.train.state import initial_variables
 from va_jax.types import DIMS, InputError
 
@@ -48,8 +48,10 @@ def summary(config: Config, depth: int = DEPTH) -> str:
     dimensions are `types.DIMS`.
 
     Raises:
-        InputError: the data set has not been built and `data.size` is 0.
+        InputError: the data set has not been built and `data.size` is 0, or `train.batch_size` is
+            0.
     """
+    check_batch_size(config)
     dims, size = _dims_and_size(config)
     model = build_model(config.model, dims)
     network, *layers = layer_rows(model, size, depth)

@@ -31,17 +31,29 @@ def store(workdir: pathlib.Path, config: Config) -> None:
     io.write_json(workdir / NAME, configuration.to_tree(config))
 
 
-def with_dtype(config: Config, workdir: pathlib.Path | None = None) -> Config:
-    """Replace `model.compute_dtype=auto` by the type of the run in `workdir`.
-
-    A new run gets the type for this kind of device, and keeps it wherever it is continued.
-    """
+def with_dtype(config: Config) -> Config:
+    """Replace `model.compute_dtype=auto` by the type for this kind of device."""
     if config.model.compute_dtype != "auto":
         return config
     dtype = forms.chosen().compute_dtype
-    if workdir is not None and (workdir / NAME).exists():
-        dtype = load(workdir).model.compute_dtype
     return configuration.with_values(config, **{"model.compute_dtype": dtype})
+
+
+def with_decided(config: Config, folder: pathlib.Path) -> Config:
+    """Replace keys that are decided when a run starts by the values of the run in `folder`, if any.
+
+    These are `model.compute_dtype=auto` and `train.batch_size=0`.
+    """
+    if not (folder / NAME).exists():
+        return config
+    stored = load(folder)
+    if config.model.compute_dtype == "auto":
+        dtype = stored.model.compute_dtype
+        config = configuration.with_values(config, **{"model.compute_dtype": dtype})
+    if not config.train.batch_size:
+        batch = stored.train.batch_size
+        config = configuration.with_values(config, **{"train.batch_size": batch})
+    return config
 
 
 def schedule_change(workdir: pathlib.Path, config: Config) -> str | None:
@@ -91,10 +103,7 @@ def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:
     stored = load(workdir)
     if given is None:
         return stored
-    given = with_dtype(given, workdir)
-    if not given.train.batch_size:  # decided when the run started
-        batch_size = stored.train.batch_size
-        given = configuration.with_values(given, **{"train.batch_size": batch_size})
+    given = with_decided(given, workdir)
     _compare(workdir, given, ("eval.",))
     return given
 
