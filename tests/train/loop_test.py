@@ -284,7 +284,7 @@ def test_overlapping_windows_of_a_frame_network_fuse_to_what_one_pass_gives(
 
 @pytest.mark.slow
 def test_a_workdir_of_another_config_is_left_as_it_is(tmp_path, tiny_data):
-    workdir.store(tmp_path / "run", tiny(tiny_data))
+    workdir.store(tmp_path / "run", workdir.with_dtype(tiny(tiny_data)))
     with pytest.raises(InputError, match=r"a different config: seed \(0 in the run, 9 given\)"):
         train(tiny(tiny_data, seed=9), tmp_path / "run")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json"]
