@@ -142,16 +142,16 @@ def test_the_table_and_the_json_show_the_same():
     assert facts["memory"] == 4 * 2**20
 
 
-def test_pieces_are_looped_over_on_a_tpu_as_they_will_be_there():
+def test_pieces_are_looped_over_as_on_the_devices_that_are_compiled_for():
     config = settings(train__batch_size=16, train__accumulate=4)
-    model = build_model(config.model, DIMS)
-    mesh = sharding.make_mesh(jax.devices())
-    loops = {}
-    for backend in ("cpu", "tpu"):
-        with devices.at_hand()._replace(backend=backend).forms():
+    model, mesh = build_model(config.model, DIMS), sharding.make_mesh(jax.devices())
+    programs = {}
+    for pieces in ("unrolled", "looped"):
+        with forms.using(dataclasses.replace(forms.BY_BACKEND["cpu"], pieces=pieces)):
             step = training_step(config, model, 16, mesh)
-            loops[backend] = step.step.lower(*step.arguments).as_text().count("stablehlo.while")
-    assert loops["tpu"] > loops["cpu"]
+            programs[pieces] = step.step.lower(*step.arguments).as_text()
+    assert len(programs["looped"]) < len(programs["unrolled"])
+    assert forms.BY_BACKEND["tpu"].pieces == "looped"
 
 
 def test_devices_trace_with_their_own_forms():
