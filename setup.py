@@ -63,7 +63,7 @@ setup(
         "cuda": ["jax[cuda13]"],
         "keras": ["h5py"],  # to read Keras' weight files
         "tpu": ["jax[tpu]"],
-        "tpu_compile": ["libtpu"],  # to compile for TPUs without one
+        "tpu-compile": ["libtpu"],  # to compile for TPUs without one
         "test": [
             "apache-beam; python_version < '3.12'",  # holds protobuf back; above, the newest
             "beartype",

@@ -65,7 +65,7 @@ def of_topology(name: str) -> Devices:
     """
     if not importlib.util.find_spec("libtpu"):
         raise InputError(
-            f"--topology={name} requires the TPU compiler; run pip install 'va_jax[tpu_compile]'"
+            f"--topology={name} requires the TPU compiler; run pip install 'va_jax[tpu-compile]'"
         )
     jax.config.update("jax_platforms", "cpu")
     for variable, value in LIBTPU.items():
