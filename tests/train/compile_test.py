@@ -166,7 +166,7 @@ def va_jax_compile(*flags):
     return subprocess.run([*line, *small], capture_output=True, text=True, check=False)
 
 
-def test_without_the_tpu-compiler_the_message_says_what_to_install(monkeypatch):
+def test_without_the_tpu_compiler_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'va_jax\[tpu-compile\]'"):
         devices.of_topology("v5e:2x2")
