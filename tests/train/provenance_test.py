@@ -241,8 +241,8 @@ def test_warnings_stop_neither_a_run_nor_its_scores_nor_a_start_from_it(
     rebuilt(monkeypatch, alignment="level eyes")
     train(config, run)
     evaluate(config, run)
-    told = f"{OTHER}{run} was trained with 'none': "
-    assert capsys.readouterr().err.count(told) == 2
+    expected = f"{OTHER}{run} was trained with 'none': "
+    assert capsys.readouterr().err.count(expected) == 2
     assert (run / "metrics.json").read_text() == scores
     train(tiny(tiny_data, **{"init.from_export": str(out)}), tmp_path / "second")
     assert f"{OTHER}{out} was trained with 'none': " in capsys.readouterr().err

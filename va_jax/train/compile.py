@@ -31,7 +31,7 @@ from va_jax.types import DIMS, InputError
 
 
 class Lowerable(NamedTuple):
-    """A jitted step, the shapes of its arguments, and which of them are what."""
+    """A jitted step and the shapes of its arguments; the last three fields name parts of them."""
 
     step: Any
     arguments: tuple[Any, ...]
