@@ -1,9 +1,9 @@
 """Define every configuration key once: its type, default, unit, legal values and help text.
 
-Those of the network are in `model`. The files in configs/ start from `defaults()` and are plain
-`ml_collections` configs, so every key can be overridden on the command line. `parse` converts such
-a config to the frozen dataclasses below, which all other code receives. Defaults are our choice
-unless a paper is cited.
+Those of the data, the network and training are in `data`, `model` and `training`. The files in
+configs/ start from `defaults()` and are plain `ml_collections` configs, so every key can be
+overridden on the command line. `parse` converts such a config to frozen dataclasses, which all
+other code receives. Defaults are our choice unless a paper is cited.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -13,11 +13,11 @@ from ml_collections import ConfigDict
 
 from va_jax import keys
 from va_jax.config import checks
+from va_jax.config.data import Augment, Data, Window
 from va_jax.config.model import Model
+from va_jax.config.training import Init, Loss, Optim, Train
 from va_jax.keys import CHANGEABLE, at_least, changeable, choice, key
 
-FRESH = ("params/temporal.*", "params/head_.*")
-OPTIMISERS = ("adam", "adamw", "sgd", "muon", "schedule_free")
 STATES = ("carry", "window")
 FUSIONS = ("mean", "median", "extremum", "last", "centre")
 POST_STEPS = ("median", "centre", "scale", "lag")
@@ -30,150 +30,6 @@ RENAMED = {
     "optim.rates.recurrent": "optim.rates.temporal",
 }
 """Current names of keys by their names in earlier versions, for messages."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """The data set and how to read it."""
-
-    name: str = key("", 'name of a built data set: "builder" or "builder/config"')
-    dir: str = changeable(key("data", "path to the folder that contains the built data sets"))
-    build_missing: bool = changeable(
-        key(False, "whether to build a generated data set if it is missing")
-    )
-    train: str = key("train", "split to train on")
-    dev: str = key("dev", "split for choosing the best checkpoint and fitting post-processing")
-    test: str = key("test", "split to score after training, with or without labels; '' for none")
-    size: int = at_least(0, 0, "side of the input images; 0 for the stored size", unit="pixels")
-    features: str = changeable(
-        key(
-            "",
-            "path to cached features of a frozen backbone, which replace the frames; '' for none",
-        )
-    )
-    max_bad_records: int = changeable(
-        at_least(0, 0, "largest number of unreadable records to skip in each split")
-    )
-    threads: int = changeable(
-        at_least(2, 1, "number of threads that decode JPEGs; one per core, up to 8, is best")
-    )
-
-
-@dataclass(frozen=True)
-class Window:
-    """Windows of frames for training."""
-
-    length: int = at_least(64, 1, "number of frames in a window", unit="frames")
-    hop: int = at_least(32, 1, "distance between the starts of successive windows", unit="frames")
-    stride: int = at_least(1, 1, "distance between successive frames in a window", unit="frames")
-    remainder: str = choice(
-        "pad", ("pad", "drop", "shift"), "how to treat the frames after the last whole window"
-    )
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Augmentation, drawn at random once per training window."""
-
-    flip: bool = key(True, "whether to mirror a window with probability 0.5")
-    crop: float = key(
-        1.0, "smallest side of a random crop, as a fraction of the image's side", low=0.01, high=1
-    )
-    rotation_deg: float = key(
-        0.0, "largest rotation in either direction", low=0, high=180, unit="degrees"
-    )
-    brightness: float = key(0.0, "largest relative change, up or down", low=0, high=0.99)
-    contrast: float = key(0.0, "largest relative change, up or down", low=0, high=0.99)
-    saturation: float = key(0.0, "largest relative change, up or down", low=0, high=0.99)
-    hue: float = key(0.0, "largest shift, up or down", low=0, high=0.5, unit="turns")
-
-
-@dataclass(frozen=True)
-class Init:
-    """Initial parameters: random, or loaded from at most one source."""
-
-    from_workdir: str = key(
-        "", "path to the workdir of another run; training starts from its best parameters"
-    )
-    from_export: str = key("", "path to an exported model to start from")
-    weights: str = key("", "path to a weight file from another project")
-    format: str = key("auto", "format of the weight file: auto, or a name from docs/weights.md")
-    inflate: str = choice("centred", ("centred", "copied"), "how to turn 2-D kernels into 3-D ones")
-    rename: tuple[str, ...] = key(
-        (), 'rules "OLD -> NEW" that rename the parameters of the source; OLD is a regex'
-    )
-    leave_out: tuple[str, ...] = key(
-        (), "regular expressions for parameters of the source to ignore"
-    )
-    fresh: tuple[str, ...] = key(
-        FRESH, "regular expressions for parameters that may keep their random initial values"
-    )
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Weights of the loss terms; at least one must be positive."""
-
-    ccc: float = key(1.0, "weight of 1 - CCC, computed over the global batch", low=0)
-    mse: float = key(0.0, "weight of the mean squared error", low=0)
-    cross_entropy: float = key(0.0, "weight of the cross-entropy over model.bins", low=0)
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Learning-rate factors for parts of the network; 0 freezes a part."""
-
-    backbone: float = key(
-        1.0, "factor for the backbone; 0 also freezes its batch-norm statistics", low=0
-    )
-    fc: float = key(1.0, "factor for the fully connected layers", low=0)
-    temporal: float = key(1.0, "factor for the temporal stacks", low=0)
-    heads: float = key(1.0, "factor for the heads", low=0)
-
-
-@dataclass(frozen=True)
-class Optim:
-    """The optimiser."""
-
-    name: str = choice("adamw", OPTIMISERS, "optimiser; sgd uses a Nesterov momentum of 0.9")
-    learning_rate: float = key(1e-4, "peak learning rate", above=0)
-    schedule: str = choice(
-        "constant", ("constant", "cosine"), "learning rate after the warm-up; cosine falls to 0"
-    )
-    warmup_steps: int = at_least(0, 0, "duration of the linear warm-up from 0", unit="steps")
-    weight_decay: float = key(0.0, "decoupled weight decay of kernels; ignored by adam", low=0)
-    clip_norm: float = key(0.0, "largest global gradient norm; 0 disables clipping", low=0)
-    ema: float = key(
-        0.0,
-        "decay per step of the moving average of the parameters, which is evaluated; 0 for none",
-        low=0,
-        below=1,
-    )
-    rates: Rates = field(default_factory=Rates)
-
-
-@dataclass(frozen=True)
-class Train:
-    """The training run."""
-
-    steps: int = changeable(at_least(1000, 1, "number of optimiser steps"))
-    patience: int = changeable(
-        at_least(
-            0,
-            0,
-            "number of evaluations without a better dev CCC after which to stop early; 0 for never",
-        )
-    )
-    batch_size: int = at_least(
-        8, 0, "total number of windows per step, across all devices; 0 for as many as fit"
-    )
-    accumulate: int = at_least(
-        1, 1, "number of pieces into which each batch is split; must divide batch_size"
-    )
-    keep_memory: bool = changeable(
-        key(True, "whether to keep the memory that a step on a CPU frees, for the next step")
-    )
-    log_every_steps: int = changeable(at_least(20, 1, "number of steps between log lines"))
 
 
 @dataclass(frozen=True)
