@@ -16,6 +16,8 @@ def check(config: Any) -> None:
     """
     _check_texts(config)
     _check_numbers(config)
+    if config.data.subject:
+        _check_subject(config)
     if config.data.features:
         _check_features(config)
 
@@ -73,6 +75,13 @@ def _check_bins(config: Any) -> None:
     if config.loss.cross_entropy and not bins:
         remedy = "set model.bins to a number of bins, such as 20"
         fail("loss.cross_entropy", config.loss.cross_entropy, remedy)
+
+
+def _check_subject(config: Any) -> None:
+    names = [name for name in (config.data.train, config.data.dev, config.data.test) if name]
+    if len(set(names)) < len(names):
+        remedy = "set three different splits, since data.subject divides one subject among them"
+        fail("data.train, data.dev and data.test", names, remedy)
 
 
 FROM_FEATURES = {

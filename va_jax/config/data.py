@@ -17,6 +17,14 @@ class Data:
     train: str = key("train", "split to train on")
     dev: str = key("dev", "split for choosing the best checkpoint and fitting post-processing")
     test: str = key("test", "split to score after training, with or without labels; '' for none")
+    subject: str = key(
+        "",
+        "only subject to learn from and to score: part of the labels of this subject is divided "
+        "into train and dev, and the rest is test; '' for all subjects",
+    )
+    subject_minutes: float = key(
+        5.0, "labelled time to learn from if data.subject is set", above=0, unit="minutes"
+    )
     size: int = at_least(0, 0, "side of the input images; 0 for the stored size", unit="pixels")
     features: str = changeable(
         key(

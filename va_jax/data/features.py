@@ -7,6 +7,7 @@ the mirrored frames if there are any (`SPLIT.mirrored.npy`), and the labels (`SP
 features.
 """
 
+import bisect
 import dataclasses
 import pathlib
 import zipfile
@@ -17,7 +18,7 @@ import numpy as np
 
 from va_jax.data.sources import Labels
 from va_jax.io import read_json
-from va_jax.types import InputError, Track
+from va_jax.types import CLIP_FRAMES, InputError, Track
 
 NAME = "features.json"
 REMEDY = "cache the features again with `va_jax features`"
@@ -40,6 +41,16 @@ class FeatureSource:
     first: list[int]  # row of the first frame of each track
     landmarks: int = 0  # number of points per frame
     bad: dict[int, str] = dataclasses.field(default_factory=dict)  # empty, since all could be read
+
+    def with_tracks(self, tracks: list[Track]) -> "FeatureSource":
+        """Return a source of the same features with other tracks: parts of its tracks."""
+        records = [track.first_record for track in self.tracks]
+        first = []
+        for track in tracks:
+            whole = bisect.bisect_right(records, track.first_record) - 1
+            skipped = (track.first_record - records[whole]) * CLIP_FRAMES
+            first.append(self.first[whole] + skipped)
+        return dataclasses.replace(self, tracks=tracks, first=first)
 
     def read(
         self, track: int, numbers: np.ndarray, features: np.ndarray, flip: bool = False

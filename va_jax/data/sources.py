@@ -1,5 +1,6 @@
 """Built data sets: open a split, and read any frames from any of its tracks."""
 
+import copy
 import functools
 import os
 import pathlib
@@ -63,6 +64,12 @@ class Source:
         self._max_bad_records = max_bad_records
         self._records = records
         self._fields = _label_fields(landmarks)
+
+    def with_tracks(self, tracks: list[Track]) -> "Source":
+        """Return a source of the same records with other tracks, such as parts of its tracks."""
+        other = copy.copy(self)
+        other.tracks = tracks
+        return other
 
     def read(self, track: int, numbers: np.ndarray, images: np.ndarray) -> Labels:
         """Decode frames of a track into `images` and return their labels.

@@ -65,6 +65,7 @@ def plan(
                 "data.size": trained_on["input_size"],
                 "data.dir": data_dir or config.data.dir,
                 "data.features": "",
+                "data.subject": "",
             }
             adapted = with_values(config, **values)
             cells.append(_make_cell(workdir, adapted, trained_on, chosen or split))

@@ -13,7 +13,7 @@ from va_jax.config import Config, to_tree
 from va_jax.data import splits
 from va_jax.data.features import FeatureSource
 from va_jax.data.sources import Source
-from va_jax.evaluation import fitting, postprocess, score_table
+from va_jax.evaluation import before, fitting, postprocess, score_table
 from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.evaluation.predictors import SplitPredictor, make_predictor
@@ -127,7 +127,9 @@ def predict(run: Opened, on_batch: Callable[[], None]) -> dict[str, list[Trace]]
 def score(
     run: Opened, traces: Sequence[Trace], split: str, post_processing: PostProcessing
 ) -> Split:
-    """Score a split before and after post-processing; add its ceiling and rater agreement if known.
+    """Score a split before and after post-processing; add other scores if known.
+
+    These are its ceiling, the agreement of raters and the scores before fine-tuning.
 
     Args:
         run: the run to score.
@@ -139,6 +141,7 @@ def score(
     table = score_table.metrics_table(traces, dims, metadata["train_mean"])
     table["ceiling"] = metadata.get("ceiling", {}).get(split, {})
     table["raters"] = metadata.get("rater_agreement", {}).get(split, {})
+    table["before"] = before.read(run.workdir, run.config).get(split, {})
     if not post_processing:
         return Split(table, traces)
     processed = [post_processing.apply(trace.pred, trace.time_s, dims) for trace in traces]

@@ -30,10 +30,11 @@ def text(title: str, metrics_table: Mapping[str, Any]) -> str:
 
     Args:
         title: title of the table, usually the name of a split.
-        metrics_table: result of `score_table.metrics_table`. Three more keys are shown if present:
+        metrics_table: result of `score_table.metrics_table`. Four more keys are shown if present:
             `processed` (`scores` of post-processed predictions, `fitted_on`, and a description of
-            the `steps` for each dimension), `ceiling` (the CCC by dimension) and `raters` (by
-            dimension, the number of `raters` and their agreement `mean_ccc`).
+            the `steps` for each dimension), `before` (`raw` and `post_processed` scores of the
+            network before it was fine-tuned on one subject), `ceiling` (the CCC by dimension) and
+            `raters` (by dimension, the number of `raters` and their agreement `mean_ccc`).
     """
     if not is_scored(metrics_table):
         return f"{headline(title, metrics_table)}\n"
@@ -80,6 +81,10 @@ def groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
     if processed := metrics_table.get("processed"):
         rows = _labelled(processed["scores"][dim])
         yield RowGroup("network, post-processed", rows, ", post-processed", intervals=True)
+    if before := metrics_table.get("before"):
+        labels = {"raw": "pooled", "post_processed": "pooled, post-processed"}
+        rows = {labels[name]: scores[dim]["pooled"] for name, scores in before.items()}
+        yield RowGroup("network before fine-tuning", rows, ", before fine-tuning")
     pooled = {name: scores[dim]["pooled"] for name, scores in metrics_table["baselines"].items()}
     title = "baselines, pooled; an oracle uses the labels it is scored on"
     yield RowGroup(title, _labelled(pooled))

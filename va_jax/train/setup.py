@@ -1,5 +1,6 @@
 """Everything a training run needs before its first step: data, network, optimiser and state."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,10 +11,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from va_jax.config import Config
-from va_jax.data import sources, splits
+from va_jax.data import personal, sources, splits
 from va_jax.data.features import FeatureSource
 from va_jax.data.pipeline import TrainingData
 from va_jax.data.sources import Source
+from va_jax.evaluation import before
 from va_jax.evaluation.evaluate import dev_ccc
 from va_jax.evaluation.predictors import make_predictor
 from va_jax.models.build import build_model, landmark_points
@@ -82,7 +84,10 @@ def set_up(
         initialize.write(folder / initialize.NAME, start)
         print(initialize.table(start, size))
     mesh = sharding.make_mesh()
+    state = sharding.replicate(mesh, state)
     predictor = make_predictor(model, mesh, config.eval)
+    if start and config.data.subject:
+        before.write(folder, config, predictor, state.variables, check_stop)
     run = Run(
         config=config,
         workdir=folder,
@@ -96,7 +101,7 @@ def set_up(
             config, predictor, state.variables, dev, on_batch
         ),
     )
-    return run, sharding.replicate(mesh, state), start
+    return run, state, start
 
 
 def open_data(config: Config) -> tuple[Source | FeatureSource, Source | FeatureSource]:
@@ -161,7 +166,23 @@ def record_data(config: Config, folder: pathlib.Path, resumed: bool) -> None:
         warnings = provenance.check(here, folder)
     elif origin:
         warnings = provenance.differences(here, pathlib.Path(origin), provenance.FROM_ANOTHER)
+        warnings += known_subject(config, pathlib.Path(origin))
     if jax.process_index() == 0:
         provenance.warn(warnings)
         if not resumed:
             provenance.write(folder, here)
+
+
+def known_subject(config: Config, origin: pathlib.Path) -> list[str]:
+    """Return a warning if the run or exported model in `origin` was trained on `data.subject`."""
+    data, there = config.data, workdir.load(origin).data
+    if not data.subject or there.name != data.name or there.subject not in ("", data.subject):
+        return []
+    whole = splits.metadata(dataclasses.replace(data, subject=""))
+    split = personal.split_of(data.subject, whole["tracks"])
+    if split != there.train:
+        return []
+    return [
+        f"data.subject={data.subject!r} is in the split {split!r}, on which {origin} was trained: "
+        "the scores before fine-tuning are too high, and so may be those after it"
+    ]
