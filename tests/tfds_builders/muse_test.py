@@ -250,7 +250,7 @@ def test_without_a_partition_splits_are_drawn_with_a_warning(tmp_path):
 def test_folders_in_other_places_are_a_question_that_an_option_answers(tmp_path):
     root = package(tmp_path)
     (root / "raw_data" / "video").rename(root / "raw_data" / "recordings")
-    with pytest.raises(InputError, match="named video or videos; .* set videos_dir to the folder"):
+    with pytest.raises(InputError, match=r"named video or videos; .* set videos_dir to the folder"):
         scan(root)
     assert len(scan(root, videos_dir="raw_data/recordings")) == 3
     with pytest.raises(InputError, match=r"videos_dir=nowhere: .*nowhere is not a folder"):
@@ -269,10 +269,10 @@ def test_folders_in_other_places_are_a_question_that_an_option_answers(tmp_path)
 def test_a_missing_dimension_is_refused_and_other_arousal_needs_an_option(tmp_path):
     root = package(tmp_path)
     labels = root / "c1_muse_wilder" / "label_segments"
-    with pytest.raises(InputError, match="no folder joy.*arousal, valence.*choose dims"):
+    with pytest.raises(InputError, match=r"no folder joy.*arousal, valence.*choose dims"):
         scan(root, dims=("joy",))
     (labels / "arousal").rename(labels / "physio-arousal")
-    with pytest.raises(InputError, match="no folder arousal .*set arousal_from=physio-arousal"):
+    with pytest.raises(InputError, match=r"no folder arousal .*set arousal_from=physio-arousal"):
         scan(root)
     found = scan(root, arousal_from="physio-arousal")
     assert found["1"].files["arousal"].endswith("physio-arousal/1.csv")
