@@ -1,5 +1,6 @@
 """Read the label files of MuSe: rows of time and value, in segments, or the traces of raters."""
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -150,6 +151,11 @@ def _read(file: CsvFile, dim: str, names: Sequence[str], form: Format) -> Trace:
     if SEGMENT in header:
         (column,) = file.columns(SEGMENT)
         segment[:] = [cells[column] for _, cells in file.rows]
+        if labels.reading is not None:
+            meaning = list(labels.reading.meaning)
+            meaning[column] = "segment"
+            reading = dataclasses.replace(labels.reading, meaning=tuple(meaning))
+            labels = dataclasses.replace(labels, reading=reading)
     return Trace(file.path, labels, segment)
 
 
