@@ -136,15 +136,23 @@ def describe(
 
 
 def _description(readme: str | None, name: str, facts: Mapping[str, Any]) -> str:
-    """Return the first paragraph of the builder's README, and how the set was built."""
-    paragraphs = [each for each in (readme or "").split("\n\n") if not each.startswith("#")]
-    plain = re.sub(r"\[([^]]+)\]\([^)]*\)|[*`]", r"\1", paragraphs[0] if paragraphs else "")
-    built = (
-        f"Crops of faces with labels of {', '.join(facts['dims'])}, built by va_jax as {name}; "
-        f"crops of {facts['crop']['size']} px at {facts['fps']:g} frames per second, split hash "
-        f"{facts['split_hash']}. The source material remains under the licence of its owners."
+    """Describe the source by the first paragraph of the builder's README, and the built set."""
+    size = facts["crop"]["size"]
+    text = (
+        f"{first_paragraph(readme or '')} Built by va_jax as {name}: clips of faces with "
+        f"{', '.join(facts['dims'])} for each frame, cropped to {size} x {size} pixels. Hash of "
+        f"the splits and labels: {facts['split_hash']}."
     )
-    return " ".join(f"{plain} {built}".split())
+    if facts["sources"]:
+        text += " The source material keeps the licence of its owners."
+    return text.strip()
+
+
+def first_paragraph(markdown: str) -> str:
+    """Return the first paragraph below the title as plain text, or "" if there is none."""
+    paragraphs = [each for each in markdown.split("\n\n") if not each.startswith("#")]
+    plain = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", paragraphs[0] if paragraphs else "")
+    return " ".join(re.sub(r"[*`]", "", plain).split())
 
 
 def _file(path: pathlib.Path, encoding: str, digest: str) -> dict[str, Any]:

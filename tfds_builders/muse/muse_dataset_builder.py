@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tfds_builders import trees
+from tfds_builders.croissant import Publication
 from tfds_builders.label_csv import Format
 from tfds_builders.material import Material, Recording
 from tfds_builders.muse.labels import fuse, join, read_gold, read_raters
@@ -98,6 +99,7 @@ class Builder(RecordedBuilder):
     )
     BUILDER_CONFIGS: ClassVar = named_configs(MuseConfig, {"": {}, "raters": {"labels": "raters"}})
     read = staticmethod(read)
+    publication = Publication(url="https://www.muse-challenge.org")
     late_options = (
         *RecordedBuilder.late_options,
         *("labels_dir", "videos_dir", "raters_dir", "partition_file", "partition_column"),
