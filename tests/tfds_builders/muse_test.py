@@ -1,5 +1,7 @@
 """MuSe packages: labels by time within segments, the official partition, unknown parts refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from tfds_builders.muse.labels import fuse, join, read_gold, read_raters
 from tfds_builders.muse.layout import read_partition
 from tfds_builders.muse.muse_dataset_builder import Builder
 from tfds_builders.raters import fuse_raters
+from tfds_builders.segments import SegmentedLabels
 from va_jax.types import DIMS, InputError
 
 UNSEEN = ("no_face=mask", "min_face=64")
@@ -165,6 +168,42 @@ def test_dimensions_must_agree_on_times_and_segments(tmp_path):
     two = read_gold(write_text(tmp_path / "arousal.csv", csv(other)), "arousal", MS)
     with pytest.raises(InputError, match=r"arousal\.csv: the row at 1\.25 s is in segment 1, but"):
         join([one, two], 1.0)
+
+
+def test_segments_saved_with_a_decimal_point_are_the_same_segments(tmp_path):
+    one = read_gold(write_text(tmp_path / "valence.csv", csv()), "valence", MS)
+    decimal = csv([(t, v, f"{s}.0") for t, v, s in ROWS])
+    two = read_gold(write_text(tmp_path / "arousal.csv", decimal), "arousal", MS)
+    assert join([one, two], 1.0).segment.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def value_by_hand(rows, time_s, max_gap_s):
+    """Return the label at a time from (time, value, segment) rows, one frame at a time."""
+    times = [t for t, *_ in rows]
+    half = np.median(np.diff(times)) / 2
+    for (t0, v0, s0), (t1, v1, s1) in itertools.pairwise(rows):
+        if t0 <= time_s <= t1 and s0 == s1 and t1 - t0 <= max_gap_s:
+            return v0 + (v1 - v0) * (time_s - t0) / (t1 - t0)
+    distance, value = min((abs(t - time_s), v) for t, v, _ in rows)
+    return value if distance <= half + 1e-9 else np.nan
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 2, 3, 8]), st.booleans()), min_size=1, max_size=12),
+    st.sampled_from([0.5, 1.0, 3.0]),
+)
+def test_labels_follow_the_rule_for_segments_frame_by_frame(steps, max_gap_s):
+    rows = [(0.0, 0.0, 0)]
+    for n, (quarters, new) in enumerate(steps, 1):
+        time_s, _, segment = rows[-1]
+        rows.append((time_s + quarters / 4, np.sin(n), segment + new))
+    times, values, segments = map(np.array, zip(*rows, strict=True))
+    labels = SegmentedLabels(times, values[:, None], max_gap_s=max_gap_s, segment=segments)
+    frames = np.arange(-1, times[-1] + 1, 1 / 30) + 1e-4  # away from the middles of steps
+    found = labels.at(np.arange(len(frames)), frames)[:, 0]
+    by_hand = [value_by_hand(rows, each, max_gap_s) for each in frames]
+    np.testing.assert_allclose(found, by_hand, atol=1e-6)
 
 
 def test_a_row_missing_in_one_dimension_is_unlabelled_there(tmp_path):

@@ -11,7 +11,7 @@ from tfds_builders.label_csv import Format, read_labels
 from tfds_builders.labels import MIN_STEP_S, TimedLabels
 from tfds_builders.raters import fuse_raters
 from tfds_builders.segments import SegmentedLabels
-from va_jax.io import CsvFile, read_csv
+from va_jax.io import CsvFile, number, read_csv
 from va_jax.types import InputError
 
 TIMES = ("timestamp", "time")
@@ -150,13 +150,19 @@ def _read(file: CsvFile, dim: str, names: Sequence[str], form: Format) -> Trace:
     segment = np.full(len(labels.time_s), "", dtype=object)
     if SEGMENT in header:
         (column,) = file.columns(SEGMENT)
-        segment[:] = [cells[column] for _, cells in file.rows]
+        segment[:] = [_segment_name(cells[column]) for _, cells in file.rows]
         if labels.reading is not None:
             meaning = list(labels.reading.meaning)
             meaning[column] = "segment"
             reading = dataclasses.replace(labels.reading, meaning=tuple(meaning))
             labels = dataclasses.replace(labels, reading=reading)
     return Trace(file.path, labels, segment)
+
+
+def _segment_name(cell: str) -> str:
+    """Return the name of a segment; programs that know no whole numbers save 1 as `1.0`."""
+    value = number(cell)
+    return cell if value is None else f"{value:g}"
 
 
 def _align(traces: Sequence[Trace]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
