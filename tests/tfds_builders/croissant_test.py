@@ -89,6 +89,13 @@ def test_the_sizes_of_the_splits_are_those_of_the_metadata(tmp_path):
             assert row[f"splits/{key}"] == counts[row["splits/name"]][key]
 
 
+def test_the_recordings_have_the_columns_of_the_report(tmp_path):
+    directory = build_toy(tmp_path)
+    header = (directory / "report.csv").read_text().splitlines()[0].split(",")
+    fields = record_set(read(directory), "recordings").values()
+    assert [field["source"]["extract"]["column"] for field in fields] == header
+
+
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_file_depends_neither_on_the_place_nor_on_the_processes(tmp_path, source, jobs):
     (source / "carl.csv").write_text("frame,valence,arousal\n1,.1,.2\n40,.3,.4\n")
