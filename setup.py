@@ -69,6 +69,7 @@ setup(
             "beartype",
             "h5py",
             "hypothesis",
+            "mlcroissant>=1.1",  # reads croissant.json; the tests skip without it
             "pyright",
             "pytest",
             "pytest-xdist",

@@ -36,6 +36,7 @@ FENCES = {  # library -> the only places that may import it
     "ml_collections": ("va_jax/config/", "va_jax/cli/", "configs/"),
     "apache_beam": ("tfds_builders/workers.py",),
     "tensorflow": (),
+    "mlcroissant": (),  # croissant.json is written without it
     "torch": (),
     "pickle": ("va_jax/weights/safe_pickle.py",),  # its unpickler admits arrays only
     "configs": ("configs/",),

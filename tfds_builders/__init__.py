@@ -8,7 +8,8 @@ Every data set has a folder with its builder. A builder for recorded faces defin
 `recorded.py` does the rest: it cuts face crops from the images (`crops.py`), joins the labels to
 the frames (`labels.py`) and draws the splits (`splits.py`). Below it, `base.py` builds any set from
 clips: `workers.py` runs `parts.py` for many recordings in parallel, `shards.py` combines the parts
-into the files of a split, and `metadata.py` writes the track table, the counts and report.csv.
+into the files of a split, `metadata.py` writes the track table, the counts and report.csv, and
+`croissant.py` describes the built set for other programs.
 
 `build.py` is the command that builds a set. `inspect_tree.py` checks the source material first.
 """

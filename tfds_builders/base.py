@@ -8,14 +8,14 @@ import itertools
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_builder
 from tensorflow_datasets.core.splits import SplitDict
 
-from tfds_builders import metadata, origin, parts, shards, workers
+from tfds_builders import croissant, metadata, origin, parts, shards, workers
 from tfds_builders.material import Recording
 from va_jax.types import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 
@@ -62,6 +62,7 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version("1.0.0")
     late_options: tuple[str, ...] = ()  # options that do not affect `extract`
+    publication: ClassVar = croissant.Publication()  # how the source material was published
 
     def __init__(
         self,
@@ -144,11 +145,13 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         if self.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
             raise InputError(f"file_format={self.info.file_format}: must be array_record")
         with _locked(self.parts_dir):
-            infos = [
+            written = [
                 shards.write_split(rows, self._get_filename_template(split))
                 for split, rows in self._extract_splits(dl_manager).items()
             ]
-        self.info.set_splits(SplitDict(infos))
+        self.info.set_splits(SplitDict([each.info for each in written]))
+        digests = {name: digest for each in written for name, digest in each.digests.items()}
+        croissant.write(pathlib.Path(self.data_dir), self.info, self.publication, digests)
 
     def _extract_splits(self, dl_manager) -> dict[str, list[parts.Row]]:
         """Extract all recordings and write the report; return {split: rows of its parts}."""

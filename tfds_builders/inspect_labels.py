@@ -10,6 +10,7 @@ import numpy as np
 from tfds_builders.inspect_recording import LEFT_OUT, Finding, Footage, Inspected
 from tfds_builders.labels import Extent, Labels, NumberedLabels, Reading, misfit
 from tfds_builders.recorded_config import RecordedConfig
+from tfds_builders.segments import SegmentedLabels
 from va_jax.io import Table
 from va_jax.types import LABEL_RANGE
 
@@ -131,6 +132,8 @@ def _check_gaps(labels: Labels, name: str) -> Iterator[Finding]:
         places, most, unit = labels.time_s, labels.max_gap_s, "seconds"
     steps = np.diff(places)
     gaps = np.flatnonzero(steps > most)
+    if isinstance(labels, SegmentedLabels):  # gaps between segments are as they should be
+        gaps = gaps[labels.same_segment(gaps)]
     if len(gaps):
         at = gaps[np.argmax(steps[gaps])]
         between = f"{unit} {places[at]:g} and {places[at + 1]:g}"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 from va_jax import faces
+from va_jax.io import number
 from va_jax.types import DIMS, InputError
 from va_jax.video import jpeg
 
@@ -64,6 +65,20 @@ class RecordedConfig(tfds.core.BuilderConfig):
     def points(self) -> int:
         """Return the number of landmarks stored with each frame."""
         return faces.DETECTED_POINTS if self.faces == "detect" else 0
+
+
+def parse_range(name: str, ends: Sequence[Any]) -> tuple[float, float]:
+    """Return the option `name`, two numbers or their texts, as (lowest, highest).
+
+    Raises:
+        InputError: These are not two numbers in increasing order.
+    """
+    numbers = [number(str(each).strip()) for each in ends]
+    if len(numbers) == 2 and None not in numbers:
+        low, high = map(float, ends)
+        if low < high:
+            return low, high
+    raise InputError(f"{name}={','.join(map(str, ends))}: expected LOW,HIGH, such as 0,100")
 
 
 def named_configs(

@@ -2,11 +2,12 @@
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
@@ -48,9 +49,20 @@ def record_writer(path: pathlib.Path) -> Iterator[Any]:
         raise
 
 
-def write_split(
-    rows: Sequence[Mapping[str, Any]], template: ShardedFileTemplate
-) -> tfds.core.SplitInfo:
+def sha256(path: pathlib.Path) -> str:
+    """Return the SHA-256 digest of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class WrittenSplit(NamedTuple):
+    """The shards of a split."""
+
+    info: tfds.core.SplitInfo
+    digests: dict[str, str]  # {file name: SHA-256}
+
+
+def write_split(rows: Sequence[Mapping[str, Any]], template: ShardedFileTemplate) -> WrittenSplit:
     """Write the records of the parts to shards with (almost) equal numbers of records.
 
     The same rows produce the same bytes in every process.
@@ -63,18 +75,21 @@ def write_split(
     count = min(records, -(-sum(row["bytes"] for row in rows) // SHARD_BYTES))
     edges = [records * index // count for index in range(count + 1)]
     stream, size = _records(rows), 0
+    digests = {}
     for index, (start, stop) in enumerate(itertools.pairwise(edges)):
         path = template.sharded_filepath(shard_index=index, num_shards=count)
         with record_writer(pathlib.Path(path)) as writer:
             for record in itertools.islice(stream, stop - start):
                 writer.write(record)
         size += path.stat().length
-    return tfds.core.SplitInfo(
+        digests[path.name] = sha256(pathlib.Path(path))  # now, while the disk cache holds it
+    info = tfds.core.SplitInfo(
         name=str(template.split),
         shard_lengths=[stop - start for start, stop in itertools.pairwise(edges)],
         num_bytes=size,
         filename_template=template,
     )
+    return WrittenSplit(info, digests)
 
 
 def _records(rows: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:

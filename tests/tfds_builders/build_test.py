@@ -194,7 +194,7 @@ class FullDisk:
         raise RuntimeError(f"write() failed: No space left on device; writing {self.path}")
 
 
-@pytest.mark.parametrize("step", ["part", "row", "shard", "report"])
+@pytest.mark.parametrize("step", ["part", "row", "shard", "report", "description"])
 def test_a_full_disk_is_one_line_and_the_same_command_continues(
     tmp_path, source, capsys, monkeypatch, step
 ):
@@ -216,7 +216,8 @@ def test_a_full_disk_is_one_line_and_the_same_command_continues(
                 lambda path, options: (FullDisk if choose(path) else writer)(path, options),
             )
         else:
-            patch.setattr(io, "write_text" if step == "row" else "write_csv", full)
+            write = {"row": "write_text", "report": "write_csv", "description": "write_json"}[step]
+            patch.setattr(io, write, full)
         assert run(tmp_path, "video_folder") == 1
     (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error: ")]
     assert line.startswith(f"error: No space left on device ({tmp_path / 'data'}")

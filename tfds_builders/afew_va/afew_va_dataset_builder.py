@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tfds_builders import pictures
 from tfds_builders.afew_va.labels import POINTS, RANGE, read_actor, read_annotation
+from tfds_builders.croissant import Publication
 from tfds_builders.material import Material, Recording
 from tfds_builders.recorded import RecordedBuilder
 from tfds_builders.recorded_config import RecordedConfig, named_configs
@@ -64,6 +65,7 @@ class Builder(RecordedBuilder):
     )
     BUILDER_CONFIGS: ClassVar = named_configs(AfewVaConfig, {"": {}}, folds=5)
     read = staticmethod(read)
+    publication = Publication("2017", "https://ibug.doc.ic.ac.uk/resources/afew-va-database/")
     expected: ClassVar = {"all": 600}
 
     @property

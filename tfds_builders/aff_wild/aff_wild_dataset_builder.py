@@ -10,6 +10,7 @@ import numpy as np
 
 from tfds_builders import trees
 from tfds_builders.aff_wild import labels, subjects
+from tfds_builders.croissant import Publication
 from tfds_builders.material import Material, Recording
 from tfds_builders.points import PointFiles, box_around, read_pts
 from tfds_builders.recorded import RecordedBuilder
@@ -121,6 +122,9 @@ class Builder(RecordedBuilder):
         },
     )
     read = staticmethod(read)
+    publication = Publication(
+        "2017", "https://ibug.doc.ic.ac.uk/resources/first-affect-wild-challenge/"
+    )
     fractions: ClassVar = {"train": 0.85, "dev": 0.15}  # our choice
     expected: ClassVar = {"all": 298}
     _subjects = ""  # source of the subjects, for the metadata

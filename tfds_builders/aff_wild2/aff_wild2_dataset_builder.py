@@ -10,6 +10,7 @@ from tfds_builders import trees
 from tfds_builders.aff_wild2 import frame_rates
 from tfds_builders.aff_wild2.frame_rates import read_frame_rates
 from tfds_builders.aff_wild2.labels import read_labels
+from tfds_builders.croissant import Publication
 from tfds_builders.material import Material, Recording
 from tfds_builders.pictures import numbered_images
 from tfds_builders.recorded import RecordedBuilder
@@ -80,6 +81,7 @@ class Builder(RecordedBuilder):
         AffWild2Config, {"": {}, "cropped": {"crops": "cropped"}}
     )
     read = staticmethod(read)
+    publication = Publication("2019", "https://ibug.doc.ic.ac.uk/resources/aff-wild2/")
     expected: ClassVar = {"train": 356, "dev": 76, "test": 162}
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tfds_builders import splits
+from tfds_builders.croissant import Publication
 from tfds_builders.material import Material, Recording
 from tfds_builders.recorded import RecordedBuilder
 from tfds_builders.recorded_config import RecordedConfig, named_configs
@@ -102,6 +103,7 @@ class Builder(RecordedBuilder):
     )
     BUILDER_CONFIGS: ClassVar = named_configs(SewaConfig, VARIANTS, folds=FOLDS)
     read = staticmethod(read)
+    publication = Publication("2021", "https://db.sewaproject.eu")
     expected: ClassVar = {"all": 538}
 
     @property

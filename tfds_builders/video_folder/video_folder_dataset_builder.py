@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,11 +12,10 @@ from tfds_builders.material import Material, Recording
 from tfds_builders.pictures import numbered_images
 from tfds_builders.raters import check_fusion
 from tfds_builders.recorded import RecordedBuilder
-from tfds_builders.recorded_config import RecordedConfig, named_configs
+from tfds_builders.recorded_config import RecordedConfig, named_configs, parse_range
 from tfds_builders.video_folder.listing import find_listing, read_listing
 from va_jax import faces
 from va_jax.data.columns import UNITS
-from va_jax.io import number
 from va_jax.types import LABEL_RANGE, InputError
 from va_jax.video.facts import read_timeline
 
@@ -43,22 +41,13 @@ class VideoFolderConfig(RecordedConfig):
         if self.time_unit not in ("", *UNITS):
             raise InputError(f"time_unit={self.time_unit!r} is not one of {', '.join(UNITS)}")
         self.columns = tuple(each for each in self.columns if each)
-        self.label_range = _parse_range(self.label_range)
+        self.label_range = parse_range("label_range", self.label_range)
         if not self.fps > 0:
             raise InputError(f"fps={self.fps} must be above 0")
 
     @property
     def points(self) -> int:
         return faces.DETECTED_POINTS
-
-
-def _parse_range(ends: Sequence[Any]) -> tuple[float, float]:
-    numbers = [number(str(each).strip()) for each in ends]
-    if len(numbers) == 2 and None not in numbers:
-        low, high = map(float, ends)
-        if low < high:
-            return low, high
-    raise InputError(f"label_range={','.join(map(str, ends))}: expected LOW,HIGH, such as 0,100")
 
 
 def read(recording: Recording, config: VideoFolderConfig) -> Material:
