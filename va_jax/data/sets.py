@@ -43,7 +43,7 @@ def one_by_one(config: Config) -> tuple[Config, ...]:
             config,
             **{
                 "data.name": name, "data.weights": (), "data.strides": (), "window.stride": stride,
-                "data.features": folder,
+                "data.features": folder, "model.heads": "shared",
             },  # fmt: skip
         )
         for name, stride, folder in zip(data.names, strides, folders, strict=True)
@@ -53,6 +53,12 @@ def one_by_one(config: Config) -> tuple[Config, ...]:
 def named(config: Config, name: str) -> Config:
     """Return the config of the data set `name`, which must be one of the run's."""
     return one_by_one(config)[config.data.names.index(name)]
+
+
+def with_config(opened: Sequence[OpenSet], config: Config) -> list[OpenSet]:
+    """Return the data sets with the values of a changed config of the run."""
+    pairs = zip(opened, one_by_one(config), strict=True)
+    return [dataclasses.replace(each, config=reduced) for each, reduced in pairs]
 
 
 def shares(config: Config) -> tuple[Fraction, ...]:
