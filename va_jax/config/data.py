@@ -30,7 +30,7 @@ class Data:
     features: str = changeable(
         key(
             "",
-            "path to cached features of a frozen backbone, which replace the frames, or one path per "
+            "path to cached features of a frozen backbone, which replace the frames; one for each "
             "data set, separated by commas; '' for none",
         )
     )

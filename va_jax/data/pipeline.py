@@ -24,7 +24,7 @@ face: bool [batch, time]; True if the frame shows the face and is not padding.
 mask: bool [batch, time]; True if `face` is True and the frame is labelled.
 landmarks: float32 [batch, time, points, 2], present only if the source reads landmarks; x and y
 from -1 (left or top border of the frame) to 1, or 0 if unknown.
-dataset: int32 [batch], present only with `model.heads=per_set` and several data sets (`mixture`)."""
+dataset: int32 [batch], index of the row's data set, present only with `model.heads=per_set`."""
 
 ENDLESS = 2**48
 """Number of windows in the training stream; slicing a truly endless Grain stream overflows."""

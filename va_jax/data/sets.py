@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from va_jax.config import Config, with_values
+from va_jax.config import Config, Data, with_values
 from va_jax.data.features import FeatureSource
 from va_jax.data.sources import Source
 from va_jax.types import InputError, Track
@@ -42,9 +42,13 @@ def one_by_one(config: Config) -> tuple[Config, ...]:
         with_values(
             config,
             **{
-                "data.name": name, "data.weights": (), "data.strides": (), "window.stride": stride,
-                "data.features": folder, "model.heads": "shared",
-            },  # fmt: skip
+                "data.name": name,
+                "data.weights": (),
+                "data.strides": (),
+                "window.stride": stride,
+                "data.features": folder,
+                "model.heads": "shared",
+            },
         )
         for name, stride, folder in zip(data.names, strides, folders, strict=True)
     )
@@ -66,6 +70,13 @@ def shares(config: Config) -> tuple[Fraction, ...]:
     data = config.data
     weights = [Fraction(repr(weight)) for weight in data.weights] or [Fraction(1)] * len(data.names)
     return tuple(weight / sum(weights) for weight in weights)
+
+
+def check_single(data: Data, reason: str) -> None:
+    """Raise InputError if there are several data sets; the message contains the reason."""
+    if len(data.names) > 1:
+        first = data.names[0]
+        raise InputError(f"data.name={data.name!r}: {reason}, such as --data.name={first}")
 
 
 def check_alike(opened: Sequence[OpenSet]) -> None:

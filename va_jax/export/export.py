@@ -40,8 +40,8 @@ def export(workdir: pathlib.Path, out: pathlib.Path, head: str = "") -> None:
         head: the data set to choose; see `chosen.set_of`.
 
     Raises:
-        InputError: a fact about the run is missing, `head` is not legal, or an exported file does not reproduce the
-            network's predictions. In this case `out` is not created.
+        InputError: a fact about the run is missing, `head` is not legal, or an exported file does
+            not reproduce the network's predictions. In this case `out` is not created.
     """
     _check_writable(out)
     run, facts = run_config.load(workdir), metadata.of_run(workdir, head)

@@ -50,7 +50,12 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
         target, mask, logits = batch["target"], batch["mask"], outputs.get("logits")
         if "dataset" in batch:
             return set_losses.weighted_loss(
-                outputs["pred"], target, mask, config.loss, SetsOfRows(batch["dataset"], shares), logits
+                outputs["pred"],
+                target,
+                mask,
+                config.loss,
+                SetsOfRows(batch["dataset"], shares),
+                logits,
             )
         return losses.weighted_loss(outputs["pred"], target, mask, config.loss, logits)
 
