@@ -49,14 +49,8 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
     def loss_of(outputs: Outputs, batch: Batch) -> jax.Array:
         target, mask, logits = batch["target"], batch["mask"], outputs.get("logits")
         if "dataset" in batch:
-            return set_losses.weighted_loss(
-                outputs["pred"],
-                target,
-                mask,
-                config.loss,
-                SetsOfRows(batch["dataset"], shares),
-                logits,
-            )
+            own = SetsOfRows(batch["dataset"], shares)
+            return set_losses.weighted_loss(outputs["pred"], target, mask, config.loss, own, logits)
         return losses.weighted_loss(outputs["pred"], target, mask, config.loss, logits)
 
     def gradient(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
