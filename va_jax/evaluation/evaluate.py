@@ -83,7 +83,8 @@ def evaluate(
     predicted = [predict(run, on_batch) for run in runs]
     if jax.process_index() != 0:
         return
-    folder, several, metrics, text = out or workdir, len(runs) > 1, {}, ""
+    folder, several = out or workdir, len(runs) > 1
+    metrics, scored, text = {}, {}, ""
     for run, traces in zip(runs, predicted, strict=True):
         name, dims = run.config.data.name, run.metadata["dims"]
         post_processing = fitting.fit(traces[config.data.dev], dims, config.post)
@@ -92,10 +93,11 @@ def evaluate(
             fitted, file = post_processing.to_json(), postprocess.file_of(config.data, name)
             checkpoints.write_beside(workdir, run.trained.step, file, fitted)
         own = several_sets.folder_of(folder, name) if several else folder
-        metrics[name] = write(run, own, post_processing, splits)
+        metrics[name], scored[name] = write(run, own, post_processing, splits), splits
         text = _text(run, splits, tables.text)
     if several:
-        text = several_sets.write(workdir, folder, metrics)
+        means = several_sets.means(scored, runs[0].metadata["dims"])
+        text = several_sets.write(workdir, folder, metrics, means)
     print(f"\n{text}\n{folder}/report.html shows the details.")
 
 

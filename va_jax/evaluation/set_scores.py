@@ -1,7 +1,7 @@
-"""Scores of a network on the data sets of its run, and their means over the data sets."""
+"""Scores of a network on the dev splits of its run during training."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from va_jax.config import Config
@@ -9,7 +9,6 @@ from va_jax.data.features import FeatureSource
 from va_jax.data.sets import OpenSet
 from va_jax.data.sources import Source
 from va_jax.evaluation import score_table
-from va_jax.evaluation.metrics import METRICS
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.evaluation.predictors import SplitPredictor
 from va_jax.models import set_heads
@@ -57,36 +56,3 @@ def split_ccc(
     traces = predict_split(config, predictor, variables, source, on_batch)
     scored = score_table.scores(traces, [trace.pred for trace in traces], source.dims)
     return {dim: scored[dim]["pooled"]["ccc"] if scored[dim] else 0.0 for dim in source.dims}
-
-
-def mean_over_sets(
-    tables: Mapping[str, Mapping[str, Any]],
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the pooled metrics by kind of prediction and dimension, averaged over data sets.
-
-    The kinds are `scores` (of raw predictions) and `processed`. Data sets without labels are left
-    out; with fewer than two labelled data sets, there is no mean. A data set for which no
-    post-processing step was fitted counts with its raw predictions in both.
-
-    Args:
-        tables: metrics table of one split of each data set, by its name.
-    """
-    scored = [table for table in tables.values() if all(table["scores"].values())]
-    if len(scored) < 2:
-        return {}
-    raw = [table["scores"] for table in scored]
-    found = {"scores": _mean(raw)}
-    if any("processed" in table for table in scored):
-        kinds = [table.get("processed", table)["scores"] for table in scored]
-        found["processed"] = _mean(kinds)
-    return found
-
-
-def _mean(scores: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    return {
-        dim: {
-            metric: statistics.fmean(each[dim]["pooled"][metric] for each in scores)
-            for metric in METRICS
-        }
-        for dim in scores[0]
-    }

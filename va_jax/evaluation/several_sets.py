@@ -7,13 +7,14 @@ collide.
 
 import datetime
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from va_jax.evaluation.set_scores import mean_over_sets
+from va_jax.evaluation.set_means import mean_over_sets
 from va_jax.io import write_json, write_text
 from va_jax.report import overview
 from va_jax.report.overview import Overview
+from va_jax.report.page import Split
 from va_jax.train import logs
 
 CRITERION = "mean of the pooled dev CCC over data sets and dimensions"
@@ -34,13 +35,47 @@ def history_of(history: list[dict[str, Any]], name: str) -> list[dict[str, Any]]
     ]
 
 
-def write(workdir: pathlib.Path, folder: pathlib.Path, metrics: Mapping[str, Any]) -> str:
+def means(by_set: Mapping[str, Mapping[str, Split]], dims: Sequence[str]) -> dict[str, Any]:
+    """Return, for every split, the scores averaged over data sets; {} if fewer than two are scored.
+
+    They are the result of `mean_over_sets` for raw predictions (`scores`) and for post-processed
+    ones (`processed`, only if any were fitted). A data set for which no step was kept counts with
+    its raw predictions in both.
+
+    Args:
+        by_set: the splits of each data set, by its name.
+        dims: names of the dimensions.
+    """
+    found: dict[str, Any] = {}
+    for name in next(iter(by_set.values())):
+        scored = [splits[name] for splits in by_set.values() if splits[name].scored]
+        found[name] = {}
+        if len(scored) < 2:
+            continue
+        raw = [(each.traces, [trace.pred for trace in each.traces]) for each in scored]
+        found[name]["scores"] = mean_over_sets(raw, dims)
+        if any(each.processed is not None for each in scored):
+            processed = [
+                own if each.processed is None else (each.traces, each.processed)
+                for own, each in zip(raw, scored, strict=True)
+            ]
+            found[name]["processed"] = mean_over_sets(processed, dims)
+    return found
+
+
+def write(
+    workdir: pathlib.Path,
+    folder: pathlib.Path,
+    metrics: Mapping[str, Any],
+    means: Mapping[str, Any],
+) -> str:
     """Write metrics.json, metrics.txt, metrics.md and report.html; return the table of all sets.
 
     Args:
         workdir: folder of the run.
         folder: folder for the files.
         metrics: the content of metrics.json of each data set, by its name.
+        means: result of `means`.
 
     Returns:
         The mean and the score on each data set, for each split, as text.
@@ -50,13 +85,12 @@ def write(workdir: pathlib.Path, folder: pathlib.Path, metrics: Mapping[str, Any
     tables = {
         split: {name: each["splits"][split] for name, each in metrics.items()} for split in names
     }
-    means = {split: mean_over_sets(each) for split, each in tables.items()}
     common = ("checkpoint_step", "formula", "eval", "versions")
     kept = {
         "data": ",".join(metrics),
         "criterion": CRITERION,
         **{key: first[key] for key in common},
-        "mean": means,
+        "mean": dict(means),
         "sets": dict(metrics),
     }
     write_json(folder / "metrics.json", kept)

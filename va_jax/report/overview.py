@@ -19,7 +19,7 @@ class Overview:
     title: str
     facts: Mapping[str, str]  # shown under the title
     tables: Mapping[str, Mapping[str, Any]]  # split -> data set -> its metrics table
-    means: Mapping[str, Mapping[str, Any]]  # split -> result of `set_scores.mean_over_sets`
+    means: Mapping[str, Mapping[str, Any]]  # split -> scores and processed, by dimension
     history: Sequence[Mapping[str, Any]]  # lines of metrics.jsonl
     step: int  # step of the checkpoint
 
