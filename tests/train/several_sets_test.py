@@ -120,7 +120,6 @@ def flags():
     return (
         f"--config.data.name={FIRST},{SECOND}", "--config.data.strides=(2,5)",
         "--config.data.size=32", "--config.data.weights=(3,1)", "--config.model.heads=per_set",
-        "--config.train.steps=3",
     )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def write(workdir: pathlib.Path, runs: Mapping[int, pathlib.Path]) -> str:
 def _scores(folder: pathlib.Path) -> dict[str, float]:
     """Return the pooled CCCs of a run, with keys such as "test valence".
 
-    For several data sets, these are the means, followed by "test valence, veatic/112" and so on.
+    For several data sets, these are the means, followed by "test valence, afew_va/112" and so on.
     """
     path = folder / "metrics.json"
     found = {}

@@ -25,7 +25,7 @@ def dev_ccc(
     """Return the pooled CCC for every dimension on dev; 0 if there are no labels.
 
     With several data sets, these are the means over the data sets, followed by the CCC on each data
-    set, with keys such as `valence/veatic/112`. The mean of all values is the same as that of the
+    set, with keys such as `valence/afew_va/112`. The mean of all values is the same as that of the
     first ones.
 
     Args:

@@ -75,7 +75,7 @@ class Regressor(nn.Module):
     if there are no such layers. `fc+pool` is a concatenation. The heads read the concatenated
     outputs of all branches. Each head is named after its dimension, as in `head_valence`, so the
     same parameters work for any order of `dims`. With `sets`, each data set has its own heads, such
-    as `head_veatic_112__valence`, and every row of a batch is predicted by those of its data set.
+    as `head_afew_va_112__valence`, and every row of a batch is predicted by those of its data set.
     """
 
     backbone: (
