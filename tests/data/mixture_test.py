@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.two_sets import FIRST, SECOND, config_of
+from va_jax.config import parse
 from va_jax.data import sets
+from va_jax.data.features import FeatureSource, first_rows
 from va_jax.data.mixture import MixedData, Order, training_data
 from va_jax.data.sets import OpenSet
-from va_jax.data.sources import open_split
-from va_jax.types import InputError
+from va_jax.data.sources import Labels, open_split
+from va_jax.types import InputError, Track
 
 
 def opened(config):
@@ -151,3 +153,40 @@ def test_one_set_has_the_stream_that_it_always_had(two_sets):
     one, other = (first_batches(training_data(opened(each), each), 2) for each in (config, plain))
     for batch, same in zip(one, other, strict=True):
         assert_equal(batch, same)
+
+
+def features_of(value, rows, width=3):
+    """Cached features of one track, all equal to `value`, or to `-value` for mirrored frames."""
+    track = Track("t", "v", "s", "", 10.0, rows, 0)
+    labels = Labels(
+        np.full((rows, 2), value, np.float32),
+        np.ones(rows, bool),
+        np.arange(rows, dtype=np.float32),
+    )
+    values = np.full((rows, width), value, np.float32)
+    return FeatureSource(
+        [track], ("valence", "arousal"), 32, width, values, -values, labels, first_rows([track])
+    )
+
+
+def test_cached_features_of_several_sets_are_mixed_like_frames():
+    tree = {
+        "data": {"name": "a,b", "features": "x,y", "weights": (1.0, 3.0)},
+        "optim": {"rates": {"backbone": 0.0}},
+        "window": {"length": 5},
+        "model": {"heads": "per_set"},
+    }
+    config = parse(tree)
+    both = [
+        OpenSet(each, features_of(value, rows), features_of(value, rows))
+        for each, value, rows in zip(sets.one_by_one(config), (0.25, 0.5), (40, 90), strict=True)
+    ]
+    (batch,) = first_batches(MixedData(both, config), 1)
+    assert batch["frames"] is None
+    assert np.bincount(batch["dataset"]).tolist() == [2, 6]
+    own = np.array([0.25, 0.5], np.float32)[batch["dataset"]]
+    expected = np.where(batch["mask"], own[:, None], 0)
+    np.testing.assert_array_equal(batch["target"][..., 0], expected)
+    np.testing.assert_array_equal(np.abs(batch["pooled"][..., 0]), expected)
+    assert (batch["pooled"] < 0).any()
+    assert (batch["pooled"] > 0).any()

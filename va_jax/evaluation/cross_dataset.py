@@ -26,15 +26,14 @@ class Cell(NamedTuple):
     """A run, and a split of a data set on which to score the run."""
 
     workdir: pathlib.Path
-    run: Config  # config of the run
-    config: Config  # the same, with a different data section
+    config: Config  # config of the run, with a different data section
     dims: tuple[str, ...]  # dimensions that the network predicts
     shared: tuple[str, ...]  # dimensions that the data set also has
     size: int  # side of the network's input in pixels
     split: str
     own: bool  # whether the run was trained on this data set
-    number: int  # index of the run's data set whose heads and post-processing are used
     warnings: list[str]
+    number: int = 0  # index of the run's data set whose heads and post-processing are used
 
 
 def plan(
@@ -113,7 +112,7 @@ def _make_cell(
     warnings = provenance.differences(here, workdir, keys)
     number = names.index(name) if own else 0
     size = trained_on["input_size"]
-    return Cell(workdir, run, config, dims, shared, size, split, own, number, warnings)
+    return Cell(workdir, config, dims, shared, size, split, own, warnings, number)
 
 
 def score_cells(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, Any]]:
@@ -129,7 +128,8 @@ def score_cells(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, An
     loaded, last = None, None
     for cell in cells:
         if loaded is None or last != cell.workdir:
-            loaded, last = restore(cell.run, cell.workdir, cell.dims, cell.size), cell.workdir
+            run, last = run_config.load(cell.workdir), cell.workdir
+            loaded = restore(run, cell.workdir, cell.dims, cell.size)
         trained = loaded.of_set(cell.number)
         source = open_split(cell.config, cell.split)
         traces = predict_split(cell.config, trained.predictor, trained.variables, source)
@@ -151,7 +151,7 @@ def score_cells(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, An
 
 
 def _read_post_processing(cell: Cell, step: int) -> PostProcessing:
-    workdir, data = cell.workdir, cell.run.data
+    workdir, data = cell.workdir, run_config.load(cell.workdir).data
     name = postprocess.file_of(data, data.names[cell.number])
     stored = checkpoints.read_beside(workdir, step, name)
     if stored is None:

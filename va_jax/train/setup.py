@@ -1,7 +1,7 @@
 """Everything a training run needs before its first step: data, network, optimiser and state."""
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -67,8 +67,7 @@ def set_up(
     opened = open_data(config)
     first = opened[0].train
     size = config.data.size or first.size
-    facts = provenance.facts_of_run(config)
-    split_hash = provenance.split_hash(facts)
+    split_hash = provenance.split_hash(provenance.facts_of_run(config))
     processes.agree(config, {"workdir": str(folder), "split_hash": split_hash})
     model = build_model(config.model, first.dims, set_heads.sets_with_heads(config))
     config = with_batch_size(config, model, size, opened)
@@ -93,7 +92,7 @@ def set_up(
             print("\n".join(sets.describe(config, opened)), flush=True)
         provenance.warn(filter(None, warnings))
     workdir.store(folder, config)
-    record_data(config, facts, folder, resumed)
+    record_data(config, folder, resumed)
     if start and jax.process_index() == 0:
         initialize.write(folder / initialize.NAME, start)
         print(initialize.table(start, size))
@@ -169,20 +168,13 @@ def state_of(
     return jax.block_until_ready(create(variables))
 
 
-def record_data(
-    config: Config, here: Mapping[str, Any], folder: pathlib.Path, resumed: bool
-) -> None:
+def record_data(config: Config, folder: pathlib.Path, resumed: bool) -> None:
     """Store facts about the training data; warn if they differ from those of the run or its source.
-
-    Args:
-        config: config of the run.
-        here: facts about its data.
-        folder: workdir of the run.
-        resumed: whether the run has already started.
 
     Raises:
         InputError: a resumed run cannot continue with this data set.
     """
+    here = provenance.facts_of_run(config)
     origin = config.init.from_workdir or config.init.from_export
     warnings = []
     if resumed:
