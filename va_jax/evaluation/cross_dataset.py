@@ -106,11 +106,11 @@ def _make_cell(
             f"{workdir} predicts {', '.join(dims)}; omit the run or the data set"
         )
     open_split(config, split)
-    own = name in names
+    own = name in provenance.by_set(trained_on)
     here = provenance.facts(config.data, metadata)
     keys = provenance.WITHIN_RUN if own else COMPARED
     warnings = provenance.differences(here, workdir, keys)
-    number = names.index(name) if own else 0
+    number = names.index(name) if name in names else 0
     size = trained_on["input_size"]
     return Cell(workdir, config, dims, shared, size, split, own, warnings, number)
 
