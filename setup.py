@@ -23,6 +23,8 @@ setup(
         "va_jax": [
             "py.typed",
             "export/model_card.md",
+            "report/overview.html",
+            "report/style.css",
             "report/template.html",
             "published/*",
             "published/model/*",

@@ -77,6 +77,31 @@ def tiny_data(tmp_path_factory) -> pathlib.Path:
     )
 
 
+@pytest.fixture(scope="session")
+def two_sets(tmp_path_factory, tiny_data) -> pathlib.Path:
+    """Data folder that holds `synthetic_faces/tiny` and the other set of `tests.two_sets`."""
+    from tests import two_sets
+
+    return built_once(
+        tmp_path_factory, "two_sets", lambda folder: two_sets.build(folder, tiny_data)
+    )
+
+
+@pytest.fixture(scope="session")
+def two_sets_run(tmp_path_factory, two_sets) -> pathlib.Path:
+    """Workdir of an evaluated run of two steps on two sets with a head each; copy it to change."""
+    from tests.two_sets import config_of
+    from va_jax.evaluation.evaluate import evaluate
+    from va_jax.train.loop import train
+
+    def build(workdir: pathlib.Path) -> None:
+        config = config_of(two_sets, **{"model.heads": "per_set"})
+        train(config, workdir)
+        evaluate(config, workdir)
+
+    return built_once(tmp_path_factory, "two_sets_run", build)
+
+
 @pytest.fixture
 def without_page(monkeypatch) -> None:
     """Evaluations draw no report.html, which costs two seconds each."""

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from va_jax.export.model import Model
 
 
-def load(path: "str | os.PathLike[str]") -> "Model":
+def load(path: "str | os.PathLike[str]", head: str = "") -> "Model":
     """Load the trained network in an export or in the workdir of a run.
 
     See `va_jax.export.model.load`. JAX is imported only when this function is called, since scoring
@@ -15,4 +15,4 @@ def load(path: "str | os.PathLike[str]") -> "Model":
     """
     from va_jax.export import model
 
-    return model.load(path)
+    return model.load(path, head)

@@ -29,6 +29,8 @@ def make_parser() -> Parser:
     add("--out", type=pathlib.Path,
         help="folder to write to; by default WORKDIR/export for an export, and WORKDIR for an "
         "evaluation")  # fmt: skip
+    add("--head", default="", metavar="SET",
+        help="export: data set, among those of the run, whose head to export")  # fmt: skip
     add("--topology", default="", metavar="NAME",
         help="compile: TPU slice, such as v5e:2x4; default: the devices here")  # fmt: skip
     job.add_arguments(parser)
@@ -48,11 +50,13 @@ def _run() -> int:
         raise InputError("--workdir is missing; pass the folder of the run")
     if args.topology and args.mode != "compile":
         raise InputError(f"--topology={args.topology} applies only to --mode=compile; omit it")
+    if args.head and args.mode != "export":
+        raise InputError(f"--head={args.head} applies only to --mode=export; omit it")
     here, given = job.of_arguments(args), None if args.config is None else config
     actions = {
         "train": lambda stop: job.train(here, config, args.workdir, stop),
         "eval": lambda stop: job.evaluate(here, given, args.workdir, args.out, stop),
-        "export": lambda stop: job.export(args.workdir, args.out, stop),
+        "export": lambda stop: job.export(args.workdir, args.out, args.head, stop),
         "summary": lambda stop: job.summarise(config, stop),
         "compile": lambda stop: job.compile_steps(config, args.topology, False, stop),
     }

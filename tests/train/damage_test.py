@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.train.loop_test import tiny
-from va_jax.evaluation.evaluate import open_run
+from va_jax.evaluation.evaluate import open_runs
 from va_jax.export import metadata
 from va_jax.train import checkpoints, logs, workdir
 from va_jax.train.checkpoints import Checkpoints
@@ -106,5 +106,5 @@ def test_a_folder_that_is_no_checkpoint_is_named(copy, tmp_path):
 def test_a_run_is_not_evaluated_with_a_damaged_checkpoint(copy, tiny_data):
     config = tiny(tiny_data, **{"train.steps": 1})
     path = copy / "checkpoints" / "1" / "state" / "manifest.ocdbt"
-    line = refused(path, DAMAGE["cut off"], lambda run: open_run(config, run), copy)
+    line = refused(path, DAMAGE["cut off"], lambda run: open_runs(config, run), copy)
     assert f"{copy / 'checkpoints' / '1' / 'state'}: damaged" in line

@@ -86,12 +86,12 @@ def test_a_run_on_four_devices_follows_the_run_on_one(tmp_path, tiny_data, whole
     assert_close_runs(tmp_path, whole, tiny_data)
 
 
-def start_two(workdir, data_dir):
+def start_two(workdir, data_dir, *flags):
     """Two processes of two devices each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         job = (f"--coordinator=127.0.0.1:{free.getsockname()[1]}", "--processes=2")
-    return [start(workdir, data_dir, 2, *job, f"--process={i}") for i in range(2)]
+    return [start(workdir, data_dir, 2, *job, f"--process={i}", *flags) for i in range(2)]
 
 
 @pytest.mark.slow

@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run", type=pathlib.Path, nargs="?", metavar="RUN", help="workdir of the run")
     add("--config", metavar="FILE[:VARIANT]", help="config that names a weight file; replaces RUN")
+    add("--head", default="", metavar="SET",
+        help="data set, among those of RUN, whose head, crops and frame rate to export; required "
+        "if model.heads=per_set, by default the first one otherwise")  # fmt: skip
     add("--out", type=pathlib.Path, help="new folder for the export; default: RUN/export")
 
 
@@ -30,7 +33,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.config is None:
         if overrides:
             raise InputError(f"unexpected argument {overrides[0]!r}; see va_jax export --help")
-        return job.run(job.Job(), functools.partial(job.export, args.run, args.out))
+        return job.run(job.Job(), functools.partial(job.export, args.run, args.out, args.head))
+    if args.head:
+        raise InputError(f"--head={args.head} applies only to a RUN; omit it")
     if args.out is None:
         raise InputError("--config requires --out=FOLDER; see va_jax export --help")
     config = config_file.read(args.config, overrides)

@@ -140,7 +140,7 @@ def evaluate(
     evaluate_run(run_config.for_evaluation(workdir, given), workdir, out, stop.check)
 
 
-def export(workdir: pathlib.Path, out: pathlib.Path | None, stop: Stopping) -> None:
+def export(workdir: pathlib.Path, out: pathlib.Path | None, head: str, stop: Stopping) -> None:
     """Export the network of the run in `workdir`; everything, even the check, runs on the CPU."""
     import jax
 
@@ -148,7 +148,7 @@ def export(workdir: pathlib.Path, out: pathlib.Path | None, stop: Stopping) -> N
     stop.joined()
     from va_jax.export.export import export as export_run
 
-    export_run(workdir, out or workdir / "export")
+    export_run(workdir, out or workdir / "export", head)
 
 
 def export_weights(config: ConfigDict, out: pathlib.Path, stop: Stopping) -> None:

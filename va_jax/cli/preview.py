@@ -45,6 +45,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     tree = config_file.read(args.config, overrides, base).to_dict()
     given = {"name": args.data, "dir": args.data_dir}
     tree["data"] |= {key: value for key, value in given.items() if value is not None}
+    if args.data is not None:
+        tree["data"] |= {"weights": (), "strides": ()}  # those of the data sets in the config
     if tree["data"]["name"] in ("", "none"):
         raise InputError(
             "NAME is missing; pass the name of a built data set, such as video_folder/112"

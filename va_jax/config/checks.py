@@ -15,6 +15,10 @@ def check(config: Any) -> None:
         InputError: two values contradict each other, or one is legal by itself but unusable.
     """
     _check_texts(config)
+    _check_sets(config.data)
+    if config.model.heads == "per_set" and len({*config.data.head_names}) < len(config.data.names):
+        remedy = "set it to 'shared', since the names of two data sets differ only in punctuation"
+        fail("model.heads", "per_set", remedy)
     _check_numbers(config)
     if config.data.subject:
         _check_subject(config)
@@ -33,6 +37,23 @@ def _check_texts(config: Any) -> None:
                 re.compile(pattern)
             except re.error as error:
                 fail(name, pattern, f"must be a valid regular expression ({error})")
+
+
+def _check_sets(data: Any) -> None:
+    names = data.names
+    if "" in names or len(set(names)) < len(names):
+        remedy = "separate the names of different data sets with single commas"
+        fail("data.name", data.name, remedy)
+    for name, values in (
+        ("data.weights", data.weights),
+        ("data.strides", data.strides),
+        ("data.features", data.features_folders),
+    ):
+        if len(values) not in (0, len(names)):
+            remedy = f"expected one for each of the {len(names)} data sets in data.name={data.name}"
+            fail(name, getattr(data, name.removeprefix("data.")), remedy)
+    if "" in data.features_folders:
+        fail("data.features", data.features, "separate the paths with single commas")
 
 
 def _check_numbers(config: Any) -> None:
@@ -78,6 +99,9 @@ def _check_bins(config: Any) -> None:
 
 
 def _check_subject(config: Any) -> None:
+    if len(config.data.names) > 1:
+        remedy = "name only the data set that contains data.subject"
+        fail("data.name", config.data.name, remedy)
     names = [name for name in (config.data.train, config.data.dev, config.data.test) if name]
     if len(set(names)) < len(names):
         remedy = "set three different splits, since data.subject divides one subject among them"

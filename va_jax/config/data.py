@@ -1,5 +1,6 @@
 """Configuration keys of the data sets, windows and augmentation."""
 
+import re
 from dataclasses import dataclass
 
 from va_jax.keys import at_least, changeable, choice, key
@@ -9,10 +10,18 @@ from va_jax.keys import at_least, changeable, choice, key
 class Data:
     """The data set and how to read it."""
 
-    name: str = key("", 'name of a built data set: "builder" or "builder/config"')
+    name: str = key(
+        "", 'name of a built data set: "builder" or "builder/config"; several, separated by commas'
+    )
     dir: str = changeable(key("data", "path to the folder that contains the built data sets"))
     build_missing: bool = changeable(
         key(False, "whether to build a generated data set if it is missing")
+    )
+    weights: tuple[float, ...] = key(
+        (), "shares of training windows of several data sets; () for equal shares", above=0
+    )
+    strides: tuple[int, ...] = key(
+        (), "window.stride of each data set; () for window.stride in all", low=1, unit="frames"
     )
     train: str = key("train", "split to train on")
     dev: str = key("dev", "split for choosing the best checkpoint and fitting post-processing")
@@ -29,7 +38,8 @@ class Data:
     features: str = changeable(
         key(
             "",
-            "path to cached features of a frozen backbone, which replace the frames; '' for none",
+            "path to cached features of a frozen backbone, which replace the frames; one for each "
+            "data set, separated by commas; '' for none",
         )
     )
     max_bad_records: int = changeable(
@@ -38,6 +48,23 @@ class Data:
     threads: int = changeable(
         at_least(2, 1, "number of threads that decode JPEGs; one per core, up to 8, is best")
     )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the data sets."""
+        return tuple(name.strip() for name in self.name.split(","))
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Return the names of the data sets as they appear in parameters (`model.heads`)."""
+        return tuple(re.sub(r"\W", "_", name) for name in self.names)
+
+    @property
+    def features_folders(self) -> tuple[str, ...]:
+        """Return the path to the features of each data set, or () if there are none."""
+        several = len(self.names) > 1
+        folders = self.features.split(",") if several else [self.features]
+        return tuple(folder.strip() for folder in folders) if self.features else ()
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,11 @@ class Model:
         "frames that each frame attends to, including itself; unused if bidirectional",
         unit="frames",
     )
+    heads: str = choice(
+        "shared",
+        ("shared", "per_set"),
+        "whether several data sets share the heads, or have a head each (docs/training.md)",
+    )
     bounded: bool = key(False, "whether to bound predictions with tanh")
     bins: int = at_least(
         0, 0, "number of bins from -1 to 1, whose expected value is the prediction; 0 for none"

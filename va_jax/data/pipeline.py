@@ -23,7 +23,8 @@ target: float32 [batch, time, dims]; 0 if unlabelled.
 face: bool [batch, time]; True if the frame shows the face and is not padding.
 mask: bool [batch, time]; True if `face` is True and the frame is labelled.
 landmarks: float32 [batch, time, points, 2], present only if the source reads landmarks; x and y
-from -1 (left or top border of the frame) to 1, or 0 if unknown."""
+from -1 (left or top border of the frame) to 1, or 0 if unknown.
+dataset: int32 [batch], index of the row's data set, present only with `model.heads=per_set`."""
 
 ENDLESS = 2**48
 """Number of windows in the training stream; slicing a truly endless Grain stream overflows."""
@@ -92,7 +93,7 @@ class TrainingData:
 
     def batches(self, start: int, threads: int) -> Iterator[Batch]:
         """Return an endless iterator over this process's parts of batches, from `start` on."""
-        iterator = iter(self._local.to_iter_dataset(_read_options(threads)))
+        iterator = iter(self._local.to_iter_dataset(read_options(threads)))
         iterator.set_state({"next_index": start})
         return iterator
 
@@ -144,7 +145,7 @@ def evaluation_batches(
         return read_batch(source, items, shape)
 
     dataset = grain.MapDataset.range(len(plan)).map(load)
-    return iter(dataset.to_iter_dataset(_read_options(threads)))
+    return iter(dataset.to_iter_dataset(read_options(threads)))
 
 
 def read_batch(
@@ -161,7 +162,16 @@ def read_batch(
         shape: shape of the windows.
         draw: function that returns the augmentation for a row.
     """
-    axes = (len(items), shape.length)
+    batch = empty_batch(source, len(items), shape)
+    for row, window in enumerate(items):
+        arrays = {key: values[row] for key, values in batch.items() if values is not None}
+        read_row(arrays, source, window, shape, draw(row))
+    return batch
+
+
+def empty_batch(source: Source | FeatureSource, rows: int, shape: WindowShape) -> Batch:
+    """Return a batch for windows of a source; all of its arrays except the frames are zero."""
+    axes = (rows, shape.length)
     if isinstance(source, FeatureSource):
         images = {"frames": None, "pooled": np.zeros((*axes, source.width), np.float32)}
     else:
@@ -174,13 +184,10 @@ def read_batch(
     }
     if source.landmarks:
         batch["landmarks"] = np.zeros((*axes, source.landmarks, 2), np.float32)
-    for row, window in enumerate(items):
-        arrays = {key: values[row] for key, values in batch.items() if values is not None}
-        _read_row(arrays, source, window, shape, draw(row))
     return batch
 
 
-def _read_row(
+def read_row(
     row: Batch,
     source: Source | FeatureSource,
     window: Window,
@@ -218,5 +225,6 @@ def _write_labels(row: Batch, labels: Labels, real: slice, geometry: Geometry) -
         row["landmarks"][real] = landmarks.move(labels.landmarks, labels.face, geometry)
 
 
-def _read_options(threads: int) -> grain.ReadOptions:
+def read_options(threads: int) -> grain.ReadOptions:
+    """Return the options for reading batches in `threads` threads."""
     return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from va_jax import io
 from va_jax.config import Config, with_values
-from va_jax.data import landmarks, pipeline, sources, transforms, windows
+from va_jax.data import landmarks, pipeline, sets, sources, transforms, windows
 from va_jax.data.pipeline import Batch, TrainingData, WindowShape
 from va_jax.data.sources import Source
 from va_jax.data.transforms import Colour, Geometry
@@ -96,6 +96,7 @@ def write_preview(
     """
     _check_path(path, overwrite)
     data = config.data
+    sets.check_single(data, "a preview shows the windows of one data set")
     points = sources.stored_landmarks(data.dir, data.name)
     unpaired = config.augment.flip and points not in (0, *landmarks.MIRROR)
     source = sources.open_split(data.dir, data.name, data.train, 0 if unpaired else points)

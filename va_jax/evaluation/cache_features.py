@@ -10,7 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from va_jax.config import Config
-from va_jax.data import eval_plan, features, pipeline, sources
+from va_jax.data import eval_plan, features, pipeline, sets, sources
 from va_jax.data.pipeline import WindowShape
 from va_jax.data.sources import Source
 from va_jax.data.windows import PADDING
@@ -61,6 +61,7 @@ def cache(
         )
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     data = config.data
+    sets.check_single(data, "features belong to one data set; run the command once for each")
     metadata = sources.metadata(data.dir, data.name)
     model = build_model(config.model, tuple(metadata["dims"]))
     if inflate.reach(model.backbone.times()):

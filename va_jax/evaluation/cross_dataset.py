@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from va_jax.config import Config, with_values
-from va_jax.data import sources
-from va_jax.evaluation import score_table
+from va_jax.data import sets, sources
+from va_jax.evaluation import postprocess, score_table
 from va_jax.evaluation.evaluate import open_split, restore
-from va_jax.evaluation.postprocess import NAME, PostProcessing
+from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.io import Table
+from va_jax.models import set_heads
 from va_jax.report import tables
 from va_jax.train import checkpoints, provenance, sharding
 from va_jax.train import workdir as run_config
@@ -32,6 +33,7 @@ class Cell(NamedTuple):
     split: str
     own: bool  # whether the run was trained on this data set
     warnings: list[str]
+    number: int = 0  # index of the run's data set whose heads and post-processing are used
 
 
 def plan(
@@ -60,22 +62,42 @@ def plan(
         sharding.check_batch(f"{workdir}: eval.batch_size", config.eval.batch_size)
         for each in data:
             name, _, chosen = each.partition(":")
-            values = {
-                "data.name": name,
-                "data.size": trained_on["input_size"],
-                "data.dir": data_dir or config.data.dir,
-                "data.features": "",
-                "data.subject": "",
-            }
-            adapted = with_values(config, **values)
-            cells.append(_make_cell(workdir, adapted, trained_on, chosen or split))
+            adapted = _adapted(config, name, data_dir, workdir)
+            cells.append(_make_cell(workdir, config, adapted, trained_on, chosen or split))
     return cells
 
 
+def _adapted(run: Config, name: str, data_dir: str, workdir: pathlib.Path) -> Config:
+    """Return the config of a run for data set `name`, with the frames as the data set stores them.
+
+    Raises:
+        InputError: the run has a head for each of its data sets, and none for this one.
+    """
+    names = run.data.names
+    if name not in names and set_heads.sets_with_heads(run):
+        raise InputError(
+            f"--data={name}: the run in {workdir} has a head for each of its data sets, and none "
+            f"for this one; choose from {', '.join(names)}"
+        )
+    base = sets.named(run, name) if name in names else run
+    return with_values(
+        base,
+        **{
+            "data.name": name,
+            "data.weights": (),
+            "data.strides": (),
+            "data.features": "",
+            "data.subject": "",
+            "data.dir": data_dir or run.data.dir,
+        },
+    )
+
+
 def _make_cell(
-    workdir: pathlib.Path, config: Config, trained_on: Mapping[str, Any], split: str
+    workdir: pathlib.Path, run: Config, config: Config, trained_on: Mapping[str, Any], split: str
 ) -> Cell:
-    name = config.data.name
+    config = with_values(config, **{"data.size": trained_on["input_size"]})
+    name, names = config.data.name, run.data.names
     metadata = sources.metadata(config.data.dir, name)
     dims = tuple(trained_on["dims"])
     shared = tuple(dim for dim in dims if dim in metadata["dims"])
@@ -85,11 +107,13 @@ def _make_cell(
             f"{workdir} predicts {', '.join(dims)}; omit the run or the data set"
         )
     open_split(config, split)
-    own = name == trained_on["name"]
+    own = name in provenance.by_set(trained_on)
     here = provenance.facts(config.data, metadata)
     keys = provenance.WITHIN_RUN if own else COMPARED
     warnings = provenance.differences(here, workdir, keys)
-    return Cell(workdir, config, dims, shared, trained_on["input_size"], split, own, warnings)
+    number = names.index(name) if name in names else 0
+    size = trained_on["input_size"]
+    return Cell(workdir, config, dims, shared, size, split, own, warnings, number)
 
 
 def score_cells(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, Any]]:
@@ -102,14 +126,16 @@ def score_cells(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, An
     Raises:
         InputError: no post-processing was fitted.
     """
-    trained, last = None, None
+    loaded, last = None, None
     for cell in cells:
-        if trained is None or last != cell.workdir:
-            trained, last = restore(cell.config, cell.workdir, cell.dims, cell.size), cell.workdir
+        if loaded is None or last != cell.workdir:
+            run, last = run_config.load(cell.workdir), cell.workdir
+            loaded = restore(run, cell.workdir, cell.dims, cell.size)
+        trained = loaded.of_set(cell.number)
         source = open_split(cell.config, cell.split)
         traces = predict_split(cell.config, trained.predictor, trained.variables, source)
         if processed:
-            fitted = _read_post_processing(cell.workdir, trained.step)
+            fitted = _read_post_processing(cell, trained.step)
             traces = [
                 dataclasses.replace(trace, pred=fitted.apply(trace.pred, trace.time_s, cell.dims))
                 for trace in traces
@@ -125,14 +151,16 @@ def score_cells(cells: Sequence[Cell], processed: bool) -> Iterator[dict[str, An
         }
 
 
-def _read_post_processing(workdir: pathlib.Path, step: int) -> PostProcessing:
-    stored = checkpoints.read_beside(workdir, step, NAME)
+def _read_post_processing(cell: Cell, step: int) -> PostProcessing:
+    workdir, data = cell.workdir, run_config.load(cell.workdir).data
+    name = postprocess.file_of(data, data.names[cell.number])
+    stored = checkpoints.read_beside(workdir, step, name)
     if stored is None:
         raise InputError(
             f"{workdir}: the checkpoint at step {step} has no post-processing; run "
             f"`va_jax evaluate {workdir}` first, or omit --processed"
         )
-    return PostProcessing.from_json(stored, f"{workdir}: {NAME} of step {step}")
+    return PostProcessing.from_json(stored, f"{workdir}: {name} of step {step}")
 
 
 def _select_shared(trace: Trace, cell: Cell, set_dims: Sequence[str]) -> Trace:

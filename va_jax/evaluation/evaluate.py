@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import jax
 
 from va_jax.config import Config, to_tree
-from va_jax.data import splits
+from va_jax.data import sets, splits
 from va_jax.data.features import FeatureSource
 from va_jax.data.sources import Source
-from va_jax.evaluation import before, fitting, postprocess, score_table
+from va_jax.evaluation import before, fitting, postprocess, score_table, several_sets
 from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.evaluation.predictors import SplitPredictor, make_predictor
 from va_jax.io import write_json, write_text
+from va_jax.models import set_heads
 from va_jax.models.build import build_model, landmark_points
 from va_jax.report import page, tables
 from va_jax.report.page import Evaluation, Split
@@ -34,13 +35,20 @@ class Trained(NamedTuple):
     predictor: SplitPredictor
     variables: Any
     step: int
+    sets: tuple[str, ...] = ()  # names of the data sets with their own heads
+
+    def of_set(self, number: int) -> "Trained":
+        """Return the network of one data set; for shared heads, it is the same for all."""
+        dims = self.predictor.model.dims
+        own = set_heads.of_set(self.variables, self.sets, dims, number)
+        return Trained(self.predictor, own, self.step)
 
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A run, and the data set on which to evaluate it."""
+    """A run, and a data set on which to evaluate it."""
 
-    config: Config
+    config: Config  # config of the run, reduced to this data set
     workdir: pathlib.Path
     metadata: Mapping[str, Any]  # metadata of the data set
     sources: Mapping[str, Source | FeatureSource]  # opened splits by name
@@ -58,7 +66,8 @@ def evaluate(
     This writes metrics.json, metrics.txt, metrics.md, traces/SPLIT/TRACK.csv, and report.html with
     its plots, and prints the content of metrics.txt. Post-processing is fitted on dev and, unless
     `out` is given, stored with the checkpoint. For a split without labels, predictions are written
-    but not scored.
+    but not scored. With several data sets, each has its own post-processing, and its files are in
+    sets/NAME; `several_sets.write` adds an overview.
 
     Args:
         config: config of the run; `eval` and `post` may differ from those used for training.
@@ -70,36 +79,48 @@ def evaluate(
         InputError: the network is incompatible with the data set. Smaller differences from the
             training data are reported as warnings.
     """
-    run = open_run(run_config.with_decided(config, workdir), workdir)
-    traces = predict(run, on_batch)
+    runs = open_runs(run_config.with_decided(config, workdir), workdir)
+    predicted = [predict(run, on_batch) for run in runs]
     if jax.process_index() != 0:
         return
-    post_processing = fitting.fit(traces[config.data.dev], run.metadata["dims"], config.post)
-    splits = {name: score(run, traces[name], name, post_processing) for name in traces}
-    if out is None:
-        fitted = post_processing.to_json()
-        checkpoints.write_beside(workdir, run.trained.step, postprocess.NAME, fitted)
-    write(run, out or workdir, post_processing, splits)
-    print(f"\n{_text(run, splits, tables.text)}\n{out or workdir}/report.html shows the details.")
+    folder, several = out or workdir, len(runs) > 1
+    metrics, scored, text = {}, {}, ""
+    for run, traces in zip(runs, predicted, strict=True):
+        name, dims = run.config.data.name, run.metadata["dims"]
+        post_processing = fitting.fit(traces[config.data.dev], dims, config.post)
+        splits = {split: score(run, traces[split], split, post_processing) for split in traces}
+        if out is None:
+            fitted, file = post_processing.to_json(), postprocess.file_of(config.data, name)
+            checkpoints.write_beside(workdir, run.trained.step, file, fitted)
+        own = several_sets.folder_of(folder, name) if several else folder
+        metrics[name], scored[name] = write(run, own, post_processing, splits), splits
+        text = _text(run, splits, tables.text)
+    if several:
+        means = several_sets.means(scored, runs[0].metadata["dims"])
+        text = several_sets.write(workdir, folder, metrics, means)
+    print(f"\n{text}\n{folder}/report.html shows the details.")
 
 
-def open_run(config: Config, workdir: pathlib.Path) -> Opened:
-    """Open the dev and test splits and restore the network; warn if the data has changed.
+def open_runs(config: Config, workdir: pathlib.Path) -> list[Opened]:
+    """Open dev and test of every data set and restore the network; warn if the data has changed.
 
     Raises:
         InputError: a batch cannot be divided among the devices, or the network does not fit the
             data.
     """
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
-    metadata = splits.metadata(config.data)
-    warnings = provenance.check(provenance.facts(config.data, metadata), workdir)
+    facts = provenance.facts_of_run(config)
+    warnings = provenance.check(facts, workdir)
     if jax.process_index() == 0:
         provenance.warn(warnings)
-    names = dict.fromkeys((config.data.dev, config.data.test))
-    opened = {name: open_split(config, name) for name in names if name}
-    size = config.data.size or metadata["crop"]["size"]
-    trained = restore(config, workdir, tuple(metadata["dims"]), size)
-    return Opened(config, workdir, metadata, opened, trained)
+    names = [name for name in dict.fromkeys((config.data.dev, config.data.test)) if name]
+    configs = sets.one_by_one(config)
+    opened = [{name: open_split(each, name) for name in names} for each in configs]
+    trained = restore(config, workdir, tuple(facts["dims"]), facts["input_size"])
+    return [
+        Opened(each, workdir, splits.metadata(each.data), sources, trained.of_set(number))
+        for number, (each, sources) in enumerate(zip(configs, opened, strict=True))
+    ]
 
 
 def open_split(config: Config, split: str) -> Source | FeatureSource:
@@ -109,17 +130,19 @@ def open_split(config: Config, split: str) -> Source | FeatureSource:
 
 def restore(config: Config, workdir: pathlib.Path, dims: tuple[str, ...], size: int) -> Trained:
     """Restore the network from the best checkpoint in `workdir`, for images of `size` pixels."""
-    model, mesh = build_model(config.model, dims), sharding.make_mesh()
-    target = abstract_variables(model, size, sharding.replicated(mesh))
+    own, mesh = set_heads.sets_with_heads(config), sharding.make_mesh()
+    trained = build_model(config.model, dims, own)
+    target = abstract_variables(trained, size, sharding.replicated(mesh))
     variables, step = checkpoints.restore_best(workdir, target)
-    return Trained(make_predictor(model, mesh, config.eval), variables, step)
+    predictor = make_predictor(build_model(config.model, dims), mesh, config.eval)
+    return Trained(predictor, variables, step, own)
 
 
 def predict(run: Opened, on_batch: Callable[[], None]) -> dict[str, list[Trace]]:
     """Return the traces of every split."""
-    predictor, variables, _ = run.trained
+    trained = run.trained
     return {
-        name: predict_split(run.config, predictor, variables, source, on_batch)
+        name: predict_split(run.config, trained.predictor, trained.variables, source, on_batch)
         for name, source in run.sources.items()
     }
 
@@ -154,23 +177,10 @@ def score(
     return Split(table, traces, processed)
 
 
-def dev_ccc(
-    config: Config,
-    predictor: SplitPredictor,
-    variables: Any,
-    source: Source | FeatureSource,
-    on_batch: Callable[[], None] = lambda: None,
-) -> dict[str, float]:
-    """Return the pooled CCC for every dimension on `source`; 0 if there are no labels."""
-    traces = predict_split(config, predictor, variables, source, on_batch)
-    scored = score_table.scores(traces, [trace.pred for trace in traces], source.dims)
-    return {dim: scored[dim]["pooled"]["ccc"] if scored[dim] else 0.0 for dim in source.dims}
-
-
 def write(
     run: Opened, folder: pathlib.Path, post_processing: PostProcessing, splits: Mapping[str, Split]
-) -> None:
-    """Write the traces, the metrics and the report to `folder`."""
+) -> dict[str, Any]:
+    """Write the traces, the metrics and the report to `folder`; return the metrics."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
         write_traces(folder / "traces" / name, split.traces, run.metadata["dims"], split.processed)
@@ -201,12 +211,13 @@ def write(
         facts,
         run.metadata["dims"],
         splits,
-        logs.history(run.workdir),
+        several_sets.history_of(logs.history(run.workdir), data.name),
         step,
         post_processing.curves,
         lambda name, track, numbers: run.sources[name].jpegs(track, numbers),
     )
     page.write(folder, evaluation)
+    return metrics
 
 
 def _text(

@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from va_jax.config import Data
 from va_jax.evaluation.filters import median_filter, shift
 from va_jax.evaluation.lags import LagCurve
-from va_jax.types import InputError
+from va_jax.types import InputError, file_name
 
 NAME = "postprocess.json"
 """Name of the file with fitted post-processing, in a checkpoint's folder and in exports."""
+
+
+def file_of(data: Data, name: str) -> str:
+    """Return the name of the file with the post-processing for data set `name` of a run."""
+    return NAME if len(data.names) == 1 else f"postprocess.{file_name(name)}.json"
+
 
 STEPS = {
     "median": ("window_s",),

@@ -48,14 +48,23 @@ def write(workdir: pathlib.Path, runs: Mapping[int, pathlib.Path]) -> str:
 
 
 def _scores(folder: pathlib.Path) -> dict[str, float]:
-    """Return the pooled CCCs of a run, with keys such as "test valence"."""
+    """Return the pooled CCCs of a run, with keys such as "test valence".
+
+    For several data sets, these are the means, followed by "test valence, afew_va/112" and so on.
+    """
     path = folder / "metrics.json"
     found = {}
     try:
-        for split, table in read_json(path, REMEDY)["splits"].items():
-            for dim, row in table["scores"].items():
-                if row:
-                    found[f"{split} {dim}"] = float(row["pooled"]["ccc"])
+        metrics = read_json(path, REMEDY)
+        for split, mean in metrics.get("mean", {}).items():
+            for dim, row in mean.get("scores", {}).items():
+                found[f"{split} {dim}"] = float(row["ccc"])
+        by_set = {f", {name}": each for name, each in metrics.get("sets", {}).items()}
+        for ending, each in (by_set or {"": metrics}).items():
+            for split, table in each["splits"].items():
+                for dim, row in table["scores"].items():
+                    if row:
+                        found[f"{split} {dim}{ending}"] = float(row["pooled"]["ccc"])
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: these are not the metrics of a run ({error!r}); {REMEDY}"

@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from va_jax.config import Config
+from va_jax.data import sets
 from va_jax.evaluation import postprocess
-from va_jax.export import arrays, check, metadata, model_card, stablehlo
+from va_jax.export import arrays, check, chosen, metadata, model_card, stablehlo
 from va_jax.io import replacing, write_bytes, write_json, write_text
+from va_jax.models import set_heads
 from va_jax.models.build import build_model
 from va_jax.models.regressor import Regressor
 from va_jax.train import checkpoints, initialize, provenance
@@ -23,30 +25,41 @@ from va_jax.types import InputError
 from va_jax.weights.estimators import ESTIMATORS
 
 
-def export(workdir: pathlib.Path, out: pathlib.Path) -> None:
+def export(workdir: pathlib.Path, out: pathlib.Path, head: str = "") -> None:
     """Write the best checkpoint in `workdir` to the new folder `out`, and check the result.
 
     `model.safetensors` and `model.npz` contain the arrays. `model.jaxexport` and, if a track can be
     processed in pieces, `stream.jaxexport` contain the network as a function (see `stablehlo`).
     `config.json`, `data.json` and `postprocess.json` are copied from the run. `passport.json`
-    contains the model metadata, and `MODEL_CARD.md` describes them in words.
+    contains the model metadata, and `MODEL_CARD.md` describes them in words. The network of a run
+    on several data sets is exported as if it had been trained on one of them.
+
+    Args:
+        workdir: folder of the run.
+        out: folder to write.
+        head: the data set to choose; see `chosen.set_of`.
 
     Raises:
-        InputError: a fact about the run is missing, or an exported file does not reproduce the
-            network's predictions. In this case `out` is not created.
+        InputError: a fact about the run is missing, `head` is not legal, or an exported file does
+            not reproduce the network's predictions. In this case `out` is not created.
     """
     _check_writable(out)
-    config, facts = run_config.load(workdir), metadata.of_run(workdir)
-    variables, step = checkpoints.read_best(workdir)
+    run, facts = run_config.load(workdir), metadata.of_run(workdir, head)
+    name = chosen.set_of(run, workdir, head)
+    stored, step = checkpoints.read_best(workdir)
+    number, own = run.data.names.index(name), set_heads.sets_with_heads(run)
+    variables = set_heads.of_set(stored, own, facts["dims"], number)
     with replacing(out) as temporary:
         temporary.mkdir(parents=True)
         shutil.copyfile(workdir / provenance.NAME, temporary / provenance.NAME)
         if (workdir / initialize.NAME).exists():
             shutil.copyfile(workdir / initialize.NAME, temporary / initialize.NAME)
-        post_processing = checkpoints.read_beside(workdir, step, postprocess.NAME)
+        post_processing = checkpoints.read_beside(
+            workdir, step, postprocess.file_of(run.data, name)
+        )
         if post_processing is not None:  # None: the run has not been evaluated yet
             write_json(temporary / postprocess.NAME, post_processing)
-        _write_network(temporary, config, variables, facts)
+        _write_network(temporary, sets.named(run, name), variables, facts)
     print(f"wrote the network to {out}; see its description in MODEL_CARD.md")
 
 

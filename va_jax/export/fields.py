@@ -87,8 +87,14 @@ FIELDS = {
 }
 """All entries by dotted name; docs/export.md explains them. Additional entries are ignored."""
 
-OPTIONAL_FIELDS = {"files": Field(dict, items=TEXT), "weights": Field(dict, items=TEXT)}
-"""Digests, which exports of earlier versions lack, and the source of weights not trained here."""
+OPTIONAL_FIELDS = {
+    "files": Field(dict, items=TEXT),
+    "weights": Field(dict, items=TEXT),
+    "set": TEXT,
+    "sets": Field(dict, items=Field(dict)),
+}
+"""Digests, which exports of earlier versions lack; the source of weights not trained here; and, for
+a run on several data sets, the chosen one and the facts about each."""
 
 METRICS_TABLE_FIELDS = {
     "tracks": COUNT,

@@ -13,9 +13,10 @@ from typing import Any
 
 from va_jax.config import Config
 from va_jax.config import Model as ModelConfig
+from va_jax.data import sets
 from va_jax.evaluation import postprocess
 from va_jax.evaluation.postprocess import PostProcessing
-from va_jax.export import stablehlo
+from va_jax.export import chosen, stablehlo
 from va_jax.export.fields import FIELDS, FORMAT, METRICS_TABLE_FIELDS, OPTIONAL_FIELDS, check_fields
 from va_jax.io import read_json, write_json
 from va_jax.models.build import build_model, landmark_points
@@ -40,27 +41,34 @@ DATA_KEYS = ("name", "input_size", "dims", "crop", "fps", "split_hash", "frames"
 
 
 def is_synthetic(metadata: Mapping[str, Any]) -> bool:
-    """Return whether a model was trained on drawn faces, judging by its data set's name."""
-    return metadata["data"]["name"].startswith("synthetic_faces/")
+    """Return whether a model was trained only on drawn faces, judging by its data sets' names."""
+    return all(name.startswith("synthetic_faces/") for name in metadata["data"]["name"].split(","))
 
 
-def of_run(workdir: pathlib.Path) -> dict[str, Any]:
+def of_run(workdir: pathlib.Path, head: str = "") -> dict[str, Any]:
     """Return the metadata for the best checkpoint in `workdir`, with empty `comparisons`.
 
-    `scores` and `post_processing` are None if that checkpoint has not been evaluated.
+    `scores` and `post_processing` are None if that checkpoint has not been evaluated. For a run on
+    several data sets, these and all facts about the input are those of one of them (see
+    `chosen.set_of`); `sets` contains the facts about each of them.
 
     Raises:
-        InputError: a fact is missing, or the last evaluation used settings other than the run's.
+        InputError: a fact is missing, the last evaluation used settings other than the run's, or
+            `head` is not legal.
     """
-    config = run_config.load(workdir)
-    data = _data_facts(workdir)
-    step = checkpoints.best_step(workdir)
+    run = run_config.load(workdir)
+    name = chosen.set_of(run, workdir, head)
+    config, step = sets.named(run, name), checkpoints.best_step(workdir)
+    found = _data_facts(workdir)
+    data = found[name]
     metadata = _facts(config, data) | {
-        "post_processing": _post_processing(workdir, step),
-        "scores": _scores(workdir, config, step),
+        "post_processing": _post_processing(workdir, step, postprocess.file_of(run.data, name)),
+        "scores": _scores(workdir, config, step, several=len(found) > 1),
         "checkpoint_step": step,
-        "licence": _licence(config, data["name"], initialize.licence_of(workdir)),
+        "licence": _licence(config, ", ".join(run.data.names), initialize.licence_of(workdir)),
     }
+    if len(found) > 1:
+        metadata |= chosen.several(name, found)
     check(metadata, str(workdir), "correct config.json or data.json in this folder")
     return metadata
 
@@ -192,7 +200,8 @@ def _stream_state(config: ModelConfig, dims: list[str]) -> list[list[int]] | Non
     return stablehlo.state_shapes(build_model(config, tuple(dims)))
 
 
-def _data_facts(workdir: pathlib.Path) -> dict[str, Any]:
+def _data_facts(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """Return the facts about each data set of a run by its name."""
     path = workdir / provenance.NAME
     facts = provenance.read(workdir)
     if facts is None:
@@ -200,24 +209,35 @@ def _data_facts(workdir: pathlib.Path) -> dict[str, Any]:
             f"{path}: not found; copy the file from another run on the same data set, or train "
             "again"
         )
-    for key in DATA_KEYS:
-        if key not in facts:
-            raise InputError(
-                f"{path}: '{key}' is missing; build the data set again, and repeat the training"
-            )
-    return facts
+    by_set = provenance.by_set(facts)
+    for each in by_set.values():
+        for key in DATA_KEYS:
+            if key not in each:
+                raise InputError(
+                    f"{path}: '{key}' is missing; build the data set again, and repeat the training"
+                )
+    return by_set
 
 
-def _post_processing(workdir: pathlib.Path, step: int) -> dict[str, Any] | None:
-    """Return the post-processing stored with a checkpoint; None if it has not been evaluated."""
-    fitted = checkpoints.read_beside(workdir, step, postprocess.NAME)
+def _post_processing(workdir: pathlib.Path, step: int, name: str) -> dict[str, Any] | None:
+    """Return the post-processing in a checkpoint's file; None if it has not been evaluated."""
+    fitted = checkpoints.read_beside(workdir, step, name)
     if fitted is not None:
-        PostProcessing.from_json(fitted, f"{workdir}: {postprocess.NAME} of step {step}")
+        PostProcessing.from_json(fitted, f"{workdir}: {name} of step {step}")
     return fitted
 
 
-def _scores(workdir: pathlib.Path, config: Config, step: int) -> dict[str, Any] | None:
-    """Return a checkpoint's metrics tables without single recordings; None if it is not scored."""
+def _scores(
+    workdir: pathlib.Path, config: Config, step: int, several: bool
+) -> dict[str, Any] | None:
+    """Return a checkpoint's metrics tables without single recordings; None if it is not scored.
+
+    Args:
+        workdir: folder of the run.
+        config: config of the run, reduced to one data set.
+        step: step of the checkpoint.
+        several: whether the run has several data sets.
+    """
     path, again = (
         workdir / "metrics.json",
         f"evaluate the run again with `va_jax evaluate {workdir}`",
@@ -226,6 +246,7 @@ def _scores(workdir: pathlib.Path, config: Config, step: int) -> dict[str, Any] 
         return None
     metrics = read_json(path, again)
     try:
+        metrics = metrics["sets"][config.data.name] if several else metrics
         if metrics["checkpoint_step"] != step:
             return None
         scores = {

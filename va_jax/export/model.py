@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import Float32
 
 from va_jax.config import Config, with_values
-from va_jax.data import eval_plan, sequences
+from va_jax.data import eval_plan, sequences, sets
 from va_jax.data.sources import Source
 from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.evaluation.predictors import SplitPredictor, make_predictor
-from va_jax.export import arrays, stream
+from va_jax.export import arrays, chosen, stream
 from va_jax.export import metadata as model_metadata
 from va_jax.export.stream import Stream
-from va_jax.models import inflate
+from va_jax.models import inflate, set_heads
 from va_jax.models.build import build_model
 from va_jax.train import checkpoints, sharding
 from va_jax.train import workdir as run_config
@@ -166,8 +166,12 @@ class Model:
         return min(settings.batch_size, devices * -(-len(rows) // devices))
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], head: str = "") -> Model:
     """Load a network from an export, or from the best checkpoint in the workdir of a run.
+
+    Args:
+        path: export, or workdir of a run.
+        head: for a run on several data sets, the data set to choose; see `chosen.set_of`.
 
     Raises:
         InputError: the folder is neither of these, or its files do not belong together; the message
@@ -185,8 +189,14 @@ def load(path: str | os.PathLike[str]) -> Model:
             f"Cannot load {folder} in a job of {jax.process_count()} processes. Start a single "
             "one, without --coordinator."
         )
-    config = run_config.load(folder)
-    metadata = model_metadata.read(folder) if exported else model_metadata.of_run(folder)
+    run = config = run_config.load(folder)
+    number = 0
+    if exported:
+        metadata = model_metadata.read(folder)
+    else:
+        metadata = model_metadata.of_run(folder, head)
+        name = chosen.set_of(run, folder, head)
+        config, number = sets.named(run, name), run.data.names.index(name)
     try:
         network = build_model(config.model, tuple(metadata["dims"]))
     except InputError as error:
@@ -196,11 +206,14 @@ def load(path: str | os.PathLike[str]) -> Model:
     if config.eval.batch_size % len(devices):
         devices = devices[:1]
     mesh = sharding.make_mesh(devices)
-    target = abstract_variables(network, metadata["input"]["size"], sharding.replicated(mesh))
+    own = () if exported else set_heads.sets_with_heads(run)
+    trained = build_model(config.model, network.dims, own)
+    target = abstract_variables(trained, metadata["input"]["size"], sharding.replicated(mesh))
     if exported:
         variables = sharding.replicate(mesh, arrays.read_like(folder, target))
     else:
-        variables, _ = checkpoints.restore_best(folder, target)
+        stored, _ = checkpoints.restore_best(folder, target)
+        variables = set_heads.of_set(stored, own, network.dims, number)
     predictor = make_predictor(network, mesh, config.eval)
     return Model(predictor, variables, config, metadata, mesh)
 

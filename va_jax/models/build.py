@@ -52,8 +52,8 @@ FEATURES = ("fc", "pool", "conv")
 """Features that a branch of `model.branches` can combine."""
 
 
-def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
-    """Return the network, with one head for each entry in `dims`.
+def build_model(config: Model, dims: tuple[str, ...], sets: tuple[str, ...] = ()) -> Regressor:
+    """Return the network, with one head for each entry in `dims`, or one per data set in `sets`.
 
     Raises:
         InputError: keys in the section are incompatible with each other or with the backbone.
@@ -81,6 +81,7 @@ def build_model(config: Model, dims: tuple[str, ...]) -> Regressor:
         dropout=config.dropout,
         bounded=config.bounded,
         bins=config.bins,
+        sets=sets,
     )
 
 

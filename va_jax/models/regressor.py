@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from va_jax.models.lru import LRUStack
 from va_jax.models.recurrent import RecurrentStack
@@ -74,7 +74,8 @@ class Regressor(nn.Module):
     same after pooling, and `fc` is the output of the fully connected layers, or the same as `pool`
     if there are no such layers. `fc+pool` is a concatenation. The heads read the concatenated
     outputs of all branches. Each head is named after its dimension, as in `head_valence`, so the
-    same parameters work for any order of `dims`.
+    same parameters work for any order of `dims`. With `sets`, each data set has its own heads, such
+    as `head_afew_va_112__valence`, and every row of a batch is predicted by those of its data set.
     """
 
     backbone: (
@@ -92,14 +93,15 @@ class Regressor(nn.Module):
     dropout: float = 0.0  # dropout rate for the input of the branches
     bounded: bool = False  # whether to bound predictions with tanh
     bins: int = 0  # number of logits per head, to predict the expectation over bins; 0 for none
+    sets: tuple[str, ...] = ()  # names of the data sets with their own heads; () for shared heads
 
     def setup(self) -> None:
         self.feature_dropout = nn.Dropout(self.dropout)
         if self.temporal is not None and len(self.branches) > 1:
             for name in self._stack_names():
                 setattr(self, name, self.temporal.clone())
-        for dim in self.dims:
-            setattr(self, f"head_{dim}", nn.Dense(self.bins or 1, kernel_init=HEAD_INIT))
+        for name in self._head_names():
+            setattr(self, name, nn.Dense(self.bins or 1, kernel_init=HEAD_INIT))
 
     def __call__(
         self,
@@ -108,6 +110,7 @@ class Regressor(nn.Module):
         state: States | None = None,
         landmarks: Float[Array, "batch time points 2"] | None = None,
         pooled: Float[Array, "batch time features"] | None = None,
+        dataset: Int[Array, " batch"] | None = None,
         *,
         train: bool,
         freeze_backbone: bool = False,
@@ -126,6 +129,7 @@ class Regressor(nn.Module):
             landmarks: x and y from -1 to 1 across the frame, 0 if unknown.
             pooled: cached features of the frames (see `pool`), to use instead of running the
                 backbone.
+            dataset: index into `sets` for each row; None for shared heads.
             train: whether to use batch statistics and dropout.
             freeze_backbone: whether to stop the backbone's gradient and keep its batch-norm
                 statistics.
@@ -139,7 +143,7 @@ class Regressor(nn.Module):
         features = self.features(
             frames, face, landmarks, pooled, train=train, freeze_backbone=freeze_backbone
         )
-        return self.from_features(features, face, state, train=train)
+        return self.from_features(features, face, state, dataset, train=train)
 
     def features(
         self,
@@ -178,6 +182,7 @@ class Regressor(nn.Module):
         features: Features,
         face: Bool[Array, "batch time"],
         state: States | None = None,
+        dataset: Int[Array, " batch"] | None = None,
         *,
         train: bool = False,
     ) -> tuple[Float[Array, "batch time dims"], States]:
@@ -196,7 +201,7 @@ class Regressor(nn.Module):
                 *(stack(x, face, given, train=train) for stack, x, given in passes), strict=True
             )
         x = jnp.concatenate(outputs, -1)
-        outputs = jnp.stack([getattr(self, f"head_{dim}")(x) for dim in self.dims], -2)
+        outputs = self._heads(x, dataset)
         if self.bins:
             if not self.is_initializing():
                 self.sow("logits", "bins", outputs)
@@ -214,6 +219,8 @@ class Regressor(nn.Module):
         if self.landmarks != "none":
             points = (batch, time, self.landmark_points, 2)
             shapes["landmarks"] = jax.ShapeDtypeStruct(points, jnp.float32)
+        if self.sets:
+            shapes["dataset"] = jax.ShapeDtypeStruct((batch,), jnp.int32)
         return shapes
 
     @nn.nowrap
@@ -229,6 +236,24 @@ class Regressor(nn.Module):
             return ["temporal"]
         return [f"temporal_{name.replace('+', '_')}" for name in self.branches]
 
+    @nn.nowrap
+    def _head_names(self) -> list[str]:
+        """Return the names of all heads, ordered by data set and then by dimension."""
+        if not self.sets:
+            return [head_name(dim) for dim in self.dims]
+        return [head_name(dim, name) for name in self.sets for dim in self.dims]
+
+    def _heads(self, x: Array, dataset: Array | None) -> Array:
+        """Return the outputs of the heads [batch, time, dims, values], per row those of its set."""
+        outputs = jnp.stack([getattr(self, name)(x) for name in self._head_names()], -2)
+        if not self.sets:
+            return outputs
+        if dataset is None:
+            raise ValueError("each data set has its own heads; pass dataset")
+        batch, time, _, values = outputs.shape
+        by_set = outputs.reshape(batch, time, len(self.sets), len(self.dims), values)
+        return jnp.take_along_axis(by_set, dataset[:, None, None, None, None], 2)[:, :, 0]
+
     def _with_landmarks(self, x: Array, landmarks: Array | None, place: str) -> Array:
         """Append the landmark coordinates to `x` if `place` is the configured one."""
         if self.landmarks != place:
@@ -239,6 +264,11 @@ class Regressor(nn.Module):
             )
         points = landmarks.reshape(*landmarks.shape[:2], -1).astype(x.dtype)
         return jnp.concatenate([x, points], -1)
+
+
+def head_name(dim: str, name: str = "") -> str:
+    """Return the name of the head for a dimension, shared or that of the data set `name`."""
+    return f"head_{name}__{dim}" if name else f"head_{dim}"
 
 
 def bin_centres(bins: int) -> Float[Array, " {bins}"]:

@@ -66,26 +66,31 @@ def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
     Plots from an earlier evaluation are replaced. If drawing fails, the earlier plots and the
     earlier page stay unchanged.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {
-        "score": _score,
-        "interval": lambda row, metric: tables.format_interval(row, metric).replace("-", MINUS),
-        "interval_note": tables.interval_note,
-        "count": "{:,}".format,
-        "sha256": lambda text: _base64(hashlib.sha256(text.encode()).digest()),
-    }
     with replacing(workdir / "plots") as folder:
         (folder / "traces").mkdir(parents=True)
-        text = environment.get_template("template.html").render(_context(folder, evaluation))
+        text = environment().get_template("template.html").render(_context(folder, evaluation))
         for path in workdir.glob("traces_*.png"):
             if path.stem.removeprefix("traces_") not in evaluation.splits:
                 path.unlink()
         for name, split in evaluation.splits.items():
             trace_plots.plot_traces(workdir / f"traces_{name}.png", split.traces, evaluation.dims)
     write_text(workdir / "report.html", text.lstrip())
+
+
+def environment() -> jinja2.Environment:
+    """Return the environment for rendering the templates in this folder."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    found.filters |= {
+        "score": _score,
+        "interval": lambda row, metric: tables.format_interval(row, metric).replace("-", MINUS),
+        "interval_note": tables.interval_note,
+        "count": "{:,}".format,
+        "sha256": lambda text: _base64(hashlib.sha256(text.encode()).digest()),
+    }
+    return found
 
 
 def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
@@ -106,11 +111,11 @@ def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
     if {line["kind"] for line in evaluation.history} >= {"train", "dev"}:
         content = plots.draw_losses(evaluation.history, evaluation.dims, evaluation.step)
         alt = "Training loss and dev CCC by step"
-        context["training"] = _picture(folder / "loss.png", content, alt)
+        context["training"] = picture(folder / "loss.png", content, alt)
     if evaluation.lags:
         best = ", ".join(f"{dim} {c.best_lag_s:+.2f} s" for dim, c in evaluation.lags.items())
         alt = f"CCC on dev after a lag is removed from the predictions; highest at {best}"
-        context["lag"] = _picture(folder / "lag.png", plots.draw_lags(evaluation.lags), alt)
+        context["lag"] = picture(folder / "lag.png", plots.draw_lags(evaluation.lags), alt)
     return context
 
 
@@ -141,12 +146,12 @@ def _densities(
     if set(DIMS) <= set(dims):
         content = plots.draw_plane(target, pred, dims)
         alt = f"Densities of labels and predictions in the valence-arousal plane, {name}"
-        pictures["Valence and arousal"] = _picture(folder / f"plane_{name}.png", content, alt)
+        pictures["Valence and arousal"] = picture(folder / f"plane_{name}.png", content, alt)
     ccc = {dim: split.metrics_table["scores"][dim]["pooled"]["ccc"] for dim in dims}
     content = plots.draw_scatter(target, pred, ccc)
     scores = ", ".join(f"{dim} CCC {_score(value)}" for dim, value in ccc.items())
     alt = f"Density of predictions against labels, {name}: {scores}"
-    pictures["Prediction against label"] = _picture(folder / f"scatter_{name}.png", content, alt)
+    pictures["Prediction against label"] = picture(folder / f"scatter_{name}.png", content, alt)
     return pictures
 
 
@@ -176,7 +181,7 @@ def _recordings(
             "group": trace.track.group, "seconds": seconds, "frames": len(trace.pred),
             "fps": trace.track.fps, "scored": int(trace.mask.sum()), "scores": scores,
             "titles": titles,
-            "picture": _picture(folder / "traces" / f"{file_name(track_id)}.png", content, alt),
+            "picture": picture(folder / "traces" / f"{file_name(track_id)}.png", content, alt),
         })  # fmt: skip
     return recordings
 
@@ -206,7 +211,7 @@ def _worst(
     return worst
 
 
-def _picture(path: pathlib.Path, content: bytes, alt: str) -> dict[str, Any]:
+def picture(path: pathlib.Path, content: bytes, alt: str) -> dict[str, Any]:
     """Write a PNG to `path`, and return the template variables for showing it."""
     path.write_bytes(content)
     width, height = struct.unpack(">II", content[16:24])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 
 from va_jax.config import Config, with_values
+from va_jax.data.sets import OpenSet
 from va_jax.data.windows import training_windows
 from va_jax.models.regressor import Regressor
 from va_jax.train import devices, hlo, sharding
@@ -12,7 +13,7 @@ from va_jax.train.compile import compile_step, training_step
 from va_jax.train.devices import Devices
 from va_jax.train.failures import OUT_OF_MEMORY
 from va_jax.train.memory import GIB
-from va_jax.types import InputError, Track
+from va_jax.types import InputError
 
 FULL = 0.9
 """Largest part of the memory to plan for, since the compiler does not plan for everything that a
@@ -22,17 +23,19 @@ TRIALS = 8
 """Largest number of batches to compile; our choice."""
 
 
-def with_batch_size(config: Config, model: Regressor, size: int, tracks: Sequence[Track]) -> Config:
+def with_batch_size(
+    config: Config, model: Regressor, size: int, opened: Sequence[OpenSet]
+) -> Config:
     """Replace `train.batch_size=0` by the largest batch that fits the devices.
 
     It is a multiple of the number of devices times `train.accumulate`, and has no more windows than
-    the data set. Every process of a job must call this.
+    the data sets. Every process of a job must call this.
 
     Args:
         config: config of a new run.
         model: its network.
         size: side of the frames in pixels.
-        tracks: tracks of the train split.
+        opened: data sets of the run.
 
     Raises:
         InputError: the memory of the devices is unknown, the smallest batch does not fit, or
@@ -45,14 +48,17 @@ def with_batch_size(config: Config, model: Regressor, size: int, tracks: Sequenc
             "train.batch_size=0: the largest batch is found for frames, not for data.features; "
             "set a batch size"
         )
-    window = config.window
-    count = len(
-        training_windows(tracks, window.length, window.hop, window.stride, window.remainder)
-    )
+    count = sum(map(_windows, opened))
     batch = largest(config, model, size, count, devices.at_hand())
     if jax.process_index() == 0:
         print(f"train.batch_size={batch} is the largest batch that fits", flush=True)
     return with_values(config, **{"train.batch_size": batch})
+
+
+def _windows(opened: OpenSet) -> int:
+    """Return the number of training windows of a data set."""
+    tracks, window = opened.train.tracks, opened.config.window
+    return len(training_windows(tracks, window.length, window.hop, window.stride, window.remainder))
 
 
 def largest(config: Config, model: Regressor, size: int, windows: int, here: Devices) -> int:

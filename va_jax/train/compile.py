@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from va_jax.config import Config
 from va_jax.evaluation.predictors import make_predictor
 from va_jax.io import Table
+from va_jax.models import set_heads
 from va_jax.models.build import build_model
 from va_jax.models.regressor import Regressor
 from va_jax.train import hlo, optim, sharding, workdir
@@ -66,7 +67,7 @@ def compile_steps(config: Config, devices: Devices) -> dict[str, Compiled]:
     _check(config, len(devices.devices))
     with devices.forms():
         config = workdir.with_dtype(config)
-    model = build_model(config.model, DIMS)
+    model = build_model(config.model, DIMS, set_heads.sets_with_heads(config))
     mesh = sharding.make_mesh(devices.devices)
     compiled = {}
     for name, make in (("training", training_step), ("evaluation", evaluation_step)):
@@ -108,6 +109,7 @@ def training_step(config: Config, model: Regressor, size: int, mesh: Mesh) -> Lo
 
 def evaluation_step(config: Config, model: Regressor, size: int, mesh: Mesh) -> Lowerable:
     """Return the evaluation step for frames of `size` pixels on the devices of a mesh."""
+    model = build_model(config.model, model.dims)  # evaluates one data set at a time
     predictor = make_predictor(model, mesh, config.eval)
     variables = abstract_variables(model, size, sharding.replicated(mesh))
     inputs = model.inputs(config.eval.batch_size, predictor.read_length, size)

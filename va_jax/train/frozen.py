@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from va_jax.config import Config
 from va_jax.data import features
 from va_jax.types import InputError
 
@@ -23,6 +24,12 @@ def digest(variables: Any) -> str:
         found.update(f"{path} {array.dtype} {array.shape}\n".encode())
         found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
+
+
+def check_all(config: Config, variables: Any) -> None:
+    """Check the features of every data set of a run, if it reads features; see `check`."""
+    for folder in config.data.features_folders:
+        check(pathlib.Path(folder), variables)
 
 
 def check(folder: pathlib.Path, variables: Any) -> None:

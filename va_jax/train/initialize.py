@@ -13,10 +13,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from va_jax.config import Config, Init
 from va_jax.io import read_json, write_json
+from va_jax.models import set_heads
 from va_jax.models.build import BACKBONES
 from va_jax.models.inflate import inflate
 from va_jax.models.vit import resize_positions
-from va_jax.train import exported, workdir
+from va_jax.train import exported, initial_heads, workdir
 from va_jax.train.checkpoints import read_best
 from va_jax.types import InputError
 from va_jax.weights import licences, load
@@ -60,7 +61,7 @@ def start(config: Config, variables: Any) -> Start | None:
     if given is None:
         return None
     check_backbone(given, config.model.backbone)
-    return fill(variables, given, config.init)
+    return fill(variables, initial_heads.adapted(given, config), config.init)
 
 
 def read(init: Init, needed: int = 0) -> Weights | None:
@@ -94,7 +95,8 @@ def read(init: Init, needed: int = 0) -> Weights | None:
 def _as_weights(values: Mapping[str, np.ndarray], source: str, config: Config) -> Weights:
     """Return arrays from a run with `config`, named by this project's paths, as `Weights`."""
     origin = {name: name for name in values}
-    return Weights(dict(values), origin, {}, source, 0, re.escape(config.model.backbone))
+    backbone, sets = re.escape(config.model.backbone), set_heads.sets_with_heads(config)
+    return Weights(dict(values), origin, {}, source, 0, backbone, sets=sets)
 
 
 def check_backbone(given: Weights, backbone: str) -> None:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from va_jax.config import Config
+from va_jax.data.mixture import MixedData
 from va_jax.data.pipeline import TrainingData
 from va_jax.train import frozen, profiling, provenance, sharding
 from va_jax.train.checkpoints import Checkpoints
@@ -35,8 +36,8 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
     config = run.config
     with Checkpoints(workdir, config.checkpoint.keep) as saved:
         state, done = resume(saved, state, run)
-        if config.data.features and done:
-            frozen.check(pathlib.Path(config.data.features), state.variables)
+        if done:
+            frozen.check_all(config, state.variables)
         if done > config.train.steps:
             raise InputError(
                 f"train.steps={config.train.steps}: the run in {workdir} is already at step "
@@ -63,7 +64,7 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
                         break
     if active:
         print(f"\n{goodput(workdir)}")
-    provenance.warn([*run.source.bad.values(), *run.dev.bad.values()])
+    provenance.warn([*run.bad_records, *run.bad_dev_records])
     stop.unsaved = False
 
 
@@ -100,7 +101,8 @@ def log_means(run: Run, number: int, tally: Tally, logs: Logs) -> None:
     """Log the means over the steps since the last line, after checking that they are finite."""
     check_finite(tally, run.data)
     check_compiled_once(run.step)
-    means = tally.means() | ({"bad_records": len(run.source.bad)} if run.source.bad else {})
+    bad = len(run.bad_records)
+    means = tally.means() | ({"bad_records": bad} if bad else {})
     frames = run.config.train.batch_size * run.config.window.length
     logs.train(number, frames, means, float(np.asarray(run.schedule(number - 1))))
 
@@ -170,7 +172,7 @@ def check_compiled_once(step: Any) -> None:
         )
 
 
-def check_finite(tally: Tally, data: TrainingData) -> None:
+def check_finite(tally: Tally, data: TrainingData | MixedData) -> None:
     """Raise InputError, naming the step and its tracks, if the loss or gradient is not finite."""
     bad = int(jax.block_until_ready(tally).bad_step)
     if bad >= 0:

@@ -64,7 +64,7 @@ def estimate(config: Config, model: Regressor, state: TrainState, size: int) -> 
     if _on_cpu():
         parts = jax.process_count()
         plain = dataclasses.replace(config.model, remat=False, compute_dtype="float32")
-        model = build_model(plain, model.dims)
+        model = build_model(plain, model.dims, model.sets)
     rows = max(config.train.batch_size // parts, 1)
     batch = model.inputs(rows, config.window.length, size)
 

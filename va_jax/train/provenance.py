@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from va_jax.config import Data
+from va_jax.config import Config, Data
+from va_jax.data import sets, splits
 from va_jax.io import read_json, write_json
 from va_jax.types import InputError
 
@@ -50,6 +51,7 @@ KINDS = {
     "crop": (dict, "a JSON object"),
     "labels": (dict, "a JSON object"),
     "frames": (dict, "a JSON object"),
+    "sets": (dict, "a JSON object"),
 }
 """Facts that every run stores (REQUIRED), and the types of facts (KINDS)."""
 
@@ -68,6 +70,36 @@ def facts(data: Data, metadata: Mapping[str, Any]) -> dict[str, Any]:
         "frames": {split: each["frames"] for split, each in metadata.get("counts", {}).items()},
     }
     return json.loads(json.dumps(found))  # tuples become lists
+
+
+def facts_of_run(config: Config) -> dict[str, Any]:
+    """Return the `facts` about the data of a run.
+
+    For several data sets, they are `name`, `input_size` and `dims`, and, in `sets`, the facts about
+    each data set by its name, with its `stride` and its `share` of the training windows.
+    """
+    configs = sets.one_by_one(config)
+    found = [facts(each.data, splits.metadata(each.data)) for each in configs]
+    if len(found) == 1:
+        return found[0]
+    common = {key: found[0][key] for key in ("input_size", "dims")}
+    each_set = zip(configs, found, sets.shares(config), strict=True)
+    return {"name": config.data.name, **common} | {
+        "sets": {
+            one.data.name: each | {"stride": one.window.stride, "share": float(share)}
+            for one, each, share in each_set
+        }
+    }
+
+
+def by_set(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the facts about each data set of a run by its name."""
+    return facts.get("sets") or {facts["name"]: dict(facts)}
+
+
+def split_hash(facts: Mapping[str, Any]) -> str:
+    """Return the split hash of the data of a run, or those of all its data sets."""
+    return ", ".join(each.get("split_hash", "") for each in by_set(facts).values())
 
 
 def write(folder: pathlib.Path, here: Mapping[str, Any]) -> None:
@@ -119,12 +151,26 @@ def differences(
 ) -> list[str]:
     """Return a line for every fact about the current data that differs from the fact in `folder`.
 
-    Facts that are missing on either side are skipped. Splits are compared only for data sets with
-    the same name. Older data sets lack `label_hash`, the second part of `split_hash`.
+    Facts that are missing on either side are skipped. A data set is compared with the one of the
+    same name in `folder`, or, if there is none, with the first one, but then without its splits.
+    Older data sets lack `label_hash`, the second part of `split_hash`.
     """
-    there = read(folder)
-    if there is None:
+    stored = read(folder)
+    if stored is None:
         return []
+    before = by_set(stored)
+    first = next(iter(before.values()))
+    return [
+        line
+        for name, now in by_set(here).items()
+        for line in _differences(now, before.get(name, first), folder, keys)
+    ]
+
+
+def _differences(
+    here: Mapping[str, Any], there: Mapping[str, Any], folder: pathlib.Path, keys: Iterable[str]
+) -> list[str]:
+    """Return a line for every fact about one data set that differs."""
     other = there["name"] != here["name"]
     named = f" ({there['name']})" if other else ""
     same_tracks = _get(there, "split_hash") == _get(here, "split_hash")

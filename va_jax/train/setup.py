@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,13 +11,13 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from va_jax.config import Config
-from va_jax.data import personal, sources, splits
-from va_jax.data.features import FeatureSource
+from va_jax.data import personal, sets, sources, splits
+from va_jax.data.mixture import MixedData, training_data
 from va_jax.data.pipeline import TrainingData
-from va_jax.data.sources import Source
-from va_jax.evaluation import before
-from va_jax.evaluation.evaluate import dev_ccc
+from va_jax.data.sets import OpenSet
+from va_jax.evaluation import before, set_scores
 from va_jax.evaluation.predictors import make_predictor
+from va_jax.models import set_heads
 from va_jax.models.build import build_model, landmark_points
 from va_jax.train import frozen, initialize, memory, optim, processes, provenance, sharding, workdir
 from va_jax.train.batch import with_batch_size
@@ -35,13 +35,22 @@ class Run(NamedTuple):
 
     config: Config
     workdir: pathlib.Path
-    source: Source | FeatureSource  # train split
-    dev: Source | FeatureSource
-    data: TrainingData
+    sets: Sequence[OpenSet]
+    data: TrainingData | MixedData
     mesh: Mesh
     step: Step
     schedule: optax.Schedule
-    score_dev: DevScorer  # pooled CCC by dimension; the second argument is called for every batch
+    score_dev: DevScorer  # see `set_scores.dev_ccc`; the second argument is called for every batch
+
+    @property
+    def bad_records(self) -> list[str]:
+        """Return descriptions of the unreadable records found so far in the train splits."""
+        return [line for each in self.sets for line in each.train.bad.values()]
+
+    @property
+    def bad_dev_records(self) -> list[str]:
+        """Return descriptions of the unreadable records found so far in the dev splits."""
+        return [line for each in self.sets for line in each.dev.bad.values()]
 
 
 def set_up(
@@ -56,14 +65,16 @@ def set_up(
             the processes in the job differ in their config, code or data.
     """
     config = workdir.with_dtype(workdir.with_decided(config, folder))
-    source, dev = open_data(config)
-    size = config.data.size or source.size
-    facts = splits.metadata(config.data)
-    processes.agree(config, {"workdir": str(folder), "split_hash": facts["split_hash"]})
-    model = build_model(config.model, source.dims)
-    config = with_batch_size(config, model, size, source.tracks)
+    opened = open_data(config)
+    first = opened[0].train
+    size = config.data.size or first.size
+    split_hash = provenance.split_hash(provenance.facts_of_run(config))
+    processes.agree(config, {"workdir": str(folder), "split_hash": split_hash})
+    model = build_model(config.model, first.dims, set_heads.sets_with_heads(config))
+    config = with_batch_size(config, model, size, opened)
+    opened = sets.with_config(opened, config)
     sharding.check_batch("train.batch_size", config.train.batch_size, config.train.accumulate)
-    data = TrainingData(source, config, jax.process_index(), jax.process_count())
+    data = training_data(opened, config, jax.process_index(), jax.process_count())
     tx = optim.make_tx(config.optim, config.train.steps)
     averaged = optim.is_averaged(config.optim)
     state = initial_state(model, tx, size, config.seed, averaged)
@@ -72,11 +83,14 @@ def set_up(
     start = None if resumed else initialize.start(config, state.variables)
     if start:
         state = state_of(start.variables, tx, averaged)
-    if config.data.features and not resumed:
-        frozen.check(pathlib.Path(config.data.features), state.variables)
+    if not resumed:
+        frozen.check_all(config, state.variables)
     warnings = [workdir.schedule_change(folder, config) if resumed else None]
     warnings.append(memory.warning(config, model, state, size))
+    warnings.append(sets.spacing_warning(opened))
     if jax.process_index() == 0:
+        if len(opened) > 1:
+            print("\n".join(sets.describe(config, opened)), flush=True)
         provenance.warn(filter(None, warnings))
     workdir.store(folder, config)
     record_data(config, folder, resumed)
@@ -85,40 +99,45 @@ def set_up(
         print(initialize.table(start, size))
     mesh = sharding.make_mesh()
     state = sharding.replicate(mesh, state)
-    predictor = make_predictor(model, mesh, config.eval)
+    predictor = make_predictor(build_model(config.model, first.dims), mesh, config.eval)
     if start and config.data.subject:
         before.write(folder, config, predictor, state.variables, check_stop)
     run = Run(
         config=config,
         workdir=folder,
-        source=source,
-        dev=dev,
+        sets=opened,
         data=data,
         mesh=mesh,
         step=make_step(config, model, tx),
         schedule=optim.make_schedule(config.optim, config.train.steps),
-        score_dev=lambda state, on_batch: dev_ccc(
-            config, predictor, state.variables, dev, on_batch
+        score_dev=lambda state, on_batch: set_scores.dev_ccc(
+            opened, predictor, model, state.variables, on_batch
         ),
     )
     return run, state, start
 
 
-def open_data(config: Config) -> tuple[Source | FeatureSource, Source | FeatureSource]:
-    """Open the train and dev splits, first building the data set if the config requests it.
+def open_data(config: Config) -> list[OpenSet]:
+    """Open the splits of all data sets, first building those that are missing if requested.
 
     Raises:
-        InputError: a split is missing or has no labels, or a batch cannot be divided evenly among
-            the devices.
+        InputError: a split is missing or has no labels, the data sets differ in their dimensions or
+            sizes, or a batch cannot be divided evenly among the devices.
     """
     sharding.check_batch("eval.batch_size", config.eval.batch_size)
     sharding.check_batch("train.batch_size", config.train.batch_size, config.train.accumulate)
-    data = config.data
-    if data.build_missing and not data.features:
+    if config.data.build_missing and not config.data.features:
         if jax.process_index() == 0:
-            sources.build(data.dir, data.name)
+            for name in config.data.names:
+                sources.build(config.data.dir, name)
         multihost_utils.sync_global_devices("data set built")
-    points = landmark_points(config.model)
+    opened = [_open_set(each) for each in sets.one_by_one(config)]
+    sets.check_alike(opened)
+    return opened
+
+
+def _open_set(config: Config) -> OpenSet:
+    data, points = config.data, landmark_points(config.model)
     has_labels = splits.metadata(data)["train_mean"]
     opened = [
         splits.open_split(data, split, points)
@@ -130,7 +149,7 @@ def open_data(config: Config) -> tuple[Source | FeatureSource, Source | FeatureS
             f"data.name={data.name!r}: no frame in its 'train' split has both a face and a label, "
             "so there is nothing to learn; build the data set with labels"
         )
-    return opened[0], opened[1]
+    return OpenSet(config, opened[0], opened[1])
 
 
 def initial_state(
@@ -159,7 +178,7 @@ def record_data(config: Config, folder: pathlib.Path, resumed: bool) -> None:
     Raises:
         InputError: a resumed run cannot continue with this data set.
     """
-    here = provenance.facts(config.data, splits.metadata(config.data))
+    here = provenance.facts_of_run(config)
     origin = config.init.from_workdir or config.init.from_export
     warnings = []
     if resumed:
@@ -176,7 +195,7 @@ def record_data(config: Config, folder: pathlib.Path, resumed: bool) -> None:
 def known_subject(config: Config, origin: pathlib.Path) -> list[str]:
     """Return a warning if the run or exported model in `origin` was trained on `data.subject`."""
     data, there = config.data, workdir.load(origin).data
-    if not data.subject or there.name != data.name or there.subject not in ("", data.subject):
+    if not data.subject or data.name not in there.names or there.subject not in ("", data.subject):
         return []
     whole = splits.metadata(dataclasses.replace(data, subject=""))
     split = personal.split_of(data.subject, whole["tracks"])

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from va_jax.config import Config
+from va_jax.data import sets
 from va_jax.data.pipeline import network_inputs
 from va_jax.models import forms
-from va_jax.train import losses, optim
+from va_jax.train import losses, optim, set_losses
+from va_jax.train.set_losses import SetsOfRows
 from va_jax.train.state import Tally, TrainState
 
 Batch = dict[str, Any]
@@ -30,6 +32,7 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
     """
     root = jax.random.key(config.seed)
     pieces = config.train.accumulate
+    shares = [float(share) for share in sets.shares(config)]
 
     def forward(params: Any, stats: Any, batch: Batch, rng: jax.Array) -> tuple[Outputs, Any]:
         (pred, _), updated = model.apply(
@@ -45,6 +48,9 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
 
     def loss_of(outputs: Outputs, batch: Batch) -> jax.Array:
         target, mask, logits = batch["target"], batch["mask"], outputs.get("logits")
+        if "dataset" in batch:
+            own = SetsOfRows(batch["dataset"], shares)
+            return set_losses.weighted_loss(outputs["pred"], target, mask, config.loss, own, logits)
         return losses.weighted_loss(outputs["pred"], target, mask, config.loss, logits)
 
     def gradient(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:

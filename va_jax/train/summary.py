@@ -13,7 +13,7 @@ from flax.linen import summary as flax_summary
 from va_jax.config import Config
 from va_jax.data import sources
 from va_jax.io import Table
-from va_jax.models import inflate
+from va_jax.models import inflate, set_heads
 from va_jax.models.build import build_model, parameter_count
 from va_jax.models.regressor import Regressor
 from va_jax.train import sharding
@@ -53,7 +53,7 @@ def summary(config: Config, depth: int = DEPTH) -> str:
     """
     check_batch_size(config)
     dims, size = _dims_and_size(config)
-    model = build_model(config.model, dims)
+    model = build_model(config.model, dims, set_heads.sets_with_heads(config))
     network, *layers = layer_rows(model, size, depth)
     rows = [*layers, network._replace(name="total")]
     cells = [
@@ -119,7 +119,7 @@ def step_cost(config: Config, model: Regressor, size: int) -> Compiled:
 
 def _dims_and_size(config: Config) -> tuple[tuple[str, ...], int]:
     try:
-        facts = sources.metadata(config.data.dir, config.data.name)
+        facts, *_ = [sources.metadata(config.data.dir, name) for name in config.data.names]
     except InputError as error:
         if not config.data.size:
             raise InputError(

@@ -53,6 +53,7 @@ class Weights:
     backbones: str = ".*"  # regular expression: names of the backbones that the weights fit
     renamed: Sequence[str] = ()  # pairs of init.rename that were applied to the names in the file
     format: str = ""  # key of `FORMATS` or `RECURRENT`; "" for a network of this project
+    sets: tuple[str, ...] = ()  # names of the data sets that have heads of their own
 
 
 def load(
