@@ -31,9 +31,9 @@ def choose_target(tracks: Sequence[FaceTrack], named: Sequence[Named] = ()) -> T
     target is the next largest face that is never seen together with it; a bystander, who shares
     frames with the target, never takes its place. `choose_subject` is less strict.
 
-    With names, each one holds until the next, and the first one also before its frame. It applies
-    to one shot, because faces cannot be recognised after a cut: in shots without a name, no frame
-    shows the target. In the shot, the named face can be replaced as described above.
+    With names, each one holds until the next, and the first one in a shot also before its frame. It
+    applies to one shot, because faces cannot be recognised after a cut: in shots without a name, no
+    frame shows the target. In the shot, the named face can be replaced as described above.
 
     Args:
         tracks: Tracks of `track_faces`.
@@ -57,13 +57,16 @@ def _named_owner(
 ) -> Int[np.ndarray, "frames"]:
     """Return the number of the target's track in every frame, -1 for none."""
     owner = np.full(len(tracks[0].time_s), -1)
-    starts = [0, *(each.frame for each in named[1:])]
-    for each, start, stop in zip(named, starts, [*starts[1:], len(owner)], strict=True):
+    stops = [*(each.frame for each in named[1:]), len(owner)]
+    for index, (each, stop) in enumerate(zip(named, stops, strict=True)):
         if each.face is None:
             continue
         shot = tracks[each.face].shot
-        others = (number for number, track in enumerate(tracks) if track.shot == shot)
-        whole = _owner(tracks, each.face, (number for number in others if number not in main))
+        shown = {n: track.shown for n, track in enumerate(tracks) if track.shot == shot}
+        start = min(int(np.argmax(frames)) for frames in shown.values())
+        if index and named[index - 1].frame >= start:
+            start = each.frame
+        whole = _owner(tracks, each.face, (number for number in shown if number not in main))
         owner[start:stop] = whole[start:stop]
     return owner
 
