@@ -61,12 +61,16 @@ def test_a_paired_id_whose_partner_is_not_known_is_reported_and_needs_its_own_na
     root = tmp_path / "in"
     for number, frames in ((3, 20), (100, 21), (110, 22), (111, 23)):
         add(root, number, frames)
-    rows = "id,time_s,x,y\n100,0,50,48\n110,0,50,48\n"
+    rows = "id,time_s,x,y\n100,0,50,48\n110,0,52,48\n"
     write_text(root / "target.csv", rows)
     facts, tracks = built(tmp_path)
     assert set(facts["refused"]) == {"111"}
     assert any(each.startswith("ids 100, 110, 111: ") for each in facts["warnings"])
     assert len({tracks[name][0]["split"] for name in ("100", "110")}) == 1
+    facts, tracks = built(tmp_path, "pairs=110:100")
+    assert facts["pairs"] == [[100, 110]]
+    assert tracks["110"][0]["video_id"] == "100"
+    assert any(each.startswith("ids 111: ") for each in facts["warnings"])
 
 
 def test_the_official_protocol_divides_every_video_and_leaves_gaps(tmp_path):

@@ -101,6 +101,10 @@ def test_the_same_point_for_both_ids_of_a_pair_is_refused(tmp_path):
         "gap_frames=-1",
         "dev_share=0.6",
         "dims=joy",
+        "pairs=98",
+        "pairs=97:98",
+        "pairs=98:98",
+        "pairs=98:99,100:99",
     ],
 )
 def test_illegal_options_are_refused_by_name_and_value(tmp_path, option):

@@ -4,7 +4,8 @@ import dataclasses
 import filecmp
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from va_jax.video.facts import read_key_frames, read_timeline
 
 PAIRED = range(98, 124)
 """Ids that come in pairs; the set does not say which id belongs to which."""
+
+PAIR = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
 
 SAMPLES = 8
 """Number of key frames to compare in videos whose files differ (our choice)."""
@@ -34,7 +37,26 @@ class Pairs:
         return str(min(number, self.partner.get(number, number)))
 
 
-def find_pairs(videos: Mapping[int, pathlib.Path]) -> Pairs:
+def parse_pairs(texts: Sequence[str]) -> dict[int, int]:
+    """Return {id: partner} for both ids of each pair, written `A:B`.
+
+    Raises:
+        InputError: A text is not a pair of different ids in PAIRED, or an id is in two pairs.
+    """
+    partner: dict[int, int] = {}
+    for text in texts:
+        match = PAIR.fullmatch(text.strip())
+        ids = [int(each) for each in match.groups()] if match else []
+        if len(set(ids)) != 2 or not set(ids) <= set(PAIRED) or set(ids) & set(partner):
+            raise InputError(
+                f"pairs={','.join(texts)}: {text!r} is not a pair A:B of two ids from {PAIRED[0]} "
+                f"to {PAIRED[-1]} that are in no other pair"
+            )
+        partner |= {ids[0]: ids[1], ids[1]: ids[0]}
+    return partner
+
+
+def find_pairs(videos: Mapping[int, pathlib.Path], known: Mapping[int, int]) -> Pairs:
     """Find the pairs among the ids in PAIRED by comparing their videos.
 
     Two videos show the same frames if their files are equal, or if they have equally many frames
@@ -42,8 +64,10 @@ def find_pairs(videos: Mapping[int, pathlib.Path]) -> Pairs:
 
     Args:
         videos: {id: video}.
+        known: Pairs that are given, see `parse_pairs`; those whose videos are missing are ignored.
     """
-    paired = [number for number in sorted(videos) if number in PAIRED]
+    known = {one: other for one, other in known.items() if {one, other} <= set(videos)}
+    paired = [number for number in sorted(videos) if number in PAIRED and number not in known]
     look = functools.cache(_look)
     matches = {
         number: [o for o in paired if o != number and _same(videos[number], videos[o], look)]
@@ -54,7 +78,8 @@ def find_pairs(videos: Mapping[int, pathlib.Path]) -> Pairs:
         for number, others in matches.items()
         if len(others) == 1 and matches[others[0]] == [number]
     }
-    return Pairs(partner, tuple(number for number in paired if number not in partner))
+    alone = tuple(number for number in paired if number not in partner)
+    return Pairs({**known, **partner}, alone)
 
 
 Look = tuple[int, np.ndarray] | None

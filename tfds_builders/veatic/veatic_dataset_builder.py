@@ -11,7 +11,7 @@ from tfds_builders.recorded import RecordedBuilder
 from tfds_builders.recorded_config import RecordedConfig, named_configs
 from tfds_builders.veatic.labels import cut_labels, read_labels
 from tfds_builders.veatic.layout import TARGETS, Layout, find_layout
-from tfds_builders.veatic.pairs import PAIRED, Pairs, find_pairs
+from tfds_builders.veatic.pairs import PAIRED, Pairs, find_pairs, parse_pairs
 from tfds_builders.veatic.protocols import PROTOCOLS, parts_of
 from tfds_builders.veatic.target_file import Row, check_rows, read_targets
 from va_jax.types import DIMS, LABEL_RANGE, InputError
@@ -31,12 +31,15 @@ class VeaticConfig(RecordedConfig):
     protocol: str = "video"  # one of `protocols.PROTOCOLS`
     gap_frames: int = 128  # frames left out between the parts of a video (our choice)
     dev_share: float = 0.2  # share of the frames before the test part for dev (our choice)
+    pairs: tuple[str, ...] = ()  # pairs of ids as A:B; (): found by comparing the videos
 
     def __post_init__(self):
         super().__post_init__()
         if self.protocol not in PROTOCOLS:
             known = ", ".join(PROTOCOLS)
             raise InputError(f"protocol={self.protocol!r} is not one of {known}")
+        self.pairs = tuple(each for each in self.pairs if each)
+        parse_pairs(self.pairs)
         if self.gap_frames < 0:
             raise InputError(f"gap_frames={self.gap_frames} must be at least 0")
         if not 0 <= self.dev_share <= 0.5:
@@ -70,7 +73,7 @@ class Builder(RecordedBuilder):
     )
     BUILDER_CONFIGS: ClassVar = named_configs(VeaticConfig, VARIANTS)
     read = staticmethod(read)
-    late_options = (*RecordedBuilder.late_options, "protocol", "gap_frames", "dev_share")
+    late_options = (*RecordedBuilder.late_options, "protocol", "gap_frames", "dev_share", "pairs")
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -86,10 +89,9 @@ class Builder(RecordedBuilder):
         return {"source": "mean of the raters", "range": [*LABEL_RANGE], "join": "frame number"}
 
     def scan(self, manual_dir: pathlib.Path) -> list[Recording]:
-        layout = find_layout(manual_dir)
-        self._pairs = find_pairs(layout.videos)
+        layout, config, found = find_layout(manual_dir), self.builder_config, []
+        self._pairs = find_pairs(layout.videos, parse_pairs(config.pairs))
         rows = read_targets(layout.targets, layout.videos)
-        config, found = self.builder_config, []
         for number in layout.ids:
             whole = _recording(number, layout, self._pairs, config.dims)
             details = {"target": [list(row.point) for row in rows.get(number, ())]}
@@ -120,11 +122,11 @@ class Builder(RecordedBuilder):
             )
         if self._pairs.alone:
             names = ", ".join(map(str, self._pairs.alone))
+            together = " they are kept in one split;" * (not self.splits_share_videos)
             lines.append(
                 f"ids {names}: ids {PAIRED[0]} to {PAIRED[-1]} come in pairs that show the same "
-                "frames, but not exactly one other video here shows the frames of these ids"
-                + "; they are kept in one split"
-                * (not self.splits_share_videos)
+                "frames, but not exactly one other video here shows the frames of these ids;"
+                f"{together} set pairs=A:B,C:D if you know the pairs"
             )
         seen = {each.subject_id for each in recordings}
         few = {
