@@ -23,7 +23,7 @@ FEW_FACES = 0.5  # a recording is suspicious if a smaller share of its frames sh
 SAMPLES = 4  # number of images to decode per recording
 
 LEFT_OUT = "the recording will be left out"
-MAIN_FACE = "the face that is visible longest and largest will be used; name any other target"
+MAIN_FACE = "the one that is visible longest and largest will be used, unless you name the target"
 
 
 class Finding(NamedTuple):

@@ -98,6 +98,15 @@ def test_the_official_protocol_divides_every_video_and_leaves_gaps(tmp_path):
     assert "rows_unused" not in report_of(tmp_path)["5_dev"]
 
 
+def test_the_share_of_the_main_face_includes_parts_that_are_left_out(tmp_path):
+    add(tmp_path / "in", 5, 50, lambda n: {"red": LEFT} if n < 20 else {})
+    facts, tracks = built(tmp_path, "protocol=veatic_official", "gap_frames=0", "dev_share=0")
+    assert set(tracks) == {"5_train"}
+    assert "5_test" in facts["refused"]
+    assert facts["visible"]["5"] == {"main_face": 0.4, "face": 0.4}
+    assert any("5: 40% (40%)" in each for each in facts["warnings"])
+
+
 def test_both_protocols_store_the_same_frames(tmp_path):
     root = tmp_path / "in"
     add(root, 5, 60, lambda n: {"red": LEFT, "blue": (RIGHT[0] - n // 2, 48)} if n > 9 else {})

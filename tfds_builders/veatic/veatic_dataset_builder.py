@@ -110,8 +110,8 @@ class Builder(RecordedBuilder):
         return splits.linked_subjects(links)
 
     def accept(self, recording: Recording, row: Mapping[str, Any]) -> None:
+        self._rows.setdefault(recording.subject_id, []).append(row)  # also if it is refused
         super().accept(recording, row)
-        self._rows.setdefault(recording.subject_id, []).append(row)
 
     def warnings(self, recordings: Sequence[Recording]) -> list[str]:
         lines = []
