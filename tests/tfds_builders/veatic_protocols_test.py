@@ -5,6 +5,7 @@ import pytest
 
 from configs import veatic
 from tests.tfds_builders.layouts import build, report_of, write_text
+from tests.tfds_builders.squares import write_squares
 from tests.tfds_builders.veatic_tree import (
     LEFT,
     RIGHT,
@@ -16,6 +17,7 @@ from tests.tfds_builders.veatic_tree import (
     shows,
     values,
 )
+from tfds_builders.veatic.pairs import find_pairs
 from tfds_builders.veatic.veatic_dataset_builder import VeaticConfig
 from va_jax.types import InputError
 
@@ -146,3 +148,23 @@ def test_rows_beyond_the_video_are_counted_in_the_last_part(tmp_path):
 def test_folds_do_not_fit_the_official_protocol(tmp_path):
     with pytest.raises(InputError, match="folds=5: protocol=veatic_official"):
         build("veatic/112_official", tmp_path, tmp_path, ["folds=5"])
+
+
+def test_pairs_are_found_by_their_frames_if_their_files_differ(tmp_path):
+    videos = {number: tmp_path / f"{number}.mp4" for number in (5, 98, 99, 100, 101)}
+    write_squares(videos[98], 20, lambda n: {"red": LEFT, "pink": RIGHT})
+    write_squares(videos[100], 20, lambda n: {"pink": LEFT, "blue": RIGHT})
+    for source, copy in ((98, 101), (100, 99), (98, 5)):
+        videos[copy].write_bytes(videos[source].read_bytes() + b"\0\0\0\x08free")
+    found = find_pairs(videos, {})
+    assert found.partner == {98: 101, 101: 98, 99: 100, 100: 99}
+    assert found.alone == ()
+    assert 5 not in found
+
+
+def test_a_video_shown_by_three_ids_leaves_all_of_them_alone(tmp_path):
+    videos = {number: tmp_path / f"{number}.mp4" for number in (98, 99, 100)}
+    for path in videos.values():
+        write_squares(path, 10, lambda n: {"red": LEFT})
+    assert find_pairs(videos, {}).alone == (98, 99, 100)
+    assert find_pairs(videos, {98: 100, 100: 98}).alone == (99,)
