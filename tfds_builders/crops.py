@@ -18,6 +18,7 @@ from tfds_builders import pictures
 from tfds_builders.material import Material, Tally
 from tfds_builders.pictures import Picture
 from tfds_builders.recorded_config import RecordedConfig
+from tfds_builders.target import find_target
 from va_jax import faces
 from va_jax.types import InputError
 from va_jax.video import jpeg
@@ -54,8 +55,8 @@ def cut(
         tally: Counts, which are updated: `no_image` (frame number without an image), `no_place`
             (image without a usable box or landmarks), `no_landmarks` (face without the landmarks to
             store), `places_unused` (boxes or landmarks before the first image or after the last),
-            `not_found` (image in which the detector found no face), `repeats_dropped`, and the
-            counts of `read_frames`.
+            `not_found` (image in which the detector found no face), `main_face` (see
+            `faces.Target`), `repeats_dropped`, and the counts of `read_frames`.
     """
     if material.faces == "detect":
         return _cut_detected(material, config, points, tally)
@@ -209,15 +210,17 @@ def _cut_detected(
     images = _note_times(_pictures(material, config.max_side), times_s)
     find = detector(config.min_face)
     found = faces.track_faces(images, find, find.follow, every=config.detect_every)
-    track = faces.choose_subject(found)
+    target = find_target(found, material, config.max_side)
     fps = mean_fps(times_s)
     if fps is None:  # a single frame
         known = None if material.pictures.is_dir() else probe(material.pictures).fps
         fps = known or material.fps
     stream = _pictures(material, config.max_side, tally)
-    if track is None:
-        return fps, _cut_nothing(stream, config, points, tally)
-    return fps, _cut_track(stream, faces.fill_gaps(faces.smooth(track)), material, config, tally)
+    if target is None:
+        stored = (picture for picture in stream if material.stores(picture.number))
+        return fps, _cut_nothing(stored, config, points, tally)
+    target = target._replace(track=faces.fill_gaps(faces.smooth(target.track)))
+    return fps, _cut_target(stream, target, material, config, tally)
 
 
 def _note_times(
@@ -234,16 +237,19 @@ def _note_times(
             yield picture.time_s, np.zeros((32, 32, 3) if image is None else image.shape, np.uint8)
 
 
-def _cut_track(
+def _cut_target(
     stream: Iterator[Picture],
-    track: faces.FaceTrack,
+    target: faces.Target,
     material: Material,
     config: RecordedConfig,
     tally: Tally,
 ) -> Iterator[Cut]:
-    data = _black(config)
-    places = zip(track.boxes, track.landmarks, track.shown, strict=True)
-    for picture, (box, place, shown) in zip(stream, places, strict=True):
+    data, track = _black(config), target.track
+    places = zip(track.boxes, track.landmarks, track.shown, target.main, strict=True)
+    for picture, (box, place, shown, main) in zip(stream, places, strict=True):
+        if not material.stores(picture.number):
+            continue
+        tally["main_face"] += int(main)
         landmarks = faces.unknown_landmarks(faces.DETECTED_POINTS)
         if picture.image is None:
             tally["no_image"] += 1

@@ -21,9 +21,9 @@ from va_jax.video.read import LATE_S
 # Our choices.
 FEW_FACES = 0.5  # a recording is suspicious if a smaller share of its frames shows the face
 SAMPLES = 4  # number of images to decode per recording
-THUMBNAIL = 16  # side of the images to compare, pixels
 
 LEFT_OUT = "the recording will be left out"
+MAIN_FACE = "the one that is visible longest and largest will be used, unless you name the target"
 
 
 class Finding(NamedTuple):
@@ -111,9 +111,9 @@ def _footage(
         if index is None:
             return None
         samples = list(read_key_frames(material.pictures, SAMPLES, config.max_side))
-    findings += _few_faces(material, index, samples if find_faces else [], config)
+    findings += _face_findings(material, index, samples if find_faces else [], config)
     frame_bytes = float(np.mean([_stored_bytes(each, config) for each in samples]))
-    return Footage(material.pictures, *index, frame_bytes, _thumbnails(samples))
+    return Footage(material.pictures, *index, frame_bytes, pictures.thumbnails(samples))
 
 
 def damaged_images(paths: Iterable[pathlib.Path]) -> list[str]:
@@ -165,7 +165,9 @@ def _index_of_video(material: Material, findings: list[Finding]) -> Index | None
         findings.append(Finding("variable frame rate", problem, f"labels will be matched by {key}"))
     counted = np.arange(len(timeline.time_s))
     number = pictures.frame_number(counted, timeline.time_s, material.first, material.grid_fps)
-    return Index(number, timeline.time_s, timeline.fps or material.fps, number)
+    stored = material.stores(number)
+    number, time_s = number[stored], timeline.time_s[stored]
+    return Index(number, time_s, timeline.fps or material.fps, number)
 
 
 def _doubtful_times(video: pathlib.Path, timeline: Timeline) -> Iterator[Finding]:
@@ -178,12 +180,6 @@ def _doubtful_times(video: pathlib.Path, timeline: Timeline) -> Iterator[Finding
         yield Finding("late video", problem, "times will be counted from the first frame")
 
 
-def _thumbnails(samples: list[np.ndarray]) -> np.ndarray:
-    side = (THUMBNAIL, THUMBNAIL)
-    small = [cv2.resize(each, side, interpolation=cv2.INTER_AREA) for each in samples]
-    return np.stack(small).mean(-1).astype(np.float32).reshape(len(small), -1)
-
-
 def _stored_bytes(image: np.ndarray, config: RecordedConfig) -> int:
     """Return an upper estimate of a crop's size: the central square has more detail than a face."""
     side = min(image.shape[:2])
@@ -193,21 +189,26 @@ def _stored_bytes(image: np.ndarray, config: RecordedConfig) -> int:
     return len(jpeg.encode(crop, config.jpeg_quality))
 
 
-def _few_faces(
+def _face_findings(
     material: Material, index: Index, samples: list[np.ndarray], config: RecordedConfig
 ) -> list[Finding]:
-    """Return a finding if few of the frames (or of the samples) show a face."""
+    """Return findings if few of the frames (or samples) show a face, or the target is not clear."""
+    findings = []
     if material.faces == "detect":
-        found = [len(crops.detector(config.min_face)(image).boxes) > 0 for image in samples]
-        hits, total, unit = sum(found), len(samples), "sampled key frames"
+        found = [len(crops.detector(config.min_face)(image).boxes) for image in samples]
+        hits, total, unit = sum(map(bool, found)), len(samples), "sampled key frames"
+        several = sum(count > 1 for count in found)
+        if several and material.target == ():
+            problem = f"{material.pictures}: {several} of {total} {unit} show several faces"
+            findings.append(Finding("several faces", problem, MAIN_FACE))
     else:
         hits = len(index.shown) if material.places is None else len(material.places)
         total, unit = len(index.number), "frames"
     if hits >= FEW_FACES * total:
-        return []
+        return findings
     consequence = "frames without a face will be masked"
     if not hits and config.no_face == "refuse":
         unless = ", unless another frame shows a face" if material.faces == "detect" else ""
         consequence = f"{LEFT_OUT}{unless}"
     problem = f"{material.pictures}: {hits} of {total} {unit} show a face"
-    return [Finding("few faces", problem, consequence)]
+    return [*findings, Finding("few faces", problem, consequence)]

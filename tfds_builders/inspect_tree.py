@@ -13,17 +13,14 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from tfds_builders import inspect_labels
+from tfds_builders import inspect_labels, pictures
 from tfds_builders.build import make_builder
 from tfds_builders.inspect_copies import check_together
-from tfds_builders.inspect_recording import Finding, Footage, Inspected, inspect_recording
+from tfds_builders.inspect_recording import Finding, Inspected, inspect_recording
 from tfds_builders.recorded import RecordedBuilder
 from va_jax.types import SPLITS, InputError
 
-# Our choices.
-ALIKE = 2.0  # mean difference of grey levels below which two samples show the same image
-FLAT = 4.0  # standard deviation of grey levels below which a sample is too plain to compare
-LENGTH = 0.02  # largest relative difference in length between copies of one video
+LENGTH = 0.02  # largest relative difference in length between copies of one video (our choice)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +116,11 @@ def inspect_tree(
     for each in inspected:
         findings += [*each.findings, *inspect_labels.check(each, builder.builder_config)]
     findings += inspect_labels.check_scale(inspected, builder.dims)
-    findings += [*_in_several_splits(inspected), *check_together(inspected, builder.dims)]
-    findings += _same_pictures([each.footage for each in inspected if each.footage])
+    if not builder.splits_share_videos:
+        findings += _in_several_splits(inspected)
+    findings += check_together(inspected, builder.dims)
+    findings += _same_pictures(inspected)
+    findings = list(dict.fromkeys(findings))  # parts of one video share their findings
     facts = _facts(builder, inspected, data_dir)
     findings += _check_disk(facts, data_dir)
     return Inspection(name, str(tree), facts, findings, inspect_labels.read_as(inspected))
@@ -186,23 +186,18 @@ def _in_several_splits(inspected: Sequence[Inspected]) -> Iterator[Finding]:
                 )
 
 
-def _same_pictures(footage: Sequence[Footage]) -> Iterator[Finding]:
-    """Yield a finding for each recording that shows the same images as an earlier one."""
-    lengths = np.array([len(each.number) for each in footage])
-    for index, each in enumerate(footage):
-        if each.thumbnails.std(1).max() < FLAT:
+def _same_pictures(inspected: Sequence[Inspected]) -> Iterator[Finding]:
+    """Yield a finding for each recording that shows the same images as one of an earlier video."""
+    known = [(each.recording.video_id, each.footage) for each in inspected if each.footage]
+    lengths = np.array([len(footage.number) for _, footage in known])
+    for index, (video, footage) in enumerate(known):
+        if pictures.plain(footage.thumbnails):
             continue
         close = np.abs(lengths[:index] - lengths[index]) <= LENGTH * lengths[index]
-        earlier = itertools.compress(footage, close)
-        first = next((other for other in earlier if _alike(other, each)), None)
+        earlier = (other for name, other in itertools.compress(known, close) if name != video)
+        first = next((o for o in earlier if pictures.alike(o.thumbnails, footage.thumbnails)), None)
         if first:
-            problem = f"{each.pictures}: shows the same pictures as {first.pictures}"
+            problem = f"{footage.pictures}: shows the same pictures as {first.pictures}"
             yield Finding(
                 "same pictures", problem, "both recordings will be kept; remove one of the two"
             )
-
-
-def _alike(one: Footage, other: Footage) -> bool:
-    if one.thumbnails.shape != other.thumbnails.shape:
-        return False
-    return bool(np.abs(one.thumbnails - other.thumbnails).mean(1).max() < ALIKE)

@@ -4,9 +4,10 @@ import collections
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from tfds_builders.labels import Labels
 
@@ -38,6 +39,14 @@ Tally = collections.Counter[str]
 """Counts of rows and frames in one recording that were dropped, filled in or hidden, by name."""
 
 
+class TargetPoint(NamedTuple):
+    """A point on the target's face at a time; x and y are None if the target is not visible."""
+
+    time_s: float  # from the start of the video
+    x: float | None  # pixels of the upright video
+    y: float | None
+
+
 @dataclasses.dataclass(frozen=True)
 class Material:
     """The images, labels and face positions of one recording, before anything is decoded.
@@ -59,3 +68,10 @@ class Material:
     landmarks: Mapping[int, np.ndarray] | None = None
     repeats: bool = True  # whether to keep frames that repeat the previous one
     pad: bool = False  # pad crops that are not square with black; False: reject them
+    target: tuple[TargetPoint, ...] | None = None  # see `faces.choose_target`; None: choose_subject
+    span: tuple[int, int] | None = None  # first and last frame to store of a video; None: all
+
+    def stores(self, number: Int[np.ndarray, "*frames"] | int) -> Bool[np.ndarray, "*frames"]:
+        """Return whether the frames with these numbers are stored."""
+        first, last = self.span or (-np.inf, np.inf)
+        return np.logical_and(np.greater_equal(number, first), np.less_equal(number, last))

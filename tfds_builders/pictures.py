@@ -1,12 +1,12 @@
 """The numbered images of a recording: frames of a video, or image files in a folder."""
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
 from tfds_builders.material import Tally
 from tfds_builders.trees import numbered_files
@@ -21,6 +21,11 @@ REPEAT = 0.2
 shrunk to an eighth; the unit is grey levels, 0 to 255. In two 640x360 videos of talking faces in
 which every frame is stored twice, repeats differed by at most 0.17 and new frames by at least 0.25,
 in MPEG-4 at 4 Mbit/s and H.264 at CRF 23; at a quarter of the bit rate the two ranges overlap."""
+
+# Our choices.
+THUMBNAIL = 16  # side of the thumbnails to compare, pixels
+ALIKE = 2.0  # mean difference of grey levels below which two thumbnails show the same image
+FLAT = 4.0  # standard deviation of grey levels below which a thumbnail is too plain to compare
 
 
 class Picture(NamedTuple):
@@ -125,3 +130,22 @@ def decode_image(path: pathlib.Path, data: bytes) -> np.ndarray:
     if path.suffix.lower() == ".png":
         return image.decode_image(path, data)
     return image.decode_jpeg(path, data)
+
+
+def thumbnails(images: Sequence[np.ndarray]) -> Float32[np.ndarray, "images pixels"]:
+    """Shrink images to grey thumbnails of THUMBNAIL x THUMBNAIL pixels."""
+    side = (THUMBNAIL, THUMBNAIL)
+    small = [cv2.resize(each, side, interpolation=cv2.INTER_AREA) for each in images]
+    return np.stack(small).mean(-1).astype(np.float32).reshape(len(small), -1)
+
+
+def alike(
+    one: Float32[np.ndarray, "images pixels"], other: Float32[np.ndarray, "images pixels"]
+) -> bool:
+    """Return whether thumbnails show the same images, in the same order."""
+    return one.shape == other.shape and bool(np.abs(one - other).mean(1).max() < ALIKE)
+
+
+def plain(images: Float32[np.ndarray, "images pixels"]) -> bool:
+    """Return whether all thumbnails are too plain to compare."""
+    return bool(images.std(1).max() < FLAT)

@@ -45,6 +45,11 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
     expected: ClassVar[Mapping[str, int]] = {}  # recordings of the published set, by split or "all"
     late_options = ("no_face", "seed", "folds", "fold")
 
+    @property
+    def splits_share_videos(self) -> bool:
+        """Return whether the protocol puts parts of one video into several splits."""
+        return False
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._pair_sums: dict[str, list[np.ndarray]] = {}  # {track: sums of each dimension}

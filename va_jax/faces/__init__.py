@@ -13,6 +13,7 @@ from va_jax.faces.crop import (
 from va_jax.faces.detect import Detections, Detector
 from va_jax.faces.search import Follow
 from va_jax.faces.subject import choose_subject, fill_gaps, smooth
+from va_jax.faces.target import Named, Target, choose_target
 from va_jax.faces.track import FaceTrack, track_faces
 
 __all__ = [
@@ -21,8 +22,11 @@ __all__ = [
     "Detector",
     "FaceTrack",
     "Follow",
+    "Named",
+    "Target",
     "align",
     "choose_subject",
+    "choose_target",
     "crop_box",
     "crop_face",
     "fill_gaps",

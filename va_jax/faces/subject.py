@@ -1,8 +1,10 @@
 """Choose the subject among the face tracks in a video, smooth a track, and fill its gaps."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from va_jax.faces.track import FaceTrack, side_of
 from va_jax.types import InputError
@@ -21,23 +23,46 @@ def choose_subject(tracks: list[FaceTrack]) -> FaceTrack | None:
     """
     if not tracks:
         return None
-    ranked = sorted(tracks, key=lambda track: -(_sides(track) ** 2).sum())
-    least = MIN_SIDE * np.median(_sides(ranked[0]))
-    ranked = [track for track in ranked if np.median(_sides(track)) >= least]
+    ranked = sorted(tracks, key=lambda track: -total_area(track))
+    least = MIN_SIDE * median_side(ranked[0])
+    ranked = [track for track in ranked if median_side(track) >= least]
     owner = np.full(len(ranked[0].time_s), -1)
     for number, track in enumerate(ranked):
-        first, last = np.flatnonzero(track.shown)[[0, -1]]
-        span = owner[first : last + 1]
-        span[span < 0] = number
-    owner = np.maximum(owner, 0)  # frames without an owner are blank in every track
-    frames = np.arange(len(owner))
+        own_free_frames(owner, track, number)
+    return combine(ranked, owner)
+
+
+def own_free_frames(owner: Int[np.ndarray, "frames"], track: FaceTrack, number: int) -> None:
+    """Set `owner` to `number` where it is -1, from the first to the last frame that shows a face.
+
+    This includes the gaps of the track.
+    """
+    first, last = np.flatnonzero(track.shown)[[0, -1]]
+    span = owner[first : last + 1]
+    span[span < 0] = number
+
+
+def combine(tracks: Sequence[FaceTrack], owner: Int[np.ndarray, "frames"]) -> FaceTrack:
+    """Return a track that takes every frame from the track with the number `owner`, -1 for none."""
+    frames, nobody = np.arange(len(owner)), owner < 0
     boxes, landmarks, scores, segment = (
-        np.stack([getattr(track, name) for track in ranked])[owner, frames]
+        np.stack([getattr(track, name) for track in tracks])[np.maximum(owner, 0), frames]
         for name in ("boxes", "landmarks", "scores", "segment")
     )
+    boxes[nobody], landmarks[nobody], scores[nobody], segment[nobody] = np.nan, np.nan, 0, -1
     begins = (np.diff(segment, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0)
     segment = np.where(segment < 0, -1, np.cumsum(begins & (segment >= 0)) - 1).astype(np.int32)
-    return FaceTrack(boxes, landmarks, scores, segment, ranked[0].time_s)
+    return FaceTrack(boxes, landmarks, scores, segment, tracks[0].time_s)
+
+
+def total_area(track: FaceTrack) -> float:
+    """Return the sum of the box areas, in square pixels, over the frames that show the face."""
+    return float((_sides(track) ** 2).sum())
+
+
+def median_side(track: FaceTrack) -> float:
+    """Return the median side of the boxes, in pixels."""
+    return float(np.median(_sides(track)))
 
 
 def smooth(track: FaceTrack, frames: float = 1.0) -> FaceTrack:

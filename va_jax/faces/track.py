@@ -27,7 +27,8 @@ class FaceTrack:
 
     In frames where the face has no position, boxes and landmarks are NaN and scores are 0. Frames
     with the same `segment` number are consecutive, without a miss or a cut; frames that do not show
-    the face have the number -1.
+    the face have the number -1. A track never continues after a hard cut; tracks with the same
+    `shot` lie between the same two cuts.
     """
 
     boxes: Float32[np.ndarray, "frames 4"]  # x1, y1, x2, y2
@@ -35,6 +36,7 @@ class FaceTrack:
     scores: Float32[np.ndarray, "frames"]
     segment: Int32[np.ndarray, "frames"]
     time_s: Float64[np.ndarray, "frames"]
+    shot: int = 0
 
     @property
     def shown(self) -> Bool[np.ndarray, "frames"]:
@@ -185,7 +187,8 @@ def _interpolate(tracklet: _Tracklet, time_s: np.ndarray) -> FaceTrack:
         last, last_value = search, value
     values = values.astype(np.float32)
     scores = np.where(segment >= 0, values[:, 14], np.float32(0))
-    return FaceTrack(values[:, :4], values[:, 4:14].reshape(-1, 5, 2), scores, segment, time_s)
+    boxes, landmarks = values[:, :4], values[:, 4:14].reshape(-1, 5, 2)
+    return FaceTrack(boxes, landmarks, scores, segment, time_s, tracklet.last.shot)
 
 
 def side_of(box: Float[np.ndarray, "values"]) -> float:
