@@ -10,6 +10,7 @@ import numpy as np
 from va_jax.config import Config
 from va_jax.data import landmarks, transforms, windows
 from va_jax.data.features import FeatureSource
+from va_jax.data.rater_weights import RaterWeights
 from va_jax.data.sources import Labels, Source
 from va_jax.data.transforms import Colour, Geometry
 from va_jax.data.windows import Window
@@ -22,8 +23,13 @@ pooled: float32 [batch, time, width], only if the source has features.
 target: float32 [batch, time, dims]; 0 if unlabelled.
 face: bool [batch, time]; True if the frame shows the face and is not padding.
 mask: bool [batch, time]; True if `face` is True and the frame is labelled.
+weight: float32 [batch, time, dims], only in training with `loss.rater_weight`; how much the frame
+counts in the loss.
 landmarks: float32 [batch, time, points, 2], present only if the source reads landmarks; x and y
 from -1 (left or top border of the frame) to 1, or 0 if unknown."""
+
+LABELS = ("target", "mask", "weight")
+"""Entries of a batch that only the loss uses."""
 
 ENDLESS = 2**48
 """Number of windows in the training stream; slicing a truly endless Grain stream overflows."""
@@ -48,13 +54,14 @@ class TrainingData:
 
     Args:
         source: split to train on.
-        config: config of the run; `window`, `augment`, `data.size`, `train.batch_size` and `seed`
-            are used.
+        config: config of the run; `window`, `augment`, `data.size`, `loss.rater_weight`,
+            `train.batch_size` and `seed` are used.
         process: index of this process.
         processes: number of processes.
 
     Raises:
-        InputError: a track is shorter than a window, or the landmarks cannot be mirrored.
+        InputError: a track is shorter than a window, the landmarks cannot be mirrored, or the
+            spread between raters is required but not stored.
     """
 
     def __init__(
@@ -72,7 +79,7 @@ class TrainingData:
                 "augment.flip=True: data.features contains no features of mirrored frames; set "
                 "augment.flip=False, or cache the features again with `va_jax features --flip`"
             )
-        self.source = source
+        self.source, weights = source, _rater_weights(source, config)
         self.windows = windows.training_windows(
             source.tracks, window.length, window.hop, window.stride, window.remainder
         )
@@ -82,7 +89,7 @@ class TrainingData:
         def load(index: int, chosen: np.ndarray) -> Batch:
             first = (index * processes + process) * local  # position in the global order
             items = [self.windows[number] for number in chosen]
-            return read_batch(source, items, shape, lambda row: self.change(first + row))
+            return read_batch(source, items, shape, lambda row: self.change(first + row), weights)
 
         self._config = config
         epochs = 1 + ENDLESS // len(self.windows)
@@ -116,7 +123,7 @@ class TrainingData:
 
 def network_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a batch that are inputs of the network."""
-    return {name: value for name, value in batch.items() if name not in ("target", "mask")}
+    return {name: value for name, value in batch.items() if name not in LABELS}
 
 
 def evaluation_batches(
@@ -152,6 +159,7 @@ def read_batch(
     items: Sequence[Window],
     shape: WindowShape,
     draw: Callable[[int], tuple[Geometry, Colour]] = lambda row: transforms.UNCHANGED,
+    weights: RaterWeights | None = None,
 ) -> Batch:
     """Read windows as a batch; frames before or after their track are black and masked.
 
@@ -160,6 +168,7 @@ def read_batch(
         items: windows, one per row.
         shape: shape of the windows.
         draw: function that returns the augmentation for a row.
+        weights: weights of the frames in the loss; None for a batch without the key `weight`.
     """
     axes = (len(items), shape.length)
     if isinstance(source, FeatureSource):
@@ -174,9 +183,13 @@ def read_batch(
     }
     if source.landmarks:
         batch["landmarks"] = np.zeros((*axes, source.landmarks, 2), np.float32)
+    if weights is not None:
+        batch["spread"] = np.full_like(batch["target"], np.nan)
     for row, window in enumerate(items):
         arrays = {key: values[row] for key, values in batch.items() if values is not None}
         _read_row(arrays, source, window, shape, draw(row))
+    if weights is not None:
+        batch["weight"] = weights.of(batch.pop("spread"))
     return batch
 
 
@@ -187,7 +200,7 @@ def _read_row(
     shape: WindowShape,
     change: tuple[Geometry, Colour],
 ) -> None:
-    """Write a window to the arrays of one row; all of them except the frames must be zero."""
+    """Write a window to the arrays of one row, which must be as `read_batch` creates them."""
     geometry, colour = change
     numbers = windows.frame_numbers(window, shape.length, shape.stride)
     real = windows.real_frames(source.tracks, window, numbers)
@@ -209,11 +222,33 @@ def _read_row(
         row["frames"][:] = changed
 
 
+def _rater_weights(source: Source | FeatureSource, config: Config) -> RaterWeights | None:
+    """Return the weights of the frames in the loss, or None if all frames count alike.
+
+    Raises:
+        InputError: the data set does not store the spread between raters.
+    """
+    bound, data = config.loss.rater_weight, config.data
+    if not bound:
+        return None
+    if not source.spread:
+        again = "and cache its features again with `va_jax features` " if data.features else ""
+        raise InputError(
+            f"loss.rater_weight={bound:g}: split {data.train!r} of data.name={data.name!r} does "
+            f"not contain the spread between raters; set it to 0 or, if the label files contain "
+            f"several raters, build the set again with --overwrite {again}".rstrip()
+        )
+    typical = [source.spread.get(dim, np.nan) for dim in source.dims]
+    return RaterWeights(bound, np.array(typical))
+
+
 def _write_labels(row: Batch, labels: Labels, real: slice, geometry: Geometry) -> None:
     labelled = np.all(np.isfinite(labels.target), axis=-1)
     row["target"][real] = np.where(labelled[:, None], labels.target, 0)
     row["face"][real] = labels.face
     row["mask"][real] = labels.face & labelled
+    if "spread" in row and labels.spread is not None:
+        row["spread"][real] = labels.spread
     if labels.landmarks is not None:
         row["landmarks"][real] = landmarks.move(labels.landmarks, labels.face, geometry)
 

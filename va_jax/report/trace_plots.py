@@ -26,21 +26,21 @@ LEGEND = {"loc": "upper right", "frameon": False, "fontsize": 8.5, "borderpad": 
 def draw_recording(
     trace: Trace,
     titles: Sequence[str],
-    rmse: Sequence[float],
+    width: Float[np.ndarray, "frames dims"],
     band: str,
     processed: Float[np.ndarray, "frames dims"] | None,
 ) -> bytes:
     """Return a PNG of a recording, with a panel and a title for each dimension.
 
-    `rmse` is half the width of the band around each dimension's labels, and `band` is its name in
-    the legend. Post-processed predictions are also drawn if there are any.
+    `width` is half the width of the band around the labels, NaN for no band, and `band` is its name
+    in the legend. Post-processed predictions are also drawn if there are any.
     """
     figure, panels = _figure(TRACE_WIDTH, len(titles), 1)
     figure.text(0.04, 1 - 0.2 / figure.get_figheight(), _shorten(trace.track.track_id),
                 size=10, weight="bold", va="center", parse_math=False)  # fmt: skip
     for dim, (axes, title) in enumerate(zip(panels[:, 0], titles, strict=True)):
-        target = trace.target[:, dim]
-        axes.fill_between(trace.time_s, target - rmse[dim], target + rmse[dim], color=BAND, lw=0)
+        low, high = (trace.target[:, dim] + sign * width[:, dim] for sign in (-1, 1))
+        axes.fill_between(trace.time_s, low, high, color=BAND, lw=0)
         _draw_panel(axes, trace, dim, title)
         if processed is not None:
             draw_curve(axes, trace.time_s, processed[:, dim], PROCESSED, ls=(0, (4, 2)))

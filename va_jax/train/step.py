@@ -45,7 +45,8 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
 
     def loss_of(outputs: Outputs, batch: Batch) -> jax.Array:
         target, mask, logits = batch["target"], batch["mask"], outputs.get("logits")
-        return losses.weighted_loss(outputs["pred"], target, mask, config.loss, logits)
+        weight = batch.get("weight")
+        return losses.weighted_loss(outputs["pred"], target, mask, config.loss, logits, weight)
 
     def gradient(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
         def objective(params: Any) -> tuple[jax.Array, Any]:
