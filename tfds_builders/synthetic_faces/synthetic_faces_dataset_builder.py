@@ -20,6 +20,7 @@ BATCH_FRAMES = 4 * CLIP_FRAMES  # frames rendered at once, which limits memory f
 
 
 THREE_RATERS: dict[str, Any] = {
+    "train": 60,
     "raters": 3,
     "rater_drift": 0.15,
     "keep_raters": True,
@@ -195,14 +196,15 @@ class Builder(base.TrackBuilder):
         ),
         SyntheticFacesConfig(
             name="careful_raters",
-            description="The faces of quickstart, rated by three equally good raters; the test "
-            "labels are free of noise.",
+            description="60 training subjects, rated by three equally good raters; the test labels "
+            "are free of noise.",
             **THREE_RATERS,
         ),
         SyntheticFacesConfig(
             name="careless_rater",
             description="The same, but one of the raters is careless for 40 % of the time.",
             careless=1,
+            careless_drift=2.0,
             **THREE_RATERS,
         ),
     ]

@@ -25,8 +25,6 @@ be among them."""
 THUMBNAILS = 8
 """Number of frames to show from each of the worst recordings, evenly spaced."""
 
-SPREAD_BAND = "label ± standard deviation between raters"
-
 SUMMARY = ("ccc", "rmse")
 """Metrics to show for individual recordings."""
 
@@ -172,10 +170,7 @@ def _recordings(
         }
         titles = [f"{dim}: {summaries.get(dim, 'not scored')}" for dim in dims]
         processed = None if split.processed is None else split.processed[index]
-        width, name_of_band = np.broadcast_to(rmse, trace.target.shape), band
-        if trace.spread is not None:
-            width, name_of_band = trace.spread, SPREAD_BAND
-        content = trace_plots.draw_recording(trace, titles, width, name_of_band, processed)
+        content = trace_plots.draw_recording(trace, titles, rmse, band, processed)
         alt = f"{track_id}: label and prediction over {seconds:.1f} s; {'; '.join(titles)}"
         recordings.append({
             "index": index, "anchor": f"trace-{place}", "track_id": track_id,

@@ -19,6 +19,7 @@ OVERVIEW_RECORDINGS = 6
 """Number of recordings in the overview of a split, evenly spaced."""
 
 BAND, GREY = "#8fb3dc77", "#e0e0e0"
+SPREAD_BAND = "label ± standard deviation between raters"
 HEAD = 0.62  # inches above the panels
 LEGEND = {"loc": "upper right", "frameon": False, "fontsize": 8.5, "borderpad": 0.2}
 
@@ -26,15 +27,19 @@ LEGEND = {"loc": "upper right", "frameon": False, "fontsize": 8.5, "borderpad": 
 def draw_recording(
     trace: Trace,
     titles: Sequence[str],
-    width: Float[np.ndarray, "frames dims"],
+    rmse: Sequence[float],
     band: str,
     processed: Float[np.ndarray, "frames dims"] | None,
 ) -> bytes:
     """Return a PNG of a recording, with a panel and a title for each dimension.
 
-    `width` is half the width of the band around the labels, NaN for no band, and `band` is its name
-    in the legend. Post-processed predictions are also drawn if there are any.
+    The band around the labels is the spread between the raters if the trace has it. Otherwise,
+    `rmse` is half its width for each dimension, and `band` is its name in the legend.
+    Post-processed predictions are also drawn if there are any.
     """
+    width, name = np.broadcast_to(rmse, trace.target.shape), band
+    if trace.spread is not None:
+        width, name = trace.spread, SPREAD_BAND
     figure, panels = _figure(TRACE_WIDTH, len(titles), 1)
     figure.text(0.04, 1 - 0.2 / figure.get_figheight(), _shorten(trace.track.track_id),
                 size=10, weight="bold", va="center", parse_math=False)  # fmt: skip
@@ -46,7 +51,7 @@ def draw_recording(
             draw_curve(axes, trace.time_s, processed[:, dim], PROCESSED, ls=(0, (4, 2)))
         axes.tick_params(labelbottom=dim == len(titles) - 1)
     handles = _handles()
-    handles.insert(1, Patch(color=BAND, label=band))
+    handles.insert(1, Patch(color=BAND, label=name))
     if processed is not None:
         handles.append(Line2D([], [], color=PROCESSED, ls="--", label="post-processed"))
     figure.legend(handles=handles, ncols=len(handles), **LEGEND)
