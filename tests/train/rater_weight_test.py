@@ -34,7 +34,10 @@ def rated_data(tmp_path_factory):
     return built_once(tmp_path_factory, "rated_data", make)
 
 
-SGD = {"optim.name": "sgd", "loss.rater_weight": 10.0, "optim.rates.backbone": 0.0}
+SGD = {
+    "optim.name": "sgd", "loss.rater_weight": 10.0, "optim.rates.backbone": 0.0,
+    "optim.warmup_steps": 0,
+}  # fmt: skip
 
 
 def weighted(folder, **overrides):
@@ -45,6 +48,7 @@ def assert_close(one, other):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-6), one, other)
 
 
+@pytest.mark.slow
 def test_weights_change_the_gradient(rated_data):
     plain = run_steps(weighted(rated_data, **{"loss.rater_weight": 0.0}), 1, jax.devices()[:1])[1]
     found = run_steps(weighted(rated_data), 1, jax.devices()[:1])[1]
