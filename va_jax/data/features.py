@@ -68,7 +68,8 @@ class FeatureSource:
 
 
 def _selected(columns: Labels, rows: np.ndarray) -> Labels:
-    return Labels(*(None if column is None else column[rows] for column in columns))
+    known = {key: column for key, column in columns._asdict().items() if column is not None}
+    return Labels(**{key: column[rows] for key, column in known.items()})
 
 
 def first_rows(tracks: list[Track]) -> list[int]:
