@@ -8,12 +8,14 @@ from va_jax.types import CLIP_FRAMES, Track
 
 
 def source(
-    lengths=(70, 45, 33), size=16, seed=0, unlabelled=(), faceless=(), landmarks=0, unplaced=()
-) -> Source:
+    lengths=(70, 45, 33), size=16, seed=0, unlabelled=(), faceless=(), landmarks=0, unplaced=(),
+    spread=False,
+) -> Source:  # fmt: skip
     """Return tracks of frames whose colour encodes track (red) and frame (green).
 
     `unlabelled` and `faceless` hold (track, frame) pairs, `unplaced` (track, frame, landmark)
     triples of landmarks whose x is unknown. `place` gives the other landmarks.
+    With `spread`, frames have a random spread between raters.
     """
     rng = np.random.default_rng(seed)
     tracks, records = [], []
@@ -39,13 +41,19 @@ def source(
                 record["landmarks"] = np.array(points, np.float32)
                 record["landmarks"][np.array(gaps), 0] = np.nan
             records.append(record)
-    return Source(
+    made = Source(
         lambda numbers: [records[n] for n in numbers],
         tracks,
         ("valence", "arousal"),
         size,
         landmarks,
     )
+    if spread:
+        for number, record in enumerate(records):
+            shape = record["target"].shape
+            record["spread"] = np.random.default_rng(number).gamma(2, 0.1, shape).astype("f4")
+        made.spread = {"valence": 0.2, "arousal": 0.2}
+    return made
 
 
 def place(track: int, frame: int, landmark: int) -> tuple[float, float]:

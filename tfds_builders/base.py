@@ -28,19 +28,21 @@ class Frame(NamedTuple):
     face: bool  # the crop shows the face
     time_s: float
     landmarks: np.ndarray | None = None  # float32 [points, 2] as fractions of the crop's side
+    spread: np.ndarray | None = None  # float32 [dims] between raters, NaN where unknown
 
 
 def clips(frames: Iterable[Frame]) -> Iterator[Clip]:
     """Cut a stream of frames into clips of CLIP_FRAMES frames; the last one may be shorter."""
     stream = iter(frames)
     while chunk := list(itertools.islice(stream, CLIP_FRAMES)):
-        jpegs, target, face, time_s, landmarks = zip(*chunk, strict=True)
+        jpegs, target, face, time_s, landmarks, spread = zip(*chunk, strict=True)
         yield Clip(
             list(jpegs),
             np.asarray(target, np.float32).reshape(len(chunk), -1),
             np.asarray(face, bool),
             np.asarray(time_s, np.float32),
             None if landmarks[0] is None else np.asarray(landmarks, np.float32),
+            None if spread[0] is None else np.asarray(spread, np.float32),
         )
 
 
@@ -103,6 +105,11 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         return 0
 
     @property
+    def has_spread(self) -> bool:
+        """Return whether to store the spread between raters; called after `recordings`."""
+        return False
+
+    @property
     @abc.abstractmethod
     def crop(self) -> dict[str, Any]:
         """Return size (in pixels), source, margin, alignment and jpeg_quality of the crops."""
@@ -163,7 +170,10 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
                 shutil.rmtree(stale)
         config = self.builder_config
         early = {k: v for k, v in options_of(config).items() if k not in self.late_options}
-        plan = parts.Plan(self.extract, config, early, str(self.version), self.dims, self.points)
+        layout = (self.dims, self.points, self.has_spread)
+        # TFDS takes the features from `_info`, before it is known whether there are raters.
+        self.info._features = parts.features(*layout)
+        plan = parts.Plan(self.extract, config, early, str(self.version), *layout)
         rows = parts.extract_all(everything, plan, self.parts_dir, self._run, self._strict)
         pairs = [
             (each, self._accepted(each, row)) for each, row in zip(everything, rows, strict=True)

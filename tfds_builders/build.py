@@ -115,7 +115,9 @@ def _refuse_other_set(
     source = manual_dir if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else None
     if "refused" not in facts or (source and "sources" not in facts):
         raise InputError(f"{final} was built by an older version; rebuild it with --overwrite")
-    built = facts["options"]
+    fields = dataclasses.fields(builder.builder_config) if wanted else ()
+    options = {each.name: each.default for each in fields if each.name in wanted}
+    built = json.loads(json.dumps(options)) | facts["options"]  # a new option had its default
     other = [f"{key}={built.get(key)}" for key in wanted if wanted[key] != built.get(key)]
     if other:
         raise InputError(

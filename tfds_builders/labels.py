@@ -1,11 +1,14 @@
 """The labels of one recording, which are joined to its frames by frame number or by time."""
 
 import dataclasses
+import functools
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from tfds_builders import raters as rating
 from va_jax.types import LABEL_RANGE, InputError
 
 NEAR = 0.1
@@ -50,7 +53,20 @@ class TimedLabels:
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Float[np.ndarray, "frames dims"]:
         """Return the targets for frames at these times, see `resample`."""
-        return resample(self.time_s, self.values, time_s.astype(np.float64), self.max_gap_s)
+        return self._join(self.values, time_s)
+
+    def spread_at(
+        self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
+    ) -> Float[np.ndarray, "frames dims"]:
+        """Return the spread between raters, see `raters.spread`, joined like the targets."""
+        return self._join(self._spread, time_s)
+
+    @functools.cached_property
+    def _spread(self) -> np.ndarray:
+        return _spreads(self.raters)
+
+    def _join(self, values: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+        return resample(self.time_s, values, time_s.astype(np.float64), self.max_gap_s)
 
     def covers(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
@@ -87,9 +103,22 @@ class NumberedLabels:
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
     ) -> Float[np.ndarray, "frames dims"]:
         """Return the targets for frames with these numbers, NaN for frames without a row."""
+        return self._join(self.values, number)
+
+    def spread_at(
+        self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
+    ) -> Float[np.ndarray, "frames dims"]:
+        """Return the spread between raters, see `raters.spread`, joined like the targets."""
+        return self._join(self._spread, number)
+
+    @functools.cached_property
+    def _spread(self) -> np.ndarray:
+        return _spreads(self.raters)
+
+    def _join(self, values: np.ndarray, number: np.ndarray) -> np.ndarray:
         row = np.minimum(np.searchsorted(self.number, number), len(self.number) - 1)
         same = self.number[row] == number
-        return np.where(same[:, None], self.values[row], np.nan).astype(np.float32)
+        return np.where(same[:, None], values[row], np.nan).astype(np.float32)
 
     def covers(
         self, number: Int[np.ndarray, "frames"], time_s: Float[np.ndarray, "frames"]
@@ -107,6 +136,11 @@ class NumberedLabels:
 
 
 Labels = TimedLabels | NumberedLabels
+
+
+def _spreads(raters: Sequence[np.ndarray]) -> Float[np.ndarray, "rows dims"]:
+    """Return the spread between the raters of each dimension."""
+    return np.stack([rating.spread(values) for values in raters], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,8 +34,10 @@ def summarize(rows: Mapping[str, Sequence[Row]], dims: Sequence[str]) -> dict[st
         `tracks` (the track table of each split), `split_hash` (two hashes joined by `-`: of the
         assignment of tracks to splits, and of their labels), `fps` (median over the tracks),
         `train_mean` (by dimension, over the frames with a face and a label; empty if there are
-        none) and `counts` by split: `tracks`, `frames`, `face`, `labelled`, `used` (frames with a
-        face and a label) and `tally`, the sum over all recordings.
+        none), `rater_spread` (mean spread between raters by split and dimension, over the frames
+        with a face and a label; only if it is known) and `counts` by split: `tracks`, `frames`,
+        `face`, `labelled`, `used` (frames with a face and a label) and `tally`, the sum over all
+        recordings.
     """
     tracks = {split: _track_table(each) for split, each in rows.items()}
     ids = {split: sorted(track.track_id for track in tracks[split]) for split in tracks}
@@ -43,12 +45,25 @@ def summarize(rows: Mapping[str, Sequence[Row]], dims: Sequence[str]) -> dict[st
     counts = {split: _counts(each) for split, each in rows.items()}
     used = counts.get("train", {}).get("used", 0)
     sums = np.sum([row["target_sum"] for row in rows.get("train", [])], axis=0)
+    spreads = {split: _mean_spread(each, dims) for split, each in rows.items()}
     return {
         "fps": float(np.median([row["track"]["fps"] for each in rows.values() for row in each])),
         "tracks": {split: [track.to_json() for track in tracks[split]] for split in tracks},
         "split_hash": f"{_hash(ids)}-{_hash(labels)}",
         "train_mean": dict(zip(dims, (sums / used).tolist(), strict=True)) if used else {},
+        **({"rater_spread": spreads} if any(spreads.values()) else {}),
         "counts": counts,
+    }
+
+
+def _mean_spread(rows: Sequence[Row], dims: Sequence[str]) -> dict[str, float]:
+    """Return the mean spread between raters of each dimension for which it is known."""
+    sums = np.sum([row["spread_sum"] for row in rows], axis=0)
+    counts = np.sum([row["spread_count"] for row in rows], axis=0)
+    return {
+        dim: float(total / count)
+        for dim, total, count in zip(dims, sums, counts, strict=True)
+        if count
     }
 
 

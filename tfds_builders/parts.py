@@ -30,7 +30,7 @@ from va_jax.types import CLIP_FRAMES, LABEL_RANGE, Clip, InputError
 Row = dict[str, Any]
 """The description of a part, as JSON values; see `extract_all`."""
 
-ROW_VERSION = 3
+ROW_VERSION = 4
 """Version of the rows and of how they are extracted; an interrupted build that continues after a
 change extracts all parts again."""
 
@@ -61,10 +61,14 @@ class Plan:
     version: str
     dims: tuple[str, ...]
     points: int  # number of landmarks per frame
+    spread: bool = False  # whether to store the spread between raters
 
 
-def features(dims: Sequence[str], points: int) -> tfds.features.FeaturesDict:
-    """Return the features of a stored clip, which include `landmarks` if `points` > 0."""
+def features(dims: Sequence[str], points: int, spread: bool = False) -> tfds.features.FeaturesDict:
+    """Return the features of a stored clip.
+
+    They include `landmarks` if `points` > 0, and `spread` if the raters' spread is stored.
+    """
     layout: dict[str, Any] = {
         "frames": tfds.features.Tensor(shape=(None,), dtype=np.object_),  # JPEG bytes
         "target": tfds.features.Tensor(shape=(None, len(dims)), dtype=np.float32),
@@ -77,6 +81,8 @@ def features(dims: Sequence[str], points: int) -> tfds.features.FeaturesDict:
     }
     if points:
         layout["landmarks"] = tfds.features.Tensor(shape=(None, points, 2), dtype=np.float32)
+    if spread:
+        layout["spread"] = tfds.features.Tensor(shape=(None, len(dims)), dtype=np.float32)
     return tfds.features.FeaturesDict(layout)
 
 
@@ -100,9 +106,10 @@ def extract_all(
         A row for each recording, in order. It contains `track` (a `types.Track` without its first
         record), `part` (path of the file), `records`, `bytes`, the numbers of frames with a `face`,
         with a label (`labelled`) and with both (`used`), `target_sum` (sum of the targets over the
-        used frames), `label_hash` (of the targets of all frames) and `tally`. The row of a refused
-        recording contains only `part` and `refused`, the reason. The next build tries refused
-        recordings again, but keeps finished parts.
+        used frames), `spread_sum` and `spread_count` (of the spreads between raters that are known
+        in used frames, by dimension), `label_hash` (of the targets of all frames) and `tally`. The
+        row of a refused recording contains only `part` and `refused`, the reason. The next build
+        tries refused recordings again, but keeps finished parts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[pathlib.Path] = []
@@ -149,7 +156,8 @@ def fingerprint(recording: Recording, plan: Plan) -> str:
     if recording.problem:
         raise InputError(recording.problem)
     files = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in source_files(recording)]
-    plan_facts = [dict(plan.options), plan.version, ROW_VERSION, plan.dims, plan.points]
+    layout = [plan.dims, plan.points, plan.spread]
+    plan_facts = [dict(plan.options), plan.version, ROW_VERSION, *layout]
     facts = dataclasses.asdict(dataclasses.replace(recording, split=""))
     text = json.dumps([facts, plan_facts, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -173,9 +181,10 @@ def extract_part(recording: Recording, part: pathlib.Path, plan: Plan) -> Row:
 
 
 def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
-    layout = features(plan.dims, plan.points)
+    layout = features(plan.dims, plan.points, plan.spread)
     frames = face = labelled = used = records = 0
     target_sum, label_hash = np.zeros(len(plan.dims)), hashlib.sha256()
+    spread_sum, spread_count = np.zeros(len(plan.dims)), np.zeros(len(plan.dims), int)
     last_s = -np.inf
     tally: Tally = collections.Counter()
     ids = {key: getattr(recording, key) for key in ("track_id", "video_id", "subject_id")}
@@ -184,11 +193,11 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
         for clip in clips:
             if frames % CLIP_FRAMES:
                 raise ValueError(f"clip {records} follows one with fewer than {CLIP_FRAMES} frames")
+            if clip.spread is None:
+                clip = clip._replace(spread=np.full_like(clip.target, np.nan))
             _check_clip(clip, plan, last_s)
             example = {**clip._asdict(), **ids, "first_frame": frames}
-            if not plan.points:
-                del example["landmarks"]
-            writer.write(_serialize(example, layout))
+            writer.write(_serialize({key: example[key] for key in layout}, layout))
             has_label = np.isfinite(clip.target).all(1)
             label_hash.update(_canonical(clip.target))
             counted = clip.face & has_label
@@ -198,6 +207,8 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
             labelled += int(has_label.sum())
             used += int(counted.sum())
             target_sum += clip.target[counted].sum(0, dtype=np.float64)
+            spread_sum += np.nansum(clip.spread[counted], 0, dtype=np.float64)
+            spread_count += np.isfinite(clip.spread[counted]).sum(0)
             last_s = clip.time_s[-1]
     if not frames:
         source = ", ".join(recording.files.values()) or recording.track_id
@@ -210,6 +221,8 @@ def _write_records(recording: Recording, path: pathlib.Path, plan: Plan) -> Row:
         "labelled": labelled,
         "used": used,
         "target_sum": target_sum.tolist(),
+        "spread_sum": spread_sum.tolist(),
+        "spread_count": spread_count.tolist(),
         "label_hash": label_hash.hexdigest(),
         "tally": {key: count for key, count in sorted(tally.items()) if count},
     }
@@ -237,7 +250,8 @@ def _check_clip(clip: Clip, plan: Plan, last_s: float) -> None:
     if not 0 < n <= CLIP_FRAMES:
         raise ValueError(f"a clip must have 1 to {CLIP_FRAMES} frames, got {n}")
     points = (n, plan.points, 2) if plan.points else None
-    wanted = (("target", (n, len(plan.dims))), ("face", (n,)), ("time_s", (n,)))
+    per_dim = (n, len(plan.dims))
+    wanted = (("target", per_dim), ("face", (n,)), ("time_s", (n,)), ("spread", per_dim))
     for name, shape in (*wanted, ("landmarks", points)):
         value = getattr(clip, name)
         if (None if value is None else value.shape) != shape:
@@ -245,5 +259,7 @@ def _check_clip(clip: Clip, plan: Plan, last_s: float) -> None:
     low, high = LABEL_RANGE
     if np.any((clip.target < low) | (clip.target > high)):
         raise ValueError(f"clip.target is outside [{low}, {high}]: {clip.target}")
+    if np.any(clip.spread < 0):
+        raise ValueError(f"clip.spread is below 0: {clip.spread}")
     if not np.all(np.diff(clip.time_s, prepend=np.float32(last_s)) >= 0):
         raise ValueError(f"clip.time_s goes backwards from {last_s}: {clip.time_s}")

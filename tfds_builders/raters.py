@@ -1,8 +1,9 @@
-"""Fuse several raters' traces into one, and measure how well the raters agree."""
+"""Fuse several raters' traces into one, and measure their spread and how well they agree."""
 
+import collections
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -71,6 +72,26 @@ def fuse_raters(
     return np.where(total > 0, np.clip(fused, *LABEL_RANGE), np.nan)
 
 
+def spread(values: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "rows"]:
+    """Return the sample standard deviation between the raters' values in each row.
+
+    The values are not centred first: if two raters use different levels throughout a recording, the
+    level of the fused trace is uncertain in every row, and so their difference counts. All raters
+    count alike, whatever their weight in the fusion.
+
+    Args:
+        values: The raters' traces, NaN where unlabelled.
+
+    Returns:
+        The spread, in the unit of the values; NaN where fewer than two raters labelled the row.
+    """
+    known = np.isfinite(values)
+    count = known.sum(0)
+    mean = np.where(known, values, 0).sum(0) / np.maximum(count, 1)
+    squares = np.where(known, (values - mean[None]) ** 2, 0).sum(0)
+    return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+
+
 def _correlations(
     centred: Float[np.ndarray, "raters rows"], known: Bool[np.ndarray, "raters rows"]
 ) -> Float[np.ndarray, "raters"]:
@@ -117,48 +138,78 @@ def _ccc(a: Float[np.ndarray, "rows"], b: Float[np.ndarray, "rows"]) -> float:
     return 2 * float(np.mean((a - a.mean()) * (b - b.mean()))) / denominator if denominator else 0.0
 
 
-def pair_sums(raters: Float[np.ndarray, "raters rows"]) -> Float[np.ndarray, "pairs 6"]:
-    """Return the number of rows and five sums for each pair of raters a, b.
+class AgreementSums(NamedTuple):
+    """What the agreement of raters in one dimension needs to know about a recording.
 
-    The sums of a, b, a*a, b*b and a*b run over the rows that both labelled, and can be added over
-    several recordings. Pairs are in the order of `itertools.combinations`.
+    Each row contains the number of rows in which both signals a and b are known, and the sums of
+    a, b, a*a, b*b and a*b over these rows. Sums can be added over recordings.
     """
-    sums = []
-    for a, b in itertools.combinations(raters, 2):
-        both = np.isfinite(a) & np.isfinite(b)
-        a, b = a[both], b[both]
-        sums.append([len(a), a.sum(), b.sum(), a @ a, b @ b, a @ b])
-    return np.array(sums, np.float64).reshape(-1, 6)
+
+    pairs: np.ndarray  # float64 [pairs, 6]; pairs of raters in the order of `combinations`
+    against_others: np.ndarray  # float64 [raters, 6]; each rater, and the mean of the others
 
 
-def agreement(recordings: Sequence[Sequence[np.ndarray]], dims: Sequence[str]) -> dict[str, Any]:
-    """Measure how well raters agree, from the `pair_sums` of each recording and dimension.
+def agreement_sums(raters: Float[np.ndarray, "raters rows"]) -> AgreementSums:
+    """Return the sums for the agreement of raters, whose traces are NaN where unlabelled.
 
-    The CCC of each pair is pooled over all recordings, like that of a model; the mean over pairs is
-    the score of one human compared with another. Recordings whose number of raters differs from the
-    most common one are left out.
+    The mean of the others is the mean of those who labelled the row, with equal weights.
+    """
+    known = np.isfinite(raters)
+    filled = np.where(known, raters, 0)
+    others = known.sum(0) - known
+    mean = np.where(others > 0, filled.sum(0) - filled, np.nan) / np.maximum(others, 1)
+    pairs = [_sums(a, b) for a, b in itertools.combinations(raters, 2)]
+    against_others = [_sums(a, b) for a, b in zip(raters, mean, strict=True)]
+    return AgreementSums(np.reshape(pairs, (-1, 6)), np.reshape(against_others, (-1, 6)))
+
+
+def _sums(a: Float[np.ndarray, "rows"], b: Float[np.ndarray, "rows"]) -> list[float]:
+    both = np.isfinite(a) & np.isfinite(b)
+    a, b = a[both], b[both]
+    return [len(a), a.sum(), b.sum(), a @ a, b @ b, a @ b]
+
+
+def agreement(
+    recordings: Sequence[Sequence[AgreementSums]], dims: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Measure how well raters agree, from the `agreement_sums` of each recording and dimension.
+
+    Every CCC is pooled over the recordings, like that of a model. Raters are told apart by the
+    order of their traces, so a recording with fewer raters counts for the first ones.
 
     Args:
-        recordings: `pair_sums` of each dimension, for each recording.
+        recordings: Sums of each dimension, for each recording.
         dims: Names of the dimensions.
 
     Returns:
-        {dim: {`raters`, `recordings` (number used), `pairwise_ccc`, `mean_ccc`}}.
+        For each dimension that several raters labelled: `raters` (their largest number in a
+        recording), `recordings` (number with several raters), `recordings_by_raters`,
+        `pairwise_ccc` (of each pair), `mean_ccc` (mean over the pairs: one human compared with
+        another), `leave_one_out_ccc` (of each rater with the mean of the others) and
+        `mean_leave_one_out_ccc` (one human compared with the consensus of the others).
     """
     result = {}
     for index, dim in enumerate(dims):
-        sums = [each[index].reshape(-1, 6) for each in recordings]
-        counts = [len(each) for each in sums if len(each)]
-        if not counts:
+        used = [each[index] for each in recordings if len(each[index].pairs)]
+        if not used:
             continue
-        pairs = max(sorted(set(counts)), key=counts.count)
-        used = [each for each in sums if len(each) == pairs]
-        ccc = [_pooled_ccc(row) for row in np.sum(used, axis=0)]
+        numbers = [len(each.against_others) for each in used]
+        most = max(numbers)
+        pairs, against_others = np.zeros((most, most, 6)), np.zeros((most, 6))
+        for number, each in zip(numbers, used, strict=True):
+            pairs[np.triu_indices(number, 1)] += each.pairs
+            against_others[:number] += each.against_others
+        pairwise = [_pooled_ccc(row) for row in pairs[np.triu_indices(most, 1)]]
+        leave_one_out = [_pooled_ccc(row) for row in against_others]
+        counts = sorted(collections.Counter(numbers).items())
         result[dim] = {
-            "raters": round((1 + np.sqrt(1 + 8 * pairs)) / 2),
+            "raters": most,
             "recordings": len(used),
-            "pairwise_ccc": ccc,
-            "mean_ccc": float(np.mean(ccc)),
+            "recordings_by_raters": {str(number): count for number, count in counts},
+            "pairwise_ccc": pairwise,
+            "mean_ccc": float(np.mean(pairwise)),
+            "leave_one_out_ccc": leave_one_out,
+            "mean_leave_one_out_ccc": float(np.mean(leave_one_out)),
         }
     return result
 

@@ -52,7 +52,7 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self._pair_sums: dict[str, list[np.ndarray]] = {}  # {track: sums of each dimension}
+        self._rater_sums: dict[str, list[raters.AgreementSums]] = {}  # {track: those of each dim}
         self._out_of_range: list[str] = []  # problems of label files with most values outside
         self._varied = 0  # number of label files whose values are in the range, and not constant
         self._drawn = False
@@ -85,6 +85,10 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
     @property
     def points(self) -> int:
         return self.builder_config.points
+
+    @property
+    def has_spread(self) -> bool:
+        return bool(self._rater_sums)
 
     @property
     def crop(self) -> dict[str, Any]:
@@ -124,8 +128,8 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
             known = labels.values[np.isfinite(labels.values).all(1)]
             self._varied += bool(len(known) and np.ptp(known, axis=0).any())
         if labels is not None and labels.raters:
-            sums = [raters.pair_sums(dim) for dim in labels.raters]
-            self._pair_sums[recording.track_id] = sums
+            sums = [raters.agreement_sums(dim) for dim in labels.raters]
+            self._rater_sums[recording.track_id] = sums
         return recording
 
     def _draw(self, recordings: Sequence[Recording]) -> dict[str, str]:
@@ -159,7 +163,7 @@ class RecordedBuilder(base.TrackBuilder, skip_registration=True):
         agreement = {}
         for split, each in recordings.items():
             ids = [recording.track_id for recording in each]
-            sums = [self._pair_sums[track] for track in ids if track in self._pair_sums]
+            sums = [self._rater_sums[track] for track in ids if track in self._rater_sums]
             if sums:
                 agreement[split] = raters.agreement(sums, self.dims)
         config = self.builder_config
@@ -193,15 +197,18 @@ def _label_frames(
         number = np.array([each.number for each in chunk])
         time_s = np.array([each.time_s for each in chunk])
         target = np.full((len(chunk), len(config.dims)), np.nan, np.float32)
+        spread: Sequence[np.ndarray | None] = [None] * len(chunk)
+        if labels is not None and labels.raters:
+            spread = list(labels.spread_at(number, time_s))
         if labels is not None:
             target = labels.at(number, time_s)
             matched |= bool(np.isfinite(target).any())
         first = first or (int(number[0]), float(time_s[0]))
         last = (int(number[-1]), float(time_s[-1]))
         frames += len(chunk)
-        for each, row in zip(chunk, target, strict=True):
+        for each, row, between in zip(chunk, target, spread, strict=True):
             points = each.landmarks if len(each.landmarks) else None
-            yield base.Frame(each.jpeg, row, each.face, each.time_s, points)
+            yield base.Frame(each.jpeg, row, each.face, each.time_s, points, between)
     if labels is None or first is None or last is None:
         return
     extent = Extent((first[0], last[0]), (first[1], last[1]), frames)

@@ -64,7 +64,8 @@ class Clip(NamedTuple):
 
     `frames` contains square face crops as JPEG bytes, and `target` is NaN for unlabelled frames.
     `face` is True if the crop shows the face; a frame without a face keeps its place in the track.
-    `landmarks` contains x and y in units of the crop's side, or NaN if unknown.
+    `landmarks` contains x and y in units of the crop's side, or NaN if unknown. `spread` is the
+    sample standard deviation between the raters' values, or NaN for fewer than two raters.
     """
 
     frames: list[bytes]  # [n]
@@ -72,6 +73,7 @@ class Clip(NamedTuple):
     face: np.ndarray  # bool [n]
     time_s: np.ndarray  # float32 [n], presentation time in the source video
     landmarks: np.ndarray | None = None  # float32 [n, points, 2]
+    spread: np.ndarray | None = None  # float32 [n, dims]; None if no raters are known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Trace:
     target: np.ndarray  # float32 [frames, dims]; NaN if unlabelled
     face: np.ndarray  # bool [frames]
     time_s: np.ndarray  # float32 [frames]
+    spread: np.ndarray | None = None  # float32 [frames, dims] as in Clip; None if not stored
 
     @property
     def mask(self) -> np.ndarray:

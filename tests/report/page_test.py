@@ -209,6 +209,19 @@ def test_the_page_shows_the_numbers_of_the_metrics_table(made):
         assert rows[-1][1][0] == shown(metrics_table["ceiling"][dim])
 
 
+def test_the_band_around_the_labels_is_the_spread_between_the_raters_if_it_is_known(made, tmp_path):
+    _, source, plain, _ = made
+    traces = [
+        dataclasses.replace(each, spread=np.full_like(each.target, width))
+        for each, width in zip(source.splits["dev"].traces, (0.1, *[np.nan] * 99), strict=False)
+    ]
+    page.write(tmp_path, evaluation(traces))
+    rated = (tmp_path / "report.html").read_text()
+    assert "standard deviation between their values" in rated
+    assert "pooled RMSE" in plain
+    assert "standard deviation between their values" not in plain
+
+
 def test_the_list_of_recordings_shows_the_scores_of_each(made):
     _, source, _, reader = made
     split = source.splits["dev"]

@@ -42,6 +42,23 @@ def test_frames_that_are_not_scored_have_a_grey_background():
     assert (image[2, 2] == 255).all()
 
 
+def test_the_band_is_as_wide_as_the_spread_between_the_raters_where_it_is_known():
+    source = changed(
+        trace(4, 400), target=np.zeros((400, 2), np.float32), pred=np.zeros((400, 2), np.float32)
+    )
+    spread = np.full((400, 2), np.nan, np.float32)
+    spread[100:200], spread[200:] = 0.2, 0.6
+    image = draw(changed(source, spread=spread))
+    panel = image[65:190]  # most of the first panel
+    blue = (panel[..., 0] - panel[..., 2] > 20).sum(0)  # height of the band in each column
+    none, narrow, wide = (
+        int(np.median(blue[a:b])) for a, b in ((80, 280), (340, 550), (620, 1080))
+    )
+    assert none == 0
+    assert wide == pytest.approx(3 * narrow, abs=8)
+    assert narrow > 10
+
+
 def test_a_labelled_frame_between_unlabelled_ones_is_a_dot():
     source = trace(5, 100)
     target = np.full_like(source.target, np.nan)

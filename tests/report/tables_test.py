@@ -50,6 +50,19 @@ def test_every_possible_row_is_shown_under_its_dimension(metrics_table):
     assert "raters" not in valence
 
 
+def test_both_kinds_of_rater_agreement_are_shown_with_what_they_mean(metrics_table):
+    agreement = {"raters": 3, "mean_ccc": 0.625, "mean_leave_one_out_ccc": 0.75}
+    table = {**metrics_table, "raters": {"arousal": agreement}}
+    for form in (tables.text, tables.markdown):
+        found = form("dev", table)
+        assert re.search(r"agreement of rater pairs, 3 raters[ |]+0\.625", found)
+        assert re.search(r"one rater and the mean of the others, 3 raters[ |]+0\.750", found)
+        assert "Neither is an upper limit" in found
+        older = form("dev", metrics_table)
+        assert "mean of the others" not in older
+        assert "not an upper limit" in older
+
+
 def test_notes_name_the_steps_of_the_post_processing_and_their_split(metrics_table):
     for form in (tables.text, tables.markdown):
         valence, arousal = form("dev", metrics_table).splitlines()[-2:]

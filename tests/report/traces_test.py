@@ -44,6 +44,20 @@ def test_processed_predictions_have_their_own_columns(tmp_path):
     np.testing.assert_allclose(processed, 2 * TRACES[0].pred[:, 1], atol=1e-6)
 
 
+def test_the_spread_between_raters_has_its_own_columns_if_it_is_known(tmp_path):
+    spread = np.full_like(TRACES[0].target, 0.25)
+    spread[3] = np.nan
+    rated = dataclasses.replace(TRACES[0], spread=spread)
+    write_traces(tmp_path / "out", [rated, TRACES[1]], DIMS, [TRACES[0].pred, TRACES[1].pred])
+    rows = list(csv.DictReader((tmp_path / "out" / "t0.csv").open()))
+    assert list(rows[0])[4:10] == [
+        *(f"{dim}_{kind}" for kind in ("target", "spread", "processed") for dim in DIMS)
+    ]
+    assert [rows[i]["arousal_spread"] for i in (2, 3)] == ["0.250000", ""]
+    unrated = list(csv.DictReader((tmp_path / "out" / "t1.csv").open()))
+    assert {row["valence_spread"] for row in unrated} == {""}
+
+
 def test_the_old_content_of_the_folder_is_removed(tmp_path):
     write_traces(tmp_path / "out", TRACES, DIMS)
     write_traces(tmp_path / "out", TRACES[:1], DIMS)

@@ -76,7 +76,7 @@ def build_set(tmp_path, name, *options, **kwargs):
     data = tmp_path / "data"
     directory, _ = build(name, data, tmp_path / "in", options=options, overwrite=True, **kwargs)
     reader = tfds.builder_from_directory(directory)
-    keys = [*KEYS, *(["landmarks"] if "landmarks" in reader.info.features else [])]
+    keys = [*KEYS, *(key for key in ("landmarks", "spread") if key in reader.info.features)]
     tracks = {}
     for split, rows in reader.info.metadata["tracks"].items():
         source = reader.as_data_source(split)

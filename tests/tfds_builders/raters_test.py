@@ -1,4 +1,4 @@
-"""Fusion of raters by each rule, and their agreement: pair by pair, pooled over recordings."""
+"""Fusion of raters by each rule, their spread, and their agreement pooled over recordings."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tfds_builders.layouts import build_set, write_crops, write_text
-from tfds_builders.raters import FUSIONS, agreement, fuse_raters, pair_sums
+from tfds_builders.raters import FUSIONS, agreement, agreement_sums, fuse_raters, spread
 from va_jax.types import InputError
 
 
@@ -19,7 +19,7 @@ def test_agreement_is_the_pooled_ccc_of_every_pair():
     rng = np.random.default_rng(0)
     recordings = [rng.normal(0, 0.3, (2, 1, n)) + rng.normal(0, 0.1, (2, 3, n)) for n in (50, 80)]
     recordings[0][0, 1, :10] = np.nan  # rater 1 paused
-    sums = [[pair_sums(dim) for dim in each] for each in recordings]
+    sums = [[agreement_sums(dim) for dim in each] for each in recordings]
     result = agreement(sums, ("valence", "arousal"))
     for index, dim in enumerate(("valence", "arousal")):
         whole = np.concatenate([each[index] for each in recordings], axis=1)
@@ -32,18 +32,66 @@ def test_agreement_is_the_pooled_ccc_of_every_pair():
         assert (result[dim]["raters"], result[dim]["recordings"]) == (3, 2)
 
 
-def test_recordings_of_another_number_of_raters_are_left_out():
+def test_a_rater_left_out_is_compared_with_the_mean_of_the_others_over_all_recordings():
+    rng = np.random.default_rng(5)
+    recordings = [rng.normal(0, 0.3, n) + rng.normal(0, 0.1, (4, n)) for n in (50, 80)]
+    recordings[0][1, :10] = np.nan  # rater 2 paused
+    recordings[1][1:, 70:] = np.nan  # only rater 1 went on
+    whole = np.concatenate(recordings, axis=1)
+    expected = []
+    for rater in range(4):
+        others = np.delete(whole, rater, 0)
+        rows = np.isfinite(whole[rater]) & np.isfinite(others).any(0)
+        expected.append(ccc(whole[rater, rows], np.nanmean(others[:, rows], axis=0)))
+    result = agreement([[agreement_sums(each)] for each in recordings], ("valence",))["valence"]
+    np.testing.assert_allclose(result["leave_one_out_ccc"], expected, rtol=1e-9)
+    np.testing.assert_allclose(result["mean_leave_one_out_ccc"], np.mean(expected), rtol=1e-9)
+    assert result["mean_leave_one_out_ccc"] > result["mean_ccc"]
+
+
+def test_of_two_raters_the_one_left_out_is_compared_with_the_other():
+    pair = np.random.default_rng(6).random((2, 30))
+    result = agreement([[agreement_sums(pair)]], ("valence",))["valence"]
+    np.testing.assert_allclose(result["leave_one_out_ccc"], [ccc(*pair)] * 2, rtol=1e-9)
+    assert result["mean_ccc"] == pytest.approx(ccc(*pair))
+
+
+def test_a_recording_of_fewer_raters_counts_for_the_first_of_them():
     rng = np.random.default_rng(1)
-    sums = [[pair_sums(rng.random((raters, 20)))] for raters in (6, 6, 2)]
-    result = agreement(sums, ("valence",))["valence"]
-    assert (result["raters"], result["recordings"], len(result["pairwise_ccc"])) == (6, 2, 15)
+    recordings = [rng.random((raters, 20)) for raters in (3, 3, 2, 1)]
+    result = agreement([[agreement_sums(each)] for each in recordings], ("valence",))["valence"]
+    assert (result["raters"], result["recordings"]) == (3, 3)
+    assert result["recordings_by_raters"] == {"2": 1, "3": 2}
+    first, second = (np.concatenate([each[r] for each in recordings[:3]]) for r in (0, 1))
+    third = np.concatenate([each[2] for each in recordings[:2]])
+    expected = [ccc(first, second), ccc(first[:40], third), ccc(second[:40], third)]
+    np.testing.assert_allclose(result["pairwise_ccc"], expected, rtol=1e-9)
+    means = [each[:2].mean(0) for each in recordings[:2]]
+    third_alone = ccc(third, np.concatenate(means))
+    assert result["leave_one_out_ccc"][2] == pytest.approx(third_alone)
+
+
+def test_the_spread_is_the_standard_deviation_between_the_raters_of_a_row():
+    values = np.random.default_rng(2).uniform(-1, 1, (4, 30))
+    np.testing.assert_allclose(spread(values), np.std(values, axis=0, ddof=1), rtol=1e-12)
+    values[0, 3], values[1:, 5], values[:, 7] = np.nan, np.nan, np.nan
+    found = spread(values)
+    assert found[3] == pytest.approx(np.std(values[1:, 3], ddof=1))
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(found)), [5, 7])
+    assert np.isnan(spread(values[:1])).all()
+
+
+def test_different_levels_of_the_raters_count_as_spread():
+    base = np.sin(np.arange(50) / 9) / 3
+    np.testing.assert_allclose(spread(np.stack([base, base + 0.3])), 0.3 / np.sqrt(2), rtol=1e-9)
 
 
 def test_constant_and_missing_ratings_have_no_agreement():
     constant = np.full((2, 9), 0.5)
     missing = np.array([[0.1] * 9, [np.nan] * 9])
     for values in (constant, missing):
-        assert agreement([[pair_sums(values)]], ("valence",))["valence"]["mean_ccc"] == 0
+        found = agreement([[agreement_sums(values)]], ("valence",))["valence"]
+        assert found["mean_ccc"] == found["mean_leave_one_out_ccc"] == 0
 
 
 def two_agree_and_one_is_noise(rows=2000):

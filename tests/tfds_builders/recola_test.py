@@ -183,6 +183,15 @@ def test_rater_agreement_is_measured_along_with_the_gold_standard(tmp_path, avec
         assert found["mean_ccc"] == pytest.approx(mean, abs=1e-10)
 
 
+def test_frames_have_the_spread_of_the_individual_ratings_along_with_the_gold_standard(
+    tmp_path, avec
+):
+    _, tracks = built(tmp_path)
+    expected = np.stack([np.std(ratings(seed), axis=0, ddof=1) for seed in (1, 0)], 1)
+    np.testing.assert_allclose(tracks["train_1"][1]["spread"], expected[1:], atol=1e-6)
+    assert np.isnan(tracks["train_3"][1]["spread"]).all()  # has no individual ratings
+
+
 def test_individual_ratings_of_avec_2016_can_be_fused_instead(tmp_path, avec):
     facts, tracks = built(tmp_path, "recola/96_raters")
     assert facts["labels"]["source"] == "six raters of AVEC 2016, fused"

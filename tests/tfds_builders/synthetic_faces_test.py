@@ -319,3 +319,53 @@ def test_two_processes_build_the_same_set_as_one(tiny, tmp_path):
 def test_impossible_options_are_refused_by_name(options, message):
     with pytest.raises(InputError, match=message):
         SyntheticFacesConfig(name="bad", **options)
+
+
+def careless_scripts(name, split):
+    config, recordings = plan(name)
+    return config, [script(each, config) for each in recordings[split][:12]]
+
+
+def test_a_careless_rater_changes_labels_only_in_part_of_the_time_and_no_faces():
+    config, careless = careless_scripts("careless_rater", "train")
+    _, careful = careless_scripts("careful_raters", "train")
+    for one, other in zip(careless, careful, strict=True):
+        for a, b in zip(one.motion, other.motion, strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(one.perceived, other.perceived)
+    same = np.concatenate([a.spread == b.spread for a, b in zip(careless, careful, strict=True)])
+    assert 1 - same.mean() == pytest.approx(config.careless_share, abs=0.12)
+    spreads = [np.concatenate([each.spread for each in s]) for s in (careless, careful)]
+    assert spreads[0][~same].mean() > 2 * spreads[1][~same].mean()
+
+
+def test_a_noise_free_split_is_labelled_with_what_a_rater_without_noise_perceives():
+    config, scripts = careless_scripts("careless_rater", "test")
+    assert config.noise_free == ("test",)
+    for scene in scripts:
+        np.testing.assert_array_equal(scene.target, scene.perceived.astype(np.float32))
+        assert scene.spread is None
+
+
+def test_raters_are_stored_only_on_request(tmp_path, tiny):
+    assert "spread" not in tiny.info.features
+    assert "rater_agreement" not in tiny.info.metadata
+    builder = Builder(config="tiny", data_dir=tmp_path, options={"keep_raters": True})
+    builder.download_and_prepare()
+    rated = tfds.builder_from_directory(builder.data_dir)
+    assert rated.info.metadata["split_hash"] == tiny.info.metadata["split_hash"]
+    assert rated.info.metadata["rater_agreement"]["dev"]["arousal"]["raters"] == 6
+    one, other = (next(iter(each.as_data_source("dev"))) for each in (tiny, rated))
+    spread = other.pop("spread")
+    assert spread.shape == one["target"].shape
+    assert (spread > 0).all()
+    for key, value in one.items():
+        np.testing.assert_array_equal(other[key], value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"careless": 4}, {"careless_share": 1.0}, {"noise_free": ("x",)}]
+)
+def test_impossible_raters_are_refused(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        plan("careless_rater", **options)

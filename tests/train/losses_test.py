@@ -108,3 +108,86 @@ def test_weighted_loss_is_the_sum_of_its_weighted_means():
     value = weighted_loss(pred, target, mask, Loss(ccc=0.5, mse=2.0))
     expected = 0.5 * ccc_loss(pred, target, mask).mean() + 2 * mse_loss(pred, target, mask).mean()
     np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def weights(seed=7, shape=(4, 16)):
+    return jnp.asarray(np.random.default_rng(seed).uniform(0.2, 5, (*shape, 2)), jnp.float32)
+
+
+def test_a_weighted_ccc_loss_has_weighted_moments():
+    pred, target, mask = batch()
+    where = np.asarray(mask)
+    x, y, w = (np.asarray(each, np.float64)[where] for each in (pred, target, weights()))
+    expected = []
+    for dim in range(2):
+        mean_x, mean_y = (np.average(each[:, dim], weights=w[:, dim]) for each in (x, y))
+        cov = np.cov(x[:, dim], y[:, dim], aweights=w[:, dim], ddof=0)
+        gap = (mean_x - mean_y) ** 2
+        expected.append(1 - 2 * cov[0, 1] / (cov[0, 0] + cov[1, 1] + gap))
+    found = ccc_loss(pred, target, mask, weights())
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(ccc_loss(pred, target, mask, 3 * weights()), found, rtol=1e-5)
+
+
+def test_weighted_errors_and_bins_are_divided_by_the_number_of_frames():
+    pred, target, mask = batch()
+    where, w = np.asarray(mask), np.asarray(weights())
+    errors = w * np.asarray(pred - target) ** 2
+    expected = errors[where].sum(0) / where.sum()
+    np.testing.assert_allclose(mse_loss(pred, target, mask, weights()), expected, rtol=1e-5)
+    logits = jnp.asarray(np.random.default_rng(1).normal(size=(*target.shape, 5)), jnp.float32)
+    own = np.round((np.asarray(target) + 1) * 2).astype(int)[..., None]
+    likelihood = np.take_along_axis(np.asarray(jax.nn.log_softmax(logits)), own, -1)[..., 0]
+    expected = -(w * likelihood)[where].sum(0) / where.sum()
+    np.testing.assert_allclose(bin_loss(logits, target, mask, weights()), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", [ccc_loss, mse_loss])
+def test_a_frame_of_weight_2_counts_like_two_frames(loss):
+    pred, target, _ = batch()
+    mask = jnp.ones((4, 16), bool)
+    weight = jnp.ones((4, 16, 2)).at[3].set(2.0)
+    twice = [jnp.concatenate([each, each[3:]]) for each in (pred, target, mask)]
+    share = 1 if loss is ccc_loss else 5 / 4  # the mean is over the frames, not their weights
+    found = loss(pred, target, mask, weight)
+    np.testing.assert_allclose(found, share * loss(*twice), rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [ccc_loss, mse_loss])
+def test_weights_outside_the_mask_change_neither_loss_nor_gradient(loss):
+    pred, target, mask = batch()
+    value = jax.value_and_grad(lambda p, w: loss(p, target, mask, w).sum())
+    dirty = jnp.where(mask[..., None], weights(), jnp.nan)
+    jax.tree.map(np.testing.assert_array_equal, value(pred, dirty), value(pred, weights()))
+    nothing = value(pred * 0 + 0.5, jnp.zeros_like(weights()))
+    assert all(np.isfinite(each).all() for each in nothing)
+
+
+def test_without_weights_the_loss_is_the_same_to_the_bit_as_before_there_were_any():
+    pred, target, mask = batch(shape=(8, 64))
+
+    def masked(pred, target):
+        where = mask[..., None]
+        pred = jnp.where(where, pred.astype(jnp.float32), 0)
+        target = jnp.where(where, target.astype(jnp.float32), 0)
+        return pred, target, jnp.maximum(mask.sum().astype(jnp.float32), 1)
+
+    def earlier_ccc_loss(pred, target):
+        pred, target, count = masked(pred, target)
+        mean_pred, mean_target = pred.sum((0, 1)) / count, target.sum((0, 1)) / count
+        dev_pred = jnp.where(mask[..., None], pred - mean_pred[None, None], 0)
+        dev_target = jnp.where(mask[..., None], target - mean_target[None, None], 0)
+        covariance = (dev_pred * dev_target).sum((0, 1)) / count
+        spread = ((dev_pred**2).sum((0, 1)) + (dev_target**2).sum((0, 1))) / count
+        return 1 - 2 * covariance / (spread + (mean_pred - mean_target) ** 2 + 1e-8)
+
+    def earlier(pred):
+        x, y, count = masked(pred, target)
+        loss = 0.5 * earlier_ccc_loss(pred, target).mean()
+        return loss + 0.1 * (((x - y) ** 2).sum((0, 1)) / count).mean()
+
+    def now(pred):
+        return weighted_loss(pred, target, mask, Loss(ccc=0.5, mse=0.1))
+
+    one, other = (jax.jit(jax.value_and_grad(each))(pred) for each in (earlier, now))
+    jax.tree.map(np.testing.assert_array_equal, one, other)

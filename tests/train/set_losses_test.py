@@ -7,12 +7,16 @@ import pytest
 
 from va_jax.config import Loss
 from va_jax.train import losses
-from va_jax.train.set_losses import SetsOfRows, weighted_loss
+from va_jax.train.set_losses import SetsOfRows, mean_over_sets
 
 BATCH, TIME, DIMS = 6, 9, 2
 DATASET = np.array([0, 1, 1, 0, 1, 0], np.int32)
 SHARES = (0.3, 0.7)
 CCC = Loss(ccc=1.0)
+
+
+def weighted_loss(pred, target, mask, weights, sets):
+    return mean_over_sets(lambda own: losses.weighted_loss(pred, target, own, weights), mask, sets)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ AROUSAL_TO_UNITS = np.array([0.1, 0.15, 0.6, 0.7, 0.25, 0.8])
 GRID_HZ = 50  # minimum rate of the simulation, which is then sampled at the frame times
 WARM_UP_S = 10.0  # time simulated before time 0, so that the first label has a past
 BLINK_S = 0.2
+SPEECH_S = 2.0  # mean duration of speech
 ENTRY_S = 0.5  # time a hand takes to reach the face
 
 
@@ -56,6 +57,10 @@ class Behaviour:
     rater_bias: float = 0.08  # spread of the constant bias across raters
     rater_drift: float = 0.4  # spread of a rater's slow drift within a recording
     drift_s: float = 4.0  # correlation time of the drift
+    careless: int = 0  # number of raters, the first ones, who are careless in part of the time
+    careless_share: float = 0.4  # fraction of time in which each of them is careless
+    careless_s: float = 8.0  # mean duration of the careless episodes
+    careless_drift: float = 1.0  # spread of a careless trace, which ignores the face
 
     # hidden faces
     hand_hz: float = 0.03  # rate at which a hand covers the face
@@ -135,7 +140,7 @@ def perform(
     units = latent.values @ np.stack([VALENCE_TO_UNITS, AROUSAL_TO_UNITS])
     units += constants.neutral_spread * neutral
     units += constants.tremor * noise(len(UNITS), constants.tremor_s)
-    talking = _speech(rng, steps, step_s, constants.speech_share)[:, None]
+    talking = episodes(rng, steps, step_s, constants.speech_share, SPEECH_S)[:, None]
     mouth = constants.speech * talking * np.sqrt(energy) * noise(2, 0.12)
     units[:, UNITS.index("corner")] += mouth[:, 0]
     units[:, UNITS.index("part")] += np.abs(mouth[:, 1])
@@ -217,16 +222,16 @@ def _events(
     return level
 
 
-def _speech(
-    rng: np.random.Generator, steps: int, step_s: float, share: float
+def episodes(
+    rng: np.random.Generator, steps: int, step_s: float, share: float, mean_s: float
 ) -> Float[np.ndarray, "steps"]:
-    """Draw a signal that is 1 during speech (about 2 s each, `share` of the time) and else 0."""
+    """Draw a signal that is 1 in a `share` of the time, in episodes of `mean_s`, and else 0."""
     if not 0 < share < 1:
         return np.full(steps, float(share >= 1))
     level = np.zeros(steps)
     edge, talking = 0.0, bool(rng.random() < share)
     while edge < steps:
-        length = rng.exponential(2.0 if talking else 2.0 * (1 - share) / share) / step_s
+        length = rng.exponential(mean_s if talking else mean_s * (1 - share) / share) / step_s
         level[int(edge) : int(edge + length)] = talking
         edge, talking = edge + length, not talking
     return level

@@ -1,17 +1,19 @@
-"""Simulate raters: delayed and smoothed traces with individual gain, bias and drift."""
+"""Simulate raters: delayed and smoothed traces with individual gain, bias, drift and care."""
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from tfds_builders.synthetic_faces.behaviour import (
     Behaviour,
     Latent,
+    episodes,
     filtered,
     gamma_kernel,
     smooth_noise,
 )
+from va_jax.types import LABEL_RANGE
 
 
 class Panel(NamedTuple):
@@ -44,10 +46,25 @@ def perceived(latent: Latent, constants: Behaviour) -> Float[np.ndarray, "frames
 def rate(
     rng: np.random.Generator, latent: Latent, panel: Panel, constants: Behaviour
 ) -> Float[np.ndarray, "raters frames 2"]:
-    """Draw each rater's trace, gain * perceived + bias + drift."""
+    """Draw each rater's trace, gain * perceived + bias + drift, or `_careless`."""
     steps = len(latent.values)
     channels = 2 * constants.raters
     drift = smooth_noise(rng, steps, channels, constants.drift_s, latent.step_s)
     drift = latent.at_frames(drift).reshape(latent.frames, constants.raters, 2).swapaxes(0, 1)
     signal = perceived(latent, constants)
-    return panel.gain[:, None] * signal + panel.bias[:, None] + constants.rater_drift * drift
+    traces = panel.gain[:, None] * signal + panel.bias[:, None] + constants.rater_drift * drift
+    for rater in range(constants.careless):
+        careless, trace = _careless(rng, latent, constants)
+        traces[rater] = np.where(careless[:, None], trace, traces[rater])
+    return traces
+
+
+def _careless(
+    rng: np.random.Generator, latent: Latent, constants: Behaviour
+) -> tuple[Bool[np.ndarray, "frames"], Float[np.ndarray, "frames 2"]]:
+    """Draw the frames in which a rater is careless, and a drift in the range of the labels."""
+    steps, step_s = len(latent.values), latent.step_s
+    share, mean_s = constants.careless_share, constants.careless_s
+    careless = episodes(rng, steps, step_s, share, mean_s) > 0
+    drift = constants.careless_drift * smooth_noise(rng, steps, 2, constants.drift_s, step_s)
+    return latent.at_frames(careless), np.clip(latent.at_frames(drift), *LABEL_RANGE)

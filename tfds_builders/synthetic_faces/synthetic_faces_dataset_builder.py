@@ -10,13 +10,23 @@ import tensorflow_datasets as tfds
 from tfds_builders import base
 from tfds_builders.material import Recording, Tally
 from tfds_builders.parts import Extract
-from tfds_builders.raters import fuse_raters
+from tfds_builders.raters import AgreementSums, agreement, agreement_sums, fuse_raters, spread
 from tfds_builders.synthetic_faces import behaviour, identity, raters, render
 from va_jax.types import CLIP_FRAMES, DIMS, SPLITS, Clip, InputError
 from va_jax.video import jpeg
 
 SUBJECT, PLAY, RATING, CAMERA, PANEL = range(5)  # independent random streams from one seed
 BATCH_FRAMES = 4 * CLIP_FRAMES  # frames rendered at once, which limits memory for long recordings
+
+
+THREE_RATERS: dict[str, Any] = {
+    "train": 60,
+    "raters": 3,
+    "rater_drift": 0.15,
+    "keep_raters": True,
+    "noise_free": ("test",),
+}
+"""Options of the configurations that differ in the raters alone."""
 
 
 @dataclasses.dataclass
@@ -32,6 +42,8 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
     lengths: tuple[int, ...] = (320,)  # numbers of frames, used for the recordings in rotation
     seed: int = 0
     jpeg_quality: int = jpeg.QUALITY
+    keep_raters: bool = False  # whether to store the spread between raters, and their agreement
+    noise_free: tuple[str, ...] = ()  # splits labelled by a rater without any noise
 
     def __post_init__(self):
         try:
@@ -40,7 +52,15 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig, behaviour.Behaviour):
             raise InputError(f"lengths={self.lengths} must be whole numbers of frames") from error
         if not self.lengths or min(self.lengths) < 2:
             raise InputError(f"lengths={self.lengths} must be at least 2 frames each")
-        for name in ("fps", "train", "recordings", "raters", "latent_s", "tremor_s", "drift_s"):
+        if not set(self.noise_free) <= {*SPLITS, ""}:
+            raise InputError(f"noise_free={','.join(self.noise_free)}: use {','.join(SPLITS)}")
+        if not 0 <= self.careless <= self.raters or not 0 < self.careless_share < 1:
+            raise InputError(
+                f"careless={self.careless}, careless_share={self.careless_share}: careless must "
+                f"be 0 to raters={self.raters}, and careless_share between 0 and 1"
+            )
+        times = ("latent_s", "tremor_s", "drift_s", "careless_s")
+        for name in ("fps", "train", "recordings", "raters", *times):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)} must be above 0")
         if self.size < 16:
@@ -61,6 +81,8 @@ class Script(NamedTuple):
     perceived: np.ndarray  # float64 [frames, 2], the trace of a noise-free rater
     target: np.ndarray  # float32 [frames, 2], the raters' fused labels
     face: np.ndarray  # bool [frames]
+    spread: np.ndarray | None  # float32 [frames, 2], if it is stored
+    agreement: list[AgreementSums]  # of both dimensions, if the spread is stored
 
 
 def script(recording: Recording, config: SyntheticFacesConfig) -> Script:
@@ -71,13 +93,20 @@ def script(recording: Recording, config: SyntheticFacesConfig) -> Script:
     latent = behaviour.simulate(play, frames, config.fps, config)
     motion = behaviour.perform(play, latent, who.neutral, config)
     ratings = raters.rate(_stream(config, RATING, number), latent, panel(config), config)
-    target = np.stack([fuse_raters(ratings[..., d]) for d in range(len(DIMS))], -1)
+    by_dim = [ratings[..., d] for d in range(len(DIMS))]
+    target = np.stack([fuse_raters(each) for each in by_dim], -1)
+    perceived = raters.perceived(latent, config)
+    if noise_free := recording.details["noise_free"]:
+        target = perceived
+    keep = config.keep_raters and not noise_free
     return Script(
         who,
         motion,
-        raters.perceived(latent, config),
+        perceived,
         target.astype(np.float32),
         behaviour.face_shown(motion),
+        np.stack([spread(each) for each in by_dim], -1).astype(np.float32) if keep else None,
+        [agreement_sums(each) for each in by_dim] if keep else [],
     )
 
 
@@ -104,7 +133,8 @@ def _clips(scene: Script, recording: Recording, config: SyntheticFacesConfig) ->
             at = slice(start + first, start + min(first + CLIP_FRAMES, len(pixels)))
             crops = pixels[first : first + CLIP_FRAMES]
             jpegs = [jpeg.encode(crop, config.jpeg_quality) for crop in crops]
-            yield Clip(jpegs, scene.target[at], scene.face[at], time_s[at], points[at])
+            between = None if scene.spread is None else scene.spread[at]
+            yield Clip(jpegs, scene.target[at], scene.face[at], time_s[at], points[at], between)
 
 
 class Observer(NamedTuple):
@@ -164,6 +194,19 @@ class Builder(base.TrackBuilder):
             test=60,
             lengths=(7500,),
         ),
+        SyntheticFacesConfig(
+            name="careful_raters",
+            description="60 training subjects, rated by three equally good raters; the test labels "
+            "are free of noise.",
+            **THREE_RATERS,
+        ),
+        SyntheticFacesConfig(
+            name="careless_rater",
+            description="The same, but one of the raters is careless for 40 % of the time.",
+            careless=1,
+            careless_drift=2.0,
+            **THREE_RATERS,
+        ),
     ]
 
     @property
@@ -173,6 +216,10 @@ class Builder(base.TrackBuilder):
     @property
     def points(self) -> int:
         return len(render.LANDMARKS)
+
+    @property
+    def has_spread(self) -> bool:
+        return self.builder_config.keep_raters
 
     @property
     def crop(self) -> dict[str, Any]:
@@ -190,7 +237,8 @@ class Builder(base.TrackBuilder):
         for split in SPLITS:
             subjects = range(first, first + getattr(config, split))
             numbers = range(config.recordings)
-            result[split] = [_recording(config, s, n) for s in subjects for n in numbers]
+            clean = split in config.noise_free
+            result[split] = [_recording(config, s, n, clean) for s in subjects for n in numbers]
             first = subjects.stop
         return result
 
@@ -211,10 +259,14 @@ class Builder(base.TrackBuilder):
             "observer_scale": dict(zip(DIMS, observer.scale.tolist(), strict=True)),
             "observer_offset": dict(zip(DIMS, observer.offset.tolist(), strict=True)),
         }
-        return {
-            "ceiling": {split: observer.ccc(each) for split, each in scripts.items()},
-            "truth": truth,
+        ceiling = {split: observer.ccc(each) for split, each in scripts.items()}
+        if not config.keep_raters:
+            return {"ceiling": ceiling, "truth": truth}
+        sums = {
+            split: [s.agreement for s in each if s.agreement] for split, each in scripts.items()
         }
+        agreed = {split: agreement(each, DIMS) for split, each in sums.items() if each}
+        return {"ceiling": ceiling, "truth": truth, "rater_agreement": agreed}
 
 
 def _used(scripts: Sequence[Script]) -> tuple[np.ndarray, np.ndarray]:
@@ -224,7 +276,9 @@ def _used(scripts: Sequence[Script]) -> tuple[np.ndarray, np.ndarray]:
     return perceived, target.astype(np.float64)
 
 
-def _recording(config: SyntheticFacesConfig, subject: int, repeat: int) -> Recording:
+def _recording(
+    config: SyntheticFacesConfig, subject: int, repeat: int, noise_free: bool
+) -> Recording:
     number = subject * config.recordings + repeat
     name = f"s{subject:04d}"
     frames = config.lengths[number % len(config.lengths)]
@@ -233,7 +287,7 @@ def _recording(config: SyntheticFacesConfig, subject: int, repeat: int) -> Recor
         video_id=f"{name}_{repeat}",
         subject_id=name,
         group="glasses" if _subject(config, subject).glasses else "no_glasses",
-        details={"subject": subject, "number": number, "frames": frames},
+        details=dict(subject=subject, number=number, frames=frames, noise_free=noise_free),
     )
 
 

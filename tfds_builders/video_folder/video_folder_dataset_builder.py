@@ -132,7 +132,7 @@ class Builder(RecordedBuilder):
     def labels_facts(self) -> dict[str, Any]:
         config = self.builder_config
         facts = {"source": "csv of each video", "range": list(config.label_range), "join": "time"}
-        return facts | ({"fusion": self.builder_config.fusion} if self._pair_sums else {})
+        return facts | ({"fusion": self.builder_config.fusion} if self._rater_sums else {})
 
     def recordings(self, manual_dir: pathlib.Path | None) -> dict[str, list[Recording]]:
         """Return the recordings as documented in the base class.

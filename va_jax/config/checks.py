@@ -1,7 +1,6 @@
 """Check rules that involve several configuration keys; an error names key, value and remedy."""
 
 import re
-from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
@@ -57,12 +56,15 @@ def _check_sets(data: Any) -> None:
 
 
 def _check_numbers(config: Any) -> None:
-    if not any(asdict(config.loss).values()):
+    if not (config.loss.ccc or config.loss.mse or config.loss.cross_entropy):
         fail(
             "loss.ccc, loss.mse and loss.cross_entropy",
             0,
             "set at least one of them to a value above 0",
         )
+    if 0 < config.loss.rater_weight <= 1:
+        remedy = "set it to 0 for equal weights, or to a ratio above 1, such as 10"
+        fail("loss.rater_weight", config.loss.rater_weight, remedy)
     _check_bins(config)
     if config.optim.name == "schedule_free":
         for name, needed in (("optim.schedule", "constant"), ("optim.ema", 0)):

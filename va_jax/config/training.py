@@ -32,11 +32,17 @@ class Init:
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of the loss terms; at least one must be positive."""
+    """Weights of the loss terms, at least one of which must be positive, and of frames."""
 
     ccc: float = key(1.0, "weight of 1 - CCC, computed over the global batch", low=0)
     mse: float = key(0.0, "weight of the mean squared error", low=0)
     cross_entropy: float = key(0.0, "weight of the cross-entropy over model.bins", low=0)
+    rater_weight: float = key(
+        0.0,
+        "largest ratio between the weights of two frames, above 1; a frame counts less if its "
+        "raters disagree; 0 for equal weights",
+        low=0,
+    )
 
 
 @dataclass(frozen=True)

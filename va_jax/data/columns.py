@@ -22,7 +22,7 @@ BESIDE_FRAME = frozenset({"number", "no", "nr", "num", "idx", "index", "id", "vi
 ROLES = re.compile(
     r"""
     std|stdev|stddev|sd|sem?|var|variance|conf|confidence|ci|lower|upper|low|high  # statistics
-    |stderr|min|max|range|means?|m|median|med|mode|average|avg|sum|n|count|num|prob|weight|error|err
+    |spread|stderr|min|max|range|means?|m|median|med|mode|average|avg|sum|n|count|num|prob|weight|error|err
     |targets?|truth|gt|gold|goldstandard|gs|ewe|fused|labels?|annotations?  # versions
     |pred|preds|predicted|predictions?|estimated?|output|processed|raw|smooth|smoothed|filtered
     |norm|normed|normali[sz]ed|z|zscore|scaled|interp|interpolated|diff|delta|lag|shifted

@@ -40,6 +40,7 @@ class FeatureSource:
     columns: Labels  # of all tracks, one after the other
     first: list[int]  # row of the first frame of each track
     landmarks: int = 0  # number of points per frame
+    spread: Mapping[str, float] = dataclasses.field(default_factory=dict)  # as in `sources.Source`
     bad: dict[int, str] = dataclasses.field(default_factory=dict)  # empty, since all could be read
 
     def with_tracks(self, tracks: list[Track]) -> "FeatureSource":
@@ -78,9 +79,8 @@ class FeatureSource:
 
 
 def _selected(columns: Labels, rows: np.ndarray) -> Labels:
-    target, face, time_s, landmarks = columns
-    points = None if landmarks is None else landmarks[rows]
-    return Labels(target[rows], face[rows], time_s[rows], points)
+    known = {key: column for key, column in columns._asdict().items() if column is not None}
+    return Labels(**{key: column[rows] for key, column in known.items()})
 
 
 def first_rows(tracks: list[Track]) -> list[int]:
@@ -139,9 +139,10 @@ def open_split(folder: pathlib.Path, split: str, landmarks: int = 0) -> FeatureS
         )
     if not landmarks:
         columns = columns._replace(landmarks=None)
+    spread = metadata.get("rater_spread", {}).get(split, {})
     return FeatureSource(
         tracks, tuple(metadata["dims"]), facts["size"], facts["width"], values, mirrored, columns,
-        first_rows(tracks), landmarks,
+        first_rows(tracks), landmarks, spread,
     )  # fmt: skip
 
 

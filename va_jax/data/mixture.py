@@ -106,14 +106,16 @@ class MixedData:
         own = slice(self._first * self._local, (self._first + 1) * self._local)
         places = self.places(index)[own]
         owners = [self._order[place] for place in places]
-        batch = pipeline.empty_batch(self.parts[0].source, self._local, self._shapes[0])
+        weighted = self._config.loss.rater_weight > 0
+        batch = pipeline.empty_batch(self.parts[0].source, self._local, self._shapes[0], weighted)
         for row, (place, (number, in_set)) in enumerate(zip(places, owners, strict=True)):
             part, shape = self.parts[number], self._shapes[number]
             arrays = {key: values[row] for key, values in batch.items() if values is not None}
             # The place in the global order, not in the set: no two windows of a run are changed
             # by the same draw.
             change = self.parts[0].change(place)
-            pipeline.read_row(arrays, part.source, part.window(in_set), shape, change)
+            window = part.window(in_set)
+            pipeline.read_row(arrays, part.source, window, shape, change, part.weights)
         if self._config.model.heads == "per_set":
             batch["dataset"] = np.array([number for number, _ in owners], np.int32)
         return batch

@@ -10,6 +10,7 @@ import numpy as np
 from va_jax.config import Config
 from va_jax.data import landmarks, transforms, windows
 from va_jax.data.features import FeatureSource
+from va_jax.data.rater_weights import RaterWeights
 from va_jax.data.sources import Labels, Source
 from va_jax.data.transforms import Colour, Geometry
 from va_jax.data.windows import Window
@@ -22,9 +23,14 @@ pooled: float32 [batch, time, width], only if the source has features.
 target: float32 [batch, time, dims]; 0 if unlabelled.
 face: bool [batch, time]; True if the frame shows the face and is not padding.
 mask: bool [batch, time]; True if `face` is True and the frame is labelled.
+weight: float32 [batch, time, dims], only in training with `loss.rater_weight`; how much the frame
+counts in the loss.
 landmarks: float32 [batch, time, points, 2], present only if the source reads landmarks; x and y
 from -1 (left or top border of the frame) to 1, or 0 if unknown.
 dataset: int32 [batch], index of the row's data set, present only with `model.heads=per_set`."""
+
+LABELS = ("target", "mask", "weight")
+"""Entries of a batch that only the loss uses."""
 
 ENDLESS = 2**48
 """Number of windows in the training stream; slicing a truly endless Grain stream overflows."""
@@ -49,13 +55,14 @@ class TrainingData:
 
     Args:
         source: split to train on.
-        config: config of the run; `window`, `augment`, `data.size`, `train.batch_size` and `seed`
-            are used.
+        config: config of the run; `window`, `augment`, `data.size`, `loss.rater_weight`,
+            `train.batch_size` and `seed` are used.
         process: index of this process.
         processes: number of processes.
 
     Raises:
-        InputError: a track is shorter than a window, or the landmarks cannot be mirrored.
+        InputError: a track is shorter than a window, the landmarks cannot be mirrored, or the
+            spread between raters is required but not stored.
     """
 
     def __init__(
@@ -73,7 +80,7 @@ class TrainingData:
                 "augment.flip=True: data.features contains no features of mirrored frames; set "
                 "augment.flip=False, or cache the features again with `va_jax features --flip`"
             )
-        self.source = source
+        self.source, self.weights = source, _rater_weights(source, config)
         self.windows = windows.training_windows(
             source.tracks, window.length, window.hop, window.stride, window.remainder
         )
@@ -83,7 +90,9 @@ class TrainingData:
         def load(index: int, chosen: np.ndarray) -> Batch:
             first = (index * processes + process) * local  # position in the global order
             items = [self.windows[number] for number in chosen]
-            return read_batch(source, items, shape, lambda row: self.change(first + row))
+            return read_batch(
+                source, items, shape, lambda row: self.change(first + row), self.weights
+            )
 
         self._config = config
         epochs = 1 + ENDLESS // len(self.windows)
@@ -117,7 +126,7 @@ class TrainingData:
 
 def network_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a batch that are inputs of the network."""
-    return {name: value for name, value in batch.items() if name not in ("target", "mask")}
+    return {name: value for name, value in batch.items() if name not in LABELS}
 
 
 def evaluation_batches(
@@ -153,6 +162,7 @@ def read_batch(
     items: Sequence[Window],
     shape: WindowShape,
     draw: Callable[[int], tuple[Geometry, Colour]] = lambda row: transforms.UNCHANGED,
+    weights: RaterWeights | None = None,
 ) -> Batch:
     """Read windows as a batch; frames before or after their track are black and masked.
 
@@ -161,16 +171,22 @@ def read_batch(
         items: windows, one per row.
         shape: shape of the windows.
         draw: function that returns the augmentation for a row.
+        weights: weights of the frames in the loss; None for a batch without the key `weight`.
     """
-    batch = empty_batch(source, len(items), shape)
+    batch = empty_batch(source, len(items), shape, weights is not None)
     for row, window in enumerate(items):
         arrays = {key: values[row] for key, values in batch.items() if values is not None}
-        read_row(arrays, source, window, shape, draw(row))
+        read_row(arrays, source, window, shape, draw(row), weights)
     return batch
 
 
-def empty_batch(source: Source | FeatureSource, rows: int, shape: WindowShape) -> Batch:
-    """Return a batch for windows of a source; all of its arrays except the frames are zero."""
+def empty_batch(
+    source: Source | FeatureSource, rows: int, shape: WindowShape, weighted: bool = False
+) -> Batch:
+    """Return a batch for windows of a source; its frames are not set, all other values are zero.
+
+    If `weighted`, it also contains `weight`, which is 1.
+    """
     axes = (rows, shape.length)
     if isinstance(source, FeatureSource):
         images = {"frames": None, "pooled": np.zeros((*axes, source.width), np.float32)}
@@ -184,6 +200,8 @@ def empty_batch(source: Source | FeatureSource, rows: int, shape: WindowShape) -
     }
     if source.landmarks:
         batch["landmarks"] = np.zeros((*axes, source.landmarks, 2), np.float32)
+    if weighted:
+        batch["weight"] = np.ones_like(batch["target"])
     return batch
 
 
@@ -193,8 +211,9 @@ def read_row(
     window: Window,
     shape: WindowShape,
     change: tuple[Geometry, Colour],
+    weights: RaterWeights | None = None,
 ) -> None:
-    """Write a window to the arrays of one row; all of them except the frames must be zero."""
+    """Write a window to the arrays of one row, which must be as `empty_batch` creates them."""
     geometry, colour = change
     numbers = windows.frame_numbers(window, shape.length, shape.stride)
     real = windows.real_frames(source.tracks, window, numbers)
@@ -202,7 +221,7 @@ def read_row(
         if real.start < real.stop:
             pooled = row["pooled"][real]
             labels = source.read(window.track, numbers[real], pooled, geometry.flip)
-            _write_labels(row, labels, real, geometry)
+            _write_labels(row, labels, real, geometry, weights)
         return
     stored = (shape.length, source.size, source.size, 3)
     # Unless the size changes, decode directly into the batch: a copy takes 10 % of the decode time.
@@ -210,17 +229,41 @@ def read_row(
     frames[: real.start] = frames[real.stop :] = 0
     if real.start < real.stop:
         labels = source.read(window.track, numbers[real], frames[real])
-        _write_labels(row, labels, real, geometry)
+        _write_labels(row, labels, real, geometry, weights)
     changed = transforms.recolour(transforms.warp(frames, shape.size, geometry), colour)
     if changed is not row["frames"]:
         row["frames"][:] = changed
 
 
-def _write_labels(row: Batch, labels: Labels, real: slice, geometry: Geometry) -> None:
+def _rater_weights(source: Source | FeatureSource, config: Config) -> RaterWeights | None:
+    """Return the weights of the frames in the loss, or None if all frames count alike.
+
+    Raises:
+        InputError: the data set does not store the spread between raters.
+    """
+    bound, data = config.loss.rater_weight, config.data
+    if not bound:
+        return None
+    if not source.spread:
+        again = "and cache its features again with `va_jax features` " if data.features else ""
+        raise InputError(
+            f"loss.rater_weight={bound:g}: split {data.train!r} of data.name={data.name!r} does "
+            f"not contain the spread between raters; set it to 0 or, if the label files contain "
+            f"several raters, build the set again with --overwrite {again}".rstrip()
+        )
+    typical = [source.spread.get(dim, np.nan) for dim in source.dims]
+    return RaterWeights(bound, np.array(typical))
+
+
+def _write_labels(
+    row: Batch, labels: Labels, real: slice, geometry: Geometry, weights: RaterWeights | None
+) -> None:
     labelled = np.all(np.isfinite(labels.target), axis=-1)
     row["target"][real] = np.where(labelled[:, None], labels.target, 0)
     row["face"][real] = labels.face
     row["mask"][real] = labels.face & labelled
+    if weights is not None and labels.spread is not None:
+        row["weight"][real] = weights.of(labels.spread)
     if labels.landmarks is not None:
         row["landmarks"][real] = landmarks.move(labels.landmarks, labels.face, geometry)
 

@@ -6,7 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,13 +28,14 @@ class Labels(NamedTuple):
     face: np.ndarray  # bool [time]
     time_s: np.ndarray  # float32 [time]
     landmarks: np.ndarray | None = None  # float32 [time, points, 2] as in types.Clip, if requested
+    spread: np.ndarray | None = None  # float32 [time, dims] as in types.Clip, if the set stores it
 
 
 class Source:
     """One split of a built data set, with its track table and random access to its frames.
 
     Several threads can read from a source at the same time; JPEG decoding releases the interpreter
-    lock.
+    lock. `spread` is the mean spread between raters by dimension, {} if the records contain none.
 
     Args:
         records: function that returns the records with the given numbers.
@@ -60,10 +61,10 @@ class Source:
         self.dims = dims
         self.size = size
         self.landmarks = landmarks
+        self.spread: Mapping[str, float] = {}
         self.bad: dict[int, str] = {}
         self._max_bad_records = max_bad_records
         self._records = records
-        self._fields = _label_fields(landmarks)
 
     def with_tracks(self, tracks: list[Track]) -> "Source":
         """Return a source of the same records with other tracks, such as parts of its tracks."""
@@ -80,12 +81,13 @@ class Source:
             images: uint8 [len(numbers), size, size, 3], written in place, since copying the frames
                 would take a tenth of the decoding time.
         """
-        clips = numbers // CLIP_FRAMES
-        parts, done = [], 0
+        clips, keys = numbers // CLIP_FRAMES, self._fields
+        parts: dict[str, list[np.ndarray]] = {key: [] for key in keys}
+        done = 0
         touched = np.unique(clips)
         for clip, record in zip(touched, self._clips(track, touched.tolist()), strict=True):
             inside = numbers[clips == clip] - clip * CLIP_FRAMES
-            fields = {key: record[key][inside] for key in self._fields}
+            fields = {key: record[key][inside] for key in keys}
             for place, i in enumerate(inside):
                 try:
                     self._decode(record["frames"][i], images[done])
@@ -94,8 +96,13 @@ class Source:
                     images[done] = 0
                     fields |= {"face": fields["face"] & (np.arange(len(inside)) != place)}
                 done += 1
-            parts.append(fields.values())
-        return Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            for key in keys:
+                parts[key].append(fields[key])
+        return Labels(**{key: np.concatenate(column) for key, column in parts.items()})
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return _label_fields(self.landmarks > 0, bool(self.spread))
 
     def jpegs(self, track: int, numbers: np.ndarray) -> list[bytes]:
         """Return the stored JPEG bytes for some frames of a track; b"" if a frame has none."""
@@ -106,8 +113,9 @@ class Source:
     def labels(self, track: int) -> Labels:
         """Return the labels for every frame in a track."""
         records = self._clips(track, range(self.tracks[track].records))
-        columns = ([record[key] for record in records] for key in self._fields)
-        return Labels(*(np.concatenate(column) for column in columns))
+        return Labels(
+            **{key: np.concatenate([record[key] for record in records]) for key in self._fields}
+        )
 
     def _clips(self, track: int, clips: Sequence[int]) -> list[Record]:
         """Return records of a track by their numbers, counted from its first record."""
@@ -131,6 +139,7 @@ class Source:
             "face": np.zeros(len(numbers), bool),
             "time_s": (numbers / row.fps).astype(np.float32),
             "landmarks": np.full((len(numbers), self.landmarks, 2), np.nan, np.float32),
+            "spread": nothing,
         }
 
     def _leave_out(self, track: int, clip: int, error: Exception) -> None:
@@ -157,9 +166,10 @@ class Source:
             image[:] = 0
 
 
-def _label_fields(landmarks: int) -> tuple[str, ...]:
-    """Return the `Labels` fields to read from a record, omitting `landmarks` if there are none."""
-    return tuple(key for key in Labels._fields if landmarks or key != "landmarks")
+def _label_fields(landmarks: bool, spread: bool) -> tuple[str, ...]:
+    """Return the `Labels` fields to read from a record, with or without its optional ones."""
+    optional = {"landmarks": landmarks, "spread": spread}
+    return tuple(key for key in Labels._fields if optional.get(key, True))
 
 
 def directory(data_dir: str, name: str) -> pathlib.Path:
@@ -240,18 +250,21 @@ def open_split(
             "the data set again with videos for this split (report.csv lists the excluded videos)"
         )
     stored = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
+    spread = facts.get("rater_spread", {}).get(split, {})  # sets of earlier versions have none
     needed = (
         "frames",
-        *_label_fields(landmarks),
+        *_label_fields(landmarks > 0, bool(spread)),
     )  # reading the other fields would take half a millisecond per window
     features: Any = tfds.features.FeaturesDict({key: layout[key] for key in needed})
 
     def read(numbers: Sequence[int]) -> list[Record]:
         return [features.deserialize_example_np(stored[n]) for n in numbers]
 
-    return Source(
+    source = Source(
         read, tracks, tuple(facts["dims"]), facts["crop"]["size"], landmarks, max_bad_records
     )
+    source.spread = spread
+    return source
 
 
 def build(data_dir: str, name: str) -> None:

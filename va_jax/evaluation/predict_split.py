@@ -67,7 +67,8 @@ def predict_split(
     traces = []
     for index, track in enumerate(source.tracks):
         labels, pred = source.labels(index), pieces.join(index, track.frames, config.eval.fusion)
-        traces.append(Trace(track, pred, labels.target, labels.face, labels.time_s))
+        spread = labels.spread
+        traces.append(Trace(track, pred, labels.target, labels.face, labels.time_s, spread))
     return traces
 
 

@@ -106,6 +106,7 @@ def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
         "recordings": recordings,
         "worst": _worst(evaluation, order[0], recordings),
         "worst_s": WORST_S,
+        "spread": any(trace.spread is not None for trace in detailed.traces),
         "summary": SUMMARY,
     }
     if {line["kind"] for line in evaluation.history} >= {"train", "dev"}:

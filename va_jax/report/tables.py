@@ -15,6 +15,20 @@ NO_INTERVAL = f"needs {FEWEST} recordings"
 """Text shown in place of an interval if there are too few recordings."""
 
 
+PAIRS_NO_LIMIT = (
+    "the agreement of rater pairs is not an upper limit: the fused label is less noisy than a "
+    "single rater, so a network can agree with it better than raters agree with each other"
+)
+
+NO_LIMIT = (
+    "the agreement of rater pairs is the CCC of two humans; that of one rater and the mean of the "
+    "others is the CCC of one human with the consensus. Neither is an upper limit: the fused label "
+    "is less noisy than a single rater, so a network that is trained on it can agree with it "
+    "better than any rater does"
+)
+"""Note on what the raters' agreement means, with and without the comparison with the others."""
+
+
 @dataclasses.dataclass(frozen=True)
 class RowGroup:
     """A group of related rows for one dimension."""
@@ -34,7 +48,8 @@ def text(title: str, metrics_table: Mapping[str, Any]) -> str:
             `processed` (`scores` of post-processed predictions, `fitted_on`, and a description of
             the `steps` for each dimension), `before` (`raw` and `post_processed` scores of the
             network before it was fine-tuned on one subject), `ceiling` (the CCC by dimension) and
-            `raters` (by dimension, the number of `raters` and their agreement `mean_ccc`).
+            `raters` (by dimension, the number of `raters`, their agreement `mean_ccc` and, in newer
+            data sets, `mean_leave_one_out_ccc`).
     """
     if not is_scored(metrics_table):
         return f"{headline(title, metrics_table)}\n"
@@ -93,8 +108,12 @@ def groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
         yield RowGroup("best possible score", {"ceiling of the data set": row})
     if dim in metrics_table.get("raters", {}):
         agreement = metrics_table["raters"][dim]
-        label = f"agreement of rater pairs, {agreement['raters']} raters"
-        yield RowGroup("raters: mean CCC over all pairs", {label: {"ccc": agreement["mean_ccc"]}})
+        number = f"{agreement['raters']} raters"
+        rows = {f"agreement of rater pairs, {number}": {"ccc": agreement["mean_ccc"]}}
+        if "mean_leave_one_out_ccc" in agreement:
+            ccc = agreement["mean_leave_one_out_ccc"]
+            rows[f"one rater and the mean of the others, {number}"] = {"ccc": ccc}
+        yield RowGroup("raters: mean CCC over all pairs, and over all raters", rows)
 
 
 def baseline_groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowGroup]:
@@ -105,12 +124,9 @@ def baseline_groups(metrics_table: Mapping[str, Any], dim: str) -> Iterator[RowG
 
 def notes(metrics_table: Mapping[str, Any]) -> Iterator[str]:
     """Yield one-line notes on rater agreement, undefined scores and post-processing."""
-    if metrics_table.get("raters"):
-        yield (
-            "the agreement of rater pairs is not an upper limit: the fused label is less noisy "
-            "than a single rater, so a network can agree with it better than raters agree with "
-            "each other"
-        )
+    if raters := metrics_table.get("raters"):
+        leave_one_out = any("mean_leave_one_out_ccc" in each for each in raters.values())
+        yield NO_LIMIT if leave_one_out else PAIRS_NO_LIMIT
     for dim, rows in metrics_table["scores"].items():
         for name, row in rows.items():
             if row["undefined"]:

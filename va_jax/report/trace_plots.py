@@ -19,6 +19,7 @@ OVERVIEW_RECORDINGS = 6
 """Number of recordings in the overview of a split, evenly spaced."""
 
 BAND, GREY = "#8fb3dc77", "#e0e0e0"
+SPREAD_BAND = "label ± standard deviation between raters"
 HEAD = 0.62  # inches above the panels
 LEGEND = {"loc": "upper right", "frameon": False, "fontsize": 8.5, "borderpad": 0.2}
 
@@ -32,21 +33,25 @@ def draw_recording(
 ) -> bytes:
     """Return a PNG of a recording, with a panel and a title for each dimension.
 
-    `rmse` is half the width of the band around each dimension's labels, and `band` is its name in
-    the legend. Post-processed predictions are also drawn if there are any.
+    The band around the labels is the spread between the raters if the trace has it. Otherwise,
+    `rmse` is half its width for each dimension, and `band` is its name in the legend.
+    Post-processed predictions are also drawn if there are any.
     """
+    width, name = np.broadcast_to(rmse, trace.target.shape), band
+    if trace.spread is not None:
+        width, name = trace.spread, SPREAD_BAND
     figure, panels = _figure(TRACE_WIDTH, len(titles), 1)
     figure.text(0.04, 1 - 0.2 / figure.get_figheight(), _shorten(trace.track.track_id),
                 size=10, weight="bold", va="center", parse_math=False)  # fmt: skip
     for dim, (axes, title) in enumerate(zip(panels[:, 0], titles, strict=True)):
-        target = trace.target[:, dim]
-        axes.fill_between(trace.time_s, target - rmse[dim], target + rmse[dim], color=BAND, lw=0)
+        low, high = (trace.target[:, dim] + sign * width[:, dim] for sign in (-1, 1))
+        axes.fill_between(trace.time_s, low, high, color=BAND, lw=0)
         _draw_panel(axes, trace, dim, title)
         if processed is not None:
             draw_curve(axes, trace.time_s, processed[:, dim], PROCESSED, ls=(0, (4, 2)))
         axes.tick_params(labelbottom=dim == len(titles) - 1)
     handles = _handles()
-    handles.insert(1, Patch(color=BAND, label=band))
+    handles.insert(1, Patch(color=BAND, label=name))
     if processed is not None:
         handles.append(Line2D([], [], color=PROCESSED, ls="--", label="post-processed"))
     figure.legend(handles=handles, ncols=len(handles), **LEGEND)

@@ -18,11 +18,14 @@ def write_traces(
     """Write `file_name(TRACK)`.csv for every trace to `folder`, replacing any existing contents.
 
     Every frame has a row, even if it is not scored. The columns are frame, time_s, the prediction
-    for each dimension, its label as DIM_target (empty if there is none), its post-processed
-    prediction as DIM_processed (only if `processed` is given, [frames, dims] for each trace), face
-    (1 if the frame shows the face) and valid (1 if it also has a label and is therefore scored).
+    for each dimension, its label as DIM_target (empty if there is none), the spread between the
+    raters as DIM_spread (only if the traces have it), its post-processed prediction as
+    DIM_processed (only if `processed` is given, [frames, dims] for each trace), face (1 if the
+    frame shows the face) and valid (1 if it also has a label and is therefore scored).
     """
     header = ["frame", "time_s", *dims, *(f"{dim}_target" for dim in dims)]
+    has_spread = any(trace.spread is not None for trace in traces)
+    header += [f"{dim}_spread" for dim in dims] if has_spread else []
     header += [f"{dim}_processed" for dim in dims] if processed is not None else []
     header += ["face", "valid"]
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -34,12 +37,17 @@ def write_traces(
                 (f"{time_s:.4f}" for time_s in trace.time_s.tolist()),
                 *(_cells(column) for column in trace.pred.T),
                 *(_cells(column) for column in trace.target.T),
+                *(_cells(column) for column in _spread(trace).T if has_spread),
                 *(_cells(column) for column in (processed[number].T if processed else ())),
                 trace.face.astype(int).tolist(),
                 trace.mask.astype(int).tolist(),
             ]
             path = temporary / f"{file_name(trace.track.track_id)}.csv"
             write_csv(path, header, list(zip(*columns, strict=True)))
+
+
+def _spread(trace: Trace) -> np.ndarray:
+    return np.full_like(trace.target, np.nan) if trace.spread is None else trace.spread
 
 
 def _cells(column: np.ndarray) -> list[str]:

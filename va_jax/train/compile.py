@@ -96,6 +96,8 @@ def training_step(config: Config, model: Regressor, size: int, mesh: Mesh) -> Lo
         "target": jax.ShapeDtypeStruct((*axes, len(model.dims)), jnp.float32),
         "mask": jax.ShapeDtypeStruct(axes, jnp.bool_),
     }
+    if config.loss.rater_weight:
+        batch["weight"] = batch["target"]
     state, tally = abstract((state, jax.eval_shape(Tally.zero)), sharding.replicated(mesh))
     batch = _divided(batch, mesh)
     return Lowerable(

@@ -1,13 +1,10 @@
 """The loss of a batch from several data sets that have a head each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
-
-from va_jax.config import Loss
-from va_jax.train import losses
 
 
 class SetsOfRows(NamedTuple):
@@ -17,13 +14,10 @@ class SetsOfRows(NamedTuple):
     shares: Sequence[float]  # of the windows of each data set; they sum to 1
 
 
-def weighted_loss(
-    pred: Float[Array, "batch time dims"],
-    target: Float[Array, "batch time dims"],
+def mean_over_sets(
+    loss: Callable[[Bool[Array, "batch time"]], Float[Array, ""]],
     mask: Bool[Array, "batch time"],
-    weights: Loss,
     sets: SetsOfRows,
-    logits: Float[Array, "batch time dims bins"] | None = None,
 ) -> Float[Array, ""]:
     """Return the losses over the frames of each data set, averaged according to their shares.
 
@@ -32,15 +26,11 @@ def weighted_loss(
     set has its own CCC (our choice). A data set with no frames in the batch contributes a constant.
 
     Args:
-        pred: predictions.
-        target: labels.
+        loss: function that returns the loss over the frames in a mask.
         mask: frames that count.
-        weights: section `loss` of the config.
         sets: the data set of each row, and their shares.
-        logits: those of `model.bins`; None for a network without bins.
     """
     total = jnp.zeros((), jnp.float32)
     for number, share in enumerate(sets.shares):
-        own = mask & (sets.dataset == number)[:, None]
-        total = total + share * losses.weighted_loss(pred, target, own, weights, logits)
+        total = total + share * loss(mask & (sets.dataset == number)[:, None])
     return total

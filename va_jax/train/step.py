@@ -48,10 +48,14 @@ def make_step(config: Config, model: Any, tx: optax.GradientTransformation) -> S
 
     def loss_of(outputs: Outputs, batch: Batch) -> jax.Array:
         target, mask, logits = batch["target"], batch["mask"], outputs.get("logits")
-        if "dataset" in batch:
-            own = SetsOfRows(batch["dataset"], shares)
-            return set_losses.weighted_loss(outputs["pred"], target, mask, config.loss, own, logits)
-        return losses.weighted_loss(outputs["pred"], target, mask, config.loss, logits)
+        pred, weight = outputs["pred"], batch.get("weight")
+
+        def loss(mask: jax.Array) -> jax.Array:
+            return losses.weighted_loss(pred, target, mask, config.loss, logits, weight)
+
+        if "dataset" not in batch:
+            return loss(mask)
+        return set_losses.mean_over_sets(loss, mask, SetsOfRows(batch["dataset"], shares))
 
     def gradient(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Any, Any, Any]:
         def objective(params: Any) -> tuple[jax.Array, Any]:
