@@ -9,7 +9,7 @@ are our choice; docs/leaks.md has the margins.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,7 @@ STEP = 3
 """Distance in points over which changes are taken; longer ones also contain slow drifts, which
 agree by chance."""
 
-LEAST_S = 2.0
+LEAST_S = 1.6
 """A recording with less motion than this, in seconds, cannot be compared."""
 
 STILL = 0.01
@@ -72,23 +72,27 @@ class Duplicate:
         )
 
 
-def find_duplicates(
-    found: Sequence[Look], wanted: Callable[[str, str], bool] = lambda one, other: True
-) -> list[Duplicate]:
+def find_duplicates(found: Sequence[Look], across: bool = False) -> list[Duplicate]:
     """Return the pairs of recordings that show the same events, sorted by name.
 
     The result depends neither on the order of the recordings nor on the other recordings.
 
     Args:
         found: looks with different names.
-        wanted: whether to compare two recordings, by their names in alphabetical order.
+        across: whether to compare only recordings of different groups.
     """
-    by_length = sorted(filter(is_comparable, found), key=lambda each: (len(each.values), each.name))
-    moves = [_Motion(each) for each in by_length]
-    blocks = [moves[i : i + BLOCK] for i in range(0, len(moves), BLOCK)]
+    order = sorted(
+        filter(is_comparable, found), key=lambda each: (each.group, len(each.values), each.name)
+    )
+    blocks = []
+    for _, group in itertools.groupby(order, lambda each: each.group):
+        moves = [_Motion(each) for each in group]
+        blocks += [moves[i : i + BLOCK] for i in range(0, len(moves), BLOCK)]
     pairs = []
     for rows, columns in itertools.combinations_with_replacement(blocks, 2):
-        for one, other, lag, mirrored in _candidates(rows, columns, wanted):
+        if across and rows[0].look.group == columns[0].look.group:
+            continue
+        for one, other, lag, mirrored in _candidates(rows, columns):
             duplicate = _compare_closely(one, other, lag, mirrored)
             if duplicate is not None:
                 pairs.append(duplicate)
@@ -137,11 +141,12 @@ def _coarse_columns() -> np.ndarray:
 @functools.cache
 def _is_odd(order: int) -> np.ndarray:
     """Return which columns change their sign if the image is mirrored."""
-    return (np.arange(order * order) % order % 2 == 1)[1:]
+    columns = np.arange(1, order * order) % order
+    return columns % 2 == 1
 
 
 def _candidates(
-    rows: Sequence[_Motion], columns: Sequence[_Motion], wanted: Callable[[str, str], bool]
+    rows: Sequence[_Motion], columns: Sequence[_Motion]
 ) -> Iterator[tuple[_Motion, _Motion, int, bool]]:
     """Yield the pairs that agree roughly, with the shift in points and whether one is mirrored."""
     lengths = np.array([len(each) for each in rows]), np.array([len(each) for each in columns])
@@ -164,10 +169,8 @@ def _candidates(
         best = evidence.argmax(-1)
         top = np.take_along_axis(evidence, best[..., None], -1)[..., 0]
         for i, j in np.argwhere(top >= least_evidence).tolist():
-            one, other = rows[i], columns[j]
-            names = sorted((one.look.name, other.look.name))
-            if (rows is not columns or i < j) and wanted(*names):
-                yield one, other, int(lags[best[i, j]]), mirrored
+            if rows is not columns or i < j:
+                yield rows[i], columns[j], int(lags[best[i, j]]), mirrored
 
 
 def _spectra(motions: Sequence[_Motion], points: int) -> np.ndarray:
@@ -192,9 +195,7 @@ def _correlations(rows: np.ndarray, columns: np.ndarray, size: int) -> list[np.n
     return sums
 
 
-def _compare_closely(
-    one: _Motion, other: _Motion, lag: int, mirrored: bool
-) -> Duplicate | None:
+def _compare_closely(one: _Motion, other: _Motion, lag: int, mirrored: bool) -> Duplicate | None:
     """Return the duplicate, or None if the motions differ after all."""
     if one.look.name > other.look.name:
         one, other, lag = other, one, -lag

@@ -6,7 +6,7 @@ brightness, contrast, size and compression hardly change it.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,11 +31,8 @@ class Look:
 
     name: str
     values: np.ndarray  # float32 [points, WIDTH], of length 1; 0 if nothing is known
+    group: str = ""  # such as its split
     start_s: float = 0.0  # time of the first point in the recording
-
-    @property
-    def length_s(self) -> float:
-        return len(self.values) / RATE
 
 
 def basis() -> Float[np.ndarray, "order side"]:
@@ -61,36 +58,46 @@ def describe(image: UInt8[np.ndarray, "height width *channels"]) -> Float[np.nda
     return found / norm if norm > PLAIN else np.zeros(WIDTH, np.float32)
 
 
-def frames_to_describe(time_s: Float[np.ndarray, "frames"]) -> Int[np.ndarray, "points"]:
-    """Return the index of the frame that is nearest to each point of the time grid.
+class Nearest(NamedTuple):
+    """Frames that are the nearest ones to points of the time grid."""
+
+    frame: Int[np.ndarray, "found"]  # index of the frame
+    point: Int[np.ndarray, "found"]
+    off_s: Float[np.ndarray, "found"]  # distance in time
+
+
+def nearest(time_s: Float[np.ndarray, "frames"], start_s: float) -> Nearest:
+    """Return the frame that is nearest to each point of a time grid, for points that have any.
 
     Args:
-        time_s: increasing times of the frames, which need not start at 0.
+        time_s: times of the frames, at least `start_s`, in seconds.
+        start_s: time of point 0.
     """
-    if not len(time_s):
-        return np.zeros(0, np.int64)
-    since = np.asarray(time_s, np.float64) - time_s[0]
-    wanted = np.arange(int(np.floor(since[-1] * RATE + 1e-6)) + 1) / RATE
-    after = np.clip(np.searchsorted(since, wanted), 1, max(1, len(since) - 1))
-    before = after - 1
-    after = np.minimum(after, len(since) - 1)
-    return np.where(wanted - since[before] <= since[after] - wanted, before, after)
+    place = (np.asarray(time_s, np.float64) - start_s) * RATE
+    point = np.rint(place).astype(np.int64)
+    off_s = np.abs(place - point) / RATE
+    order = np.lexsort((off_s, point))
+    first = np.ones(len(order), bool)
+    first[1:] = np.diff(point[order]) > 0
+    index = order[first]
+    return Nearest(index, point[index], off_s[index])
 
 
-def middle(time_s: Float[np.ndarray, "frames"], length_s: float) -> slice:
-    """Return the frames in the middle `length_s` seconds of a recording."""
-    spare = float(time_s[-1] - time_s[0]) - length_s
-    if spare <= 0:
-        return slice(0, len(time_s))
-    start = time_s[0] + spare / 2
-    first, last = np.searchsorted(time_s, [start, start + length_s])
-    return slice(int(first), int(last))
+class Sampler:
+    """Collects the vectors of the frames that are nearest to the points of a time grid."""
 
+    def __init__(self, start_s: float):
+        self.start_s = start_s
+        self._best: dict[int, tuple[float, np.ndarray]] = {}
 
-def join(
-    name: str, points: Sequence[Float[np.ndarray, "width"] | None], start_s: float = 0.0
-) -> Look:
-    """Return the look made of the vectors at successive points; None for a point that is unknown."""
-    unknown = np.zeros(WIDTH, np.float32)
-    rows = [unknown if each is None else each for each in points]
-    return Look(name, np.array(rows, np.float32).reshape(-1, WIDTH), start_s)
+    def put(self, point: int, off_s: float, vector: Float[np.ndarray, "width"]) -> None:
+        """Keep the vector of a frame, unless a nearer frame is known for this point."""
+        if point not in self._best or off_s < self._best[point][0]:
+            self._best[point] = (off_s, vector)
+
+    def look(self, name: str, group: str = "") -> Look:
+        """Return the look of the frames so far; points without a frame are unknown."""
+        values = np.zeros((max(self._best, default=-1) + 1, WIDTH), np.float32)
+        for point, (_, vector) in self._best.items():
+            values[point] = vector
+        return Look(name, values, group, self.start_s)

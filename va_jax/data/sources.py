@@ -102,6 +102,10 @@ class Source:
         columns = ([record[key] for record in records] for key in self._fields)
         return Labels(*(np.concatenate(column) for column in columns))
 
+    def record(self, track: int, clip: int) -> Record:
+        """Return one record of a track, counted from its first one."""
+        return self._clips(track, [clip])[0]
+
     def _clips(self, track: int, clips: Sequence[int]) -> list[Record]:
         """Return records of a track by their numbers, counted from its first record."""
         first = self.tracks[track].first_record
