@@ -19,7 +19,6 @@ from tfds_builders.inspect_recording import Finding, Inspected, Thoroughness, in
 from tfds_builders.recorded import RecordedBuilder
 from va_jax.types import SPLITS, InputError
 
-
 USUAL = Thoroughness()
 
 
