@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", metavar="NAME[/CONFIG]", help="data set defined in tfds_builders")
     add("tree", type=pathlib.Path, nargs="?", metavar="DIR",
-        help="folder with the source material; without it, the built data set is inspected")  # fmt: skip
+        help="folder with the source material; default: inspect the built data set")  # fmt: skip
     add("--data_dir", type=pathlib.Path, default="data", help="folder of the built data sets")
     add("--json", action="store_true", help="print JSON")
     add("--jobs", type=int, default=os.cpu_count(), help="number of threads; default: one per core")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--config_options", nargs="*", action="extend", default=[], metavar="KEY=VALUE",
         help="options for the builder, as for `va_jax build`")  # fmt: skip
     add("--model", type=pathlib.Path,
-        help="run or export whose backbone compares the subjects of the built data set")  # fmt: skip
+        help="run or export whose backbone compares the subjects of a built set")  # fmt: skip
     add("--features", type=pathlib.Path,
         help="features that compare these subjects, from `va_jax features`")  # fmt: skip
 

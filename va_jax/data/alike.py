@@ -14,8 +14,8 @@ LEAST_SUBJECTS = 8
 
 SPREADS = 4.0
 """A pair is reported if its similarity is this many spreads above the median of all pairs (our
-choice). A spread is 1.4826 times the median distance from the median, the standard deviation of
-normally distributed values."""
+choice), after Fisher's transform (the inverse hyperbolic tangent), since cosines end at 1. A spread
+is 1.4826 times the median distance from the median: the standard deviation, if normal."""
 
 FRAMES = 32
 """Number of frames per track whose features are averaged (our choice)."""
@@ -101,7 +101,9 @@ def find_alike(means: Mapping[str, Float[np.ndarray, "width"]]) -> list[Alike]:
     rows, columns = np.triu_indices(len(names), 1)
     pairs = cosines[rows, columns]
     usual = float(np.median(pairs))
-    spread = 1.4826 * float(np.median(np.abs(pairs - usual)))
-    above = np.flatnonzero(pairs > usual + SPREADS * spread)
+    stretched = np.arctanh(np.clip(pairs, -1 + 1e-12, 1 - 1e-12))
+    middle = np.median(stretched)
+    spread = 1.4826 * np.median(np.abs(stretched - middle))
+    above = np.flatnonzero(stretched > middle + SPREADS * spread)
     found = [Alike(names[rows[i]], names[columns[i]], float(pairs[i]), usual) for i in above]
     return sorted(found, key=lambda each: (-each.similarity, each.one, each.other))

@@ -111,7 +111,7 @@ def _changes(values: Float[np.ndarray, "points width"]) -> Float[np.ndarray, "ch
     """Return the changes over STEP points; 0 if either end is unknown."""
     if len(values) <= STEP:
         return np.zeros((0, values.shape[1]), np.float32)
-    known = values.any(1)
+    known = np.linalg.norm(values, axis=1) > 0
     both = known[STEP:] & known[:-STEP]
     return np.where(both[:, None], values[STEP:] - values[:-STEP], 0)
 
@@ -141,8 +141,7 @@ def _coarse_columns() -> np.ndarray:
 @functools.cache
 def _is_odd(order: int) -> np.ndarray:
     """Return which columns change their sign if the image is mirrored."""
-    columns = np.arange(1, order * order) % order
-    return columns % 2 == 1
+    return np.array([column % order % 2 == 1 for column in range(1, order * order)])
 
 
 def _candidates(

@@ -46,7 +46,7 @@ def basis() -> Float[np.ndarray, "order side"]:
 _BASIS = basis().astype(np.float32)
 
 
-def describe(image: UInt8[np.ndarray, "height width *channels"]) -> Float[np.ndarray, "width"]:
+def describe(image: UInt8[np.ndarray, "height width *channels"]) -> Float[np.ndarray, "values"]:
     """Return the vector of one image, RGB or grey; 0 if the image is too plain."""
     if image.ndim == 3 and image.shape[-1] == 3:
         small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
@@ -90,7 +90,7 @@ class Sampler:
         self.start_s = start_s
         self._best: dict[int, tuple[float, np.ndarray]] = {}
 
-    def put(self, point: int, off_s: float, vector: Float[np.ndarray, "width"]) -> None:
+    def put(self, point: int, off_s: float, vector: Float[np.ndarray, "values"]) -> None:
         """Keep the vector of a frame, unless a nearer frame is known for this point."""
         if point not in self._best or off_s < self._best[point][0]:
             self._best[point] = (off_s, vector)
