@@ -1,4 +1,4 @@
-"""A run compares its splits when it starts: it names every copy, and neither stops nor repeats it."""
+"""A run compares its splits when it starts: it names every copy, and never stops because of it."""
 
 import dataclasses
 import json

@@ -125,7 +125,7 @@ class _Motion:
         norm = np.linalg.norm(changes, axis=1, keepdims=True)
         self.values = changes / np.sqrt(np.maximum(norm, STILL))
         coarse = self.values.reshape(-1, looks.WIDTH)[:, _coarse_columns()]
-        power = (coarse**2).sum() / max(1, (norm > 0).sum())
+        power = (coarse**2).sum() / max(1, len(norm))
         self.coarse = coarse / np.sqrt(max(power, 1e-12))  # mean square length 1
 
     def __len__(self) -> int:
