@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -13,14 +13,18 @@ from tfds_builders.labels import TimedLabels
 from tfds_builders.material import Material, Recording
 from tfds_builders.recorded import Read
 from tfds_builders.recorded_config import RecordedConfig
+from va_jax.data import looks
+from va_jax.data.looks import Look
 from va_jax.types import InputError
 from va_jax.video import jpeg
 from va_jax.video.facts import Timeline, read_key_frames, read_timeline
-from va_jax.video.read import LATE_S
+from va_jax.video.read import LATE_S, read_frames
 
 # Our choices.
 FEW_FACES = 0.5  # a recording is suspicious if a smaller share of its frames shows the face
 SAMPLES = 4  # number of images to decode per recording
+
+SAME_S = 1e-4  # largest difference between two readings of the time of one frame, seconds
 
 LEFT_OUT = "the recording will be left out"
 MAIN_FACE = "the one that is visible longest and largest will be used, unless you name the target"
@@ -48,6 +52,15 @@ class Footage:
     shown: np.ndarray  # int64, numbers of the frames that have an image
     frame_bytes: float  # mean size of a stored frame, estimated from the samples
     thumbnails: np.ndarray  # float32 [samples, pixels], the samples as small grey images
+    look: Look | None = None  # of the first seconds; None: not requested
+
+
+@dataclasses.dataclass(frozen=True)
+class Thoroughness:
+    """How much of each recording to look at."""
+
+    find_faces: bool = True  # run the face detector on the samples, if a build would run it
+    compare_s: float = 60.0  # number of seconds at the start to compare with others; 0: none
 
 
 class Index(NamedTuple):
@@ -70,7 +83,7 @@ class Inspected:
 
 
 def inspect_recording(
-    recording: Recording, config: RecordedConfig, read: Read, find_faces: bool
+    recording: Recording, config: RecordedConfig, read: Read, how: Thoroughness
 ) -> Inspected:
     """Read the labels, the index and a few images of a recording, and look for problems.
 
@@ -80,8 +93,7 @@ def inspect_recording(
         recording: The recording to inspect.
         config: The options of the builder.
         read: The builder's `read` function.
-        find_faces: Whether to run the face detector on the samples, provided that a build would
-            run it.
+        how: How much of the recording to look at.
     """
     findings: list[Finding] = []
     material = footage = None
@@ -89,14 +101,18 @@ def inspect_recording(
         if recording.problem:
             raise InputError(recording.problem)
         material = read(recording, config)
-        footage = _footage(material, config, find_faces, findings)
+        footage = _footage(recording.track_id, material, config, how, findings)
     except InputError as error:
         findings.append(Finding("unreadable", str(error), LEFT_OUT))
     return Inspected(recording, findings, material, footage)
 
 
 def _footage(
-    material: Material, config: RecordedConfig, find_faces: bool, findings: list[Finding]
+    name: str,
+    material: Material,
+    config: RecordedConfig,
+    how: Thoroughness,
+    findings: list[Finding],
 ) -> Footage | None:
     """Describe the images and append to `findings`; return None if any image is damaged."""
     if material.pictures.is_dir():
@@ -111,9 +127,42 @@ def _footage(
         if index is None:
             return None
         samples = list(read_key_frames(material.pictures, SAMPLES, config.max_side))
-    findings += _face_findings(material, index, samples if find_faces else [], config)
+    findings += _face_findings(material, index, samples if how.find_faces else [], config)
     frame_bytes = float(np.mean([_stored_bytes(each, config) for each in samples]))
-    return Footage(material.pictures, *index, frame_bytes, pictures.thumbnails(samples))
+    look = _look(name, material, index, how.compare_s) if how.compare_s else None
+    return Footage(material.pictures, *index, frame_bytes, pictures.thumbnails(samples), look)
+
+
+def _look(name: str, material: Material, index: Index, length_s: float) -> Look:
+    """Return the look of the first seconds of a recording, decoding only what is needed."""
+    time_s = index.time_s[: np.searchsorted(index.time_s, index.time_s[0] + length_s)]
+    sampler = looks.Sampler(float(time_s[0]))
+    chosen = looks.nearest(time_s, sampler.start_s)
+    row = {int(frame): row for row, frame in enumerate(chosen.frame)}
+    for frame, image in _images(material, index, row):
+        point, off_s = chosen.point[row[frame]], chosen.off_s[row[frame]]
+        sampler.put(int(point), float(off_s), looks.describe(image))
+    return sampler.look(name)
+
+
+def _images(
+    material: Material, index: Index, wanted: Collection[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index of the frame, image) of the wanted frames of a recording."""
+    if material.pictures.is_dir():
+        images = pictures.numbered_images(material.pictures)
+        for frame in sorted(wanted):
+            number = int(index.number[frame])
+            if number in images:
+                yield frame, pictures.read_image(images[number])
+        return
+    last = max(wanted)
+    for time_s, image in read_frames(material.pictures):
+        frame = int(np.searchsorted(index.time_s, time_s - SAME_S))  # may be a part of the video
+        if frame > last:
+            return
+        if frame in wanted and abs(index.time_s[frame] - time_s) < SAME_S:
+            yield frame, image
 
 
 def damaged_images(paths: Iterable[pathlib.Path]) -> list[str]:

@@ -4,23 +4,22 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
-import itertools
 import pathlib
 import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import tqdm
 
-from tfds_builders import inspect_labels, pictures
+from tfds_builders import inspect_labels
 from tfds_builders.build import make_builder
 from tfds_builders.inspect_copies import check_together
-from tfds_builders.inspect_recording import Finding, Inspected, inspect_recording
+from tfds_builders.inspect_pictures import same_pictures
+from tfds_builders.inspect_recording import Finding, Inspected, Thoroughness, inspect_recording
 from tfds_builders.recorded import RecordedBuilder
 from va_jax.types import SPLITS, InputError
 
-LENGTH = 0.02  # largest relative difference in length between copies of one video (our choice)
+USUAL = Thoroughness()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +30,15 @@ class Inspection:
     tree: str
     facts: dict[str, Any]  # JSON values, see `inspect_tree`
     findings: list[Finding]
+    notes: list[str]  # information that is no problem
     read_as: list[inspect_labels.ReadAs]  # how the columns of label files were understood
 
     def to_json(self) -> dict[str, Any]:
         findings = [each._asdict() for each in self.findings]
         read_as = [each.to_json() for each in self.read_as]
         names = {"name": self.name, "tree": self.tree}
-        return {**names, **self.facts, "label_files": read_as, "findings": findings}
+        details = {"label_files": read_as, "notes": self.notes, "findings": findings}
+        return {**names, **self.facts, **details}
 
     def text(self) -> str:
         """Return a readable report, with file names relative to the inspected folder."""
@@ -54,6 +55,7 @@ class Inspection:
         for dim, (low, high) in facts["label_range"].items():
             lines.append(f"  {dim} from {low:.3f} to {high:.3f}")
         lines += [f"  warning: {each}" for each in facts["warnings"]]
+        lines += [f"  note: {each}".replace(f"{self.tree}/", "") for each in self.notes]
         needed, free = facts["disk_bytes"] / 1e9, facts["disk_free_bytes"] / 1e9
         lines.append(
             f"  about {needed:.2f} GB of records, and twice as much during a build; {free:.1f} GB "
@@ -71,7 +73,7 @@ def inspect_tree(
     data_dir: pathlib.Path,
     options: Sequence[str] = (),
     jobs: int = 2,
-    find_faces: bool = True,
+    how: Thoroughness = USUAL,
 ) -> Inspection:
     """Inspect the source material of a set.
 
@@ -81,7 +83,7 @@ def inspect_tree(
         data_dir: Folder in which the set would be built; it need not exist.
         options: key=value pairs that change the configuration.
         jobs: Number of threads.
-        find_faces: Whether to run the face detector on a few images, if a build would also run it.
+        how: How much of each recording to look at.
 
     Returns:
         The findings and these `facts`: `splits` (numbers of `recordings`, `subjects` and `frames`
@@ -107,7 +109,7 @@ def inspect_tree(
         inspect_recording,
         config=builder.builder_config,
         read=type(builder).read,
-        find_faces=find_faces,
+        how=how,
     )
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         bar = tqdm.tqdm(pool.map(work, recordings), "inspect", len(recordings), unit="recording")
@@ -119,11 +121,12 @@ def inspect_tree(
     if not builder.splits_share_videos:
         findings += _in_several_splits(inspected)
     findings += check_together(inspected, builder.dims)
-    findings += _same_pictures(inspected)
+    copies, notes = same_pictures(inspected)
+    findings += copies
     findings = list(dict.fromkeys(findings))  # parts of one video share their findings
     facts = _facts(builder, inspected, data_dir)
     findings += _check_disk(facts, data_dir)
-    return Inspection(name, str(tree), facts, findings, inspect_labels.read_as(inspected))
+    return Inspection(name, str(tree), facts, findings, notes, inspect_labels.read_as(inspected))
 
 
 def _facts(
@@ -184,20 +187,3 @@ def _in_several_splits(inspected: Sequence[Inspected]) -> Iterator[Finding]:
                 yield Finding(
                     f"{kind} in several splits", problem, "scores on these splits will be too high"
                 )
-
-
-def _same_pictures(inspected: Sequence[Inspected]) -> Iterator[Finding]:
-    """Yield a finding for each recording that shows the same images as one of an earlier video."""
-    known = [(each.recording.video_id, each.footage) for each in inspected if each.footage]
-    lengths = np.array([len(footage.number) for _, footage in known])
-    for index, (video, footage) in enumerate(known):
-        if pictures.plain(footage.thumbnails):
-            continue
-        close = np.abs(lengths[:index] - lengths[index]) <= LENGTH * lengths[index]
-        earlier = (other for name, other in itertools.compress(known, close) if name != video)
-        first = next((o for o in earlier if pictures.alike(o.thumbnails, footage.thumbnails)), None)
-        if first:
-            problem = f"{footage.pictures}: shows the same pictures as {first.pictures}"
-            yield Finding(
-                "same pictures", problem, "both recordings will be kept; remove one of the two"
-            )

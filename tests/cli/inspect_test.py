@@ -102,8 +102,6 @@ def plant_in_crops(root, labels, images):
         ("unequal counts", "short.txt: has 105 rows for the 120 frames", "15 frames without a row"),
         ("few faces", "cropped_aligned/few: 20 of 120 frames show a face", "masked"),
         ("unequal counts", "few.txt: has 120 rows", "100 frames after the last image"),
-        ("same pictures", "same: shows the same pictures as cropped_aligned/1", "kept"),
-        ("same pictures", "cropped_aligned/3: shows the same", "kept"),
         ("duplicated labels", "copy.txt: has the same values as", "kept"),
         ("constant labels", "flat.txt: valence is 0.25 in all 120 rows", "kept"),
         ("no labels", "none.txt: no row is valid", "unlabelled"),
@@ -126,6 +124,11 @@ def test_every_fault_in_labels_and_crops_is_found(tmp_path, crops, capsys, monke
         assert then in hits[0]
     assert len(found) == len(expected), found
     assert lines[-1] == f"problems: {len(expected)}"
+    notes = [line.strip() for line in lines if line.startswith("  note: ")]
+    assert [each.split(": the same")[0] for each in notes] == [
+        "note: cropped_aligned/same: shows the same pictures as cropped_aligned/1",
+        "note: cropped_aligned/3: shows the same pictures as cropped_aligned/1_left",
+    ]
     directory, _ = build("aff_wild2/112", tmp_path / "data", crops[0])
     left_out = {line for line in found if "will be left out" in line}
     assert len(left_out) == len(refusals(directory)) == 5  # as announced

@@ -42,6 +42,9 @@ class Data:
             "data set, separated by commas; '' for none",
         )
     )
+    check_leaks: bool = changeable(
+        key(True, "whether to compare recordings between the splits when a run starts")
+    )
     max_bad_records: int = changeable(
         at_least(0, 0, "largest number of unreadable records to skip in each split")
     )

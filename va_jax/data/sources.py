@@ -117,6 +117,10 @@ class Source:
             **{key: np.concatenate([record[key] for record in records]) for key in self._fields}
         )
 
+    def record(self, track: int, clip: int) -> Record:
+        """Return one record of a track, counted from its first one."""
+        return self._clips(track, [clip])[0]
+
     def _clips(self, track: int, clips: Sequence[int]) -> list[Record]:
         """Return records of a track by their numbers, counted from its first record."""
         first = self.tracks[track].first_record

@@ -19,7 +19,17 @@ from va_jax.evaluation import before, set_scores
 from va_jax.evaluation.predictors import make_predictor
 from va_jax.models import set_heads
 from va_jax.models.build import build_model, landmark_points
-from va_jax.train import frozen, initialize, memory, optim, processes, provenance, sharding, workdir
+from va_jax.train import (
+    frozen,
+    initialize,
+    leak_check,
+    memory,
+    optim,
+    processes,
+    provenance,
+    sharding,
+    workdir,
+)
 from va_jax.train.batch import with_batch_size
 from va_jax.train.checkpoints import Checkpoints
 from va_jax.train.initialize import Start
@@ -94,6 +104,7 @@ def set_up(
         provenance.warn(filter(None, warnings))
     workdir.store(folder, config)
     record_data(config, folder, resumed)
+    provenance.warn(leak_check.check(config, folder))
     if start and jax.process_index() == 0:
         initialize.write(folder / initialize.NAME, start)
         print(initialize.table(start, size))
