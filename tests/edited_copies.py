@@ -17,7 +17,7 @@ CONFIG = drawn.SyntheticFacesConfig(
 @functools.cache
 def recording(subject, number):
     """Return the frames, uint8 [375, 40, 40, 3], of 15 s of a subject."""
-    chosen = drawn._recording(CONFIG, subject, number)
+    chosen = drawn._recording(CONFIG, subject, number, noise_free=False)
     stored = [each for clip in drawn.extract(chosen, CONFIG, None)[1] for each in clip.frames]
     return np.stack([simplejpeg.decode_jpeg(each) for each in stored])
 

@@ -396,7 +396,8 @@ def test_inspect_reports_no_gap_between_segments_but_one_inside(tmp_path):
         write_text(folder / "1.csv", csv(far))
         write_text(folder / "2.csv", csv(apart))
     options = ("no_face=mask",)
-    report = inspect_tree.inspect_tree("muse", root, tmp_path / "data", options, find_faces=False)
+    how = inspect_tree.Thoroughness(find_faces=False)
+    report = inspect_tree.inspect_tree("muse", root, tmp_path / "data", options, how=how)
     gaps = [text for text in map(str, report.findings) if "has no row between" in text]
     assert len(gaps) == 1
     assert "1.csv: has no row between seconds 0.5 and 1.75" in gaps[0]

@@ -10,6 +10,7 @@ import simplejpeg
 from tests import edited_copies
 from tests.edited_copies import EDITS, FPS, recording
 from tests.train.loop_test import tiny
+from va_jax.config import with_values
 from va_jax.data import leaks, sources, splits
 from va_jax.data.sources import Source
 from va_jax.train import leak_check
@@ -104,7 +105,7 @@ def test_a_run_prints_one_line_stores_all_pairs_and_reads_them_when_resumed(run,
     assert "\n" not in line
     assert f"{len(EXPECTED) - leak_check.SHOWN} more" in line
     assert "va_jax inspect" in line
-    result = json.loads((workdir / leak_check.NAME).read_text())
+    (result,) = json.loads((workdir / leak_check.NAME).read_text())
     assert {frozenset((p["one"], p["other"])) for p in result["same_recording"]} == EXPECTED
     monkeypatch.setattr(leaks, "find_leaks", None)  # a second comparison would fail
     assert leak_check.check(config, workdir) == [line]
@@ -126,4 +127,20 @@ def test_the_check_can_be_switched_off_and_a_problem_never_stops_a_run(run, monk
 
 def test_a_clean_built_set_gives_no_line(tiny_data, tmp_path):
     assert leak_check.check(tiny(tiny_data), tmp_path) == []
-    assert json.loads((tmp_path / leak_check.NAME).read_text())["same_recording"] == []
+    (result,) = json.loads((tmp_path / leak_check.NAME).read_text())
+    assert result["same_recording"] == []
+
+
+def test_every_data_set_of_a_run_is_checked(run):
+    config, workdir = run
+    both = with_values(config, **{"data.name": "a/1,b/2"})
+    lines = leak_check.check(both, workdir)
+    assert [name in line for name, line in zip(("a/1", "b/2"), lines, strict=True)] == [True, True]
+    results = json.loads((workdir / leak_check.NAME).read_text())
+    assert [each["data"] for each in results] == ["a/1", "b/2"]
+
+
+def test_the_parts_of_one_subject_are_not_compared(run):
+    config, workdir = run
+    values = {"data.subject": "s0000", "data.dev": "dev"}
+    assert leak_check.check(with_values(config, **values), workdir) == []

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from va_jax.config import Config
-from va_jax.data import alike, features, leaks, sources, splits
+from va_jax.data import alike, features, leaks, sets, sources, splits
 from va_jax.io import read_json, write_json
 from va_jax.types import InputError
 
@@ -20,17 +20,20 @@ SHOWN = 3
 def check(config: Config, workdir: pathlib.Path) -> list[str]:
     """Return the lines to print about leaks between the splits of a run; none if there are none.
 
-    Process 0 checks the splits and stores the result in the workdir; a resumed run reads it. A
-    problem with the check never stops a run.
+    Process 0 checks the splits of every data set and stores the results in the workdir; a resumed
+    run reads them. A problem with the check never stops a run. With `data.subject`, all splits are
+    parts of the recordings of one person, so there is nothing to check.
     """
-    if not config.data.check_leaks or jax.process_index() != 0:
+    data = config.data
+    if not data.check_leaks or data.subject or jax.process_index() != 0:
         return []
-    key = _key(config)
-    stored = _stored(workdir / NAME, key)
+    configs = sets.one_by_one(config)
+    keys = [_key(each) for each in configs]
+    stored = _stored(workdir / NAME, keys)
     if stored is None:
-        stored = {**key, **_find(config)}
+        stored = [{**key, **_find(each)} for key, each in zip(keys, configs, strict=True)]
         write_json(workdir / NAME, stored)
-    return stored["lines"]
+    return [line for each in stored for line in each["lines"]]
 
 
 def _key(config: Config) -> dict[str, Any]:
@@ -44,15 +47,20 @@ def _key(config: Config) -> dict[str, Any]:
     }
 
 
-def _stored(path: pathlib.Path, key: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the result of an earlier check of the same splits, or None."""
+def _stored(path: pathlib.Path, keys: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """Return the results of an earlier check of the same splits, or None."""
     try:
         found = read_json(path) if path.exists() else None
     except InputError:  # a damaged file is replaced
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("lines"), list):
+    if not isinstance(found, list) or len(found) != len(keys):
         return None
-    return found if {name: found.get(name) for name in key} == key else None
+    for each, key in zip(found, keys, strict=True):
+        if not isinstance(each, dict) or not isinstance(each.get("lines"), list):
+            return None
+        if {name: each.get(name) for name in key} != key:
+            return None
+    return found
 
 
 def _find(config: Config) -> dict[str, Any]:

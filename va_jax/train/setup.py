@@ -205,8 +205,11 @@ def record_data(config: Config, folder: pathlib.Path, resumed: bool) -> None:
 
 def known_subject(config: Config, origin: pathlib.Path) -> list[str]:
     """Return a warning if the run or exported model in `origin` was trained on `data.subject`."""
-    data, there = config.data, workdir.load(origin).data
-    if not data.subject or data.name not in there.names or there.subject not in ("", data.subject):
+    data = config.data
+    if not data.subject:
+        return []
+    there = workdir.load(origin).data
+    if data.name not in there.names or there.subject not in ("", data.subject):
         return []
     whole = splits.metadata(dataclasses.replace(data, subject=""))
     split = personal.split_of(data.subject, whole["tracks"])
