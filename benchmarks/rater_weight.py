@@ -6,6 +6,7 @@ the pooled CCC with noise-free labels of 40 other people. In the set `careless_r
 raters ignores the face for 40 % of the time; in `careful_raters`, all are equally good.
 
     python -m benchmarks.rater_weight
+    python -m benchmarks.rater_weight --subjects 20 --options raters=2 careless_share=0.7
 """
 
 import argparse
@@ -43,10 +44,12 @@ def inputs(scene: Script) -> np.ndarray:
     return np.concatenate([padded[rows - past] for past in PAST], axis=1)[scene.face]
 
 
-def drawn(name: str, subjects: int, seed: int) -> dict[str, list[Script]]:
+def drawn(
+    name: str, subjects: int, seed: int, options: dict[str, float]
+) -> dict[str, list[Script]]:
     """Draw the recordings of a set without rendering them."""
-    options = {"train": subjects, "seed": seed}
-    builder = Builder(config=name, data_dir="/nonexistent", options=options)
+    given = options | {"train": subjects, "seed": seed}
+    builder = Builder(config=name, data_dir="/nonexistent", options=given)
     recordings = builder.recordings(None)
     return {
         split: [script(each, builder.builder_config) for each in recordings[split]]
@@ -103,10 +106,19 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, nargs="+", default=[10, 20, 60])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--bounds", type=float, nargs="+", default=[0, 10, 100])
+    parser.add_argument(
+        "--options", nargs="*", default=[], help="KEY=VALUE of the set, such as raters=2"
+    )
     args = parser.parse_args()
+    given = dict(each.split("=") for each in args.options)
+    options = {
+        key: int(value) if value.isdecimal() else float(value) for key, value in given.items()
+    }
     rows = []
     for name, subjects in itertools.product(("careful_raters", "careless_rater"), args.subjects):
-        found = np.array([scores(drawn(name, subjects, s), args.bounds) for s in args.seeds])
+        found = np.array(
+            [scores(drawn(name, subjects, s, options), args.bounds) for s in args.seeds]
+        )
         for i, bound in enumerate(args.bounds):
             ccc = found[:, i]  # [seeds, dims]
             gain = (ccc - found[:, 0]).mean(1)

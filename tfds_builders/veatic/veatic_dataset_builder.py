@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tfds_builders import splits
+from tfds_builders.croissant import Publication
 from tfds_builders.material import Material, Recording, TargetPoint
 from tfds_builders.recorded import RecordedBuilder
 from tfds_builders.recorded_config import RecordedConfig, named_configs
@@ -72,6 +73,9 @@ class Builder(RecordedBuilder):
         "the folder with the unpacked folders video and rating_averaged of VEATIC"
     )
     BUILDER_CONFIGS: ClassVar = named_configs(VeaticConfig, VARIANTS)
+    publication = Publication(
+        "2024", licence="CC BY-NC 4.0; the films keep the rights of their owners"
+    )
     read = staticmethod(read)
     late_options = (*RecordedBuilder.late_options, "protocol", "gap_frames", "dev_share", "pairs")
 
