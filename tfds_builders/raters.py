@@ -174,7 +174,7 @@ def agreement(
 ) -> dict[str, dict[str, Any]]:
     """Measure how well raters agree, from the `agreement_sums` of each recording and dimension.
 
-    Every CCC is pooled over the recordings, like that of a model. Raters are told apart by the
+    Every CCC is pooled over the recordings, like that of a model. Raters are identified by the
     order of their traces, so a recording with fewer raters counts for the first ones.
 
     Args:

@@ -31,12 +31,10 @@ def write(
     learned by it alone, without any fine-tuning.
     """
     dims = splits.metadata(config.data)["dims"]
-    traces = {
-        name: predict_split(config, predictor, variables, source, on_batch)
-        for name in (config.data.dev, config.data.test)
-        if name
-        for source in [splits.open_split(config.data, name, landmark_points(config.model))]
-    }
+    traces = {}
+    for name in filter(None, (config.data.dev, config.data.test)):
+        source = splits.open_split(config.data, name, landmark_points(config.model))
+        traces[name] = predict_split(config, predictor, variables, source, on_batch)
     post_processing = fitting.fit(traces[config.data.dev], dims, config.post)
     found = {}
     for name, each in traces.items():
