@@ -20,6 +20,7 @@ from absl import logging
 from va_jax.types import InputError
 
 TRACKS = ("largest", "all")
+VIDEOS = ("auto", "embed", "beside", "encode", "none")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overlay", type=pathlib.Path,
         help="file for a copy of the video, with faces and values drawn on it")  # fmt: skip
     add("--plot", type=pathlib.Path, help="write a plot of the values over time to this .png file")
+    add("--page", type=pathlib.Path, metavar="FILE.html",
+        help="write a page for browsers, with the video, the faces and the values")  # fmt: skip
+    add("--page-video", choices=VIDEOS, default=VIDEOS[0],
+        help="how the page shows the video: embed it, leave it beside the page, encode it for "
+        "browsers, or none; default: embed up to 50 MB, encode what browsers cannot play")  # fmt: skip
     add("--every", type=int, default=1, metavar="N",
         help="detect faces in every N-th frame; default %(default)s")  # fmt: skip
     add("--track", choices=TRACKS, default=TRACKS[0], help="predict the largest face or all faces")
@@ -53,6 +59,6 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < low:
             raise InputError(f"--{name}={value}: must be at least {low}")
-    outputs = Outputs(args.out, args.csv, args.overlay, args.plot, args.overwrite, args.progress)
+    outputs = Outputs(args.out, args.csv, args.overlay, args.plot, args.page, args.page_video, args.overwrite, args.progress)
     choices = Choices(args.track, args.every, args.processed, args.seconds)
     return 0 if predict(args.model, args.sources, outputs, choices) else 1

@@ -29,6 +29,8 @@ class Outputs:
     csv: str | None = None  # path to a file, or "-" for standard output
     overlay: pathlib.Path | None = None
     plot: pathlib.Path | None = None
+    page: pathlib.Path | None = None
+    page_video: str = "auto"  # one of page.VIDEOS
     overwrite: bool = False
     progress: bool = True
 
@@ -51,7 +53,7 @@ class Outputs:
         """
         if self.csv is None:
             _check_distinct(files)
-        drawings = [path for path in (self.overlay, self.plot) if path is not None]
+        drawings = [path for path in (self.overlay, self.plot, self.page) if path is not None]
         if drawings and len(files) > 1:
             raise InputError(
                 f"--overlay and --plot require a single source, but there are {len(files)}; "
@@ -73,6 +75,8 @@ class Outputs:
             _check_suffix(self.overlay, f"the overlay of {files[0].path}", suffixes)
         if self.plot is not None:
             _check_suffix(self.plot, "the plot", (".png",))
+        if self.page is not None:
+            _check_suffix(self.page, "the page", (".html", ".htm"))
         self.check_replaceable(written)
 
     def check_replaceable(self, paths: Sequence[pathlib.Path]) -> None:

@@ -14,7 +14,7 @@ from va_jax import faces
 from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
 from va_jax.export.model import load
-from va_jax.predict import camera, overlay, plot, preprocessing, search
+from va_jax.predict import camera, overlay, page, plot, preprocessing, search
 from va_jax.predict.inputs import InputFile
 from va_jax.predict.outputs import Outputs, claim_folder, make_folder
 from va_jax.predict.predictor import Predictor, Progress
@@ -233,6 +233,8 @@ def _predict_file(
             overlay.write(outputs.overlay, result, progress.advance)
         if outputs.plot is not None:
             plot.write(outputs.plot, result)
+        if outputs.page is not None:
+            page.write(outputs.page, file, result, outputs.page_video)
     for warning in warnings:
         report("warning", f"{file.path}: {warning}")
     if video.broken is not None:
