@@ -87,7 +87,7 @@ def evaluation(traces, **fields):
         "title": "a run <i>of</i> a & b", "facts": {"data set": "set <1>"}, "dims": DIMS,
         "splits": {"dev": split(traces), "test": unlabelled}, "history": history, "step": 2,
         "lags": {"valence": curve},
-        "thumbnails": lambda name, index, numbers: [JPEG, *[b""] * (len(numbers) - 1)],
+        "faces": lambda name, index, numbers: [JPEG, *[b""] * (len(numbers) - 1)],
     }  # fmt: skip
     return Evaluation(**(values | fields))
 

@@ -20,7 +20,7 @@ function start(csv) {
   });
   const plane = byId("plane") && new Plane(byId("plane"));
   const timeline = byId("curves") && new Timeline(byId("curves"), {
-    range: rangeOf(faces), onSeek: seek, onHover: readOut,
+    range: rangeOf(faces), sync: "prediction", onSeek: seek, onHover: readOut,
   });
 
   function choose(chosen) {

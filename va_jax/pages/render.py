@@ -4,37 +4,46 @@ import base64
 import gzip
 import hashlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
 
 HERE = pathlib.Path(__file__).parent
 
+STYLES = ("uplot/uPlot.min.css", "page.css", "report.css")
+"""The style of every page."""
 
-def render(template: pathlib.Path, context: dict[str, Any], scripts: Sequence[str] = ()) -> str:
+
+def render(
+    template: pathlib.Path,
+    context: Mapping[str, Any],
+    scripts: Sequence[str] = (),
+    filters: Mapping[str, Callable[..., Any]] | None = None,
+) -> str:
     """Return the HTML of a page.
 
     Args:
         template: path to a Jinja template that extends `base.html`.
         context: its variables. Text is escaped; `| tojson` makes a value safe in a data block.
         scripts: names of scripts in this folder, in the order in which they run.
+        filters: functions that the template applies to values.
     """
     loader = jinja2.FileSystemLoader([template.parent, HERE])
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
-    styles = ["page.css", *(["uplot/uPlot.min.css"] if "uplot/uPlot.iife.min.js" in scripts else [])]
-    style = "\n".join((HERE / name).read_text(encoding="utf-8") for name in styles)
+    environment.filters |= filters or {}
+    script = "\n".join(_read(name) for name in scripts)
+    style = "\n".join(_read(name) for name in STYLES)
     shared = {
         "script": script,
         "style": style,
         "script_hash": _sha256(script),
         "style_hash": _sha256(style),
     }
-    return environment.get_template(template.name).render(context | shared).lstrip()
+    return environment.get_template(template.name).render(shared | dict(context)).lstrip()
 
 
 def packed(content: bytes) -> str:
@@ -45,6 +54,10 @@ def packed(content: bytes) -> str:
 def encoded(content: bytes) -> str:
     """Return bytes as base64, for a data block or a data URL."""
     return base64.b64encode(content).decode()
+
+
+def _read(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def _sha256(text: str) -> str:

@@ -3,14 +3,15 @@
  *
  * A click calls `onSeek(time)`. Dragging with a mouse zooms in, dragging with a finger moves the
  * playhead, a double click shows everything. `onHover(time)` gets the time under the pointer, and
- * null when it leaves.
+ * null when it leaves; `onLook()` is called when the visible part has changed. Timelines with the
+ * same `sync` share the pointer. Titles take two lines if the host is narrower than `wrapsBelow`.
  *
  * A panel has a `name` and `curves`: {values, colour, dash, width}, or {low, high, colour} for a
  * band. `times` are in seconds. `hidden` are spans of indices to shade.
  */
 class Timeline {
-  constructor(host, { height = 132, range = [-1, 1], onSeek = () => {}, onHover = () => {} }) {
-    Object.assign(this, { host, height, range, onSeek, onHover });
+  constructor(host, { height = 108, range = [-1, 1], sync = "", wrapsBelow = 0, onSeek, onHover, onLook }) {
+    Object.assign(this, { host, height, range, sync, wrapsBelow, onSeek, onHover, onLook });
     this.plots = [];
     this.time = 0;
     this.resizing = new ResizeObserver(() => this.fit());
@@ -38,7 +39,7 @@ class Timeline {
     for (const curve of panel.curves) {
       const paths = { stroke: () => colour(curve.colour), width: curve.width ?? 1.5,
         dash: curve.dash, points: { show: false }, spanGaps: false };
-      if (!curve.low) {
+      if (curve.values) {
         values.push(curve.values);
         series.push(paths);
         continue;
@@ -48,13 +49,14 @@ class Timeline {
       bands.push({ series: [series.length - 2, series.length - 1],
         fill: () => colour(curve.colour) });
     }
+    const header = this.host.clientWidth < this.wrapsBelow ? 42 : 24;
     const axis = { stroke: () => colour("pale"), font: "12px system-ui", grid: {
       stroke: () => colour("line"), width: 1 }, ticks: { show: false } };
     const options = {
-      width: this.host.clientWidth || 300, height: this.height + (last ? 26 : 0),
-      padding: [24, 8, last ? 0 : 8, 0], legend: { show: false }, bands, series,
+      width: this.host.clientWidth || 300, height: this.height + header + (last ? 26 : 0),
+      padding: [header, 8, last ? 0 : 8, 0], legend: { show: false }, bands, series,
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 5 },
-        sync: { key: this.host.id || "timeline" } },
+        sync: { key: this.sync } },
       scales: { x: { time: false, range: () => this.view }, y: { range: this.range } },
       axes: [
         { ...axis, size: last ? 26 : 0, space: 70, values: last ? (plot, splits) => {
@@ -71,11 +73,15 @@ class Timeline {
         setCursor: [plot => this.hover(plot)],
       },
     };
-    const plot = new uPlot(options, [this.times, ...values], this.host);
+    const columns = [this.times, ...values];
+    const plot = new uPlot(options, thin(columns, ...this.view, options.width), this.host);
+    plot.columns = columns;
     const title = document.createElement("div");
     title.className = "panel-title";
+    title.style.top = `${-header}px`;
     title.textContent = panel.name;
     plot.over.append(title);
+    plot.title = title;
     const playhead = document.createElement("div");
     playhead.className = "playhead";
     plot.over.append(playhead);
@@ -85,10 +91,8 @@ class Timeline {
   }
 
   listen(plot) {
-    const timeOf = event => {
-      const left = event.clientX - plot.over.getBoundingClientRect().left;
-      return Math.min(this.end, Math.max(this.begin, plot.posToVal(left, "x")));
-    };
+    const timeOf = event =>
+      this.timeAt(event.clientX - plot.over.getBoundingClientRect().left);
     let from = null;
     plot.over.addEventListener("pointerdown", event => { from = event.clientX; });
     plot.over.addEventListener("pointermove", event => {
@@ -136,7 +140,7 @@ class Timeline {
   hover(plot) {
     if (plot.cursor.event === undefined && plot.cursor.left < 0) return;
     const inside = plot.cursor.left >= 0;
-    this.onHover(inside ? plot.posToVal(plot.cursor.left, "x") : null);
+    this.onHover?.(inside ? plot.posToVal(plot.cursor.left, "x") : null);
   }
 
   /** Shows the part of the time axis from `low` to `high`. */
@@ -145,8 +149,22 @@ class Timeline {
     const width = Math.min(this.end - this.begin, Math.max(least, high - low));
     low = Math.max(this.begin, Math.min(low, this.end - width));
     this.view = [low, low + width];
-    this.plots.forEach(plot => plot.setScale("x", { min: this.view[0], max: this.view[1] }));
+    this.plots.forEach(plot => plot.batch(() => {
+      plot.setData(thin(plot.columns, ...this.view, plot.width), false);
+      plot.setScale("x", { min: this.view[0], max: this.view[1] });
+    }));
     this.moveTo(this.time);
+    this.onLook?.();
+  }
+
+  /** Returns the time at a place in pixels from the left of the panels. */
+  timeAt(left) {
+    return Math.min(this.end, Math.max(this.begin, this.plots[0].posToVal(left, "x")));
+  }
+
+  /** Returns the place of a time in pixels from the left of the panels. */
+  leftOf(time) {
+    return this.plots[0].valToPos(time, "x");
   }
 
   /** Shows `factor` times as much, with the time `around` kept in place. */
@@ -169,8 +187,7 @@ class Timeline {
       return;
     }
     for (const plot of this.plots) {
-      const left = plot.valToPos(time, "x");
-      plot.playhead.style.transform = `translateX(${left}px)`;
+      plot.playhead.style.transform = `translateX(${plot.valToPos(time, "x")}px)`;
       plot.playhead.hidden = time < low || time > high;
     }
   }
@@ -180,6 +197,7 @@ class Timeline {
     if (!width) return;
     this.plots.forEach(plot => plot.width === width || plot.setSize({ width, height: plot.height }));
     if (this.view) this.moveTo(this.time);
+    this.onLook?.();
   }
 
   remove() {

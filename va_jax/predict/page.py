@@ -30,7 +30,7 @@ ENCODED_SIDE = 960
 """Longest side in pixels of a video that is encoded for the page."""
 
 SCRIPTS = (
-    "uplot/uPlot.iife.min.js", "unpack.js", "faces.js", "timeline.js", "plane.js", "player.js",
+    "uplot/uPlot.iife.min.js", "unpack.js", "faces.js", "thin.js", "timeline.js", "plane.js", "player.js",
     "stage.js", "prediction.js",
 )  # fmt: skip
 

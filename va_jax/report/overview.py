@@ -7,9 +7,12 @@ from typing import Any
 from urllib.parse import quote
 
 from va_jax.io import Table, replacing, write_text
+from va_jax.pages.render import render
 from va_jax.report import page, plots, tables
 
 MEAN = "mean over data sets"
+
+TEMPLATE = pathlib.Path(__file__).with_name("overview.html")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +93,8 @@ def write(folder: pathlib.Path, overview: Overview) -> None:
             content = plots.draw_losses(overview.history, _lines(overview), overview.step)
             alt = "Training loss and dev CCC by step, on each data set and on average"
             context["training"] = page.picture(plots_folder / "loss.png", content, alt)
-        html = page.environment().get_template("overview.html").render(context)
-    write_text(folder / "report.html", html.lstrip())
+        html = render(TEMPLATE, context)
+    write_text(folder / "report.html", html)
 
 
 def _lines(overview: Overview) -> list[str]:

@@ -1,0 +1,9 @@
+/** The page of an evaluation or a comparison. */
+drawWhenSeen(JSON.parse(document.getElementById("facts").textContent));
+
+for (const link of document.querySelectorAll("a[href^='#']")) {
+  link.addEventListener("click", () => {
+    const folded = document.querySelector(link.getAttribute("href"))?.closest("details");
+    if (folded) folded.open = true;
+  });
+}
