@@ -141,9 +141,11 @@ def test_the_page_loads_nothing_from_elsewhere(made):
         assert not {"srcset", "action", "poster", "background", "onclick", "onload"} & set(attrs)
         assert attrs.get("src", "data:").startswith("data:"), tag
         assert attrs.get("href", "#").startswith(("#", "data:")), tag
-    assert not re.search(r"https?:|file:|url\(|@import|//[a-z]", re.sub('base64,[^"]*', "", text))
+    ours = re.sub(r'base64,[^"]*|<script type="text/plain".*?</script>|<script>.*?</script>', "",
+                  text, flags=re.DOTALL)  # fmt: skip
+    assert not re.search(r"https?:|file:|url\(|@import|//[a-z]", ours)
     policy = next(a["content"] for _, a in reader.tags if "http-equiv" in a)
-    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert policy.startswith("default-src 'none'; img-src data: blob:; media-src blob:;")
 
 
 def test_the_page_is_well_formed_and_its_links_have_targets(made):
@@ -156,8 +158,12 @@ def test_the_page_is_well_formed_and_its_links_have_targets(made):
 
 def test_every_image_has_an_alternative_text(made):
     images = [attrs for tag, attrs in made[-1].tags if tag == "img"]
-    assert len(images) >= 4 + len(recordings())
+    assert len(images) >= 4
     assert all(len(attrs["alt"]) > 10 for attrs in images)
+
+
+def list_of_recordings(reader):
+    return next(table for table in reader.tables if table[0][0][0] == "recording")[1:]
 
 
 def test_every_recording_of_the_last_split_with_labels_is_shown(made):
@@ -167,15 +173,16 @@ def test_every_recording_of_the_last_split_with_labels_is_shown(made):
     expected = [each.track.track_id for each in source.splits["dev"].traces]
     assert sorted(names) == sorted(expected)
     assert names.index("t2") < names.index("t10")
-    listed = [row[0][0] for row in reader.tables[-1][1:]]
-    assert listed == names
-    files = {path.stem for path in (workdir / "plots/traces").iterdir()}
-    assert files == {file_name(name) for name in expected}
+    assert [row[0][0] for row in list_of_recordings(reader)] == names
+    blocks = [attrs["data-block"] for tag, attrs in reader.tags if "data-block" in attrs]
+    assert set(blocks) <= set(reader.ids)
+    assert len(set(blocks)) == len(names)
 
 
 def test_names_cannot_become_markup(made):
     *_, text, reader = made
-    assert [tag for tag, _ in reader.tags].count("script") == 1
+    scripts = [attrs for tag, attrs in reader.tags if tag == "script"]
+    assert [each for each in scripts if "type" not in each] == [{}]  # the others are data
     assert not any(attrs.get("src") == "x" for _, attrs in reader.tags)
     for name in (*HOSTILE, "a run <i>of</i> a & b", "scale by 0.9 & <nothing> else", "set <1>"):
         assert name in reader.text, name
@@ -190,7 +197,8 @@ def shown(value):
 def test_the_page_shows_the_numbers_of_the_metrics_table(made):
     _, source, _, reader = made
     metrics_table = source.splits["dev"].metrics_table
-    for table, dim in zip(reader.tables, DIMS, strict=False):
+    full = [table for table in reader.tables if len(table) > 12 and "PCC" in table[0][2]]
+    for table, dim in zip(full, DIMS, strict=False):
         rows = [row for row in table[1:] if len(row) > 1]
         expected = [
             *metrics_table["scores"][dim].values(),
@@ -226,7 +234,7 @@ def test_the_list_of_recordings_shows_the_scores_of_each(made):
     _, source, _, reader = made
     split = source.splits["dev"]
     frames = {each.track.track_id: each for each in split.traces}
-    for row in reader.tables[-1][1:]:
+    for row in list_of_recordings(reader):
         name, cells = row[0][0], [cell for cell, _ in row]
         each = frames[name]
         assert cells[3:5] == [f"{len(each.pred):,}", f"{each.mask.sum():,}"]
@@ -262,8 +270,6 @@ def test_the_worst_recordings_have_the_lowest_mean_ccc_among_those_long_enough(m
     section = text[text.index('id="worst"') : text.index('id="recordings"')]
     names = [html.unescape(n) for n in re.findall(r'<h3><a href="#trace-\d+">(.*?)</a>', section)]
     assert names == sorted(means, key=means.get)[:5]
-    assert section.count("data:image/jpeg") == 5
-    assert "no face" in section
 
 
 @pytest.mark.slow
@@ -273,10 +279,11 @@ def test_the_test_split_comes_first_and_its_pictures_before_its_metrics(tmp_path
     page.write(tmp_path, evaluation(traces, splits=both, lags={}, history=()))
     text = (tmp_path / "report.html").read_text()
     order = ["id=\"split-test\"", "valence-arousal plane, test\"", "against labels, test:",
-             "<caption>valence", "id=\"worst\"", "id=\"split-dev\"", "id=\"traces\""]  # fmt: skip
+             "<caption>valence", "id=\"worst\"", "id=\"traces\"",
+             "<details id=\"split-dev\">"]  # fmt: skip
     places = [text.index(part) for part in order]
     assert places == sorted(places)
-    assert "Traces in test" in text
+    assert "Curves of test" in text
 
 
 def test_pictures_of_an_earlier_evaluation_are_removed(tmp_path):
@@ -287,8 +294,7 @@ def test_pictures_of_an_earlier_evaluation_are_removed(tmp_path):
     page.write(tmp_path, evaluation(traces, splits={"dev": split(traces)}, lags={}, history=()))
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
     assert found == [
-        "plots/plane_dev.png", "plots/scatter_dev.png", "plots/traces/t10.png", "report.html",
-        "traces_dev.png",
+        "plots/plane_dev.png", "plots/scatter_dev.png", "report.html", "traces_dev.png",
     ]  # fmt: skip
 
 
@@ -302,7 +308,7 @@ def test_a_failed_evaluation_leaves_the_earlier_page(tmp_path):
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        page.write(tmp_path, evaluation(traces, thumbnails=broken))
+        page.write(tmp_path, evaluation(traces, faces=broken))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
@@ -315,7 +321,7 @@ def test_a_data_set_with_one_dimension_and_no_labels_has_a_page(tmp_path):
     page.write(tmp_path, Evaluation("t", {}, ("dominance",), {"test": Split(table, [blank])}))
     reader = Reader((tmp_path / "report.html").read_text())
     assert "predictions only" in reader.text
-    assert "not scored" in next(a["alt"] for tag, a in reader.tags if tag == "img")
+    assert "dominance: not scored" in reader.text
 
 
 CHECK = """
@@ -379,7 +385,7 @@ def test_a_browser_shows_all_images_sorts_the_list_and_requests_nothing(made, tm
     assert seen["images"] == [tag for tag, _ in reader.tags].count("img")
     assert (seen["bad"], seen["asked"]) == (0, 0)
     found = source.splits["dev"].metrics_table["recordings"]
-    rows = [row[0][0] for row in reader.tables[-1][1:]]  # anchors are numbered in this order
+    rows = [row[0][0] for row in list_of_recordings(reader)]  # anchors are numbered in this order
     value = {
         f"#trace-{i + 1}": found[n]["valence"]["ccc"] for i, n in enumerate(rows) if n in found
     }
@@ -397,11 +403,10 @@ def test_hundreds_of_recordings_make_a_page_that_opens(tmp_path):
     source = evaluation(traces)
     began = time.process_time()
     page.write(tmp_path, source)
-    assert time.process_time() - began < 0.4 * len(traces)
+    assert time.process_time() - began < 0.05 * len(traces) + 20
     text = (tmp_path / "report.html").read_text()
     assert len(text) < 15e6
     dom, console = browse(watched(tmp_path, text), tmp_path / "profile")
     assert console == []
     seen = json.loads(dict(Reader(dom).tags[0][1])["data-seen"])
-    assert seen["images"] > 300
     assert (seen["bad"], seen["asked"]) == (0, 0)

@@ -10,13 +10,12 @@ import pytest
 from tests.evaluation.score_table_test import DIMS, TRACES, trace
 from va_jax.evaluation.lags import LagCurve
 from va_jax.report import plots
-from va_jax.report.trace_plots import draw_recording, plot_traces
-
-TITLES = ["valence: CCC 0.123", "arousal: CCC 0.456"]
+from va_jax.report.trace_plots import plot_traces
 
 
-def draw(source, processed=None) -> np.ndarray:
-    return opened(draw_recording(source, TITLES, [0.1, 0.2], "label ± RMSE", processed))
+def draw(source, folder) -> np.ndarray:
+    plot_traces(folder / "one.png", [source], DIMS)
+    return opened((folder / "one.png").read_bytes())
 
 
 def opened(png):
@@ -27,7 +26,7 @@ def changed(source, **fields):
     return dataclasses.replace(source, **fields)
 
 
-def test_frames_that_are_not_scored_have_a_grey_background():
+def test_frames_that_are_not_scored_have_a_grey_background(tmp_path):
     source = trace(4, 400)
     face = np.ones(400, bool)
     face[200:] = False
@@ -35,56 +34,32 @@ def test_frames_that_are_not_scored_have_a_grey_background():
         source, face=face, target=np.zeros((400, 2), np.float32),
         pred=np.zeros((400, 2), np.float32),
     )  # fmt: skip
-    image = draw(blank)
+    image = draw(blank, tmp_path)
     row = image[70]  # near the upper edge of the first panel
-    assert (row[300] == 255).all()
-    assert (row[900] < 240).all()
+    assert (row[200] == 255).all()
+    assert (row[500] < 240).all()
     assert (image[2, 2] == 255).all()
 
 
-def test_the_band_is_as_wide_as_the_spread_between_the_raters_where_it_is_known():
-    source = changed(
-        trace(4, 400), target=np.zeros((400, 2), np.float32), pred=np.zeros((400, 2), np.float32)
-    )
-    spread = np.full((400, 2), np.nan, np.float32)
-    spread[100:200], spread[200:] = 0.2, 0.6
-    image = draw(changed(source, spread=spread))
-    panel = image[65:190]  # most of the first panel
-    blue = (panel[..., 0] - panel[..., 2] > 20).sum(0)  # height of the band in each column
-    none, narrow, wide = (
-        int(np.median(blue[a:b])) for a, b in ((80, 280), (340, 550), (620, 1080))
-    )
-    assert none == 0
-    assert wide == pytest.approx(3 * narrow, abs=8)
-    assert narrow > 10
-
-
-def test_a_labelled_frame_between_unlabelled_ones_is_a_dot():
+def test_a_labelled_frame_between_unlabelled_ones_is_a_dot(tmp_path):
     source = trace(5, 100)
     target = np.full_like(source.target, np.nan)
-    none = draw(changed(source, target=target))
+    none = draw(changed(source, target=target), tmp_path)
     target[50] = 0.5
-    one = draw(changed(source, target=target))
+    one = draw(changed(source, target=target), tmp_path)
     dark = (one.max(-1) < 80) & (none.max(-1) >= 80)
-    assert 4 <= dark.sum() <= 100
+    assert 4 <= dark.sum() <= 200  # and the score in the title
 
 
 @pytest.mark.parametrize("frames", [1, 2])
 @pytest.mark.parametrize("labelled", [True, False])
-def test_recordings_of_one_or_two_frames_are_drawn_without_a_warning(frames, labelled):
+def test_recordings_of_one_or_two_frames_are_drawn_without_a_warning(frames, labelled, tmp_path):
     source = trace(6, frames)
     target = source.target if labelled else np.full_like(source.target, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        image = draw(changed(source, target=target), source.pred)
+        image = draw(changed(source, target=target), tmp_path)
     assert image.shape[1] > 1000
-
-
-def test_pictures_of_recordings_are_small():
-    png = draw_recording(
-        trace(7, 800, fps=25.0), TITLES, [0.1, 0.2], "label ± RMSE", trace(8, 800).pred
-    )
-    assert len(png) < 50_000
 
 
 def test_a_density_is_the_share_of_frames_in_each_bin():

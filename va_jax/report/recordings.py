@@ -54,7 +54,7 @@ def panels(dims: Sequence[str], traces: Sequence[Trace], rmse: Sequence[float], 
         ]
         if processed:
             last = {"column": first + each - 1, "colour": "dim-0", "dash": [6, 4]}
-            curves.append({"name": "post-processed", **last})
+            curves.append({"name": "processed", **last})
         result.append({"name": dim, "curves": curves})
     return result
 

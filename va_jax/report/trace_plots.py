@@ -1,4 +1,4 @@
-"""Plots of traces: predictions and labels over time, for one recording or several."""
+"""Plots of traces: predictions and labels over time, for several recordings."""
 
 import pathlib
 from collections.abc import Sequence
@@ -12,50 +12,15 @@ from matplotlib.patches import Patch
 
 from va_jax.evaluation.metrics import Moments
 from va_jax.io import write_bytes
-from va_jax.report.plots import LABEL, PREDICTION, PROCESSED, TRACE_WIDTH, render_png, style
+from va_jax.report.plots import LABEL, PREDICTION, render_png, style
 from va_jax.types import LABEL_RANGE, Trace
 
 OVERVIEW_RECORDINGS = 6
 """Number of recordings in the overview of a split, evenly spaced."""
 
-BAND, GREY = "#8fb3dc77", "#e0e0e0"
-SPREAD_BAND = "label ± standard deviation between raters"
+GREY = "#e0e0e0"
 HEAD = 0.62  # inches above the panels
 LEGEND = {"loc": "upper right", "frameon": False, "fontsize": 8.5, "borderpad": 0.2}
-
-
-def draw_recording(
-    trace: Trace,
-    titles: Sequence[str],
-    rmse: Sequence[float],
-    band: str,
-    processed: Float[np.ndarray, "frames dims"] | None,
-) -> bytes:
-    """Return a PNG of a recording, with a panel and a title for each dimension.
-
-    The band around the labels is the spread between the raters if the trace has it. Otherwise,
-    `rmse` is half its width for each dimension, and `band` is its name in the legend.
-    Post-processed predictions are also drawn if there are any.
-    """
-    width, name = np.broadcast_to(rmse, trace.target.shape), band
-    if trace.spread is not None:
-        width, name = trace.spread, SPREAD_BAND
-    figure, panels = _figure(TRACE_WIDTH, len(titles), 1)
-    figure.text(0.04, 1 - 0.2 / figure.get_figheight(), _shorten(trace.track.track_id),
-                size=10, weight="bold", va="center", parse_math=False)  # fmt: skip
-    for dim, (axes, title) in enumerate(zip(panels[:, 0], titles, strict=True)):
-        low, high = (trace.target[:, dim] + sign * width[:, dim] for sign in (-1, 1))
-        axes.fill_between(trace.time_s, low, high, color=BAND, lw=0)
-        _draw_panel(axes, trace, dim, title)
-        if processed is not None:
-            draw_curve(axes, trace.time_s, processed[:, dim], PROCESSED, ls=(0, (4, 2)))
-        axes.tick_params(labelbottom=dim == len(titles) - 1)
-    handles = _handles()
-    handles.insert(1, Patch(color=BAND, label=name))
-    if processed is not None:
-        handles.append(Line2D([], [], color=PROCESSED, ls="--", label="post-processed"))
-    figure.legend(handles=handles, ncols=len(handles), **LEGEND)
-    return render_png(figure)
 
 
 def plot_traces(path: pathlib.Path, traces: Sequence[Trace], dims: Sequence[str]) -> None:
@@ -87,11 +52,10 @@ def draw_curve(
     time_s: Float[np.ndarray, " frames"],
     values: Float[np.ndarray, " frames"],
     colour: str,
-    ls: str | tuple[int, tuple[int, int]] = "-",
 ) -> None:
     """Draw values as a curve, clipped to the label range; an isolated value is drawn as a dot."""
     values = np.clip(values, *LABEL_RANGE)
-    axes.plot(time_s, values, color=colour, lw=1.3, ls=ls)
+    axes.plot(time_s, values, color=colour, lw=1.3)
     alone = [first for first, end in runs(np.isfinite(values)) if end - first == 1]
     axes.plot(time_s[alone], values[alone], ".", color=colour, ms=3)
 
