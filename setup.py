@@ -28,6 +28,7 @@ setup(
             "pages/*.js",
             "pages/uplot/*",
             "report/*.html",
+            "scoring/*.html",
             "published/*",
             "published/model/*",
         ],
@@ -73,6 +74,7 @@ setup(
             "beartype",
             "h5py",
             "hypothesis",
+            "playwright",  # drives an installed Chromium; the tests skip without one
             "mlcroissant>=1.1",  # reads croissant.json; the tests skip without it
             "pyright",
             "pytest",

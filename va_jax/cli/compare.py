@@ -1,6 +1,7 @@
 """Compare two systems on the recordings that both predict, with intervals and p-values.
 
     va_jax compare runs/gru runs/lstm
+    va_jax compare runs/gru runs/lstm --page=compared.html
     va_jax compare 'runs/gru_*' predictions/ labels/ --metric=ccc
 
 A and B are each the workdir of an evaluated run, or a folder of <recording>.csv files. Separate
@@ -14,7 +15,7 @@ import pathlib
 from va_jax.cli import output, timing
 from va_jax.evaluation.bootstrap import RESAMPLES
 from va_jax.evaluation.metrics import FORMULAS, METRICS
-from va_jax.scoring import compare_text
+from va_jax.scoring import compare_page, compare_text
 from va_jax.scoring.compare import CompareOptions, compare, to_json
 
 FORMATS = {"text": compare_text.text, "markdown": compare_text.markdown, "json": to_json}
@@ -37,11 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     timing.add_arguments(parser)
     add("--strict", action="store_true",
         help="stop with an error if a recording or row cannot be matched")  # fmt: skip
+    add("--page", type=pathlib.Path, metavar="FILE.html",
+        help="also write a page for browsers, with the curves of both systems")  # fmt: skip
     output.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     output.check(args)
+    if args.page is not None:
+        output.check_file("--page", args.page, args.overwrite, (".html", ".htm"))
     options = CompareOptions(
         split=args.split,
         dims=args.dims,
@@ -53,5 +58,8 @@ def run(args: argparse.Namespace) -> int:
         timing=timing.read(args),
         strict=args.strict,
     )
-    output.show(args, compare(args.first, args.second, args.labels, options), FORMATS)
+    comparison = compare(args.first, args.second, args.labels, options)
+    if args.page is not None:
+        compare_page.write(args.page, comparison)
+    output.show(args, comparison, FORMATS)
     return 0

@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from va_jax import io
@@ -19,18 +19,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--json", action="store_true", help="print JSON")
     kind.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--out", type=pathlib.Path, help="also write the output to this file")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out file")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
 def check(args: argparse.Namespace) -> None:
     """Raise InputError if --out cannot be written; call this before the work begins."""
-    if args.out is None:
-        return
-    if args.out.is_dir():
-        raise InputError(f"--out={args.out} is a folder; pass the path of a file")
-    if args.out.exists() and not args.overwrite:
+    if args.out is not None:
+        check_file("--out", args.out, args.overwrite)
+
+
+def check_file(
+    flag: str, path: pathlib.Path, overwrite: bool, suffixes: Sequence[str] = ()
+) -> None:
+    """Raise InputError if the file of a flag cannot be written, or lacks one of the extensions."""
+    if path.is_dir():
+        raise InputError(f"{flag}={path} is a folder; pass the path of a file")
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise InputError(f"{flag}={path}: unsupported extension; use {' or '.join(suffixes)}")
+    if path.exists() and not overwrite:
         raise InputError(
-            f"--out={args.out} already exists; choose a different file or pass --overwrite"
+            f"{flag}={path} already exists; choose a different file or pass --overwrite"
         )
 
 

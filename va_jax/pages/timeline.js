@@ -1,3 +1,5 @@
+const MINE = ["mousedown", "mouseup", "dblclick"]; // a panel keeps these from the others
+
 /**
  * Curves over time, one panel below the other, with a common time axis and a playhead.
  *
@@ -56,7 +58,7 @@ class Timeline {
       width: this.host.clientWidth || 300, height: this.height + header + (last ? 26 : 0),
       padding: [header, 8, last ? 0 : 8, 0], legend: { show: false }, bands, series,
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 5 },
-        sync: { key: this.sync } },
+        sync: { key: this.sync, filters: { pub: kind => !MINE.includes(kind) } } },
       scales: { x: { time: false, range: () => this.view }, y: { range: this.range } },
       axes: [
         { ...axis, size: last ? 26 : 0, space: 70, values: last ? (plot, splits) => {

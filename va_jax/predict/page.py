@@ -65,10 +65,10 @@ def write(path: pathlib.Path, file: InputFile, result: VideoResult, video: str =
     rows.writerow(csv_header(result.dims))
     rows.writerows(csv_rows(result))
     cell = io.StringIO(newline="")
-    csv.writer(cell, lineterminator="").writerow([text_cell(str(result.source))])
+    csv.writer(cell, lineterminator="\n").writerow([text_cell(str(result.source))])
     facts = {
         "columns": csv_header(result.dims)[1:],
-        "source_cell": cell.getvalue(),
+        "source_cell": cell.getvalue().removesuffix("\n"),
         "sep": ",",
         "decimal": ".",
         "csv_name": file.csv.name,

@@ -13,21 +13,21 @@ LOWER_IS_BETTER = ("rmse", "mse")
 
 def text(comparison: Comparison) -> str:
     """Return a description of the data, a table for every metric, and a conclusion."""
-    parts = ["\n".join(_describe_data(comparison))]
-    parts += [table.text() for table in _tables(comparison)]
-    parts += ["\n".join(_notes(comparison)), _conclusion(comparison)]
+    parts = ["\n".join(describe_data(comparison))]
+    parts += [table.text() for table in tables(comparison)]
+    parts += ["\n".join(notes(comparison)), conclusion(comparison)]
     return "\n\n".join(parts) + "\n"
 
 
 def markdown(comparison: Comparison) -> str:
     """Return the content of `text` as Markdown."""
-    parts = ["\n".join(f"- {line}" for line in _describe_data(comparison))]
-    parts += [table.markdown() for table in _tables(comparison)]
-    parts += ["\n".join(f"- {note}" for note in _notes(comparison))]
-    return "\n\n".join([*parts, f"**{_conclusion(comparison)}**"]) + "\n"
+    parts = ["\n".join(f"- {line}" for line in describe_data(comparison))]
+    parts += [table.markdown() for table in tables(comparison)]
+    parts += ["\n".join(f"- {note}" for note in notes(comparison))]
+    return "\n\n".join([*parts, f"**{conclusion(comparison)}**"]) + "\n"
 
 
-def _describe_data(comparison: Comparison) -> list[str]:
+def describe_data(comparison: Comparison) -> list[str]:
     paired = comparison.paired
     sides = {"A": paired.a, "B": paired.b}
     lines = []
@@ -58,7 +58,7 @@ def _describe_data(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _tables(comparison: Comparison) -> list[Table]:
+def tables(comparison: Comparison) -> list[Table]:
     """Return a table for every metric, with a row for every dimension and aggregation."""
     return [
         Table(
@@ -86,7 +86,7 @@ def _cells(row: Difference) -> tuple[str, ...]:
     )
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def notes(comparison: Comparison) -> list[str]:
     """Return lines that explain the numbers."""
     has_interval = comparison.paired.recordings >= bootstrap.FEWEST
     several_runs = len(comparison.paired.a.runs) > 1 or len(comparison.paired.b.runs) > 1
@@ -114,7 +114,7 @@ def _notes(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _conclusion(comparison: Comparison) -> str:
+def conclusion(comparison: Comparison) -> str:
     """Name the side with the higher headline score, and the difference."""
     row, dims = comparison.headline, comparison.paired.dims
     score = f"pooled CCC, mean of {' and '.join(dims)}"

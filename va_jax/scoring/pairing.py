@@ -27,13 +27,27 @@ class Rows:
 
     path: pathlib.Path
     key: Int[np.ndarray, " rows"]  # increasing: the frame, or the row in the label file
+    time_s: Float[np.ndarray, " rows"]
     pred: Float[np.ndarray, "rows dims"]
     target: Float[np.ndarray, "rows dims"]
 
     def at(self, keys: Int[np.ndarray, " kept"]) -> "Rows":
         """Return the rows with the given keys, all of which must exist."""
         chosen = np.searchsorted(self.key, keys)
-        return Rows(self.path, keys, self.pred[chosen], self.target[chosen])
+        parts = self.time_s[chosen], self.pred[chosen], self.target[chosen]
+        return Rows(self.path, keys, *parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Signals:
+    """The labels and the predictions of both systems for a recording, on their common frames."""
+
+    name: str
+    key: Int[np.ndarray, " rows"]  # as in `Rows`
+    time_s: Float[np.ndarray, " rows"]
+    target: Float[np.ndarray, "rows dims"]
+    a: Float[np.ndarray, "rows dims"]  # mean over the runs of the system
+    b: Float[np.ndarray, "rows dims"]
 
 
 class Side:
@@ -66,6 +80,7 @@ class Paired:
     has_processed: bool  # whether all runs have such predictions for some dimension
     recordings: int  # number of recordings with at least one common frame
     frames: int
+    signals: list[Signals]  # one per recording
 
 
 def find_runs(given: str, split: str) -> list[pathlib.Path]:
@@ -123,7 +138,7 @@ def pair_runs(
     for side in sides:
         _count_missing(side, names, label_files)
     moments: list[list[Moments]] = [[] for _ in runs]
-    frames = 0
+    frames, signals = 0, []
     for name in names:
         truth = None
         if label_files:
@@ -149,6 +164,9 @@ def pair_runs(
             for each, of_run in zip(on_common, moments, strict=True):
                 _check_labels(name, on_common[0], each, dims)
                 of_run.append(Moments.of(each.pred, target, np.ones(len(common), bool)))
+            preds = [each.pred for each in on_common]
+            a, b = (np.mean(p, 0) for p in (preds[: len(first.runs)], preds[len(first.runs) :]))
+            signals.append(Signals(name, common, on_common[0].time_s, target, a, b))
     if not frames:
         raise InputError(
             f"none of the frames in {len(names)} recordings can be scored in every run; check the "
@@ -156,7 +174,8 @@ def pair_runs(
         )
     stacked = [Moments.stack(of_run) for of_run in moments]
     first.moments, second.moments = stacked[: len(first.runs)], stacked[len(first.runs) :]
-    return Paired(*sides, dims, have if processed else [], bool(have), len(moments[0]), frames)
+    chosen = have if processed else []
+    return Paired(*sides, dims, chosen, bool(have), len(moments[0]), frames, signals)
 
 
 def _common_names(folders: Sequence[Files]) -> list[str]:
@@ -235,7 +254,8 @@ def _read_rows(
         predictions = files.read_trace_file(path, columns, timing)
         key = np.arange(len(truth.values))
     trace = pair(predictions, truth, tally).on_labels(0.0)
-    return Rows(path, key[trace.mask], trace.pred[trace.mask], trace.target[trace.mask])
+    kept = (column[trace.mask] for column in (key, trace.time_s, trace.pred, trace.target))
+    return Rows(path, *kept)
 
 
 def _check_labels(name: str, first: Rows, other: Rows, dims: Sequence[str]) -> None:

@@ -1,0 +1,101 @@
+"""The page of a comparison: the tables, and the curves of both systems for every recording."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from va_jax.evaluation.metrics import Moments
+from va_jax.io import write_text
+from va_jax.pages.columns import pack_columns
+from va_jax.pages.render import render
+from va_jax.report.page import SCRIPTS
+from va_jax.report.recordings import format_score, natural
+from va_jax.scoring import compare_text
+from va_jax.scoring.compare import Comparison
+from va_jax.scoring.pairing import Signals
+from va_jax.types import LABEL_RANGE, InputError
+
+TEMPLATE = pathlib.Path(__file__).with_name("compare.html")
+
+
+def write(path: pathlib.Path, comparison: Comparison) -> None:
+    """Write the page of a comparison to `path`, atomically; InputError if it cannot be written."""
+    paired = comparison.paired
+    shown = [
+        _recording(number, signals, comparison)
+        for number, signals in enumerate(sorted(paired.signals, key=lambda s: natural(s.name)), 1)
+    ]
+    facts = {
+        "panels": [_panel(number, dim) for number, dim in enumerate(paired.dims)],
+        "range": LABEL_RANGE,
+        "hidden": None,
+        "recordings": {each["block"]: {"titles": each["titles"]} for each in shown},
+    }
+    context = {
+        "a": paired.a.given,
+        "b": paired.b.given,
+        "data": compare_text.describe_data(comparison),
+        "tables": compare_text.tables(comparison),
+        "notes": compare_text.notes(comparison),
+        "conclusion": compare_text.conclusion(comparison),
+        "dims": paired.dims,
+        "recordings": shown,
+        "facts": facts,
+    }
+    text = render(TEMPLATE, context, SCRIPTS, {"score": format_score, "count": "{:,}".format})
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise InputError(
+            f"--page={path} cannot be written: {error.strerror}; choose a different file"
+        ) from error
+
+
+def _panel(number: int, dim: str) -> dict[str, Any]:
+    """Return the panel of a dimension; the columns are those of `_recording`."""
+    curves = [("label", "label"), ("A", "dim-0"), ("B", "dim-1")]
+    return {
+        "name": dim,
+        "curves": [
+            {"name": name, "column": 1 + 3 * number + place, "colour": colour}
+            for place, (name, colour) in enumerate(curves)
+        ],
+    }
+
+
+def _recording(number: int, signals: Signals, comparison: Comparison) -> dict[str, Any]:
+    """Return what the page shows of a recording: the CCC of each system, and the curves."""
+    everything = np.ones(len(signals.key), bool)
+    ccc = [
+        Moments.of(pred, signals.target, everything).ccc(comparison.options.formula)
+        for pred in (signals.a, signals.b)
+    ]
+    dims = comparison.paired.dims
+    scores = {
+        dim: {"A": float(a), "B": float(b), "A - B": float(a - b)}
+        for dim, a, b in zip(dims, *ccc, strict=True)
+    }
+    columns = [signals.time_s]
+    for dim in range(len(dims)):
+        columns += [signals.target[:, dim], signals.a[:, dim], signals.b[:, dim]]
+    gaps = np.flatnonzero(np.diff(signals.key) > 1) + 1
+    return {
+        "anchor": f"trace-{number}",
+        "block": f"data-{number}",
+        "name": signals.name,
+        "frames": len(signals.key),
+        "scores": scores,
+        "titles": [
+            f"{dim}: CCC A {format_score(row['A'])}, B {format_score(row['B'])}"
+            for dim, row in scores.items()
+        ],
+        "columns": pack_columns([_with_gaps(column, gaps, i > 0) for i, column in enumerate(columns)]),
+    }
+
+
+def _with_gaps(column: np.ndarray, gaps: np.ndarray, breaks: bool) -> np.ndarray:
+    """Insert a row before each of the rows `gaps`: NaN if `breaks`, else halfway in between."""
+    column = np.asarray(column, float)
+    between = np.full(len(gaps), np.nan) if breaks else (column[gaps] + column[gaps - 1]) / 2
+    return np.insert(column, gaps, between)
