@@ -1,22 +1,27 @@
 """Output files: where results go, which files may be replaced, and how a folder is resumed."""
 
+import collections
 import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from va_jax.data.csv_format import PLAIN, CsvFormat
 from va_jax.io import read_json, write_json
+from va_jax.predict import plot_folder
 from va_jax.predict.inputs import InputFile
-from va_jax.predict.results import source_of
+from va_jax.scoring.predicted import FOLDER_FILE, source_of
 from va_jax.types import InputError
 from va_jax.video.write import FORMATS
 
-FOLDER_FILE = "predict.json"
-"""Name of the side file that describes all csv files in a folder of results."""
-
-FIXED = ("sources", "model", "checkpoint_step", "track", "every", "processed")
+FIXED = (
+    "sources", "model", "checkpoint_step", "track", "every", "processed", "sep", "decimal", "fps",
+)  # fmt: skip
 """Entries in the side file that must be the same for all csv files in a folder."""
+
+BEFORE = {"sep": ",", "decimal": ".", "fps": None}
+"""Values of entries that older side files do not have."""
 
 OVERLAY_IMAGES = (".png", ".jpg", ".jpeg")
 
@@ -28,14 +33,25 @@ class Outputs:
     out: pathlib.Path | None = None  # None for the default of each source, see `search.find`
     csv: str | None = None  # path to a file, or "-" for standard output
     overlay: pathlib.Path | None = None
-    plot: pathlib.Path | None = None
+    plot: pathlib.Path | None = None  # a .png file, or a folder of them: see `plots_folder`
     overwrite: bool = False
     progress: bool = True
+    csv_format: CsvFormat = PLAIN
+    fps: float | None = None  # rows per second; None for a row per frame
 
     @property
     def common_csv(self) -> pathlib.Path | None:
         """Path to the csv file shared by all sources; None if there is none."""
         return None if self.csv in (None, "-") else pathlib.Path(self.csv)
+
+    @property
+    def plots_folder(self) -> pathlib.Path | None:
+        """Path to the folder for the plots of all sources; None if there is none."""
+        return self.plot if self.plot is not None and plot_folder.is_folder(self.plot) else None
+
+    def facts(self) -> dict[str, Any]:
+        """Return the entries in a side file that describe the rows."""
+        return dataclasses.asdict(self.csv_format) | {"fps": self.fps}
 
     def named_csvs(self, files: Sequence[InputFile]) -> list[pathlib.Path]:
         """Return the csv files to write, except those for a folder, which can be resumed."""
@@ -51,15 +67,20 @@ class Outputs:
         """
         if self.csv is None:
             _check_distinct(files)
-        drawings = [path for path in (self.overlay, self.plot) if path is not None]
+        plot = self.plot if self.plots_folder is None else None
+        drawings = [path for path in (self.overlay, plot) if path is not None]
         if drawings and len(files) > 1:
             raise InputError(
-                f"--overlay and --plot require a single source, but there are {len(files)}; "
-                "process one source at a time"
+                f"{drawings[0]}: --overlay, and --plot with a file, require a single source, but "
+                f"there are {len(files)}; pass a folder without an extension for the plots, and "
+                "draw overlays one source at a time"
             )
-        written = [*drawings, *self.named_csvs(files)]
-        taken = [path.resolve() for path in (*written, *(file.path for file in files))]
-        if twice := [path for path in written if taken.count(path.resolve()) > 1]:
+        plots = self._plots(files)
+        written = [*drawings, *plots.values(), *self.named_csvs(files)]
+        taken = collections.Counter(
+            path.resolve() for path in (*written, *(file.path for file in files))
+        )
+        if twice := [path for path in written if taken[path.resolve()] > 1]:
             raise InputError(
                 f"{twice[0]} is also a source or another output; choose a different file"
             )
@@ -71,9 +92,15 @@ class Outputs:
         if self.overlay is not None and files:
             suffixes = OVERLAY_IMAGES if files[0].is_image else tuple(FORMATS)
             _check_suffix(self.overlay, f"the overlay of {files[0].path}", suffixes)
-        if self.plot is not None:
-            _check_suffix(self.plot, "the plot", (".png",))
-        self.check_replaceable(written)
+        if plot is not None:
+            _check_suffix(plot, "the plot", (".png",))
+        resumed = [path for file, path in plots.items() if file.folder is not None]
+        self.check_replaceable([path for path in written if path not in resumed])
+
+    def _plots(self, files: Sequence[InputFile]) -> dict[InputFile, pathlib.Path]:
+        """Return the plot of each file; empty if they are not written to a folder."""
+        folder = self.plots_folder
+        return {} if folder is None else {x: plot_folder.path_of(x, folder) for x in files}
 
     def check_replaceable(self, paths: Sequence[pathlib.Path]) -> None:
         """Raise InputError if a file exists and must not be replaced."""
@@ -162,10 +189,11 @@ def claim_folder(out: pathlib.Path, facts: Mapping[str, Any], overwrite: bool) -
                 "different --out"
             )
         for key in () if overwrite else FIXED:
-            if before.get(key) != facts[key]:
+            value = before.get(key, BEFORE.get(key))
+            if value != facts[key]:
                 raise InputError(
                     f"{path}: the results in this folder were written with "
-                    f"{key}={before.get(key)!r}, but this command uses {facts[key]!r}; "
+                    f"{key}={value!r}, but this command uses {facts[key]!r}; "
                     "choose a different --out or pass --overwrite"
                 )
     make_folder(out)

@@ -11,12 +11,16 @@ from va_jax.report import plots, trace_plots
 from va_jax.types import DIMS, LABEL_RANGE
 
 MOST_TRACKS = 24  # maximum number of faces in a figure; those shown longest are drawn
-WARNING = "#b3441e"
+SOURCE = "va_jax predict: source"
+"""Keyword of the text in a PNG file that identifies our plots."""
 
 
 def write(path: pathlib.Path, result: VideoResult) -> None:
-    """Write a PNG atomically; every face has a panel per dimension, and the plane next to them."""
-    write_bytes(path, plots.render_png(figure(result)))
+    """Write a PNG atomically; every face has a panel per dimension, and the plane next to them.
+
+    The file contains the path of the source as the text entry `SOURCE`.
+    """
+    write_bytes(path, plots.render_png(figure(result), {SOURCE: str(result.source)}))
 
 
 def figure(result: VideoResult) -> Figure:
@@ -33,7 +37,9 @@ def figure(result: VideoResult) -> Figure:
     summary = f"{pathlib.Path(result.source).name}: {result.summary()}"
     if len(tracks) < len(result.tracks):
         summary += f"; only the {len(tracks)} faces visible for longest are drawn"
-    title, colour = (f"{summary}\n{result.note}", WARNING) if result.note else (summary, "0.15")
+    title, colour = (
+        (f"{summary}\n{result.note}", plots.WARNING) if result.note else (summary, "0.15")
+    )
     out.suptitle(title, x=0.01, ha="left", size=10, color=colour, parse_math=False)
     if not tracks:
         return out

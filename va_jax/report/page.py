@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import hashlib
 import pathlib
-import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from va_jax.evaluation.lags import LagCurve
 from va_jax.evaluation.metrics import METRICS
 from va_jax.io import replacing, write_text
 from va_jax.report import plots, tables, trace_plots
-from va_jax.types import DIMS, Trace, file_name
+from va_jax.types import DIMS, Trace, file_name, natural_key
 
 WORST, WORST_S = 5, 2.0
 """Number of worst recordings to show, and the minimum number of scored seconds for a recording to
@@ -164,7 +163,7 @@ def _recordings(
     if split.scored:
         rmse = [table["scores"][dim]["pooled"]["rmse"] for dim in dims]
         band = f"label ± RMSE pooled over {name} ({', '.join(map(tables.format_score, rmse))})"
-    order = sorted(enumerate(split.traces), key=lambda pair: _natural(pair[1].track.track_id))
+    order = sorted(enumerate(split.traces), key=lambda pair: natural_key(pair[1].track.track_id))
     recordings = []
     for place, (index, trace) in enumerate(order, 1):
         track_id, seconds = trace.track.track_id, float(trace.time_s[-1] - trace.time_s[0])
@@ -185,11 +184,6 @@ def _recordings(
             "picture": picture(folder / "traces" / f"{file_name(track_id)}.png", content, alt),
         })  # fmt: skip
     return recordings
-
-
-def _natural(track_id: str) -> list[int | str]:
-    """Return a sort key that orders the numbers in a track id by value."""
-    return [int(x) if i % 2 else x for i, x in enumerate(re.split("([0-9]+)", track_id))]
 
 
 def _worst(
