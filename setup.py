@@ -27,6 +27,7 @@ setup(
             "pages/*.html",
             "pages/*.js",
             "pages/uplot/*",
+            "predict/*.html",
             "report/*.html",
             "scoring/*.html",
             "published/*",

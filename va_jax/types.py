@@ -109,3 +109,8 @@ def file_name(name: str) -> str:
 def track_name(stem: str) -> str:
     """Return the name of the track whose files are called `stem`; the inverse of `file_name`."""
     return _ENCODED.sub(lambda match: chr(int(match[1], 16)), stem)
+
+
+def natural_key(name: str) -> list[int | str]:
+    """Return a sort key that orders the numbers in a name by value: `P2` comes before `P10`."""
+    return [int(x) if i % 2 else x for i, x in enumerate(re.split("([0-9]+)", name))]

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from tests.predict.predicting import METADATA, FakeModel, detect, write_video
-from va_jax.predict import run
+from va_jax.predict import plot, run
 from va_jax.predict.outputs import Outputs
 from va_jax.predict.run import Choices
 from va_jax.predict.search import find
@@ -139,7 +139,7 @@ def test_a_source_that_fails_leaves_no_side_file(command):
 
 def test_drawings_are_noted_on_the_overlay_and_the_plot(command, monkeypatch):
     notes = []
-    for module in (run.overlay, run.plot):
+    for module in (run.overlay, plot):
         monkeypatch.setattr(module, "write", lambda path, result, *_: notes.append(result.note))
     write_video(pathlib.Path("a.mp4"), FACE)
     assert command("a.mp4", overlay=pathlib.Path("b.mp4"), plot=pathlib.Path("b.png"))

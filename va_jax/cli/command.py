@@ -20,6 +20,7 @@ COMMANDS = {
     "summary": "print the layers, parameters and cost of a network",
     "compile": "check whether a network fits the devices here, or TPUs elsewhere",
     "predict": "predict valence and arousal for videos, images or a camera",
+    "audience": "average the predictions for many viewers of a stimulus",
     "score": "score predictions from any system against labels",
     "compare": "compare two systems on the same recordings",
     "cross-dataset": "score runs on several data sets",

@@ -1,7 +1,7 @@
 """Predict valence and arousal for videos, images or a camera with a run or an exported model.
 
     va_jax predict exported video.mp4 --overlay=seen.mp4 --plot=seen.png
-    va_jax predict exported clips/ --out=predicted
+    va_jax predict exported clips/ --out=predicted --plot=plots
     va_jax predict exported 0 --csv=-
 
 A SOURCE is a video, a folder of videos, an image, or the number of a camera. For every video and
@@ -17,10 +17,12 @@ import warnings
 
 from absl import logging
 
+from va_jax.cli import spreadsheet
 from va_jax.types import InputError
 
 TRACKS = ("largest", "all")
 VIDEOS = ("auto", "embed", "beside", "encode", "none")
+MAX_FPS = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--csv", help="write all rows to this csv file instead; use - for standard output")
     add("--overlay", type=pathlib.Path,
         help="file for a copy of the video, with faces and values drawn on it")  # fmt: skip
-    add("--plot", type=pathlib.Path, help="write a plot of the values over time to this .png file")
+    add("--plot", type=pathlib.Path,
+        help="write a plot of the values over time to this .png file, or a plot of every source to "
+        "this folder")  # fmt: skip
     add("--page", type=pathlib.Path, metavar="FILE.html",
-        help="write a page for browsers, with the video, the faces and the values")  # fmt: skip
+        help="write a page for browsers, with the video, the faces and the values, or a page of "
+        "every source to this folder, and an index")  # fmt: skip
     add("--page-video", choices=VIDEOS, default=VIDEOS[0],
-        help="how the page shows the video: embed it, leave it beside the page, encode it for "
+        help="how a page shows the video: embed it, leave it beside the page, encode it for "
         "browsers, or none; default: embed up to 50 MB, encode what browsers cannot play")  # fmt: skip
+    add("--fps", type=float, help="write this many rows per second instead of one per frame")
+    spreadsheet.add_arguments(parser)
     add("--every", type=int, default=1, metavar="N",
         help="detect faces in every N-th frame; default %(default)s")  # fmt: skip
     add("--track", choices=TRACKS, default=TRACKS[0], help="predict the largest face or all faces")
@@ -59,6 +66,11 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < low:
             raise InputError(f"--{name}={value}: must be at least {low}")
-    outputs = Outputs(args.out, args.csv, args.overlay, args.plot, args.page, args.page_video, args.overwrite, args.progress)
+    if args.fps is not None and not 0 < args.fps <= MAX_FPS:
+        raise InputError(f"--fps={args.fps:g}: must be greater than 0 and at most {MAX_FPS}")
+    outputs = Outputs(
+        args.out, args.csv, args.overlay, args.plot, args.overwrite, args.progress,
+        csv_format=spreadsheet.read(args), fps=args.fps, page=args.page, page_video=args.page_video,
+    )  # fmt: skip
     choices = Choices(args.track, args.every, args.processed, args.seconds)
     return 0 if predict(args.model, args.sources, outputs, choices) else 1

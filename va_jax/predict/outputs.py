@@ -1,22 +1,28 @@
 """Output files: where results go, which files may be replaced, and how a folder is resumed."""
 
+import collections
 import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from va_jax.data.csv_format import PLAIN, CsvFormat
 from va_jax.io import read_json, write_json
+from va_jax.predict import page, plot
+from va_jax.predict.drawings import Drawing
 from va_jax.predict.inputs import InputFile
-from va_jax.predict.results import source_of
+from va_jax.scoring.predicted import FOLDER_FILE, source_of
 from va_jax.types import InputError
 from va_jax.video.write import FORMATS
 
-FOLDER_FILE = "predict.json"
-"""Name of the side file that describes all csv files in a folder of results."""
-
-FIXED = ("sources", "model", "checkpoint_step", "track", "every", "processed")
+FIXED = (
+    "sources", "model", "checkpoint_step", "track", "every", "processed", "sep", "decimal", "fps",
+)  # fmt: skip
 """Entries in the side file that must be the same for all csv files in a folder."""
+
+BEFORE = {"sep": ",", "decimal": ".", "fps": None}
+"""Values of entries that older side files do not have."""
 
 OVERLAY_IMAGES = (".png", ".jpg", ".jpeg")
 
@@ -28,16 +34,35 @@ class Outputs:
     out: pathlib.Path | None = None  # None for the default of each source, see `search.find`
     csv: str | None = None  # path to a file, or "-" for standard output
     overlay: pathlib.Path | None = None
-    plot: pathlib.Path | None = None
-    page: pathlib.Path | None = None
-    page_video: str = "auto"  # one of page.VIDEOS
+    plot: pathlib.Path | None = None  # a .png file, or a folder of them
     overwrite: bool = False
     progress: bool = True
+    csv_format: CsvFormat = PLAIN
+    fps: float | None = None  # rows per second; None for a row per frame
+    page: pathlib.Path | None = None  # an .html file, or a folder of them
+    page_video: str = page.VIDEOS[0]
 
     @property
     def common_csv(self) -> pathlib.Path | None:
         """Path to the csv file shared by all sources; None if there is none."""
         return None if self.csv in (None, "-") else pathlib.Path(self.csv)
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """The kinds of drawings to make."""
+        plots = [] if self.plot is None else [plot.drawing(self.plot)]
+        video, csv_format = self.page_video, self.csv_format
+        return plots + ([] if self.page is None else [page.drawing(self.page, video, csv_format)])
+
+    @property
+    def pages_folder(self) -> pathlib.Path | None:
+        """Path to the folder for the pages of all sources; None if there is none."""
+        folders = [each.path for each in self.drawings if each.is_folder and each.path == self.page]
+        return folders[0] if folders else None
+
+    def facts(self) -> dict[str, Any]:
+        """Return the entries in a side file that describe the rows."""
+        return dataclasses.asdict(self.csv_format) | {"fps": self.fps}
 
     def named_csvs(self, files: Sequence[InputFile]) -> list[pathlib.Path]:
         """Return the csv files to write, except those for a folder, which can be resumed."""
@@ -53,15 +78,22 @@ class Outputs:
         """
         if self.csv is None:
             _check_distinct(files)
-        drawings = [path for path in (self.overlay, self.plot, self.page) if path is not None]
+        single = [each for each in self.drawings if not each.is_folder]
+        drawings = [each.path for each in single]
+        drawings += [] if self.overlay is None else [self.overlay]
         if drawings and len(files) > 1:
             raise InputError(
-                f"--overlay and --plot require a single source, but there are {len(files)}; "
-                "process one source at a time"
+                f"{drawings[0]}: --overlay, and --plot and --page with a file, require a single "
+                f"source, but there are {len(files)}; pass a folder without an extension for the "
+                "plots or pages, and draw overlays one source at a time"
             )
-        written = [*drawings, *self.named_csvs(files)]
-        taken = [path.resolve() for path in (*written, *(file.path for file in files))]
-        if twice := [path for path in written if taken.count(path.resolve()) > 1]:
+        folders = [each for each in self.drawings if each.is_folder]
+        inside = [(file, each.path_of(file)) for each in folders for file in files]
+        written = [*drawings, *(path for _, path in inside), *self.named_csvs(files)]
+        taken = collections.Counter(
+            path.resolve() for path in (*written, *(file.path for file in files))
+        )
+        if twice := [path for path in written if taken[path.resolve()] > 1]:
             raise InputError(
                 f"{twice[0]} is also a source or another output; choose a different file"
             )
@@ -73,11 +105,10 @@ class Outputs:
         if self.overlay is not None and files:
             suffixes = OVERLAY_IMAGES if files[0].is_image else tuple(FORMATS)
             _check_suffix(self.overlay, f"the overlay of {files[0].path}", suffixes)
-        if self.plot is not None:
-            _check_suffix(self.plot, "the plot", (".png",))
-        if self.page is not None:
-            _check_suffix(self.page, "the page", (".html", ".htm"))
-        self.check_replaceable(written)
+        for each in single:
+            _check_suffix(each.path, f"{each.flag[2:]}", each.suffixes)
+        resumed = [path for file, path in inside if file.folder is not None]
+        self.check_replaceable([path for path in written if path not in resumed])
 
     def check_replaceable(self, paths: Sequence[pathlib.Path]) -> None:
         """Raise InputError if a file exists and must not be replaced."""
@@ -166,10 +197,11 @@ def claim_folder(out: pathlib.Path, facts: Mapping[str, Any], overwrite: bool) -
                 "different --out"
             )
         for key in () if overwrite else FIXED:
-            if before.get(key) != facts[key]:
+            value = before.get(key, BEFORE.get(key))
+            if value != facts[key]:
                 raise InputError(
                     f"{path}: the results in this folder were written with "
-                    f"{key}={before.get(key)!r}, but this command uses {facts[key]!r}; "
+                    f"{key}={value!r}, but this command uses {facts[key]!r}; "
                     "choose a different --out or pass --overwrite"
                 )
     make_folder(out)

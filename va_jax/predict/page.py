@@ -1,23 +1,29 @@
 """The page of a prediction: the video with its faces, and their values over time, in a browser."""
 
-import csv
 import dataclasses
+import gzip
 import io
+import json
 import os
 import pathlib
 import tempfile
+from base64 import b64decode
 from typing import Any
 from urllib.parse import quote
 
 import cv2
 
+from va_jax.data.csv_format import CsvFormat
 from va_jax.io import text_cell, write_text
 from va_jax.pages.render import encoded, packed, render
+from va_jax.predict.drawings import Drawing
 from va_jax.predict.inputs import Image, InputFile
-from va_jax.predict.results import VideoResult, csv_header, csv_rows
+from va_jax.predict.results import VideoResult, csv_rows
+from va_jax.scoring import predicted
+from va_jax.scoring.predicted import Predicted, csv_header
 from va_jax.types import DIMS, InputError
 from va_jax.video.browser import browser_type
-from va_jax.video.read import read_frames
+from va_jax.video.read import probe, read_frames
 from va_jax.video.write import open_writer
 
 VIDEOS = ("auto", "embed", "beside", "encode", "none")
@@ -29,10 +35,18 @@ MOST_EMBEDDED = 50_000_000
 ENCODED_SIDE = 960
 """Longest side in pixels of a video that is encoded for the page."""
 
+INDEX = "index.html"
+"""Name of the page in a folder that leads to the others."""
+
+TEMPLATE = pathlib.Path(__file__).with_name("page.html")
+
 SCRIPTS = (
-    "uplot/uPlot.iife.min.js", "unpack.js", "faces.js", "thin.js", "timeline.js", "plane.js", "player.js",
-    "stage.js", "prediction.js",
+    "uplot/uPlot.iife.min.js", "unpack.js", "faces.js", "thin.js", "timeline.js", "plane.js",
+    "player.js", "stage.js", "prediction.js",
 )  # fmt: skip
+
+FACTS, ROWS, END = b'id="facts">', b'id="rows">', b"</script>"
+CHUNK = 1 << 18  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,49 +54,70 @@ class Media:
     """What the page shows above the curves."""
 
     kind: str  # "video", "image" or "none"
+    width: int = 0  # of the picture, in the pixels of the boxes
+    height: int = 0
     content: bytes = b""  # of an embedded video or image
     type: str = ""  # media type of an embedded video
     href: str = ""  # relative link to a video beside the page
     problem: str = ""  # shown if the video cannot be played
 
 
-def write(path: pathlib.Path, file: InputFile, result: VideoResult, video: str = "auto") -> None:
-    """Write the page for a result to `path`, atomically.
+def drawing(path: pathlib.Path, video: str, csv_format: CsvFormat) -> Drawing:
+    """Return how pages are written to a file or into a folder."""
+
+    def write_page(page: pathlib.Path, file: InputFile, result: VideoResult) -> None:
+        index = "" if page == path else os.path.relpath(path / INDEX, page.parent)
+        write(page, file, result, video, csv_format, pathlib.Path(index).as_posix())
+
+    return Drawing("--page", path, (".html", ".htm"), write_page, source_of)
+
+
+def write(
+    path: pathlib.Path,
+    file: InputFile,
+    result: VideoResult,
+    video: str = VIDEOS[0],
+    csv_format: CsvFormat = CsvFormat(),
+    index: str = ".",
+) -> None:
+    """Write the page of a result to `path`, atomically.
 
     Args:
         path: path to the HTML file.
         file: the source.
         result: predictions for it.
         video: one of `VIDEOS`.
+        csv_format: format of the csv file that the page holds and offers for download.
+        index: relative link to the page that leads to all others; "." if there is none.
 
     Raises:
         InputError: the source cannot be read, or browsers cannot play it and `video` forbids to
             encode it.
     """
     media = _media(path, file, video)
-    text = io.StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(csv_header(result.dims))
-    rows.writerows(csv_rows(result))
-    cell = io.StringIO(newline="")
-    csv.writer(cell, lineterminator="\n").writerow([text_cell(str(result.source))])
+    rows, cell = io.StringIO(newline=""), io.StringIO(newline="")
+    csv_format.write_header(rows, csv_header(result.dims))
+    csv_format.write_rows(rows, csv_rows(result))
+    csv_format.write_rows(cell, [[text_cell(str(result.source))]])
+    plane = DIMS if set(DIMS) <= set(result.drawn) else None
     facts = {
+        "source": str(result.source),
+        "note": result.note,
         "columns": csv_header(result.dims)[1:],
         "source_cell": cell.getvalue().removesuffix("\n"),
-        "sep": ",",
-        "decimal": ".",
+        **dataclasses.asdict(csv_format),
         "csv_name": file.csv.name,
         "dims": result.drawn,
-        "plane": DIMS if set(DIMS) <= set(result.drawn) else None,
-        "width": result.width,
-        "height": result.height,
+        "plane": plane,
+        "width": media.width,
+        "height": media.height,
         "video_type": media.type,
         "video_href": media.href,
     }
     context: dict[str, Any] = {
         "title": file.path.name,
         "summary": result.summary(),
-        "index": "",
+        "index": quote(index) if index != "." else "",
         "note": result.note,
         "media": "'self' file:" if media.href else "blob:",
         "media_kind": media.kind,
@@ -91,13 +126,48 @@ def write(path: pathlib.Path, file: InputFile, result: VideoResult, video: str =
         "problem": media.problem,
         "faces": [track.number for track in result.tracks],
         "dims": result.drawn,
-        "plane": facts["plane"],
+        "plane": plane,
         "several_frames": len(result.time_s) > 1,
         "facts": facts,
-        "rows": packed(text.getvalue().encode()),
+        "rows": packed(rows.getvalue().encode()),
     }
-    template = pathlib.Path(__file__).parents[1] / "pages" / "prediction.html"
-    write_text(path, render(template, context, SCRIPTS))
+    write_text(path, render(TEMPLATE, context, SCRIPTS))
+
+
+def source_of(path: pathlib.Path) -> str | None:
+    """Return the source of a page; None if this command did not write it."""
+    begin = _begin(path, FACTS)
+    if begin is None:
+        return None
+    try:
+        return json.loads(begin)["source"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def read(path: pathlib.Path) -> Predicted | None:
+    """Return the rows in a page; None if this command did not write it."""
+    packed_rows = _begin(path, ROWS)
+    if packed_rows is None or source_of(path) is None:
+        return None
+    return predicted.parse(path, gzip.decompress(b64decode(packed_rows)).decode())
+
+
+def _begin(path: pathlib.Path, mark: bytes) -> bytes | None:
+    """Return the data block after a mark; None if there is none. The video comes later."""
+    try:
+        with path.open("rb") as file:
+            text = b""
+            while chunk := file.read(CHUNK):
+                text += chunk
+                _, found, block = text.partition(mark)
+                if END in block:
+                    return block.partition(END)[0]
+                if not found and len(text) > CHUNK:
+                    return None
+    except OSError:
+        return None
+    return None
 
 
 def _media(path: pathlib.Path, file: InputFile, video: str) -> Media:
@@ -105,28 +175,28 @@ def _media(path: pathlib.Path, file: InputFile, video: str) -> Media:
     if video == "none":
         return Media("none")
     if file.is_image:
-        _, image = next(iter(Image(file.path)))
-        return Media("image", cv2.imencode(".jpg", image[..., ::-1])[1].tobytes())
-    media_type = browser_type(file.path)
+        image = Image(file.path)
+        _, pixels = next(iter(image))
+        content = cv2.imencode(".jpg", pixels[..., ::-1])[1].tobytes()
+        return Media("image", image.width, image.height, content)
+    media_type, info = browser_type(file.path), probe(file.path)
+    shape = info.width, info.height
     if media_type is None and video in ("embed", "beside"):
         raise InputError(
             f"{file.path}: browsers cannot play this video, so it cannot be shown with "
             f"--page-video={video}; pass encode or none"
         )
+    broken = "This browser cannot play the video."
     if video == "encode" or media_type is None:
-        return _embedded(_encode(file.path), "video/mp4")
+        return Media("video", *shape, _encode(file.path), "video/mp4", problem=broken)
     if video == "embed" or (video == "auto" and file.path.stat().st_size <= MOST_EMBEDDED):
-        return _embedded(file.path.read_bytes(), media_type)
+        return Media("video", *shape, file.path.read_bytes(), media_type, problem=broken)
     relative = pathlib.Path(os.path.relpath(file.path, path.parent)).as_posix()
-    problem = (
+    missing = (
         f"The video cannot be played. This page looks for it at {relative}, seen from its own "
         "folder; move it back there, or write the page again."
     )
-    return Media("video", href=quote(relative), problem=problem)
-
-
-def _embedded(content: bytes, media_type: str) -> Media:
-    return Media("video", content, media_type, problem="This browser cannot play the video.")
+    return Media("video", *shape, href=quote(relative), problem=missing)
 
 
 def _encode(source: pathlib.Path) -> bytes:

@@ -4,19 +4,39 @@ import pathlib
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from va_jax.io import write_bytes
+from va_jax.predict.drawings import Drawing
 from va_jax.predict.results import VideoResult
 from va_jax.report import plots, trace_plots
 from va_jax.types import DIMS, LABEL_RANGE
 
 MOST_TRACKS = 24  # maximum number of faces in a figure; those shown longest are drawn
-WARNING = "#b3441e"
+SOURCE = "va_jax predict: source"
+"""Keyword of the text in a PNG file that identifies our plots."""
+
+
+def drawing(path: pathlib.Path) -> Drawing:
+    """Return how plots are drawn to a file or into a folder."""
+    return Drawing("--plot", path, (".png",), lambda path, _, result: write(path, result), source_of)
+
+
+def source_of(path: pathlib.Path) -> str | None:
+    """Return the source of a plot; None if this command did not draw it."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get(SOURCE)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def write(path: pathlib.Path, result: VideoResult) -> None:
-    """Write a PNG atomically; every face has a panel per dimension, and the plane next to them."""
-    write_bytes(path, plots.render_png(figure(result)))
+    """Write a PNG atomically; every face has a panel per dimension, and the plane next to them.
+
+    The file contains the path of the source as the text entry `SOURCE`.
+    """
+    write_bytes(path, plots.render_png(figure(result), {SOURCE: str(result.source)}))
 
 
 def figure(result: VideoResult) -> Figure:
@@ -33,7 +53,9 @@ def figure(result: VideoResult) -> Figure:
     summary = f"{pathlib.Path(result.source).name}: {result.summary()}"
     if len(tracks) < len(result.tracks):
         summary += f"; only the {len(tracks)} faces visible for longest are drawn"
-    title, colour = (f"{summary}\n{result.note}", WARNING) if result.note else (summary, "0.15")
+    title, colour = (
+        (f"{summary}\n{result.note}", plots.WARNING) if result.note else (summary, "0.15")
+    )
     out.suptitle(title, x=0.01, ha="left", size=10, color=colour, parse_math=False)
     if not tracks:
         return out

@@ -1,9 +1,7 @@
 """Results: the predictions for a source, and the csv file they are written to."""
 
 import contextlib
-import csv
 import dataclasses
-import io
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from va_jax.data.csv_format import PLAIN, CsvFormat, reporting_problems
 from va_jax.io import replacing, text_cell, write_json
-from va_jax.types import LOGIT, InputError
-
-BEFORE_VALUES = ("source", "frame", "time_s", "track", "x", "y", "w", "h", "face_score")
-"""Columns of a csv file before the predicted dimensions."""
-
-HEAD_BYTES = 1 << 16
-"""Length of the beginning of a csv file that contains the first row, whatever the file is."""
+from va_jax.scoring import predicted
+from va_jax.scoring.predicted import csv_header
+from va_jax.types import LOGIT
 
 WriteRows = Callable[[Iterable[Sequence[str]]], None]
 """Function that appends rows to a csv file."""
@@ -46,6 +41,7 @@ class VideoResult:
     width: int  # width of the upright frame, in the same pixels as the boxes
     height: int
     note: str = ""  # printed on the overlay and the plot
+    frames: np.ndarray | None = None  # int [rows]: the frame that a row stands for; None: 0, 1, ...
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -53,9 +49,29 @@ class VideoResult:
         return tuple(dim for dim in self.dims if not dim.startswith(LOGIT))
 
     def summary(self) -> str:
-        """Return the number of frames and faces in words."""
-        frames, faces = len(self.time_s), len(self.tracks)
-        return f"{frames} frame{'s' * (frames != 1)}, {faces} face{'s' * (faces != 1)}"
+        """Return the number of frames (or rows, after resampling) and faces in words."""
+        rows, faces = len(self.time_s), len(self.tracks)
+        what = "frame" if self.frames is None else "row"
+        return f"{rows} {what}{'s' * (rows != 1)}, {faces} face{'s' * (faces != 1)}"
+
+
+def from_csv(path: pathlib.Path, note: str) -> VideoResult:
+    """Return the content of a csv file of predictions; it does not contain the size of a frame.
+
+    Raises:
+        InputError: see `predicted.read`.
+    """
+    content = predicted.read(path)
+    tracks = []
+    for track in content.tracks:
+        corners = np.concatenate([track.boxes[:, :2], track.boxes[:, :2] + track.boxes[:, 2:]], 1)
+        parts = (corners, np.nan_to_num(track.scores), track.values)
+        tracks.append(
+            TrackResult(track.number, track.shown, *(part.astype(np.float32) for part in parts))
+        )
+    every_frame = (content.frame == np.arange(len(content.frame))).all()
+    frames = None if every_frame else content.frame
+    return VideoResult(content.source, content.time_s, tracks, content.dims, 0, 0, note, frames)
 
 
 def csv_rows(result: VideoResult) -> Iterator[list[str]]:
@@ -65,8 +81,9 @@ def csv_rows(result: VideoResult) -> Iterator[list[str]]:
     its box and score are empty; outside its track, its values are empty too.
     """
     no_face = [""] * (6 + len(result.dims))
-    for frame, time_s in enumerate(result.time_s.tolist()):
-        begin = [text_cell(str(result.source)), str(frame), f"{time_s:.6f}"]
+    numbers = range(len(result.time_s)) if result.frames is None else result.frames.tolist()
+    for frame, (number, time_s) in enumerate(zip(numbers, result.time_s.tolist(), strict=True)):
+        begin = [text_cell(str(result.source)), str(number), f"{time_s:.6f}"]
         if not result.tracks:
             yield [*begin, *no_face, "0"]
         for track in result.tracks:
@@ -74,29 +91,6 @@ def csv_rows(result: VideoResult) -> Iterator[list[str]]:
             box = box_cells(track.boxes[frame], float(track.scores[frame])) if shown else [""] * 5
             values = value_cells(track.values[frame])
             yield [*begin, str(track.number), *box, *values, str(int(shown))]
-
-
-def csv_header(dims: Sequence[str]) -> list[str]:
-    """Return the column names for the csv file."""
-    return [*BEFORE_VALUES, *dims, "valid"]
-
-
-def source_of(path: pathlib.Path) -> str | None:
-    """Return the source in the first row of a csv file; None if `open_csv` did not write the file.
-
-    The header identifies our files: only they begin with all the columns of `csv_header`.
-    """
-    if not path.is_file():
-        return None
-    try:
-        with path.open("rb") as file:
-            text = file.read(HEAD_BYTES).decode(errors="replace")
-        rows = csv.reader(io.StringIO(text, newline=""))
-        header, first = next(rows, []), next(rows, [])
-    except (OSError, csv.Error):
-        return None
-    ours = len(first) == len(header) and header == csv_header(header[len(BEFORE_VALUES) : -1])
-    return first[0].removeprefix("'") if ours else None  # as `text_cell` writes it
 
 
 def box_cells(box: np.ndarray, score: float) -> list[str]:
@@ -117,7 +111,10 @@ def side_file(path: pathlib.Path) -> pathlib.Path:
 
 @contextlib.contextmanager
 def open_csv(
-    path: pathlib.Path | None, dims: Sequence[str], facts: Mapping[str, Any] | None = None
+    path: pathlib.Path | None,
+    dims: Sequence[str],
+    facts: Mapping[str, Any] | None = None,
+    csv_format: CsvFormat = PLAIN,
 ) -> Iterator[WriteRows]:
     """Yield a function that appends rows to a csv file with a header.
 
@@ -128,11 +125,12 @@ def open_csv(
         path: path to the csv file; None for standard output, which has no side file.
         dims: names of the predicted dimensions.
         facts: content of the side file; None for no side file.
+        csv_format: separator and decimal mark.
 
     Raises:
         InputError: a file cannot be written.
     """
-    try:
+    with reporting_problems(path or "standard output"):
         with contextlib.ExitStack() as stack:
             file = sys.stdout
             if path is not None:
@@ -141,15 +139,11 @@ def open_csv(
                 file = stack.enter_context(temporary.open("w", newline="", encoding="utf-8"))
 
             def write_rows(rows: Iterable[Sequence[str]]) -> None:
-                csv.writer(file, lineterminator="\n").writerows(rows)
+                csv_format.write_rows(file, rows)
                 file.flush()
 
-            write_rows([csv_header(dims)])
+            csv_format.write_header(file, csv_header(dims))
+            file.flush()
             yield write_rows
         if path is not None and facts is not None:
             write_json(side_file(path), facts)
-    except OSError as error:
-        raise InputError(
-            f"{path or 'standard output'} cannot be written: {error.strerror}; free up disk space "
-            "or choose a different file"
-        ) from error

@@ -14,11 +14,12 @@ from va_jax import faces
 from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
 from va_jax.export.model import load
-from va_jax.predict import camera, overlay, page, plot, preprocessing, search
+from va_jax.predict import camera, overlay, page_index, preprocessing, search, summary
 from va_jax.predict.inputs import InputFile
 from va_jax.predict.outputs import Outputs, claim_folder, make_folder
 from va_jax.predict.predictor import Predictor, Progress
-from va_jax.predict.results import WriteRows, csv_rows, open_csv, side_file
+from va_jax.predict.resampled import resampled
+from va_jax.predict.results import VideoResult, WriteRows, csv_rows, open_csv, side_file
 from va_jax.types import InputError
 
 SYNTHETIC_NOTE = "trained on drawings: values are not meaningful"
@@ -58,16 +59,47 @@ def predict(folder: str, sources: Sequence[str], outputs: Outputs, choices: Choi
     if not found.files:
         return False
     predictor, facts = load_predictor(folder, choices)
+    facts |= outputs.facts()
     side_facts = facts if predictor.note else None
     if side_facts is not None:
         outputs.check_replaceable([side_file(path) for path in outputs.named_csvs(found.files)])
     if outputs.csv is None:
         _prepare_folders(found.files, facts, outputs.overwrite)
-    left, problems = _left(found.files, outputs)
+    left, complete, problems = _left(found.files, outputs)
     for problem in problems:
         report("error", problem)
     done = predict_files(left, predictor, outputs, side_facts)
+    done &= _finish_folders(found.files, complete, predictor.note, outputs)
     return done and not found.problems and not problems
+
+
+def _finish_folders(
+    files: Sequence[InputFile], complete: Sequence[InputFile], note: str, outputs: Outputs
+) -> bool:
+    """Write what is made from csv files: plots of complete files, and the summaries."""
+    problems, warnings = summary.write_all(files, outputs)
+    for drawing in outputs.drawings:
+        if drawing.is_folder:
+            problems += drawing.draw_missing(complete, note)
+    if outputs.pages_folder is not None:
+        problems += page_index.write(outputs.pages_folder)
+    for warning in warnings:
+        report("warning", warning)
+    for problem in problems:
+        report("error", problem)
+    return not problems
+
+
+def _draw(file: InputFile, rows: VideoResult, outputs: Outputs) -> int:
+    """Make the drawings of a file; report any problems and return their number."""
+    problems = 0
+    for drawing in outputs.drawings:
+        try:
+            drawing.draw(file, rows)
+        except InputError as error:
+            report("error", str(error))
+            problems += 1
+    return problems
 
 
 def _prepare_folders(files: Sequence[InputFile], facts: dict[str, Any], overwrite: bool) -> None:
@@ -82,18 +114,21 @@ def _prepare_folders(files: Sequence[InputFile], facts: dict[str, Any], overwrit
         claim_folder(out, facts | {"sources": sorted(folders)}, overwrite)
 
 
-def _left(files: Sequence[InputFile], outputs: Outputs) -> tuple[list[InputFile], list[str]]:
-    """Return the files to predict, and the problems with others; report files that are complete."""
-    left, problems = [], []
+def _left(
+    files: Sequence[InputFile], outputs: Outputs
+) -> tuple[list[InputFile], list[InputFile], list[str]]:
+    """Return the files to predict, those that are complete, and the problems with others."""
+    left, complete, problems = [], [], []
     for file in files:
         try:
             if outputs.is_complete(file):
+                complete.append(file)
                 report("skipped", f"{file.path}: {file.csv} is complete")
             else:
                 left.append(file)
         except InputError as error:
             problems.append(str(error))
-    return left, problems
+    return left, complete, problems
 
 
 def predict_files(
@@ -107,15 +142,14 @@ def predict_files(
     If `facts` are given, they are written to a side file for every csv file, except for files that
     were found in a folder, since its results have a common side file.
     """
-    dims = predictor.model.dims
+    dims, csv_format = predictor.model.dims, outputs.csv_format
     if outputs.csv is None:
+        side_facts = [None if file.folder else facts for file in files]
         return all([
-            _predict_file(
-                file, open_csv(file.csv, dims, None if file.folder else facts), predictor, outputs
-            )
-            for file in files
+            _predict_file(file, open_csv(file.csv, dims, each, csv_format), predictor, outputs)
+            for file, each in zip(files, side_facts, strict=True)
         ])  # fmt: skip
-    with open_csv(outputs.common_csv, dims, facts) as write_rows:
+    with open_csv(outputs.common_csv, dims, facts, csv_format) as write_rows:
         opened = contextlib.nullcontext(write_rows)
         return all([_predict_file(file, opened, predictor, outputs) for file in files])
 
@@ -182,19 +216,21 @@ def processing_note(fitted: PostProcessing | None, processed: bool) -> str | Non
 
 
 def _predict_camera(folder: str, index: int, outputs: Outputs, choices: Choices) -> None:
-    if outputs.overlay or outputs.plot or choices.processed:
+    if outputs.overlay or outputs.plot or choices.processed or outputs.fps:
         raise InputError(
-            f"camera {index}: --overlay, --plot and --processed require a complete video; record "
-            "one, and pass its path instead of the camera"
+            f"camera {index}: --overlay, --plot, --processed and --fps require a complete video; "
+            "record one, and pass its path instead of the camera"
         )
     csv_files = outputs.named_csvs([])
     outputs.check_replaceable(csv_files)
     with camera.open_camera(index) as capture:
         predictor, facts = load_predictor(folder, choices)
+        facts |= outputs.facts()
         if predictor.note:
             outputs.check_replaceable([side_file(path) for path in csv_files])
         side_facts = facts if predictor.note else None
-        with open_csv(outputs.common_csv, predictor.model.dims, side_facts) as write_rows:
+        dims, csv_format = predictor.model.dims, outputs.csv_format
+        with open_csv(outputs.common_csv, dims, side_facts, csv_format) as write_rows:
             name = f"camera {index}"
             warning = camera.run(capture, name, predictor, write_rows, choices.seconds)
     if warning is not None:
@@ -225,27 +261,27 @@ def _predict_file(
             "error", f"{file.path}: not enough memory ({error}); pass a smaller or shorter video"
         )
         return False
+    rows = resampled(result, outputs.fps)
     with csv as write_rows:
-        write_rows(csv_rows(result))
+        write_rows(csv_rows(rows))
     with Progress(file.path.name, outputs.progress) as progress:
         if outputs.overlay is not None:
             progress.stage("overlay", len(result.time_s))
             overlay.write(outputs.overlay, result, progress.advance)
-        if outputs.plot is not None:
-            plot.write(outputs.plot, result)
-        if outputs.page is not None:
-            page.write(outputs.page, file, result, outputs.page_video)
+        problems = _draw(file, rows, outputs)
     for warning in warnings:
         report("warning", f"{file.path}: {warning}")
     if video.broken is not None:
         frames = len(result.time_s)
         report("error", f"{video.broken}; {where} contains the {frames} frames before that")
         return False
-    if not result.tracks:
-        report("error", f"{file.path}: no face found; {where} contains {result.summary()}")
+    if problems:
         return False
-    shown = sum(int(track.shown.sum()) for track in result.tracks)
-    share = shown / (len(result.time_s) * len(result.tracks))
+    if not result.tracks:
+        report("error", f"{file.path}: no face found; {where} contains {rows.summary()}")
+        return False
+    shown = sum(int(track.shown.sum()) for track in rows.tracks)
+    share = shown / (len(rows.time_s) * len(rows.tracks))
     visible = f"visible in {share:.1%} of the rows"
-    report("done", f"{file.path}: {result.summary()}, {visible}; written to {where}")
+    report("done", f"{file.path}: {rows.summary()}, {visible}; written to {where}")
     return True

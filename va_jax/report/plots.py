@@ -13,6 +13,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from va_jax.evaluation.lags import LagCurve
 from va_jax.types import DIMS, LABEL_RANGE
@@ -20,6 +21,7 @@ from va_jax.types import DIMS, LABEL_RANGE
 BINS = 40
 """Number of bins along each axis of a density plot."""
 
+WARNING = "#b3441e"
 LABEL, PREDICTION, PROCESSED, PALE = "#222222", "#cc4a1a", "#1f5fa8", "#666666"
 DIM_COLOURS = ("#1f5fa8", "#cc4a1a", "#2b8a4b", "#7a4fa3", "#b8860b", "#47818f")
 """Colours of the curves for different dimensions, repeated after the last one."""
@@ -28,8 +30,8 @@ TRACE_WIDTH = 11.4
 """Width of the plot of a single recording, in inches."""
 
 
-def render_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG with 128 colours, which halves its size."""
+def render_png(figure: Figure, text: Mapping[str, str] | None = None) -> bytes:
+    """Return a figure as a PNG with 128 colours, which halves its size, and with text entries."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
@@ -37,7 +39,10 @@ def render_png(figure: Figure) -> bytes:
     palette = image.getpalette() or []
     image.putpalette([255 if value > 250 else value for value in palette])  # true white
     out = io.BytesIO()
-    image.save(out, "PNG")
+    info = PngInfo()
+    for key, value in (text or {}).items():
+        info.add_itxt(key, value)
+    image.save(out, "PNG", pnginfo=info)
     return out.getvalue()
 
 

@@ -1,6 +1,5 @@
 """The recordings of a split for the page: their curves, their faces, and what the list shows."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from va_jax.pages.columns import pack_columns
 from va_jax.pages.render import encoded
 from va_jax.report import tables
-from va_jax.types import LABEL_RANGE, Trace
+from va_jax.types import LABEL_RANGE, Trace, natural_key
 
 SUMMARY = ("ccc", "rmse")
 """Metrics to show for individual recordings."""
@@ -90,7 +89,7 @@ def recordings(
         dims: names of the dimensions.
         faces: see `Faces`; None if frames are not stored.
     """
-    order = sorted(enumerate(traces), key=lambda pair: natural(pair[1].track.track_id))
+    order = sorted(enumerate(traces), key=lambda pair: natural_key(pair[1].track.track_id))
     spread, result = _has_spread(traces), []
     for place, (index, trace) in enumerate(order, 1):
         track_id = trace.track.track_id
@@ -134,11 +133,6 @@ def worst(shown: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     long = [each for each in shown if each["scored"] / each["fps"] >= WORST_S]
     long.sort(key=lambda each: np.mean([row["ccc"] for row in each["scores"].values()]))
     return long[:WORST]
-
-
-def natural(name: str) -> list[int | str]:
-    """Return a sort key that orders the numbers in a name by value."""
-    return [int(x) if i % 2 else x for i, x in enumerate(re.split("([0-9]+)", name))]
 
 
 def format_score(value: float | None) -> str:

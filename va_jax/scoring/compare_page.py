@@ -10,11 +10,11 @@ from va_jax.io import write_text
 from va_jax.pages.columns import pack_columns
 from va_jax.pages.render import render
 from va_jax.report.page import SCRIPTS
-from va_jax.report.recordings import format_score, natural
+from va_jax.report.recordings import format_score
 from va_jax.scoring import compare_text
 from va_jax.scoring.compare import Comparison
 from va_jax.scoring.pairing import Signals
-from va_jax.types import LABEL_RANGE, InputError
+from va_jax.types import LABEL_RANGE, InputError, natural_key
 
 TEMPLATE = pathlib.Path(__file__).with_name("compare.html")
 
@@ -24,7 +24,7 @@ def write(path: pathlib.Path, comparison: Comparison) -> None:
     paired = comparison.paired
     shown = [
         _recording(number, signals, comparison)
-        for number, signals in enumerate(sorted(paired.signals, key=lambda s: natural(s.name)), 1)
+        for number, signals in enumerate(sorted(paired.signals, key=lambda s: natural_key(s.name)), 1)
     ]
     facts = {
         "panels": [_panel(number, dim) for number, dim in enumerate(paired.dims)],

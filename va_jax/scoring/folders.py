@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterator
 
 from va_jax.io import read_csv
+from va_jax.scoring.predicted import SUMMARY, is_summary
 from va_jax.types import InputError, track_name
 
 
@@ -13,7 +14,8 @@ def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
     The name of the recording is the path relative to `folder`, without its suffix and decoded by
     `track_name`: `part/a.csv` and `part%2Fa.csv` both stand for the recording `part/a`. Links to
-    folders are followed. Hidden folders and the metadata files of macOS (`._NAME`) are skipped.
+    folders are followed. Hidden folders, the metadata files of macOS (`._NAME`) and the summary
+    that `va_jax predict` adds to a folder are skipped.
 
     Raises:
         InputError: there are no files, or two files belong to the same recording.
@@ -21,7 +23,9 @@ def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; pass one that contains RECORDING.csv files")
     found: dict[str, pathlib.Path] = {}
-    for path in _csv_files(folder):
+    for path in csv_files(folder):
+        if path.name == SUMMARY and is_summary(path):
+            continue
         parts = path.relative_to(folder).with_suffix("").parts
         name = "/".join(map(track_name, parts))
         if name in found:
@@ -34,7 +38,8 @@ def find_recordings(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return dict(sorted(found.items()))
 
 
-def _csv_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def csv_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield the csv files in a folder and its sub-folders, sorted by name within a folder."""
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

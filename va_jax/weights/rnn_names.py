@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from va_jax.types import InputError
+from va_jax.types import InputError, natural_key
 
 TORCH = re.compile(r"(?:.*\.)?(weight|bias)_(ih|hh)_l(\d+)(_reverse)?")
 """Names in torch.nn.LSTM and GRU: `lstm.weight_ih_l0`, `lstm.bias_hh_l1_reverse`."""
@@ -71,7 +71,7 @@ def from_keras(arrays: Arrays, where: str) -> tuple[Arrays, Origin]:
         layer = re.sub(r"/(?:lstm|gru)_cell(?:_\d+)?/$", "/", f"/{layer}")
         key = layer.replace("/backward_", "/forward_"), "/backward_" in layer
         named.setdefault(key, {})[KERAS_3.get(part, part)] = name
-    order = sorted({layer for layer, _ in named}, key=_natural)
+    order = sorted({layer for layer, _ in named}, key=natural_key)
     layers = {
         f"layer_{order.index(layer)}{'_reverse' * reverse}": parts
         for (layer, reverse), parts in named.items()
@@ -150,11 +150,6 @@ def _groups(pattern: re.Pattern[str], name: str) -> tuple[str, ...]:
     match = pattern.fullmatch(name)
     assert match, name
     return match.groups("")
-
-
-def _natural(name: str) -> list[str | int]:
-    """Return a sort key that puts gru_2 before gru_10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 RECURRENT = {"torch_rnn": (TORCH, from_torch), "keras_rnn": (KERAS, from_keras)}

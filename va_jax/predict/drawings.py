@@ -1,0 +1,77 @@
+"""Drawings of results, which are plots and pages: a single file, or a folder that can be resumed."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+from va_jax.predict import results
+from va_jax.predict.inputs import InputFile
+from va_jax.predict.results import VideoResult
+from va_jax.scoring import predicted
+from va_jax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A kind of drawing, and where it goes."""
+
+    flag: str  # such as --plot, for messages
+    path: pathlib.Path  # a file, or a folder: see `is_folder`
+    suffixes: tuple[str, ...]  # extensions of such files; the first one is used in a folder
+    write: Callable[[pathlib.Path, InputFile, VideoResult], None]
+    source_of: Callable[[pathlib.Path], str | None]
+    """Function that returns the source of a file; None if this command did not draw it."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the flag names a folder: a path without an extension, or one that exists."""
+        return self.path.is_dir() or not self.path.suffix
+
+    def path_of(self, file: InputFile) -> pathlib.Path:
+        """Return the path to the drawing of a file; in a folder, it is called like its csv file."""
+        if not self.is_folder:
+            return self.path
+        return self.path / file.csv.relative_to(file.out).with_suffix(self.suffixes[0])
+
+    def draw(self, file: InputFile, result: VideoResult) -> None:
+        """Draw a result.
+
+        Raises:
+            InputError: the path in the folder is taken by a file that this command did not draw, or
+                the drawing cannot be made or written.
+        """
+        path = self.path_of(file)
+        if self.is_folder and (path.exists() or path.is_symlink()) and self.source_of(path) is None:
+            raise InputError(
+                f"{path} was not written by this command, so it will not be replaced; move it or "
+                f"choose a different {self.flag}"
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.write(path, file, result)
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be written: {error.strerror}; free up disk space or choose a "
+                f"different {self.flag}"
+            ) from error
+
+    def draw_missing(self, files: Sequence[InputFile], note: str) -> list[str]:
+        """Draw files that were predicted earlier from their csv files; return any problems.
+
+        A drawing is up to date if it belongs to the source and is not older than the csv file.
+        """
+        problems = []
+        for file in files:
+            try:
+                if not self._is_up_to_date(file):
+                    self.draw(file, results.from_csv(file.csv, note))
+            except InputError as error:
+                problems.append(str(error))
+        return problems
+
+    def _is_up_to_date(self, file: InputFile) -> bool:
+        path = self.path_of(file)
+        source = self.source_of(path)
+        if source is None or source != predicted.source_of(file.csv):
+            return False
+        return path.stat().st_mtime >= file.csv.stat().st_mtime
