@@ -21,7 +21,6 @@ from va_jax.evaluation.metrics import METRICS
 from va_jax.evaluation.score_table import scores
 from va_jax.report import page
 from va_jax.report.page import Evaluation, Split
-from va_jax.types import file_name
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 JPEG = base64.b64decode(
@@ -167,7 +166,7 @@ def list_of_recordings(reader):
 
 
 def test_every_recording_of_the_last_split_with_labels_is_shown(made):
-    workdir, source, text, reader = made
+    _, source, text, reader = made
     heads = [head for head in re.findall(r"<article[^>]*><h3>(.*?) <small>", text)]
     names = [html.unescape(head) for head in heads]
     expected = [each.track.track_id for each in source.splits["dev"].traces]

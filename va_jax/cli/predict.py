@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "every source to this folder, and an index")  # fmt: skip
     add("--page-video", choices=VIDEOS, default=VIDEOS[0],
         help="how a page shows the video: embed it, leave it beside the page, encode it for "
-        "browsers, or none; default: embed up to 50 MB, encode what browsers cannot play")  # fmt: skip
+        "browsers, or none; default: embed up to 50 MB, else beside; encode what browsers cannot "
+        "play")  # fmt: skip
     add("--fps", type=float, help="write this many rows per second instead of one per frame")
     spreadsheet.add_arguments(parser)
     add("--every", type=int, default=1, metavar="N",

@@ -1,4 +1,4 @@
-"""Drawings of results, which are plots and pages: a single file, or a folder that can be resumed."""
+"""Drawings of results (plots and pages): a single file, or a folder that can be resumed."""
 
 import dataclasses
 import pathlib

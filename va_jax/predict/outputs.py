@@ -40,7 +40,7 @@ class Outputs:
     csv_format: CsvFormat = PLAIN
     fps: float | None = None  # rows per second; None for a row per frame
     page: pathlib.Path | None = None  # an .html file, or a folder of them
-    page_video: str = page.VIDEOS[0]
+    page_video: str = "auto"  # one of page.VIDEOS
 
     @property
     def common_csv(self) -> pathlib.Path | None:

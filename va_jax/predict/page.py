@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import cv2
 
-from va_jax.data.csv_format import CsvFormat
+from va_jax.data.csv_format import PLAIN, CsvFormat
 from va_jax.io import text_cell, write_text
 from va_jax.pages.render import encoded, packed, render
 from va_jax.predict.drawings import Drawing
@@ -77,7 +77,7 @@ def write(
     file: InputFile,
     result: VideoResult,
     video: str = VIDEOS[0],
-    csv_format: CsvFormat = CsvFormat(),
+    csv_format: CsvFormat = PLAIN,
     index: str = ".",
 ) -> None:
     """Write the page of a result to `path`, atomically.

@@ -8,6 +8,7 @@ from PIL import Image
 
 from va_jax.io import write_bytes
 from va_jax.predict.drawings import Drawing
+from va_jax.predict.inputs import InputFile
 from va_jax.predict.results import VideoResult
 from va_jax.report import plots, trace_plots
 from va_jax.types import DIMS, LABEL_RANGE
@@ -19,7 +20,11 @@ SOURCE = "va_jax predict: source"
 
 def drawing(path: pathlib.Path) -> Drawing:
     """Return how plots are drawn to a file or into a folder."""
-    return Drawing("--plot", path, (".png",), lambda path, _, result: write(path, result), source_of)
+
+    def write_plot(path: pathlib.Path, file: InputFile, result: VideoResult) -> None:
+        write(path, result)
+
+    return Drawing("--plot", path, (".png",), write_plot, source_of)
 
 
 def source_of(path: pathlib.Path) -> str | None:

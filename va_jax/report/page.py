@@ -120,7 +120,7 @@ def _split(folder: pathlib.Path, split: Split, name: str) -> dict[str, Any]:
         "name": name,
         "headline": tables.headline(name, table),
         "pictures": _densities(folder, split, name, dims) if split.scored else {},
-        "pooled_rows": {dim: [_pooled(group) for group in tables.groups(table, dim)] for dim in dims},
+        "pooled_rows": {dim: list(map(_pooled, tables.groups(table, dim))) for dim in dims},
         "rows": {dim: list(tables.groups(table, dim)) for dim in dims},
         "baselines": {dim: list(tables.baseline_groups(table, dim)) for dim in dims},
         "subsets": _subsets(table, dims),

@@ -22,7 +22,7 @@ STRIP_SIDE = 72
 """Side of the faces in a film strip, in pixels."""
 
 MOST_FACES = 4400
-"""Number of faces in all film strips of a page, which keeps a page of 200 recordings below 25 MB."""
+"""Number of faces in all film strips; it keeps a page of 200 long recordings below 25 MB."""
 
 FEWEST_FACES, FACES_PER_S, LONGEST_STRIP = 8, 2.0, 400
 """Number of faces in a film strip: at least, per second of the recording, and at most."""
@@ -98,7 +98,9 @@ def recordings(
             dim: ", ".join(f"{metric.upper()} {format_score(row[metric])}" for metric in SUMMARY)
             for dim, row in own.items()
         }
-        packed = pack_columns(columns(trace, spread, None if processed is None else processed[index]))
+        packed = pack_columns(
+            columns(trace, spread, None if processed is None else processed[index])
+        )
         result.append({
             "anchor": f"trace-{place}", "block": f"data-{place}", "strip": f"strip-{place}",
             "track_id": track_id, "group": trace.track.group,

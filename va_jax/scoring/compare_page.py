@@ -22,10 +22,8 @@ TEMPLATE = pathlib.Path(__file__).with_name("compare.html")
 def write(path: pathlib.Path, comparison: Comparison) -> None:
     """Write the page of a comparison to `path`, atomically; InputError if it cannot be written."""
     paired = comparison.paired
-    shown = [
-        _recording(number, signals, comparison)
-        for number, signals in enumerate(sorted(paired.signals, key=lambda s: natural_key(s.name)), 1)
-    ]
+    ordered = sorted(paired.signals, key=lambda signals: natural_key(signals.name))
+    shown = [_recording(number, each, comparison) for number, each in enumerate(ordered, 1)]
     facts = {
         "panels": [_panel(number, dim) for number, dim in enumerate(paired.dims)],
         "range": LABEL_RANGE,
@@ -80,6 +78,7 @@ def _recording(number: int, signals: Signals, comparison: Comparison) -> dict[st
     for dim in range(len(dims)):
         columns += [signals.target[:, dim], signals.a[:, dim], signals.b[:, dim]]
     gaps = np.flatnonzero(np.diff(signals.key) > 1) + 1
+    drawn = [_with_gaps(column, gaps, place > 0) for place, column in enumerate(columns)]
     return {
         "anchor": f"trace-{number}",
         "block": f"data-{number}",
@@ -90,7 +89,7 @@ def _recording(number: int, signals: Signals, comparison: Comparison) -> dict[st
             f"{dim}: CCC A {format_score(row['A'])}, B {format_score(row['B'])}"
             for dim, row in scores.items()
         ],
-        "columns": pack_columns([_with_gaps(column, gaps, i > 0) for i, column in enumerate(columns)]),
+        "columns": pack_columns(drawn),
     }
 
 
