@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import tempfile
+import zlib
 from base64 import b64decode
 from typing import Any
 from urllib.parse import quote
@@ -136,21 +137,33 @@ def write(
 
 def source_of(path: pathlib.Path) -> str | None:
     """Return the source of a page; None if this command did not write it."""
+    facts = read_facts(path)
+    return None if facts is None else facts["source"]
+
+
+def read_facts(path: pathlib.Path) -> dict[str, Any] | None:
+    """Return the facts in a page; None if this command did not write it."""
     begin = _begin(path, FACTS)
     if begin is None:
         return None
     try:
-        return json.loads(begin)["source"]
-    except (ValueError, KeyError, TypeError):
+        facts = json.loads(begin)
+    except ValueError:
         return None
+    return facts if isinstance(facts, dict) and facts.keys() >= {"source", "note"} else None
 
 
-def read(path: pathlib.Path) -> Predicted | None:
-    """Return the rows in a page; None if this command did not write it."""
-    packed_rows = _begin(path, ROWS)
-    if packed_rows is None or source_of(path) is None:
-        return None
-    return predicted.parse(path, gzip.decompress(b64decode(packed_rows)).decode())
+def read_rows(path: pathlib.Path) -> Predicted:
+    """Return the rows in a page of this command.
+
+    Raises:
+        InputError: the page is damaged.
+    """
+    try:
+        text = gzip.decompress(b64decode(_begin(path, ROWS) or b"")).decode()
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{path}: the page is damaged ({error}); write it again") from error
+    return predicted.parse(path, text)
 
 
 def _begin(path: pathlib.Path, mark: bytes) -> bytes | None:

@@ -1,6 +1,5 @@
 """The page that leads to the pages of a folder, with the course and the mean of every face."""
 
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -24,33 +23,39 @@ SPARK_POINTS = 120
 """Number of points in the small curve of a face."""
 
 
-def write(folder: pathlib.Path) -> list[str]:
-    """Write the index of all pages in a folder and its sub-folders; return any problems."""
+def write(folder: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Write the index of all pages in a folder and its sub-folders.
+
+    Returns:
+        Problems and warnings, one line each.
+    """
     path = folder / page.INDEX
+    if (source := page.source_of(path)) is not None:
+        return [], [f"{folder}: no index, because {page.INDEX} is the page of {source}"]
     if path.exists() and not is_index(path):
         return [
             f"{path} was not written by this command, so it will not be replaced; move it or "
             "choose a different --page"
-        ]
+        ], []
     rows: list[dict[str, Any]] = []
-    problems = []
+    problems, notes = [], {}
     for each in sorted(folder.rglob("*.html"), key=lambda each: natural_key(str(each))):
-        try:
-            content = None if each == path else page.read(each)
-        except (InputError, OSError, ValueError, EOFError) as error:
-            problems.append(f"{each}: cannot be listed in {path} ({error}); predict it again")
+        facts = page.read_facts(each)
+        if facts is None:
             continue
-        if content is not None:
-            href = pathlib.Path(os.path.relpath(each, folder)).as_posix()
-            rows += _rows(content, href)
+        try:
+            rows += _rows(page.read_rows(each), each.relative_to(folder).as_posix())
+        except InputError as error:
+            problems.append(str(error))
+        notes[facts["note"]] = None
     dims = list(dict.fromkeys(dim for row in rows for dim in row["dims"]))
     context = {
         "title": folder.resolve().name, "mark": MARK, "rows": rows, "dims": dims,
-        "points": SPARK_POINTS,
+        "points": SPARK_POINTS, "notes": list(filter(None, notes)),
     }  # fmt: skip
     if rows:
         write_text(path, render(TEMPLATE, context, ["sort.js"], {"signed": signed}))
-    return problems
+    return problems, []
 
 
 def is_index(path: pathlib.Path) -> bool:

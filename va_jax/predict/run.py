@@ -82,7 +82,8 @@ def _finish_folders(
         if drawing.is_folder:
             problems += drawing.draw_missing(complete, note)
     if outputs.pages_folder is not None:
-        problems += page_index.write(outputs.pages_folder)
+        of_index = page_index.write(outputs.pages_folder)
+        problems, warnings = problems + of_index[0], warnings + of_index[1]
     for warning in warnings:
         report("warning", warning)
     for problem in problems:
