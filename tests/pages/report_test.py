@@ -51,9 +51,7 @@ def report(tmp_path_factory):
 
 def drawn(shown, place=0, where="#traces"):
     """Scroll to a recording, and return the place of its first panel."""
-    shown.evaluate(
-        f"document.querySelectorAll('{where} .recording')[{place}].scrollIntoView(true)"
-    )
+    shown.evaluate(f"document.querySelectorAll('{where} .recording')[{place}].scrollIntoView(true)")
     shown.evaluate("scrollBy(0, -120)")
     host = f"{where} .recording[data-drawn] .u-over"
     shown.wait_for_selector(host)
@@ -70,7 +68,8 @@ def test_the_values_and_the_face_under_the_pointer_are_shown(report, visit):
     assert values.split("\n") == ["0:29.9", "label +0.50", "prediction +0.60", "processed +0.54"]
     grey_level = shown.evaluate("""() => {
       const strip = document.querySelector("#traces .recording[data-drawn] .strip");
-      const place = Math.round(strip.width * (34 + 0.75 * (strip.clientWidth - 42)) / strip.clientWidth);
+      const left = 34 + 0.75 * (strip.clientWidth - 42);
+      const place = Math.round(strip.width * left / strip.clientWidth);
       return strip.getContext("2d").getImageData(place, strip.height / 2, 1, 1).data[0];
     }""")
     assert grey_level == pytest.approx(299 * 255 / 400, abs=8)
@@ -204,7 +203,8 @@ def test_thinned_curves_keep_their_extremes(tmp_path, visit):
       const times = Array.from({ length: 100000 }, (_, i) => i / 100);
       const values = times.map((_, i) => i === 54321 ? 9 : i === 70001 ? -9 : Math.sin(i));
       const gap = times.map((_, i) => i > 20000 && i < 40000 ? null : 0.5);
-      const all = thin([times, values, gap], 0, 1000, 500), part = thin([times, values, gap], 10, 12, 500);
+      const all = thin([times, values, gap], 0, 1000, 500);
+      const part = thin([times, values, gap], 10, 12, 500);
       return { rows: all[0].length, high: Math.max(...all[1]), low: Math.min(...all[1]),
         rising: all[0].every((time, i) => !i || time >= all[0][i - 1]),
         missing: all[2].filter(value => value === null).length / all[2].length,
