@@ -395,6 +395,16 @@ def test_a_model_has_the_metadata_of_its_run(loaded, tiny_run):
     assert loaded.post_processing.to_json() == stored
 
 
+def test_a_model_describes_itself_in_one_line(loaded):
+    text = repr(loaded)
+    assert "\n" not in text
+    for fact in (
+        "resnet with a width of 8, GRU with 1 x 8 units", "valence, arousal from 32 px",
+        "synthetic_faces/tiny, step 1;", "windows of 16 frames", "10 frames per second",
+    ):  # fmt: skip
+        assert fact in text
+
+
 DOCUMENTATION = (ROOT / "docs" / "api.md").read_text()
 
 

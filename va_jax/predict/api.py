@@ -58,5 +58,5 @@ def predict_video(
     if video.broken is not None:
         more.append(f"{video.broken}; the result contains the {len(result.time_s)} frames before")
     for note in notes + more:
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)  # where `va_jax.predict_video` was called
     return result

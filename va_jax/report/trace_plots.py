@@ -78,6 +78,7 @@ def figure(trace: Trace, dims: Sequence[str] = DIMS) -> Figure:
     drawn, panels = _figure(TRACE_WIDTH, len(dims), 1)
     for i, (axes, dim, score) in enumerate(zip(panels[:, 0], dims, scores, strict=True)):
         _draw_panel(axes, trace, i, f"{_shorten(trace.track.track_id)}: {dim}, {score}")
+        axes.tick_params(labelbottom=i == len(dims) - 1)
     drawn.legend(handles=_handles(), ncols=3, **LEGEND)
     return drawn
 
