@@ -68,6 +68,9 @@ setup(
         "build": ["apache-beam", "mlcroissant", "tensorflow-cpu"],  # for `tfds build` only
         "cuda": ["jax[cuda13]"],
         "keras": ["h5py"],  # to read Keras' weight files
+        "mlflow": ["mlflow-skinny"],  # for log.writers
+        "notebook": ["nbmake", "pandas"],  # to run examples/first_hour.ipynb
+        "tensorboard": ["tensorboard"],  # to view the logs of a run
         "tpu": ["jax[tpu]"],
         "tpu-compile": ["libtpu"],  # to compile for TPUs without one
         "test": [
@@ -86,5 +89,6 @@ setup(
             "timm; python_version < '3.12'",  # with torch
             "torch==2.13.0; python_version < '3.12'",  # parity tests; they skip without it
         ],
+        "wandb": ["wandb"],  # for log.writers
     },
 )

@@ -30,7 +30,7 @@ STEPS = 200
 FLAGS = (
     f"--config.train.steps={STEPS}", "--config.checkpoint.every_steps=20",
     "--config.eval.every_steps=40", "--config.train.log_every_steps=20",
-    "--config.log.progress=False", "--config.log.tensorboard=False",
+    "--config.log.progress=False", "--config.log.writers=('jsonl',)",
 )  # fmt: skip
 PATIENCE_S = 300
 

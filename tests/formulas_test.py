@@ -6,7 +6,8 @@ import numpy as np
 
 from tfds_builders.material import Recording
 from tfds_builders.metadata import write_report
-from va_jax.predict.results import TrackResult, VideoResult, csv_header, csv_rows
+from va_jax.predict.results import VideoResult, csv_header, csv_rows
+from va_jax.predict.tracks import TrackResult
 
 NAME = '=HYPERLINK("http://x","y").mp4'
 

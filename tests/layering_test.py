@@ -25,7 +25,9 @@ LAYERS = [
 FENCES = {  # library -> the only places that may import it
     "flax.linen": ("va_jax/models/", "va_jax/train/summary.py"),
     "orbax": ("va_jax/train/checkpoints.py",),
-    "tensorboardX": ("va_jax/train/logs.py",),
+    "tensorboardX": ("va_jax/train/writers.py",),
+    "wandb": ("va_jax/train/writers.py",),
+    "mlflow": ("va_jax/train/writers.py",),
     "matplotlib": ("va_jax/report/", "va_jax/data/preview.py", "va_jax/predict/"),
     "grain": ("va_jax/data/",),
     "av": ("va_jax/video/",),

@@ -27,6 +27,6 @@ def config_of(folder: pathlib.Path, **changes):
     """Return the config of a run of seconds on both data sets."""
     given = {
         "data.name": f"{FIRST},{SECOND}", "data.strides": (2, 5), "data.size": 32,
-        "data.build_missing": False, "log.tensorboard": False,
+        "data.build_missing": False, "log.writers": ("jsonl",),
     }  # fmt: skip
     return tiny(folder, **given | changes)

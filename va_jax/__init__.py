@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from va_jax.export.model import Model
+    from va_jax.predict.results import VideoResult
 
 
 def load(path: "str | os.PathLike[str]", head: str = "") -> "Model":
@@ -16,3 +17,17 @@ def load(path: "str | os.PathLike[str]", head: str = "") -> "Model":
     from va_jax.export import model
 
     return model.load(path, head)
+
+
+def predict_video(
+    model: "Model",
+    path: "str | os.PathLike[str]",
+    track: str = "largest",
+    every: int = 1,
+    processed: bool = False,
+    progress: bool = False,
+) -> "VideoResult":
+    """Predict every frame of a video or an image; see `va_jax.predict.api.predict_video`."""
+    from va_jax.predict import api
+
+    return api.predict_video(model, path, track, every, processed, progress)

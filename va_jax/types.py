@@ -92,6 +92,10 @@ class Trace:
         """Mask of scored frames, in which the face is visible and every target is labelled."""
         return self.face & np.isfinite(self.target).all(-1)
 
+    def __repr__(self) -> str:
+        scored = f"{int(self.mask.sum()):,} of them scored"
+        return f"Trace({self.track.track_id!r}: {len(self.pred):,} frames, {scored})"
+
 
 def file_name(name: str) -> str:
     """Return the name of a track's files, without an extension.

@@ -395,13 +395,28 @@ def test_a_model_has_the_metadata_of_its_run(loaded, tiny_run):
     assert loaded.post_processing.to_json() == stored
 
 
+def test_a_model_describes_itself_in_one_line(loaded):
+    text = repr(loaded)
+    assert "\n" not in text
+    for fact in (
+        "resnet with a width of 8, GRU with 1 x 8 units", "valence, arousal from 32 px",
+        "synthetic_faces/tiny, step 1;", "windows of 16 frames", "10 frames per second",
+    ):  # fmt: skip
+        assert fact in text
+
+
 DOCUMENTATION = (ROOT / "docs" / "api.md").read_text()
 
 
-def test_the_documented_examples_run_and_print_what_they_show(exported, monkeypatch, capsys):
-    monkeypatch.chdir(exported.parent)
+@pytest.mark.filterwarnings("ignore:this model was trained on drawings")
+def test_the_documented_examples_run_and_print_what_they_show(
+    exported, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "exported").symlink_to(exported)
+    shutil.copy(ROOT / "va_jax" / "published" / "clip.mp4", tmp_path)
+    monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", DOCUMENTATION, re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     scope = {}
     for example in examples:
         exec(example, scope)

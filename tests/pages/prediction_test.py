@@ -13,7 +13,8 @@ import pytest
 from tests.pages.videos import write_video
 from va_jax.predict import page
 from va_jax.predict.inputs import InputFile
-from va_jax.predict.results import TrackResult, VideoResult
+from va_jax.predict.results import VideoResult
+from va_jax.predict.tracks import TrackResult
 from va_jax.types import InputError
 
 pytestmark = pytest.mark.slow

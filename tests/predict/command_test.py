@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.predict.predicting import FakeModel, detect, write_video
+from va_jax import faces
 from va_jax.evaluation.postprocess import PostProcessing, Step
 from va_jax.predict import run, search
 from va_jax.predict.outputs import Outputs
@@ -33,7 +34,7 @@ def command(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(run, "load", lambda folder: FakeModel())
-    monkeypatch.setattr(run.faces, "Detector", lambda **_: detect)
+    monkeypatch.setattr(faces, "Detector", lambda **_: detect)
 
     def command(*sources, out="out", **options) -> bool:
         names = {field.name for field in dataclasses.fields(Choices)} & options.keys()

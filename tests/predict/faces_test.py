@@ -11,7 +11,8 @@ import pytest
 from tests.predict.predicting import FakeModel, predictor, quiet
 from va_jax import faces
 from va_jax.predict.inputs import Video
-from va_jax.predict.results import TrackResult, VideoResult
+from va_jax.predict.results import VideoResult
+from va_jax.predict.tracks import TrackResult
 from va_jax.video.read import read_frames
 
 WIDTH, HEIGHT, SIDE, LEVEL = 640, 360, 140, 180  # pixels; centres of heads are on one level

@@ -15,7 +15,8 @@ from PIL import ImageColor
 
 from va_jax.predict import overlay
 from va_jax.predict.overlay import COLOURS, Drawing
-from va_jax.predict.results import TrackResult, VideoResult
+from va_jax.predict.results import VideoResult
+from va_jax.predict.tracks import TrackResult
 from va_jax.types import DIMS, InputError
 from va_jax.video import write
 from va_jax.video.read import read_frames

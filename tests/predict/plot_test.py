@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from va_jax.predict import plot
-from va_jax.predict.results import TrackResult, VideoResult
+from va_jax.predict.results import VideoResult
+from va_jax.predict.tracks import TrackResult
 from va_jax.types import DIMS
 
 
@@ -26,7 +27,7 @@ def result(tracks=1, frames=40, dims=DIMS, hidden=slice(0, 0)) -> VideoResult:
 
 def panels(predicted: VideoResult) -> dict[str, object]:
     """Axes by title."""
-    return {axes.get_title(loc="left"): axes for axes in plot.figure(predicted).axes}
+    return {axes.get_title(loc="left"): axes for axes in predicted.plot().axes}
 
 
 def test_a_face_has_a_panel_for_each_dimension_and_a_plane():
@@ -74,7 +75,7 @@ def test_of_very_many_faces_those_shown_longest_are_drawn(monkeypatch):
     shown = predicted.tracks[1].shown.copy()
     shown[5:] = False
     predicted.tracks[1] = dataclasses.replace(predicted.tracks[1], shown=shown)
-    drawn = plot.figure(predicted)
+    drawn = predicted.plot()
     titles = {axes.get_title(loc="left") for axes in drawn.axes}
     assert "face 1: valence" not in titles
     assert {"face 0: valence", "face 2: valence"} <= titles
@@ -83,11 +84,11 @@ def test_of_very_many_faces_those_shown_longest_are_drawn(monkeypatch):
 
 @pytest.mark.parametrize(("tracks", "frames"), [(0, 5), (1, 1), (2, 40)])
 def test_a_png_is_written_and_nothing_beside_it(tmp_path, tracks, frames):
-    plot.write(tmp_path / "out.png", result(tracks, frames))
+    plot.write(tmp_path / "out.png", result(tracks, frames).plot())
     assert cv2.imread(str(tmp_path / "out.png")).shape[1] == 1140
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
 def test_a_note_is_written_into_the_picture():
     noted = dataclasses.replace(result(), note="values are not meaningful")
-    assert noted.note in plot.figure(noted).get_suptitle()
+    assert noted.note in noted.plot().get_suptitle()

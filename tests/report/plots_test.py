@@ -9,8 +9,9 @@ import pytest
 
 from tests.evaluation.score_table_test import DIMS, TRACES, trace
 from va_jax.evaluation.lags import LagCurve
+from va_jax.evaluation.metrics import Moments
 from va_jax.report import plots
-from va_jax.report.trace_plots import plot_traces
+from va_jax.report.trace_plots import figure, plot_traces
 
 
 def draw(source, folder) -> np.ndarray:
@@ -101,3 +102,20 @@ def test_the_overview_shows_six_recordings_of_many(tmp_path):
     assert few[1] == many[1] > 1000
     assert few[0] < many[0] < 6 * few[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few.png", "many.png"]
+
+
+def test_a_notebook_shows_the_figure_of_a_recording_with_its_scores():
+    source = trace(4, 400)
+    drawn = figure(source, DIMS)
+    ccc = Moments.of(source.pred, source.target, source.mask).ccc()
+    titles = [axes.get_title(loc="left") for axes in drawn.axes]
+    assert titles == [f"t4: {dim}, CCC {ccc[i]:.3f}" for i, dim in enumerate(DIMS)]
+    assert opened(drawn._repr_png_()).shape[1] > 1000
+    unlabelled = changed(source, target=np.full_like(source.target, np.nan))
+    assert all("not scored" in axes.get_title(loc="left") for axes in figure(unlabelled).axes)
+
+
+def test_a_recording_is_described_in_one_line():
+    source = trace(4, 400)
+    face = np.arange(400) >= 50
+    assert repr(changed(source, face=face)) == "Trace('t4': 400 frames, 350 of them scored)"

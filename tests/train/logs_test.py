@@ -2,12 +2,12 @@
 
 import json
 
-from va_jax.config import Log
+from va_jax.config import parse
 from va_jax.train.logs import Logs, rewind
 
 
 def quiet():
-    return Log(progress=False)
+    return parse({"data": {"name": "none"}, "log": {"progress": False}})
 
 
 def test_lines_after_the_step_and_a_line_cut_off_are_dropped(tmp_path):
@@ -20,7 +20,7 @@ def test_lines_after_the_step_and_a_line_cut_off_are_dropped(tmp_path):
 
 
 def test_a_line_holds_the_means_the_speed_and_the_wait(tmp_path):
-    with Logs(tmp_path, 0, 10, quiet(), active=True) as logs:
+    with Logs(tmp_path, 0, quiet(), active=True) as logs:
         with logs.spending("input"):
             pass
         logs.train(5, 64, {"steps": 5.0, "loss": 0.5, "grad_norm": 1.0}, 1e-3)
@@ -34,6 +34,6 @@ def test_a_line_holds_the_means_the_speed_and_the_wait(tmp_path):
 
 
 def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):
-    with Logs(tmp_path, 0, 10, quiet(), active=False) as logs:
+    with Logs(tmp_path, 0, quiet(), active=False) as logs:
         logs.dev(5, {"valence": 0.25})
     assert not list(tmp_path.iterdir())

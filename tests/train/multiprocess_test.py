@@ -27,7 +27,7 @@ def start(workdir, data_dir, devices=1, *flags):
     command = [
         sys.executable, "-m", "tests.without_page", "--config=configs/quickstart.py:tiny",
         f"--workdir={workdir}", f"--config.data.dir={data_dir}", "--config.log.progress=False",
-        "--config.log.tensorboard=False", f"--config.train.steps={STEPS}",
+        "--config.log.writers=('jsonl',)", f"--config.train.steps={STEPS}",
         "--config.checkpoint.keep=9", "--config.optim.name=sgd", *flags,
     ]  # fmt: skip
     xla_flags = re.sub(r"device_count=\d+", f"device_count={devices}", os.environ["XLA_FLAGS"])
@@ -59,7 +59,7 @@ def whole(tmp_path_factory, tiny_data):
 
 def config_of(tiny_data):
     changes = {"train.steps": STEPS, "checkpoint.keep": 9, "optim.name": "sgd"}
-    return tiny(tiny_data, **changes, **{"log.tensorboard": False})
+    return tiny(tiny_data, **changes, **{"log.writers": ("jsonl",)})
 
 
 def train_here(workdir, data_dir):

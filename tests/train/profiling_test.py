@@ -8,18 +8,18 @@ import jax.numpy as jnp
 import pytest
 
 from tests.train.faults_test import run
-from va_jax.config import Log
+from va_jax.config import parse
 from va_jax.train import logs, profiling
 from va_jax.train.loop import check_compiled_once
 
 
 def settings():
-    return Log(progress=False, tensorboard=False)
+    return parse({"data": {"name": "none"}, "log": {"progress": False, "writers": ["jsonl"]}})
 
 
 def test_every_second_is_spent_on_something(tmp_path):
     begin = time.monotonic()
-    with logs.Logs(tmp_path, 0, 9, settings(), active=True) as log:
+    with logs.Logs(tmp_path, 0, settings(), active=True) as log:
         with log.spending("compile"):
             time.sleep(0.2)
         with log.spending("input"):

@@ -21,6 +21,7 @@ from va_jax.keys import CHANGEABLE, at_least, changeable, choice, key
 STATES = ("carry", "window")
 FUSIONS = ("mean", "median", "extremum", "last", "centre")
 POST_STEPS = ("median", "centre", "scale", "lag")
+LOG_WRITERS = ("jsonl", "tensorboard", "wandb", "mlflow")
 MEDIANS_S = (0.4, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 
 
@@ -28,6 +29,7 @@ RENAMED = {
     "model.recurrent": "model.temporal",
     "model.recurrent_dropout": "model.temporal_dropout",
     "optim.rates.recurrent": "optim.rates.temporal",
+    "log.tensorboard": "log.writers",
 }
 """Current names of keys by their names in earlier versions, for messages."""
 
@@ -94,7 +96,12 @@ class Checkpoint:
 class Log:
     """Additional output of a run."""
 
-    tensorboard: bool = key(True, "whether to write TensorBoard events")
+    writers: tuple[str, ...] = key(
+        ("jsonl", "tensorboard"),
+        "where training logs go; must contain jsonl, which is WORKDIR/metrics.jsonl; wandb and "
+        "mlflow require the extra of the same name (running.md)",
+        legal=LOG_WRITERS,
+    )
     profile_steps: int = at_least(
         0, 0, "number of steps to profile; the profile is written to WORKDIR/profile"
     )

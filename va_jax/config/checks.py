@@ -19,6 +19,9 @@ def check(config: Any) -> None:
         remedy = "set it to 'shared', since the names of two data sets differ only in punctuation"
         fail("model.heads", "per_set", remedy)
     _check_numbers(config)
+    if "jsonl" not in config.log.writers:
+        remedy = "add 'jsonl', since a resumed run and the report read metrics.jsonl"
+        fail("log.writers", config.log.writers, remedy)
     if config.data.subject:
         _check_subject(config)
     if config.data.features:

@@ -18,7 +18,7 @@ from va_jax.export import arrays, chosen, stream
 from va_jax.export import metadata as model_metadata
 from va_jax.export.stream import Stream
 from va_jax.models import inflate, set_heads
-from va_jax.models.build import build_model
+from va_jax.models.build import build_model, describe
 from va_jax.train import checkpoints, sharding
 from va_jax.train import workdir as run_config
 from va_jax.train.exported import EXPORT_AGAIN
@@ -93,11 +93,7 @@ class Model:
             times = np.broadcast_to(times, shape)
         else:
             times = sequences.checked_times(time_s, shape)
-        if processed and self.post_processing is None:
-            raise InputError(
-                "Cannot apply processed=True: the model has no post-processing. Fit it with "
-                "`va_jax evaluate RUN`, or omit the argument."
-            )
+        self.check_processed(processed)
         if len(axes) == 1:
             frames, face, times = frames[None], face[None], times[None]
             landmarks = None if landmarks is None else landmarks[None]
@@ -108,6 +104,21 @@ class Model:
                 self.post_processing.apply(trace.pred, trace.time_s, self.dims) for trace in traces
             ]
         return np.stack(preds) if len(axes) == 2 else preds[0]
+
+    def __repr__(self) -> str:
+        facts, window = self.metadata, self.config.window
+        network = f"{describe(self.config.model)}: {', '.join(self.dims)} from {self.size} px"
+        origin = f"{facts['data']['name']}, step {facts['checkpoint_step']:,}"
+        frames = f"windows of {window.length} frames, stride {facts['stride']}"
+        return f"<Model {network}; {origin}; {frames}, {facts['fps']:.4g} frames per second>"
+
+    def check_processed(self, processed: bool) -> None:
+        """Raise InputError if `processed` is True but there is no post-processing to apply."""
+        if processed and self.post_processing is None:
+            raise InputError(
+                "Cannot apply processed=True: the model has no post-processing. Fit it with "
+                "`va_jax evaluate RUN`, or omit the argument."
+            )
 
     def traces(self, source: Source, stride: int | None = None) -> list[Trace]:
         """Return the trace of every track in a data set split, as the evaluation would.

@@ -7,10 +7,10 @@ from typing import Any
 import jinja2
 
 from va_jax.config import Config
-from va_jax.config import Model as ModelConfig
 from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.export import check
 from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
+from va_jax.models.build import describe
 from va_jax.report import tables
 from va_jax.types import LOGIT
 
@@ -42,7 +42,7 @@ def text(metadata: Mapping[str, Any], config: Config) -> str:
         ranged=[dim for dim in metadata["dims"] if not dim.startswith(LOGIT)],
         logits=[dim for dim in metadata["dims"] if dim.startswith(LOGIT)],
         lag=_lag,
-        network=_network(config.model),
+        network=describe(config.model),
         dependence=TEMPORAL[metadata["temporal"]],
         evaluated=_evaluated(metadata["evaluation"]),
         metrics_tables=[tables.markdown(split, each).rstrip() for split, each in scores.items()],
@@ -50,17 +50,6 @@ def text(metadata: Mapping[str, Any], config: Config) -> str:
         comparisons_table=check.table(metadata["comparisons"]).markdown(),
         limit=check.LIMIT,
     )
-
-
-def _network(model: ModelConfig) -> str:
-    parts = [f"{model.backbone} with a width of {model.width}"]
-    if model.inflation.taps > 1:
-        parts.append(f"convolutions over {model.inflation.taps} frames")
-    if model.temporal != "none":
-        kind = model.temporal if model.temporal == "transformer" else model.temporal.upper()
-        kind = f"{'bidirectional ' if model.bidirectional else ''}{kind}"
-        parts.append(f"{kind} with {model.layers} x {model.units} units")
-    return ", ".join(parts)
 
 
 def _evaluated(evaluation: Mapping[str, Any]) -> str:

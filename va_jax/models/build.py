@@ -90,6 +90,18 @@ def landmark_points(config: Model) -> int:
     return config.landmark_points if config.landmarks != "none" else 0
 
 
+def describe(config: Model) -> str:
+    """Return the kind and the size of a network in words."""
+    parts = [f"{config.backbone} with a width of {config.width}"]
+    if config.inflation.taps > 1:
+        parts.append(f"convolutions over {config.inflation.taps} frames")
+    if config.temporal != "none":
+        kind = config.temporal if config.temporal == "transformer" else config.temporal.upper()
+        kind = f"{'bidirectional ' if config.bidirectional else ''}{kind}"
+        parts.append(f"{kind} with {config.layers} x {config.units} units")
+    return ", ".join(parts)
+
+
 def parameter_count(params: Any) -> int:
     """Return the number of values in a tree of arrays, or of shapes from `jax.eval_shape`."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

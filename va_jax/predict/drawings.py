@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 
-from va_jax.predict import results
+from va_jax.predict import plot, results
 from va_jax.predict.inputs import InputFile
 from va_jax.predict.results import VideoResult
 from va_jax.scoring import predicted
@@ -75,3 +75,12 @@ class Drawing:
         if source is None or source != predicted.source_of(file.csv):
             return False
         return path.stat().st_mtime >= file.csv.stat().st_mtime
+
+
+def plots(path: pathlib.Path) -> Drawing:
+    """Return how plots are drawn to a file or into a folder."""
+
+    def write(path: pathlib.Path, file: InputFile, result: VideoResult) -> None:
+        plot.write(path, result.plot(), str(result.source))
+
+    return Drawing("--plot", path, (".png",), write, plot.source_of)

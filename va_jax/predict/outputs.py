@@ -9,8 +9,8 @@ from typing import Any
 
 from va_jax.data.csv_format import PLAIN, CsvFormat
 from va_jax.io import read_json, write_json
-from va_jax.predict import page, plot
-from va_jax.predict.drawings import Drawing
+from va_jax.predict import page
+from va_jax.predict.drawings import Drawing, plots
 from va_jax.predict.inputs import InputFile
 from va_jax.scoring.predicted import FOLDER_FILE, source_of
 from va_jax.types import InputError
@@ -50,9 +50,9 @@ class Outputs:
     @property
     def drawings(self) -> list[Drawing]:
         """The kinds of drawings to make."""
-        plots = [] if self.plot is None else [plot.drawing(self.plot)]
+        drawn = [] if self.plot is None else [plots(self.plot)]
         video, csv_format = self.page_video, self.csv_format
-        return plots + ([] if self.page is None else [page.drawing(self.page, video, csv_format)])
+        return drawn + ([] if self.page is None else [page.drawing(self.page, video, csv_format)])
 
     @property
     def pages_folder(self) -> pathlib.Path | None:

@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from va_jax.io import write_bytes
 from va_jax.predict.inputs import IMAGE_SUFFIXES
-from va_jax.predict.results import TrackResult, VideoResult
+from va_jax.predict.results import VideoResult
 from va_jax.predict.trace_panel import GROUND, WHITE, TracePanel, panel_height
+from va_jax.predict.tracks import TrackResult
 from va_jax.video.image import decode_image, read_bytes
 from va_jax.video.read import read_frames
 from va_jax.video.write import open_writer

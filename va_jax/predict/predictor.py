@@ -10,12 +10,15 @@ from jaxtyping import Float64
 from tqdm import tqdm
 
 from va_jax import faces
+from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
 from va_jax.export.model import Model
 from va_jax.faces import Detections, FaceTrack, Follow
+from va_jax.predict import preprocessing
 from va_jax.predict.crop_cache import CropCache
 from va_jax.predict.inputs import Image, Video
 from va_jax.predict.preprocessing import DETECT_EVERY, Preprocessing, stride_for
-from va_jax.predict.results import TrackResult, VideoResult
+from va_jax.predict.results import VideoResult
+from va_jax.predict.tracks import TrackResult
 from va_jax.types import InputError, Trace
 from va_jax.video.facts import mean_fps
 
@@ -43,6 +46,9 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
     def advance(self) -> None:
         """Count one frame."""
         self._bar.update()
+
+
+SYNTHETIC_NOTE = "trained on drawings: values are not meaningful"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,3 +164,19 @@ class Predictor:
                 )
             )
         return results
+
+
+def of_model(model: Model, track: str, every: int, processed: bool) -> tuple[Predictor, list[str]]:
+    """Return a predictor with the built-in detector, and warnings about the model's values.
+
+    Raises:
+        InputError: the network takes landmarks that the detector cannot find.
+    """
+    settings, warnings = preprocessing.from_metadata(model.metadata)
+    synthetic = is_synthetic(model.metadata)
+    detector = faces.Detector(min_face=preprocessing.MIN_FACE)
+    predictor = Predictor(
+        model, settings, detector, track, every, processed,
+        SYNTHETIC_NOTE if synthetic else "", detector.follow,
+    )  # fmt: skip
+    return predictor, [SYNTHETIC_WARNING] * synthetic + warnings

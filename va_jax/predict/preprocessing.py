@@ -68,13 +68,13 @@ def from_metadata(metadata: Mapping[str, Any]) -> tuple[Preprocessing, list[str]
     if reproducible:
         return found, []
     instead = (
-        "crops aligned by the detector's five landmarks"
+        "aligned by the detector's five landmarks"
         if margin is None
         else f"a square around the detected box with a margin of {margin:g}"
     )
     warning = (
         f"the faces in {metadata['data']['name']} were cropped differently (source {source!r}, "
-        f"alignment {crop['alignment']!r}); this command uses {instead}, so the values may be less "
+        f"alignment {crop['alignment']!r}); here, the crop is {instead}, so the values may be less "
         "accurate"
     )
     return found, [warning]

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from va_jax.predict.results import TrackResult, VideoResult
+from va_jax.predict.results import VideoResult
+from va_jax.predict.tracks import TrackResult
 from va_jax.scoring.resample import count_rows, nearest, resample
 
 

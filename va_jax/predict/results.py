@@ -8,29 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from va_jax.data.csv_format import PLAIN, CsvFormat, reporting_problems
 from va_jax.io import replacing, text_cell, write_json
+from va_jax.predict import plot
+from va_jax.predict.tracks import TrackResult, drawn_dims
 from va_jax.scoring import predicted
 from va_jax.scoring.predicted import csv_header
-from va_jax.types import LOGIT
 
 WriteRows = Callable[[Iterable[Sequence[str]]], None]
 """Function that appends rows to a csv file."""
 
 
-@dataclasses.dataclass(frozen=True)
-class TrackResult:
-    """A face across all frames of a source."""
-
-    number: int  # 0, 1, ... in order of first appearance
-    shown: np.ndarray  # bool [frames]; whether the face is visible
-    boxes: np.ndarray  # float32 [frames, 4]: x1, y1, x2, y2, upright pixels; NaN if not shown
-    scores: np.ndarray  # float32 [frames]: detection scores from 0 to 1; 0 if not shown
-    values: np.ndarray  # float32 [frames, dims]; NaN before and after the track
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class VideoResult:
     """Predictions for a video or an image (one frame)."""
 
@@ -46,13 +37,45 @@ class VideoResult:
     @property
     def drawn(self) -> tuple[str, ...]:
         """The dimensions with a range, which overlays and plots show; the csv file has all."""
-        return tuple(dim for dim in self.dims if not dim.startswith(LOGIT))
+        return drawn_dims(self.dims)
+
+    def __repr__(self) -> str:
+        name, seconds = pathlib.Path(self.source).name, float(self.time_s[-1])
+        return f"VideoResult({name!r}: {self.summary()}, {seconds:.1f} s; {', '.join(self.dims)})"
 
     def summary(self) -> str:
         """Return the number of frames (or rows, after resampling) and faces in words."""
         rows, faces = len(self.time_s), len(self.tracks)
         what = "frame" if self.frames is None else "row"
         return f"{rows} {what}{'s' * (rows != 1)}, {faces} face{'s' * (faces != 1)}"
+
+    def plot(self) -> Figure:
+        """Return a figure of all values over time and in the valence-arousal plane."""
+        title = f"{pathlib.Path(self.source).name}: {self.summary()}"
+        return plot.figure(self.tracks, self.time_s, self.dims, title, self.note)
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Return the rows of the csv file as arrays [rows] by column, as for `pandas.DataFrame`.
+
+        Empty cells are NaN. If no face was found, there is one row per frame, with `track` -1.
+        """
+        frames, tracks = len(self.time_s), self.tracks or [_no_face(len(self.time_s), self.dims)]
+        rows = [frame for frame in range(frames) for _ in tracks]  # frame by frame, face by face
+        numbers = np.arange(frames) if self.frames is None else self.frames
+
+        def joined(parts: Iterable[np.ndarray]) -> np.ndarray:
+            return np.stack([*parts], 1).reshape(len(rows), -1)
+
+        shown = joined(track.shown for track in tracks)[:, 0]
+        x1, y1, x2, y2 = joined(track.boxes for track in tracks).T
+        score = joined(track.scores for track in tracks)[:, 0]
+        values = joined(track.values for track in tracks)
+        columns = [
+            np.full(len(rows), str(self.source)), numbers[rows], self.time_s[rows],
+            np.tile([track.number for track in tracks], frames), x1, y1, x2 - x1, y2 - y1,
+            np.where(shown, score, np.nan), *values.T, shown.astype(int),
+        ]  # fmt: skip
+        return dict(zip(csv_header(self.dims), columns, strict=True))
 
 
 def from_csv(path: pathlib.Path, note: str) -> VideoResult:
@@ -72,6 +95,11 @@ def from_csv(path: pathlib.Path, note: str) -> VideoResult:
     every_frame = (content.frame == np.arange(len(content.frame))).all()
     frames = None if every_frame else content.frame
     return VideoResult(content.source, content.time_s, tracks, content.dims, 0, 0, note, frames)
+
+
+def _no_face(frames: int, dims: Sequence[str]) -> TrackResult:
+    boxes, values = (np.full((frames, n), np.nan, np.float32) for n in (4, len(dims)))
+    return TrackResult(-1, np.zeros(frames, bool), boxes, np.zeros(frames, np.float32), values)
 
 
 def csv_rows(result: VideoResult) -> Iterator[list[str]]:

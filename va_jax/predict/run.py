@@ -10,19 +10,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from va_jax import faces
 from va_jax.evaluation.postprocess import PostProcessing
 from va_jax.export.metadata import SYNTHETIC_WARNING, is_synthetic
 from va_jax.export.model import load
 from va_jax.predict import camera, overlay, page_index, preprocessing, search, summary
 from va_jax.predict.inputs import InputFile
 from va_jax.predict.outputs import Outputs, claim_folder, make_folder
-from va_jax.predict.predictor import Predictor, Progress
+from va_jax.predict.predictor import Predictor, Progress, of_model
 from va_jax.predict.resampled import resampled
 from va_jax.predict.results import VideoResult, WriteRows, csv_rows, open_csv, side_file
 from va_jax.types import InputError
-
-SYNTHETIC_NOTE = "trained on drawings: values are not meaningful"
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 """Characters that would break a message into lines or control the terminal."""
@@ -169,27 +166,21 @@ def load_predictor(folder: str, choices: Choices) -> tuple[Predictor, dict[str, 
     """
     model = load(folder)
     metadata = model.metadata
-    settings, warnings = preprocessing.from_metadata(metadata)
-    synthetic = is_synthetic(metadata)
-    for warning in [SYNTHETIC_WARNING] * synthetic + warnings:
+    predictor, warnings = of_model(model, choices.track, choices.every, choices.processed)
+    for warning in warnings:
         report("warning", warning)
     note = processing_note(model.post_processing, choices.processed)
     if note is not None:
         report("note", note)
-    detector = faces.Detector(min_face=preprocessing.MIN_FACE)
-    predictor = Predictor(
-        model, settings, detector, choices.track, choices.every, choices.processed,
-        SYNTHETIC_NOTE if synthetic else "", detector.follow,
-    )  # fmt: skip
     facts = {
         "model": str(pathlib.Path(folder).resolve()),
         "checkpoint_step": metadata["checkpoint_step"],
         "data_set": metadata["data"]["name"],
-        "warning": SYNTHETIC_WARNING if synthetic else None,
+        "warning": SYNTHETIC_WARNING if is_synthetic(metadata) else None,
         "track": choices.track,
         "every": choices.every,
         "processed": choices.processed,
-        "preprocessing": dataclasses.asdict(settings),
+        "preprocessing": dataclasses.asdict(predictor.preprocessing),
         "versions": {
             name: importlib.metadata.version(name) for name in ("va_jax", "jax", "flax", "numpy")
         },

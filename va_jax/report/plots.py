@@ -30,6 +30,13 @@ TRACE_WIDTH = 11.4
 """Width of the plot of a single recording, in inches."""
 
 
+class InlineFigure(Figure):
+    """A figure that notebooks show even if pyplot, which tells them how, was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        return render_png(self)
+
+
 def render_png(figure: Figure, text: Mapping[str, str] | None = None) -> bytes:
     """Return a figure as a PNG with 128 colours, which halves its size, and with text entries."""
     canvas = FigureCanvasAgg(figure)

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 
 from va_jax.evaluation.metrics import Moments
 from va_jax.io import write_bytes
-from va_jax.report.plots import LABEL, PREDICTION, render_png, style
-from va_jax.types import LABEL_RANGE, Trace
+from va_jax.report.plots import LABEL, PREDICTION, TRACE_WIDTH, InlineFigure, render_png, style
+from va_jax.types import DIMS, LABEL_RANGE, Trace
 
 OVERVIEW_RECORDINGS = 6
 """Number of recordings in the overview of a split, evenly spaced."""
@@ -21,6 +21,23 @@ OVERVIEW_RECORDINGS = 6
 GREY = "#e0e0e0"
 HEAD = 0.62  # inches above the panels
 LEGEND = {"loc": "upper right", "frameon": False, "fontsize": 8.5, "borderpad": 0.2}
+
+
+def figure(trace: Trace, dims: Sequence[str] = DIMS) -> Figure:
+    """Return a figure of a recording, with a panel for each dimension, which notebooks show.
+
+    Args:
+        trace: predictions and labels.
+        dims: names of the dimensions in their columns.
+    """
+    ccc = Moments.of(trace.pred, trace.target, trace.mask).ccc()
+    scores = [f"CCC {value:.3f}" if trace.mask.any() else "not scored" for value in ccc]
+    drawn, panels = _figure(TRACE_WIDTH, len(dims), 1)
+    for i, (axes, dim, score) in enumerate(zip(panels[:, 0], dims, scores, strict=True)):
+        _draw_panel(axes, trace, i, f"{_shorten(trace.track.track_id)}: {dim}, {score}")
+        axes.tick_params(labelbottom=i == len(dims) - 1)
+    drawn.legend(handles=_handles(), ncols=3, **LEGEND)
+    return drawn
 
 
 def plot_traces(path: pathlib.Path, traces: Sequence[Trace], dims: Sequence[str]) -> None:
@@ -80,7 +97,7 @@ def runs(flags: Bool[np.ndarray, " _"]) -> list[tuple[int, int]]:
 def _figure(width: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """Return a figure and its panels [rows, columns], with margins of a fixed size in inches."""
     height = HEAD + 1.45 * rows + 0.15
-    figure = Figure(figsize=(width, height), dpi=100)
+    figure = InlineFigure(figsize=(width, height), dpi=100)
     figure.subplots_adjust(
         left=0.45 / width, right=1 - 0.12 / width, bottom=0.3 / height, top=1 - HEAD / height,
         hspace=0.35, wspace=0.08,

@@ -1,4 +1,4 @@
-"""Logs of a training run: metrics.jsonl, TensorBoard events and a progress bar."""
+"""Logs of a training run: metrics.jsonl, other writers and a progress bar."""
 
 import collections
 import contextlib
@@ -10,8 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from va_jax.config import Log
+from va_jax.config import Config
 from va_jax.io import read_text, write_text
+from va_jax.train.writers import Writer, open_writers
 from va_jax.types import InputError
 
 SPENT = ("compile", "input", "eval", "checkpoint")
@@ -21,36 +22,44 @@ SPENT = ("compile", "input", "eval", "checkpoint")
 class Logs:
     """Writer of the logs, active on process 0 only; use it as a context manager.
 
-    Every line of metrics.jsonl contains "step", "kind" ("train", "dev" or "time") and values.
+    Every line of metrics.jsonl contains "step", "kind" ("train", "dev" or "time") and values. The
+    other writers of `log.writers` get the same lines.
+
+    Args:
+        workdir: folder of the run.
+        start: step of the checkpoint from which the run continues; 0 for a new run.
+        config: config of the run.
+        active: whether this process writes.
+
+    Raises:
+        InputError: a writer cannot be opened.
     """
 
-    def __init__(self, workdir: pathlib.Path, start: int, steps: int, settings: Log, active: bool):
-        self._bar = tqdm(
-            total=steps, initial=start, unit="step", disable=not (active and settings.progress),
-            dynamic_ncols=True, smoothing=0.1,
-        )  # fmt: skip
-        self._file, self._events = None, None
+    def __init__(self, workdir: pathlib.Path, start: int, config: Config, active: bool):
+        self._file, self._writers = None, list[Writer]()
         self._spent_s: dict[str, float] = dict.fromkeys(SPENT, 0.0)
         self._reported = time.monotonic()
         if active:
             path = workdir / "metrics.jsonl"
+            written = {line["kind"]: line["step"] for line in history(workdir)}
+            self._writers = open_writers(workdir, config, start, written)
             rewind(path, start)
             self._file = path.open("a", buffering=1)
-            if settings.tensorboard:
-                from tensorboardX import SummaryWriter  # imports torch if it is installed
-
-                self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
+        self._bar = tqdm(
+            total=config.train.steps, initial=start, unit="step",
+            disable=not (active and config.log.progress), dynamic_ncols=True, smoothing=0.1,
+        )  # fmt: skip
         self._restart_clock()
 
     def __enter__(self) -> "Logs":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._bar.close()
         if self._file:
             self._file.close()
-        if self._events:
-            self._events.close()
+        for writer in self._writers:
+            writer.close(error)
 
     @contextlib.contextmanager
     def spending(self, kind: str) -> Iterator[None]:
@@ -107,9 +116,8 @@ class Logs:
     def _write(self, step: int, kind: str, values: dict[str, float]) -> None:
         if self._file:
             self._file.write(json.dumps({"step": step, "kind": kind} | values) + "\n")
-        if self._events:
-            for name, value in values.items():
-                self._events.add_scalar(f"{kind}/{name}", value, step)
+        for writer in self._writers:
+            writer.write(step, kind, values)
 
 
 def history(workdir: pathlib.Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 from va_jax.config import Config
 from va_jax.data.mixture import MixedData
 from va_jax.data.pipeline import TrainingData
-from va_jax.train import frozen, profiling, provenance, sharding
+from va_jax.train import frozen, profiling, provenance, sharding, writers
 from va_jax.train.checkpoints import Checkpoints
 from va_jax.train.logs import Logs, goodput
 from va_jax.train.setup import Run, set_up
@@ -32,6 +32,7 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
             the run.
     """
     stop = stop or Stopping()
+    writers.check_installed(config.log.writers)
     run, state, start = set_up(config, workdir, stop.check)
     config = run.config
     with Checkpoints(workdir, config.checkpoint.keep) as saved:
@@ -48,7 +49,7 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
         if ended or (done == config.train.steps and not unscored):
             return
         active = jax.process_index() == 0
-        with Logs(workdir, done, config.train.steps, config.log, active) as logs:
+        with Logs(workdir, done, config, active) as logs:
             if start:
                 logs.dev(0, run.score_dev(state, lambda: None))
             if unscored:

@@ -88,9 +88,19 @@ def load(folder: pathlib.Path) -> Config:
     if not isinstance(tree, dict):
         raise InputError(f"{path}: not the config of a run; restore the file")
     try:
-        return configuration.parse(tree)
+        return configuration.parse(_with_writers(tree))
     except InputError as error:
         raise InputError(f"{path}: {error}; correct or restore the file") from error
+
+
+def _with_writers(tree: dict[str, Any]) -> dict[str, Any]:
+    """Replace `log.tensorboard`, a key of earlier versions, by `log.writers`."""
+    log = tree.get("log")
+    if not isinstance(log, dict) or "tensorboard" not in log:
+        return tree
+    writers = ("jsonl", "tensorboard") if log["tensorboard"] else ("jsonl",)
+    kept = {key: value for key, value in log.items() if key != "tensorboard"}
+    return {**tree, "log": {"writers": writers, **kept}}
 
 
 def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:
