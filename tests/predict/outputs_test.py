@@ -117,7 +117,7 @@ def test_the_side_file_of_a_folder_has_the_warning(command):
     pathlib.Path("clips").mkdir()
     write_video(pathlib.Path("clips/a.mp4"), FACE)
     assert command("clips")
-    assert sorted(os.listdir("out")) == ["a.csv", "predict.json"]
+    assert sorted(os.listdir("out")) == ["a.csv", "predict.json", "summary.csv"]
     assert "drawings" in json.loads(pathlib.Path("out/predict.json").read_text())["warning"]
 
 

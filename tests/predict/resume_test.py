@@ -60,7 +60,8 @@ def test_by_default_a_folder_of_videos_stays_as_it_is(command):
     before = sorted(os.listdir("clips"))
     assert command("clips")
     assert sorted(os.listdir("clips")) == before
-    assert sorted(os.listdir("clips_predictions")) == ["a.csv", "b.csv", "predict.json"]
+    written = ["a.csv", "b.csv", "predict.json", "summary.csv"]
+    assert sorted(os.listdir("clips_predictions")) == written
     assert sorted(os.listdir()) == ["clips", "clips_predictions"]
 
 

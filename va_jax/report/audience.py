@@ -215,8 +215,8 @@ def _draw_panel(axes: Axes, curve: Curve, place: int, peaks: Sequence[Peak]) -> 
     mean = curve.mean()[:, place]
     axes.axhline(0, color="0.6", lw=0.6)
     if len(curve.viewers) > 1 and curve.values[..., 0].size <= MOST_POINTS:
-        axes.plot(curve.time_s, curve.values[..., place].T, color="0.75", lw=0.5)
-    axes.fill_between(curve.time_s, low[:, place], high[:, place], color=colour, alpha=0.25, lw=0)
+        axes.plot(curve.time_s, curve.values[..., place].T, color="0.88", lw=0.5, zorder=0)
+    axes.fill_between(curve.time_s, low[:, place], high[:, place], color=colour, alpha=0.35, lw=0)
     axes.plot(curve.time_s, mean, color=colour, lw=1.6)
     for peak in peaks:
         time_s, up = float(curve.time_s[peak.place]), peak.kind == "maximum"
@@ -228,7 +228,8 @@ def _draw_panel(axes: Axes, curve: Curve, place: int, peaks: Sequence[Peak]) -> 
                       va="bottom" if up else "top", path_effects=[HALO])  # fmt: skip
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, LABEL_RANGE[0] - 0.05), min(top, LABEL_RANGE[1] + 0.05))
-    axes.set_title(curve.dims[place], loc="left", size=9, color="0.25", parse_math=False)
+    title = curve.dims[place] + ", minus the mean of each viewer" * curve.centred
+    axes.set_title(title, loc="left", size=9, color="0.25", parse_math=False)
     plots.style(axes)
 
 
