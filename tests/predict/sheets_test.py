@@ -4,6 +4,9 @@ import csv
 import itertools
 import os
 import pathlib
+import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -369,3 +372,50 @@ def test_flags_out_of_range_are_one_line(command, capsys, flag):
     assert console.main(["predict", "model", "clips", flag]) == 1
     (line,) = errors(capsys)
     assert flag.partition("=")[0] in line
+
+
+def code(language: str) -> str:
+    page = pathlib.Path(__file__).parents[2] / "docs" / "predict.md"
+    (block,) = re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+    return block
+
+
+WIDE = ["valence_0", "arousal_0", "valence_1", "arousal_1"]
+
+
+@pytest.fixture
+def two_faces(command):
+    """Rows of a video, as the documentation names them, and their values by column of `WIDE`."""
+    pathlib.Path("clips").mkdir()
+    write_video(pathlib.Path("clips/video.mp4"), TWO)
+    assert command("clips", out=pathlib.Path("predicted"), track="all")
+    rows = table("predicted/video.csv")
+    return {
+        name: [row[name[:-2]] for row in rows if row["track"] == name[-1] and row[name[:-2]]]
+        for name in WIDE
+    }
+
+
+def test_the_lines_for_pandas_make_the_wide_format(two_faces):
+    pytest.importorskip("pandas")
+    names = {}
+    exec(code("python"), names)
+    for name, values in two_faces.items():
+        found = names["wide"][name].dropna()
+        np.testing.assert_allclose(found, np.array(values, float))
+    assert len(names["summary"]) == 2
+    assert len(names["wide"]) == len(TWO)
+    assert set(names["seen"].valid) == {1}
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
+def test_the_lines_for_r_make_the_wide_format(two_faces):
+    more = 'write.csv(wide, "wide.csv", row.names = FALSE)\nstopifnot(nrow(summary) == 2)\n'
+    more += "stopifnot(all(seen$valid == 1))\n"
+    pathlib.Path("page.R").write_text(code("r") + more)
+    subprocess.run(["Rscript", "page.R"], check=True)
+    rows = table("wide.csv")
+    assert len(rows) == len(TWO)
+    for name, values in two_faces.items():
+        found = [float(row[name]) for row in rows if row[name] != "NA"]
+        np.testing.assert_allclose(found, np.array(values, float))

@@ -94,7 +94,7 @@ class Outputs:
             _check_suffix(self.overlay, f"the overlay of {files[0].path}", suffixes)
         if plot is not None:
             _check_suffix(plot, "the plot", (".png",))
-        resumed = [path for file, path in plots.items() if file.folder is not None]
+        resumed = {path for file, path in plots.items() if file.folder is not None}
         self.check_replaceable([path for path in written if path not in resumed])
 
     def _plots(self, files: Sequence[InputFile]) -> dict[InputFile, pathlib.Path]:
