@@ -72,6 +72,7 @@ setup(
             "h5py",
             "hypothesis",
             "mlcroissant>=1.1",  # reads croissant.json; the tests skip without it
+            "pandas",  # runs the lines of docs/predict.md; the test skips without it
             "pyright",
             "pytest",
             "pytest-xdist",

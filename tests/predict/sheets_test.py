@@ -130,7 +130,7 @@ def test_a_summary_of_the_user_is_kept(command, capsys, content, overwrite):
     assert not command(folder(a=FACE), overwrite=overwrite)
     assert (OUT / "summary.csv").read_text() == content
     (line,) = errors(capsys)
-    assert "out/summary.csv was not written by this command" in line
+    assert "out/summary.csv is not a summary that this command wrote" in line
     assert len(table("out/a.csv")) == 6
 
 

@@ -256,14 +256,13 @@ def _predict_file(
             overlay.write(outputs.overlay, result, progress.advance)
         if outputs.plot is not None:
             problem = plot_folder.draw(outputs.plot, file, rows)
+    if problem is not None:
+        report("error", problem)
     for warning in warnings:
         report("warning", f"{file.path}: {warning}")
     if video.broken is not None:
         frames = len(result.time_s)
         report("error", f"{video.broken}; {where} contains the {frames} frames before that")
-        return False
-    if problem is not None:
-        report("error", problem)
         return False
     if not result.tracks:
         report("error", f"{file.path}: no face found; {where} contains {rows.summary()}")
@@ -272,4 +271,4 @@ def _predict_file(
     share = shown / (len(rows.time_s) * len(rows.tracks))
     visible = f"visible in {share:.1%} of the rows"
     report("done", f"{file.path}: {rows.summary()}, {visible}; written to {where}")
-    return True
+    return problem is None
