@@ -80,6 +80,7 @@ setup(
             "hypothesis",
             "playwright",  # drives an installed Chromium; the tests skip without one
             "mlcroissant>=1.1",  # reads croissant.json; the tests skip without it
+            "pandas",  # runs the lines of docs/predict.md; the test skips without it
             "pyright",
             "pytest",
             "pytest-xdist",

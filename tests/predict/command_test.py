@@ -92,7 +92,7 @@ def test_a_source_that_fails_is_one_line_and_the_others_are_predicted(command, c
     assert [line.split(":")[1].strip() for line in errors] == [
         "missing.mp4", "text.mp4", "empty.mp4",
     ]  # fmt: skip
-    assert os.listdir("out") == ["a.csv"]
+    assert sorted(os.listdir("out")) == ["a.csv", "summary.csv"]
 
 
 def test_a_truncated_video_has_rows_up_to_the_break_and_counts_as_failed(command, capsys):
@@ -137,7 +137,7 @@ def test_a_folder_is_searched_at_any_depth_and_keeps_its_shape(command):
     pathlib.Path("clips/notes.txt").write_text("")
     assert command("clips")
     written = sorted(str(path.relative_to("out")) for path in pathlib.Path("out").rglob("*.csv"))
-    assert written == ["b.csv", "deep/a.csv"]
+    assert written == ["b.csv", "deep/a.csv", "summary.csv"]
 
 
 def test_a_video_newer_than_its_rows_is_predicted_again(command, capsys):
@@ -186,7 +186,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(command, monkeypatch, capsys
     assert pathlib.Path("out/a.csv").stat().st_mtime_ns == before
     for path in pathlib.Path("whole").iterdir():
         assert pathlib.Path("out", path.name).read_bytes() == path.read_bytes()
-    assert len(os.listdir("out")) == 4
+    assert len(os.listdir("out")) == 5
 
 
 def test_a_closed_pipe_ends_the_command_with_one_error(command, monkeypatch, capsys):
@@ -288,7 +288,7 @@ def test_a_number_is_a_camera_unless_a_file_has_that_name(tmp_path, monkeypatch)
 
 def test_options_for_one_source_or_a_camera_are_refused_elsewhere(command):
     folder("a.mp4", "b.mp4")
-    with pytest.raises(InputError, match=r"--overlay and --plot .* 2[ ;]"):
+    with pytest.raises(InputError, match=r"--overlay, and --plot .* 2[ ;]"):
         command("clips", plot=pathlib.Path("a.png"))
     with pytest.raises(InputError, match=r"--seconds=3 .*camera"):
         command("clips", seconds=3.0)

@@ -70,7 +70,7 @@ def test_existing_files_are_replaced_only_if_asked(paths):
 def command(monkeypatch):
     """`command(*sources, **outputs)` with a fake detector and a model trained on drawings."""
     monkeypatch.setattr(run, "load", lambda folder: FakeModel(DRAWN))
-    monkeypatch.setattr(run.faces, "Detector", lambda **_: detect)
+    monkeypatch.setattr(faces, "Detector", lambda **_: detect)
 
     def command(*sources, **outputs) -> bool:
         return run.predict(
@@ -117,7 +117,7 @@ def test_the_side_file_of_a_folder_has_the_warning(command):
     pathlib.Path("clips").mkdir()
     write_video(pathlib.Path("clips/a.mp4"), FACE)
     assert command("clips")
-    assert sorted(os.listdir("out")) == ["a.csv", "predict.json"]
+    assert sorted(os.listdir("out")) == ["a.csv", "predict.json", "summary.csv"]
     assert "drawings" in json.loads(pathlib.Path("out/predict.json").read_text())["warning"]
 
 

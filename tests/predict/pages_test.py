@@ -10,7 +10,8 @@ import re
 import pytest
 
 from tests.predict.predicting import METADATA, FakeModel, detect, write_video
-from va_jax.predict import page, run
+from va_jax import faces
+from va_jax.predict import page, predictor, run
 from va_jax.predict.outputs import Outputs
 from va_jax.predict.run import Choices
 from va_jax.types import InputError
@@ -25,7 +26,7 @@ def command(tmp_path, monkeypatch):
     """`command(*sources, **outputs)` with a fake model and detector; `clips` has two videos."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "load", lambda folder: FakeModel(DRAWN))
-    monkeypatch.setattr(run.faces, "Detector", lambda **_: detect)
+    monkeypatch.setattr(faces, "Detector", lambda **_: detect)
     for name in ("P2", "day 1/P10"):
         path = pathlib.Path("clips", f"{name}.mp4")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,7 @@ def test_a_folder_has_a_page_for_every_video_and_an_index(command, tmp_path):
     text = (PAGES / "index.html").read_text()
     assert text.count('class="spark"') == 4
     assert "+1.00" in text  # the fake model's valence of red
-    assert run.SYNTHETIC_NOTE in text
+    assert predictor.SYNTHETIC_NOTE in text
 
 
 @pytest.mark.parametrize("options", [{}, {"fps": 5.0}])

@@ -20,7 +20,7 @@ def command(tmp_path, monkeypatch):
     """`command(*sources, **outputs)` with a fake model and detector; `clips` has two videos."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "load", lambda folder: FakeModel())
-    monkeypatch.setattr(run.faces, "Detector", lambda **_: detect)
+    monkeypatch.setattr(faces, "Detector", lambda **_: detect)
     for name in ("a", "b"):
         pathlib.Path("clips").mkdir(exist_ok=True)
         write_video(pathlib.Path("clips", f"{name}.mp4"), [[(0, 40, 20, 48)]] * 4)
@@ -60,7 +60,8 @@ def test_by_default_a_folder_of_videos_stays_as_it_is(command):
     before = sorted(os.listdir("clips"))
     assert command("clips")
     assert sorted(os.listdir("clips")) == before
-    assert sorted(os.listdir("clips_predictions")) == ["a.csv", "b.csv", "predict.json"]
+    written = ["a.csv", "b.csv", "predict.json", "summary.csv"]
+    assert sorted(os.listdir("clips_predictions")) == written
     assert sorted(os.listdir()) == ["clips", "clips_predictions"]
 
 

@@ -106,8 +106,8 @@ class Outputs:
             suffixes = OVERLAY_IMAGES if files[0].is_image else tuple(FORMATS)
             _check_suffix(self.overlay, f"the overlay of {files[0].path}", suffixes)
         for each in single:
-            _check_suffix(each.path, f"{each.flag[2:]}", each.suffixes)
-        resumed = [path for file, path in inside if file.folder is not None]
+            _check_suffix(each.path, f"the {each.flag[2:]}", each.suffixes)
+        resumed = {path for file, path in inside if file.folder is not None}
         self.check_replaceable([path for path in written if path not in resumed])
 
     def check_replaceable(self, paths: Sequence[pathlib.Path]) -> None:

@@ -267,8 +267,6 @@ def _predict_file(
         frames = len(result.time_s)
         report("error", f"{video.broken}; {where} contains the {frames} frames before that")
         return False
-    if problems:
-        return False
     if not result.tracks:
         report("error", f"{file.path}: no face found; {where} contains {rows.summary()}")
         return False
@@ -276,4 +274,4 @@ def _predict_file(
     share = shown / (len(rows.time_s) * len(rows.tracks))
     visible = f"visible in {share:.1%} of the rows"
     report("done", f"{file.path}: {rows.summary()}, {visible}; written to {where}")
-    return True
+    return problem is None

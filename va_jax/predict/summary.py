@@ -38,19 +38,17 @@ def write_all(files: Sequence[InputFile], outputs: Outputs) -> tuple[list[str], 
     Returns:
         Problems and warnings, one line each.
     """
-    problems, warnings = [], []
-    whole = {file.out: file.folder is not None for file in files}
-    whole |= {file.out: True for file in files if file.folder is not None}
     if outputs.csv is not None:
-        whole.clear()
-    for out, is_folder in whole.items():
-        if not is_folder and (outputs.out is None or len(files) == 1):
-            continue
+        return [], []
+    problems, warnings = [], []
+    folders = {file.out for file in files if file.folder is not None}
+    listed = {file.out for file in files} if outputs.out is not None and len(files) > 1 else set()
+    for out in sorted(folders | listed):
         if taken := [file.path for file in files if file.csv == out / SUMMARY]:
             warnings.append(f"{out}: no summary, because {SUMMARY} has the rows of {taken[0]}")
             continue
         try:
-            problems += write(out, outputs.csv_format, with_folders=is_folder)
+            problems += write(out, outputs.csv_format, with_folders=out in folders)
         except InputError as error:
             problems.append(str(error))
     return problems, warnings
@@ -76,8 +74,8 @@ def write(out: pathlib.Path, csv_format: CsvFormat, with_folders: bool = True) -
     path = out / SUMMARY
     if path.exists() and not predicted.is_summary(path):
         raise InputError(
-            f"{path} was not written by this command, so it will not be replaced; move it or "
-            "choose a different --out"
+            f"{path} is not a summary that this command wrote, so it will not be replaced; move "
+            "it or choose a different --out"
         )
     rows: list[_Row] = []
     problems = []

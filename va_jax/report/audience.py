@@ -214,9 +214,11 @@ def _draw_panel(axes: Axes, curve: Curve, place: int, peaks: Sequence[Peak]) -> 
     low, high = curve.band()
     mean = curve.mean()[:, place]
     axes.axhline(0, color="0.6", lw=0.6)
-    if len(curve.viewers) > 1 and curve.values[..., 0].size <= MOST_POINTS:
-        axes.plot(curve.time_s, curve.values[..., place].T, color="0.75", lw=0.5)
-    axes.fill_between(curve.time_s, low[:, place], high[:, place], color=colour, alpha=0.25, lw=0)
+    viewers = len(curve.viewers)
+    if viewers > 1 and curve.values[..., 0].size <= MOST_POINTS:
+        alpha = float(np.clip(3 / viewers, 0.15, 0.7))  # so that many do not hide the band
+        axes.plot(curve.time_s, curve.values[..., place].T, color="0.5", lw=0.5, alpha=alpha)
+    axes.fill_between(curve.time_s, low[:, place], high[:, place], color=colour, alpha=0.35, lw=0)
     axes.plot(curve.time_s, mean, color=colour, lw=1.6)
     for peak in peaks:
         time_s, up = float(curve.time_s[peak.place]), peak.kind == "maximum"
@@ -226,9 +228,10 @@ def _draw_panel(axes: Axes, curve: Curve, place: int, peaks: Sequence[Peak]) -> 
         axes.annotate(f"{time_s:g} s", (time_s, value), (0, 7 if up else -7),
                       textcoords="offset points", size=9, color="0.1", ha="center",
                       va="bottom" if up else "top", path_effects=[HALO])  # fmt: skip
-    bottom, top = axes.get_ylim()
-    axes.set_ylim(max(bottom, LABEL_RANGE[0] - 0.05), min(top, LABEL_RANGE[1] + 0.05))
-    axes.set_title(curve.dims[place], loc="left", size=9, color="0.25", parse_math=False)
+    (bottom, top), widest = axes.get_ylim(), 1.05 * (1 + curve.centred)
+    axes.set_ylim(max(bottom, widest * LABEL_RANGE[0]), min(top, widest * LABEL_RANGE[1]))
+    title = curve.dims[place] + ", minus the mean of each viewer" * curve.centred
+    axes.set_title(title, loc="left", size=9, color="0.25", parse_math=False)
     plots.style(axes)
 
 

@@ -64,6 +64,7 @@ class Curve:
     viewers: tuple[str, ...]  # sorted
     values: Float[np.ndarray, "viewers times dims"]  # NaN where a viewer's face is not visible
     without_face: tuple[str, ...] = ()  # viewers who are left out, since no frame shows their face
+    centred: bool = False  # whether each viewer's own mean was subtracted
 
     @property
     def count(self) -> Int[np.ndarray, " times"]:
@@ -149,6 +150,7 @@ def _curve(
         tuple(viewer for viewer, there in named if there),
         values[present],
         tuple(viewer for viewer, there in named if not there),
+        options.centre,
     )
 
 
