@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from tests.predict.predicting import METADATA, FakeModel, detect, write_video
+from va_jax import faces
 from va_jax.predict import plot, run
 from va_jax.predict.outputs import Outputs
 from va_jax.predict.run import Choices

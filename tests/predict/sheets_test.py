@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.predict.predicting import FakeModel, detect, write_video
+from va_jax import faces
 from va_jax.cli import command as console
 from va_jax.data.csv_format import CsvFormat
 from va_jax.predict import run

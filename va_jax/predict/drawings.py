@@ -1,6 +1,7 @@
 """Drawings of results (plots and pages): a single file, or a folder that can be resumed."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -33,19 +34,17 @@ class Drawing:
             return self.path
         return self.path / file.csv.relative_to(file.out).with_suffix(self.suffixes[0])
 
-    def draw(self, file: InputFile, result: VideoResult) -> None:
+    def draw(self, file: InputFile, result: VideoResult, overwrite: bool = False) -> None:
         """Draw a result.
 
         Raises:
-            InputError: the path in the folder is taken by a file that this command did not draw, or
-                the drawing cannot be made or written.
+            InputError: the path in the folder is taken by a file that this command did not draw or,
+                unless `overwrite` is set, by the drawing of another source; or the drawing cannot
+                be made or written.
         """
         path = self.path_of(file)
-        if self.is_folder and (path.exists() or path.is_symlink()) and self.source_of(path) is None:
-            raise InputError(
-                f"{path} was not written by this command, so it will not be replaced; move it or "
-                f"choose a different {self.flag}"
-            )
+        if self.is_folder:
+            self._check_taken(path, result, overwrite)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.write(path, file, result)
@@ -55,7 +54,24 @@ class Drawing:
                 f"different {self.flag}"
             ) from error
 
-    def draw_missing(self, files: Sequence[InputFile], note: str) -> list[str]:
+    def _check_taken(self, path: pathlib.Path, result: VideoResult, overwrite: bool) -> None:
+        before = self.source_of(path)
+        if before is None and (path.exists() or path.is_symlink()):
+            raise InputError(
+                f"{path} was not written by this command, so it will not be replaced; move it or "
+                f"choose a different {self.flag}"
+            )
+        if before is None or overwrite or not os.path.exists(before):
+            return
+        if os.path.realpath(before) != os.path.realpath(result.source):
+            raise InputError(
+                f"{path} is the {self.flag[2:]} of {before}; choose a different {self.flag} or "
+                "pass --overwrite"
+            )
+
+    def draw_missing(
+        self, files: Sequence[InputFile], note: str, overwrite: bool = False
+    ) -> list[str]:
         """Draw files that were predicted earlier from their csv files; return any problems.
 
         A drawing is up to date if it belongs to the source and is not older than the csv file.
@@ -64,7 +80,7 @@ class Drawing:
         for file in files:
             try:
                 if not self._is_up_to_date(file):
-                    self.draw(file, results.from_csv(file.csv, note))
+                    self.draw(file, results.from_csv(file.csv, note), overwrite)
             except InputError as error:
                 problems.append(str(error))
         return problems

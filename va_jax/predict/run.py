@@ -77,7 +77,7 @@ def _finish_folders(
     problems, warnings = summary.write_all(files, outputs)
     for drawing in outputs.drawings:
         if drawing.is_folder:
-            problems += drawing.draw_missing(complete, note)
+            problems += drawing.draw_missing(complete, note, outputs.overwrite)
     if outputs.pages_folder is not None:
         of_index = page_index.write(outputs.pages_folder)
         problems, warnings = problems + of_index[0], warnings + of_index[1]
@@ -93,7 +93,7 @@ def _draw(file: InputFile, rows: VideoResult, outputs: Outputs) -> int:
     problems = 0
     for drawing in outputs.drawings:
         try:
-            drawing.draw(file, rows)
+            drawing.draw(file, rows, outputs.overwrite)
         except InputError as error:
             report("error", str(error))
             problems += 1
@@ -274,4 +274,4 @@ def _predict_file(
     share = shown / (len(rows.time_s) * len(rows.tracks))
     visible = f"visible in {share:.1%} of the rows"
     report("done", f"{file.path}: {rows.summary()}, {visible}; written to {where}")
-    return problem is None
+    return not problems
