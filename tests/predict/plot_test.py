@@ -84,9 +84,10 @@ def test_of_very_many_faces_those_shown_longest_are_drawn(monkeypatch):
 
 @pytest.mark.parametrize(("tracks", "frames"), [(0, 5), (1, 1), (2, 40)])
 def test_a_png_is_written_and_nothing_beside_it(tmp_path, tracks, frames):
-    plot.write(tmp_path / "out.png", result(tracks, frames).plot())
+    plot.write(tmp_path / "out.png", result(tracks, frames).plot(), "a.mp4")
     assert cv2.imread(str(tmp_path / "out.png")).shape[1] == 1140
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
+    assert plot.source_of(tmp_path / "out.png") == "a.mp4"
 
 
 def test_a_note_is_written_into_the_picture():
