@@ -1,5 +1,6 @@
 """Plots of many sources: a folder of PNG files that can be resumed."""
 
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -32,29 +33,44 @@ def source_of(path: pathlib.Path) -> str | None:
         return None
 
 
-def draw(path: pathlib.Path, file: InputFile, result: VideoResult) -> str | None:
-    """Draw the plot of a file to `path`, or into `path` if it is a folder; return any problem."""
+def draw(
+    path: pathlib.Path, file: InputFile, result: VideoResult, overwrite: bool = False
+) -> str | None:
+    """Draw the plot of a file to `path`, or into `path` if it is a folder; return any problem.
+
+    In a folder, `overwrite` permits replacing the plot of another source.
+    """
     if not is_folder(path):
         plot.write(path, result)
         return None
     try:
-        write(path_of(file, path), result)
+        write(path_of(file, path), result, overwrite)
     except InputError as error:
         return str(error)
     return None
 
 
-def write(path: pathlib.Path, result: VideoResult) -> None:
+def write(path: pathlib.Path, result: VideoResult, overwrite: bool = False) -> None:
     """Write the plot of a source into a folder that is created if necessary.
 
     Raises:
-        InputError: the path is taken by a file that is not a plot of this command, or the file
-            cannot be written.
+        InputError: the path is taken by a file that is not a plot of this command or, unless
+            `overwrite` is set, by the plot of another video; or the file cannot be written.
     """
-    if (path.exists() or path.is_symlink()) and source_of(path) is None:
+    before = source_of(path)
+    if before is None and (path.exists() or path.is_symlink()):
         raise InputError(
             f"{path} was not written by this command, so it will not be replaced; move it or "
             "choose a different --plot"
+        )
+    if (
+        before is not None
+        and not overwrite
+        and os.path.exists(before)
+        and os.path.realpath(before) != os.path.realpath(result.source)
+    ):
+        raise InputError(
+            f"{path} is the plot of {before}; choose a different --plot or pass --overwrite"
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

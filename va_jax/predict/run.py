@@ -255,7 +255,7 @@ def _predict_file(
             progress.stage("overlay", len(result.time_s))
             overlay.write(outputs.overlay, result, progress.advance)
         if outputs.plot is not None:
-            problem = plot_folder.draw(outputs.plot, file, rows)
+            problem = plot_folder.draw(outputs.plot, file, rows, outputs.overwrite)
     if problem is not None:
         report("error", problem)
     for warning in warnings:
