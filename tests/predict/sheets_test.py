@@ -301,6 +301,26 @@ def test_a_picture_of_the_user_is_not_replaced_by_a_plot(command, capsys, overwr
     assert sorted(os.listdir("out")) == ["a.csv", "b.csv", "predict.json", "summary.csv"]
 
 
+def test_the_plot_of_another_video_is_replaced_only_if_asked(command, capsys):
+    folder(a=FACE)
+    os.rename("clips", "others")
+    folder(a=MOVES)
+    plots = pathlib.Path("plots")
+    assert command("others", out=None, plot=plots)
+    before = pathlib.Path("plots/a.png").read_bytes()
+    capsys.readouterr()
+    assert not command("clips", plot=plots)
+    (line,) = errors(capsys)
+    assert "plots/a.png is the plot of others/a.mp4" in line
+    assert pathlib.Path("plots/a.png").read_bytes() == before
+    assert len(table("out/a.csv")) == len(MOVES)
+    assert command("clips", plot=plots, overwrite=True)
+    assert pathlib.Path("plots/a.png").read_bytes() != before
+    os.rename("clips/a.mp4", "clips/a.mov")  # the same video under another name
+    assert command("clips", plot=plots)
+    assert Image.open("plots/a.png").info["va_jax predict: source"] == "clips/a.mov"
+
+
 def test_listed_files_have_a_folder_of_plots_too(command):
     folder(a=FACE, b=FACE)
     sources, plots = ("clips/a.mp4", "clips/b.mp4"), pathlib.Path("plots")
