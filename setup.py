@@ -67,6 +67,7 @@ setup(
         "beam": ["apache-beam"],  # to build sets beyond one machine
         "build": ["apache-beam", "mlcroissant", "tensorflow-cpu"],  # for `tfds build` only
         "cuda": ["jax[cuda13]"],
+        "docs": ["mkdocs<2", "mkdocs-material>=9.6", "mkdocstrings[python]"],  # to build the site
         "keras": ["h5py"],  # to read Keras' weight files
         "mlflow": ["mlflow-skinny"],  # for log.writers
         "notebook": ["nbmake", "pandas"],  # to run examples/first_hour.ipynb

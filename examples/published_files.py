@@ -93,6 +93,7 @@ def drawn_faces():
     """Return frames, uint8 RGB [FRAMES, SIDE, SIDE, 3]; those in `HIDDEN` show no face."""
     config = next(each for each in synthetic.Builder.BUILDER_CONFIGS if each.name == "quickstart")
     details = {"subject": SUBJECT, "number": SUBJECT, "frames": config.lengths[0]}
+    details["noise_free"] = False
     scene = synthetic.script(Recording("t", "v", "s", details=details), config)
     motion = scene.motion.cut(FIRST, FIRST + FRAMES)
     present = ~np.isin(np.arange(FRAMES), HIDDEN)

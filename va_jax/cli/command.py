@@ -1,6 +1,7 @@
 """Console command `va_jax COMMAND`; each command is a module with `add_arguments` and `run`."""
 
 import _thread
+import argparse
 import functools
 import importlib
 import importlib.metadata
@@ -9,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from va_jax.cli.parser import Parser
 
@@ -93,7 +95,12 @@ def _report_errors(action: Callable[[], int]) -> int:
     return 1
 
 
-def _run(name: str, *words: str) -> int:
+def parse(name: str, *words: str) -> tuple[ModuleType, argparse.Namespace, list[str]]:
+    """Parse a command; return its module, its arguments, and flags for config keys, not yet read.
+
+    Raises:
+        InputError: the command is unknown, or it has an argument too many.
+    """
     from va_jax.types import InputError
 
     if name not in COMMANDS:
@@ -102,10 +109,15 @@ def _run(name: str, *words: str) -> int:
     parser = Parser(prog=f"va_jax {name}", description=module.__doc__)
     module.add_arguments(parser)
     args, extra = parser.parse_known_args(words)
+    if extra and not getattr(module, "TAKES_CONFIG_KEYS", False):
+        raise InputError(f"unexpected argument {extra[0]!r}; see va_jax {name} --help")
+    return module, args, extra
+
+
+def _run(name: str, *words: str) -> int:
+    module, args, extra = parse(name, *words)
     if getattr(module, "TAKES_CONFIG_KEYS", False):
         return module.run(args, extra)
-    if extra:
-        raise InputError(f"unexpected argument {extra[0]!r}; see va_jax {name} --help")
     return module.run(args)
 
 

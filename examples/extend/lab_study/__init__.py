@@ -1,0 +1,1 @@
+"""An example of a builder: copy this folder to `tfds_builders/`."""
