@@ -7,27 +7,32 @@ are needed; `pip install -e '.[test]'` brings what drives them.
 """
 
 import argparse
+import io
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from va_jax.config.data import Data
+from va_jax.data.splits import open_split
 from va_jax.video.read import read_frames
 
 DOCS = pathlib.Path(__file__).parent
 PUBLISHED = DOCS.parent / "va_jax" / "published"
 
 PICTURES = (
-    "overlay.gif", "page.png", "page_narrow.png", "index.png", "report.png", "recording.png",
-    "compared.png", "synthetic_faces.jpg",
+    "overlay.gif", "plot.png", "page.png", "page_narrow.png", "index.png", "report.png",
+    "recording.png", "compared.png", "preview.png", "synthetic_faces.jpg",
 )  # fmt: skip
-"""Every picture that `main` makes; the others in docs/ are drawn by hand."""
+"""Every picture that `main` makes; dataflow.svg is drawn by hand."""
 
 GIF_WIDTH, GIF_FPS = 480, 10
+FACES_APART_S, MOST_FACES = 2.0, 12
 WIDTH, HEIGHT, NARROW = 1280, 860, 400
 
 
@@ -44,13 +49,29 @@ def main() -> None:
         )
         photograph(browser, work)
         browser.close()
+    draw_faces(DOCS / "synthetic_faces.jpg")
+
+
+def draw_faces(path: pathlib.Path) -> None:
+    """Draw pictures of five test subjects, `FACES_APART_S` apart."""
+    source = open_split(Data(name="synthetic_faces/quickstart"), "test")
+    rows = []
+    for number in range(5):
+        track = source.tracks[number]
+        frames = np.arange(0, track.frames, round(FACES_APART_S * track.fps))
+        jpegs = [jpeg for jpeg in source.jpegs(number, frames) if jpeg]
+        pictures = [np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs[:MOST_FACES]]
+        rows.append(np.hstack(pictures))
+    width = min(row.shape[1] for row in rows)
+    Image.fromarray(np.vstack([row[:, :width] for row in rows])).save(path, quality=85)
 
 
 def make_results(work: pathlib.Path, run: pathlib.Path) -> None:
     """Predict the clip, evaluate the run in two ways, and draw a preview of its data."""
     model, clip = str(PUBLISHED / "model"), str(PUBLISHED / "clip.mp4")
     va_jax("predict", model, clip, f"--out={work}", f"--overlay={work}/seen.mp4",
-           f"--page={work}/seen.html")  # fmt: skip
+           f"--page={work}/seen.html", f"--plot={work}/plot.png")  # fmt: skip
+    shutil.copy(work / "plot.png", DOCS)
     clips = work / "clips"
     clips.mkdir()
     for number in range(1, 4):
@@ -59,9 +80,8 @@ def make_results(work: pathlib.Path, run: pathlib.Path) -> None:
     va_jax("evaluate", str(run), f"--out={work}/a")
     va_jax("evaluate", str(run), "--eval.state=window", "--eval.fusion=last", f"--out={work}/b")
     va_jax("compare", f"{work}/a", f"{work}/b", f"--page={work}/compared.html")
-    va_jax("preview", "synthetic_faces/quickstart", f"--out={work}/faces.png")
-    with Image.open(work / "faces.png") as picture:
-        picture.convert("RGB").save(DOCS / "synthetic_faces.jpg", quality=85)
+    va_jax("preview", "synthetic_faces/quickstart", f"--out={work}/preview.png")
+    shutil.copy(work / "preview.png", DOCS)
 
 
 def va_jax(*words: str) -> None:

@@ -1,4 +1,4 @@
-"""The pages of an evaluation and of a comparison, in a browser: curves, values, faces, tables."""
+"""Pages of evaluations, comparisons and audiences in a browser: curves, values, faces, tables."""
 
 import dataclasses
 import json
@@ -12,8 +12,9 @@ from tests.evaluation.score_table_test import trace
 from tests.report.page_test import evaluation, named, split
 from va_jax.pages.columns import pack_columns
 from va_jax.pages.render import render
-from va_jax.report import page
+from va_jax.report import audience_page, page
 from va_jax.scoring import compare_page
+from va_jax.scoring.audience import Curve
 from va_jax.scoring.compare import compare
 
 pytestmark = pytest.mark.slow
@@ -217,3 +218,19 @@ def test_thinned_curves_keep_their_extremes(tmp_path, visit):
     assert 200 <= thinned["part"] <= 204
     assert thinned["first"] <= 10
     assert thinned["last"] >= 12
+
+
+def test_the_page_of_audience_curves_shows_means_and_peaks(tmp_path, visit):
+    times = np.arange(200) / 5
+    values = np.exp(-((times - 20) ** 2) / 8)[None, :, None] + 0.02 * np.arange(4)[:, None, None]
+    curve = Curve("a <film>", ("valence",), times, tuple("abcd"), values)
+    path = tmp_path / "audience.html"
+    path.write_text(audience_page.html([curve], [curve.peaks(0.1)]))
+    shown = visit(path)
+    area = drawn(shown, where="main")
+    shown.mouse.move(area["x"] + area["width"] * times[100] / times[-1], area["y"] + 20)
+    shown.wait_for_timeout(300)
+    line = shown.locator(".recording[data-drawn] .values").first.inner_text()
+    assert line.split("\n")[1] == "mean +1.03"
+    assert "20.0 s" in shown.inner_text("table")
+    assert shown.problems() == ([], [])

@@ -1,4 +1,4 @@
-"""Write audience curves into a folder: csv files, and a plot of each stimulus."""
+"""Write audience curves into a folder: csv files, a page, and a plot of each stimulus."""
 
 import io
 import pathlib
@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from va_jax.data.csv_format import CsvFormat, reporting_problems
-from va_jax.io import read_json, replacing, text_cell, write_json
-from va_jax.report import plots
+from va_jax.io import read_json, replacing, text_cell, write_json, write_text
+from va_jax.report import audience_page, plots
 from va_jax.scoring.audience import LEVEL, AudienceOptions, Curve, Peak, curves
 from va_jax.scoring.predicted import FOLDER_FILE
 from va_jax.scoring.viewings import read_viewings
 from va_jax.types import LABEL_RANGE, InputError, file_name
 
-CURVES, PEAKS, FACTS = "audience.csv", "peaks.csv", "audience.json"
+CURVES, PEAKS, FACTS, PAGE = "audience.csv", "peaks.csv", "audience.json", "audience.html"
 
 HALO = withStroke(linewidth=2.5, foreground="white")
 
@@ -128,7 +128,7 @@ def write(
     both = list(zip(found, peaks, strict=True))
     note = "" if facts.get("warning") is None else str(facts["warning"])
     pictures = {f"{file_name(curve.stimulus)}.svg": draw(curve, some, note) for curve, some in both}
-    names = [CURVES, PEAKS, FACTS, *pictures]
+    names = [CURVES, PEAKS, FACTS, PAGE, *pictures]
     with reporting_problems(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as folder:
@@ -139,6 +139,7 @@ def write(
             csv_format.write(folder / PEAKS, PEAK_HEADER, rows, text_columns=3)
             for name, picture in pictures.items():
                 (folder / name).write_bytes(picture)
+            write_text(folder / PAGE, audience_page.html(found, peaks, note))
             write_json(folder / FACTS, {**facts, "files": names})
 
 
