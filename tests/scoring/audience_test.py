@@ -175,10 +175,11 @@ def test_a_viewer_whose_face_is_hidden_does_not_count_at_this_time(capsys):
         write_viewer(name, time_s, np.full((100, 2), 0.5), (time_s < 5) | (time_s > 10))
     write_viewer("P3", time_s, np.zeros((100, 2)))
     write_viewer("P4", time_s, np.zeros((100, 2)), np.zeros(100, bool))
-    write_list(*(f"P{n},film" for n in (1, 2, 3, 4)))
+    write_viewer("P5", time_s, np.zeros((100, 2)), faces=0)
+    write_list(*(f"P{n},film" for n in (1, 2, 3, 4, 5)))
     (film,) = read()
     assert film.viewers == ("P1", "P2", "P3")
-    assert film.without_face == ("P4",)
+    assert film.without_face == ("P4", "P5")
     assert film.count[[20, 35, 60]].tolist() == [3, 1, 3]
     np.testing.assert_allclose(film.mean()[[20, 35], 0], [1 / 3, 0], atol=1e-6)
     assert run() == 0

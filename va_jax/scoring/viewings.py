@@ -152,12 +152,15 @@ def on_time_line(viewing: Viewing, file: Predicted, dims: Sequence[str], fps: fl
             f"start_s {viewing.start_s:g} on; correct start_s or end_s"
         )
     time_s = file.time_s[inside] - viewing.start_s
-    columns = [file.dims.index(dim) for dim in dims]
-    values, shown = track.values[inside][:, columns], track.shown[inside]
+    values, shown = np.full((len(time_s), len(dims)), np.nan), np.zeros(len(time_s), bool)
+    if track is not None:
+        columns = [file.dims.index(dim) for dim in dims]
+        values, shown = track.values[inside][:, columns], track.shown[inside]
     return resample(time_s, values, shown, fps, count_rows(time_s, fps))
 
 
-def _track(viewing: Viewing, file: Predicted) -> PredictedTrack:
+def _track(viewing: Viewing, file: Predicted) -> PredictedTrack | None:
+    """Return the viewer's face; None if the file contains no face."""
     numbers = [track.number for track in file.tracks]
     if viewing.track is None and len(numbers) > 1:
         raise InputError(
@@ -171,9 +174,7 @@ def _track(viewing: Viewing, file: Predicted) -> PredictedTrack:
             "the row"
         )
     if not numbers:
-        frames = len(file.time_s)
-        nothing = np.full((frames, len(file.dims)), np.nan)
-        return PredictedTrack(0, np.zeros(frames, bool), nothing)
+        return None
     return file.tracks[0 if viewing.track is None else numbers.index(viewing.track)]
 
 
