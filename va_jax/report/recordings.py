@@ -5,6 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from va_jax.pages.columns import pack_columns
 from va_jax.pages.render import encoded
@@ -64,8 +65,8 @@ def columns(trace: Trace, spread: bool, processed: np.ndarray | None) -> list[np
     for dim in range(trace.pred.shape[1]):
         out += [trace.pred[:, dim], trace.target[:, dim]]
         if spread:
-            known = trace.spread is not None
-            out.append(trace.spread[:, dim] if known else np.full(len(trace.pred), np.nan))
+            unknown = np.full(len(trace.pred), np.nan)
+            out.append(unknown if trace.spread is None else trace.spread[:, dim])
         if processed is not None:
             out.append(processed[:, dim])
     return out
@@ -170,5 +171,5 @@ def _tile(jpeg: bytes) -> np.ndarray:
     """Return a face as a square BGR image of `STRIP_SIDE` pixels."""
     if not jpeg:
         return np.full((STRIP_SIDE, STRIP_SIDE, 3), 128, np.uint8)
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    image = simplejpeg.decode_jpeg(jpeg, colorspace="BGR")
     return cv2.resize(image, (STRIP_SIDE, STRIP_SIDE), interpolation=cv2.INTER_AREA)
