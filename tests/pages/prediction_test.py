@@ -152,6 +152,24 @@ def test_the_box_lies_on_the_face_in_the_frame_that_is_shown(opened):
     assert box_drawn(opened) == [None] * 4
 
 
+def test_no_curve_is_drawn_where_the_face_is_hidden(opened):
+    coloured = """([first, last]) => {
+      const canvas = document.querySelector(".uplot canvas"), pen = canvas.getContext("2d");
+      const area = document.querySelector(".u-over"), scale = canvas.width / canvas.clientWidth;
+      const left = (area.offsetLeft + first * area.clientWidth) * scale;
+      const width = (last - first) * area.clientWidth * scale;
+      const { data } = pen.getImageData(left, 0, width, canvas.height);
+      let count = 0;
+      for (let i = 0; i < data.length; i += 4) {
+        count += data[i + 3] > 200 && data[i + 2] - data[i] > 60;
+      }
+      return count;
+    }"""
+    last = (FRAMES - 1) / FPS
+    assert opened.evaluate(coloured, [2.84 / last, 3.12 / last]) == 0
+    assert opened.evaluate(coloured, [2.0 / last, 2.7 / last]) > 100
+
+
 def test_the_keyboard_plays_steps_and_zooms(opened):
     opened.keyboard.press("ArrowRight")
     opened.wait_for_timeout(200)

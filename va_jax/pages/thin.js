@@ -22,7 +22,7 @@ function extremes(column, first, end) {
   let least = -1, greatest = -1;
   for (let row = first; row < end; row++) {
     const value = column[row];
-    if (value === null || Number.isNaN(value)) continue;
+    if (value === null) continue;
     if (least < 0 || value < column[least]) least = row;
     if (greatest < 0 || value > column[greatest]) greatest = row;
   }

@@ -75,7 +75,8 @@ class Timeline {
         setCursor: [plot => this.hover(plot)],
       },
     };
-    const columns = [this.times, ...values];
+    const withGaps = column => Array.from(column, value => Number.isNaN(value) ? null : value);
+    const columns = [this.times, ...values.map(withGaps)];
     const plot = new uPlot(options, thin(columns, ...this.view, options.width), this.host);
     plot.columns = columns;
     const title = document.createElement("div");
