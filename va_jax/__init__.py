@@ -31,3 +31,10 @@ def predict_video(
     from va_jax.predict import api
 
     return api.predict_video(model, path, track, every, processed, progress)
+
+
+def write_page(result: "VideoResult", path: "str | os.PathLike[str]", video: str = "auto") -> None:
+    """Write the page of a prediction for a browser; see `va_jax.predict.api.write_page`."""
+    from va_jax.predict import api
+
+    api.write_page(result, path, video)

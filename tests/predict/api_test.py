@@ -13,7 +13,7 @@ from tests.predict.plot_test import result
 from tests.predict.predicting import METADATA, FakeModel, detect, write_video
 from va_jax import faces
 from va_jax.evaluation.postprocess import PostProcessing, Step
-from va_jax.predict import inputs
+from va_jax.predict import inputs, page
 from va_jax.predict.api import predict_video
 from va_jax.predict.results import csv_header, csv_rows
 from va_jax.types import InputError
@@ -122,3 +122,17 @@ def test_a_video_that_breaks_off_gives_the_frames_before(monkeypatch, video):
     with pytest.warns(UserWarning, match=r"two\.mp4: at 0\.120 s.*3 frames"):
         found = predict_video(FakeModel(), video)
     assert len(found.time_s) == 3
+
+
+def test_a_page_is_written_and_only_a_page_is_replaced(video):
+    found, path = predict_video(FakeModel(), video), video.with_name("seen.html")
+    va_jax.write_page(found, path)
+    assert page.source_of(path) == str(video)
+    assert page.read_rows(path).time_s.tolist() == pytest.approx(found.time_s.tolist())
+    va_jax.write_page(found, str(path), video="none")
+    path.write_text("mine")
+    with pytest.raises(InputError, match=r"seen.html exists and is not a page of va_jax"):
+        va_jax.write_page(found, path)
+    assert path.read_text() == "mine"
+    with pytest.raises(InputError, match="video='vhs': choose from auto, embed"):
+        va_jax.write_page(found, path, video="vhs")

@@ -1,11 +1,11 @@
-"""Predict a video from Python, as `va_jax predict` does, without writing files."""
+"""Predict a video from Python, as `va_jax predict` does, and write its page."""
 
 import os
 import pathlib
 import warnings
 
 from va_jax.export.model import Model
-from va_jax.predict import predictor
+from va_jax.predict import page, predictor
 from va_jax.predict.inputs import InputFile
 from va_jax.predict.predictor import TRACKS, Progress
 from va_jax.predict.preprocessing import DETECT_EVERY
@@ -60,3 +60,25 @@ def predict_video(
     for note in notes + more:
         warnings.warn(note, stacklevel=3)  # where `va_jax.predict_video` was called
     return result
+
+
+def write_page(result: VideoResult, path: str | os.PathLike[str], video: str = "auto") -> None:
+    """Write the page of a prediction, which shows the video, the faces and the values in a browser.
+
+        write_page(result, "seen.html")
+        IPython.display.IFrame("seen.html", 900, 900)
+
+    Args:
+        result: from `predict_video`; its source must still be in its place.
+        path: path to the page; an earlier page is replaced.
+        video: how the page shows the video, one of `page.VIDEOS` (docs/predict.md).
+
+    Raises:
+        InputError: `path` is a file that is not such a page, or the source cannot be shown.
+    """
+    if video not in page.VIDEOS:
+        raise InputError(f"video={video!r}: choose from {', '.join(page.VIDEOS)}")
+    out, source = pathlib.Path(path), pathlib.Path(result.source)
+    if out.exists() and page.source_of(out) is None:
+        raise InputError(f"{out} exists and is not a page of va_jax; choose a different path")
+    page.write(out, InputFile(source, source.parent, pathlib.PurePath(source.stem)), result, video)
