@@ -15,7 +15,7 @@ import pathlib
 from va_jax.cli import output, timing
 from va_jax.evaluation.bootstrap import RESAMPLES
 from va_jax.evaluation.metrics import FORMULAS, METRICS
-from va_jax.scoring import compare_page, compare_text
+from va_jax.scoring import compare_text
 from va_jax.scoring.compare import CompareOptions, compare, to_json
 
 FORMATS = {"text": compare_text.text, "markdown": compare_text.markdown, "json": to_json}
@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     )
     comparison = compare(args.first, args.second, args.labels, options)
     if args.page is not None:
+        from va_jax.scoring import compare_page
+
         compare_page.write(args.page, comparison)
     output.show(args, comparison, FORMATS)
     return 0
