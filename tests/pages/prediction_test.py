@@ -292,6 +292,32 @@ def test_frames_at_irregular_times_are_found_by_their_time(tmp_path, visit):
         assert seen == pytest.approx(frame, abs=1)
 
 
+def test_several_rows_of_a_frame_have_their_own_values(tmp_path, visit):
+    rows = np.arange(2 * FRAMES)
+    video = write_video(tmp_path / "fine.mp4", frames(), FPS)
+    path = tmp_path / "fine.html"
+    short = result_of(video, rows[:FRAMES] / FPS)
+    track = short.tracks[0]
+    fine = dataclasses.replace(
+        track,
+        shown=np.ones(2 * FRAMES, bool),
+        boxes=np.repeat(boxes(), 2, 0).astype(np.float32),
+        scores=np.ones(2 * FRAMES),
+        values=np.stack([rows / 200, rows / 400], 1).astype(np.float32),
+    )
+    made = dataclasses.replace(
+        short, time_s=rows / (2 * FPS), tracks=[fine], frames=np.repeat(np.arange(FRAMES), 2)
+    )
+    page.write(path, file_of(video), made, "none")
+    shown = visit(path)
+    shown.wait_for_selector("body[data-ready]")
+    for _ in range(3):
+        shown.keyboard.press("ArrowRight")
+    assert shown.inner_text("#frame") == "frame 1"
+    assert shown.inner_text("#time") == "0:00.06"
+    assert shown.inner_text("#value-valence") in ("+0.01", "+0.02")
+
+
 def test_a_video_beside_the_page_is_played_and_missed(tmp_path, visit):
     folder = tmp_path / "some clips #1"
     folder.mkdir()

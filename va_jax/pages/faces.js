@@ -12,14 +12,13 @@ function readFaces(text, facts) {
     .map(row => row.trimEnd().split(facts.sep).map(number));
   const frames = [], times = [], faces = new Map();
   for (const row of rows) {
-    if (row[column.frame] === frames.at(-1)) continue;
+    if (row[column.time_s] === times.at(-1)) continue; // of another face
     frames.push(row[column.frame]);
     times.push(row[column.time_s]);
   }
-  let place = -1, frame;
+  let place = -1;
   for (const row of rows) {
-    if (row[column.frame] !== frame) place++;
-    frame = row[column.frame];
+    if (row[column.time_s] !== times[place]) place++;
     const track = row[column.track];
     if (Number.isNaN(track)) continue;
     if (!faces.has(track)) faces.set(track, emptyFace(track, times.length, facts.dims));
