@@ -80,10 +80,14 @@ def write(folder: pathlib.Path, overview: Overview) -> None:
     """Write report.html and its plot to `folder`; it links to the page of each data set."""
     with replacing(folder / "plots") as plots_folder:
         plots_folder.mkdir(parents=True)
+        last_first = dict(reversed(overview.tables.items()))
+        test_first = dataclasses.replace(overview, tables=last_first)
         context: dict[str, Any] = {
             "overview": overview,
             "mean": MEAN,
-            "tables": dict(split_tables(overview)),
+            "tables": dict(split_tables(test_first)),
+            "without_interval": _without_interval(overview),
+            "interval_note": tables.NO_INTERVAL,
             "pages": {
                 name: f"sets/{quote(name)}/report.html"
                 for name in next(iter(overview.tables.values()))
@@ -95,6 +99,17 @@ def write(folder: pathlib.Path, overview: Overview) -> None:
             context["training"] = page.picture(plots_folder / "loss.png", content, alt)
         html = render(TEMPLATE, context)
     write_text(folder / "report.html", html)
+
+
+def _without_interval(overview: Overview) -> bool:
+    """Return whether some scores have no interval."""
+    return any(
+        tables.is_scored(table)
+        and not tables.format_interval(table["scores"][dim]["pooled"], "ccc")
+        for by_set in overview.tables.values()
+        for table in by_set.values()
+        for dim in overview.dims
+    )
 
 
 def _lines(overview: Overview) -> list[str]:
