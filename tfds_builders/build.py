@@ -53,7 +53,9 @@ def build(options: BuildOptions) -> int:
     directory, new = build_set(options)
     print(f"{'built' if new else 'already built'}: {directory}")
     print(describe(directory))
-    for line in _metadata(directory).get("warnings", ()):
+    found = _metadata(directory)
+    rates = [track["fps"] for tracks in found["tracks"].values() for track in tracks]
+    for line in [*found.get("warnings", ()), *metadata.rate_warnings(rates)]:
         print(f"warning: {line}", file=sys.stderr)
     refused = refusals(directory)
     for track, reason in refused.items():

@@ -16,6 +16,7 @@ from tfds_builders.build import make_builder
 from tfds_builders.inspect_copies import check_together
 from tfds_builders.inspect_pictures import same_pictures
 from tfds_builders.inspect_recording import Finding, Inspected, Thoroughness, inspect_recording
+from tfds_builders.metadata import rate_warnings
 from tfds_builders.recorded import RecordedBuilder
 from va_jax.types import SPLITS, InputError
 
@@ -157,7 +158,8 @@ def _facts(
             for i, dim in enumerate(builder.dims)
             if ranges
         },
-        "warnings": builder.warnings([each.recording for each in inspected if each.material]),
+        "warnings": builder.warnings([each.recording for each in inspected if each.material])
+        + rate_warnings(fps),
         "disk_bytes": round(sum(len(each.number) * each.frame_bytes for each in footage)),
         "disk_free_bytes": shutil.disk_usage(nearest).free,
     }

@@ -22,6 +22,9 @@ COUNTS = ("face", "labelled", "used")
 Row = Mapping[str, Any]
 """A row of `parts.extract_all`."""
 
+SAME_RATE = 1.1
+"""Ratio of frame rates up to which they count as equal (our choice, as in `va_jax predict`)."""
+
 
 def summarize(rows: Mapping[str, Sequence[Row]], dims: Sequence[str]) -> dict[str, Any]:
     """Compute metadata from the rows of the recordings that were built.
@@ -54,6 +57,17 @@ def summarize(rows: Mapping[str, Sequence[Row]], dims: Sequence[str]) -> dict[st
         **({"rater_spread": spreads} if any(spreads.values()) else {}),
         "counts": counts,
     }
+
+
+def rate_warnings(rates: Sequence[float]) -> list[str]:
+    """Return a warning if frame rates differ by more than `SAME_RATE`."""
+    if not rates or max(rates) <= SAME_RATE * min(rates):
+        return []
+    return [
+        f"videos of {min(rates):g} to {max(rates):g} frames per second: a network counts frames, "
+        "so it sees the same movement at different speeds; re-encode them at a single rate, for "
+        "example with `ffmpeg -i VIDEO -r 25 NEW`"
+    ]
 
 
 def _mean_spread(rows: Sequence[Row], dims: Sequence[str]) -> dict[str, float]:

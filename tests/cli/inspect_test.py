@@ -215,6 +215,21 @@ def test_every_fault_in_videos_and_timed_labels_is_found(tmp_path, capsys):
     assert result["fps"] == [25, 25]
 
 
+@pytest.mark.parametrize(("rates", "warned"), [((25, 10), True), ((25, 24), False)])
+def test_videos_of_different_frame_rates_are_warned_about(tmp_path, capsys, rates, warned):
+    root = tmp_path / "in"
+    for number, fps in enumerate(rates):
+        write_video(root / f"{number}.mp4", 3 * fps, fps=fps, numbers=np.arange(3 * fps) + number)
+        write_text(root / f"{number}.csv", timed(wave(number, len(TIMES))))
+    listed = "".join(f"{number}.mp4,{number}.csv\n" for number in range(len(rates)))
+    write_text(root / "videos.csv", f"video,labels\n{listed}")
+    _, printed = run(capsys, "video_folder", root, "--no_detector")
+    assert printed[0].endswith("2 recordings")
+    lines = [line for line in printed if "frames per second: a network counts frames" in line]
+    assert bool(lines) == warned
+    assert not warned or "videos of 10 to 25 frames per second" in lines[0]
+
+
 def test_sampled_frames_are_searched_for_faces_if_the_set_has_no_boxes(tmp_path, capsys, media):
     root = tmp_path / "in"
     root.mkdir()

@@ -159,7 +159,7 @@ def test_a_comparison_shows_both_systems_on_every_recording(tmp_path, visit):
     shown.mouse.move(area["x"] + area["width"] * 0.25, area["y"] + 20)
     shown.wait_for_timeout(300)
     values = shown.locator(".recording[data-drawn] .values").first.inner_text().split("\n")
-    assert values == ["0:02.4", "label +0.24", "A +0.34", "B \N{MINUS SIGN}0.16"]
+    assert values == ["0:02.5", "label +0.25", "A +0.35", "B \N{MINUS SIGN}0.15"]
     shown.mouse.move(area["x"] + area["width"] * 0.46, area["y"] + 20)  # a gap in the frames
     shown.wait_for_timeout(300)
     values = shown.locator(".recording[data-drawn] .values").first.inner_text().split("\n")

@@ -69,6 +69,11 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{name}={value}: must be at least {low}")
     if args.fps is not None and not 0 < args.fps <= MAX_FPS:
         raise InputError(f"--fps={args.fps:g}: must be greater than 0 and at most {MAX_FPS}")
+    if args.csv is not None and args.out is not None:
+        raise InputError(
+            f"--csv={args.csv} collects all rows in one file, so --out={args.out} has no meaning; "
+            "omit one of them"
+        )
     outputs = Outputs(
         args.out, args.csv, args.overlay, args.plot, args.overwrite, args.progress,
         csv_format=spreadsheet.read(args), fps=args.fps, page=args.page, page_video=args.page_video,

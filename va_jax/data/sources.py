@@ -186,7 +186,7 @@ def directory(data_dir: str, name: str) -> pathlib.Path:
     if not versions:
         raise InputError(
             f"data.name={name!r}: not found in data.dir={data_dir!r}; build it with "
-            f"`va_jax build {name} --data_dir={data_dir}`"
+            f"`va_jax build {name} --data_dir={data_dir}`, with --manual_dir=FOLDER for recordings"
         )
     return max(versions, key=lambda path: [int(n) for n in path.name.split(".")])
 

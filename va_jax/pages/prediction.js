@@ -43,6 +43,7 @@ function start(csv) {
   function readOut(hovered) {
     const frame = frameOf(hovered ?? player.shown), shown = face?.shown[frame];
     byId("readout").classList.toggle("hovered", hovered !== null);
+    byId("when").textContent = hovered === null ? "time" : "at the pointer";
     byId("time").textContent = clock(times[frame], 2);
     byId("frame").textContent = `frame ${frames[frame]}`;
     for (const dim of facts.dims) {

@@ -80,7 +80,7 @@ class Recording {
 
   /** Shows the values at a time beside the names of the panels. */
   say(time) {
-    const frame = frameAt(this.times, time);
+    const frame = nearestFrame(this.times, time);
     this.facts.panels.forEach((panel, place) => {
       const parts = panel.curves.filter(curve => curve.column !== undefined).map(curve => {
         const part = document.createElement("span"), swatch = document.createElement("i");

@@ -48,9 +48,7 @@ class FilmStrip {
 
   /** Draws the face that is nearest in time. */
   face(context, time, left, top, size) {
-    const after = frameAt(this.times, time), next = Math.min(after + 1, this.times.length - 1);
-    const nearer = Math.abs(this.times[next] - time) < Math.abs(this.times[after] - time);
-    const place = (nearer ? next : after) * this.side;
+    const place = nearestFrame(this.times, time) * this.side;
     context.drawImage(this.image, place, 0, this.side, this.side, left, top, size, size);
   }
 }

@@ -22,6 +22,12 @@ function frameAt(times, time) {
   return low;
 }
 
+/** Returns the index of the time that is nearest to `time`. */
+function nearestFrame(times, time) {
+  const before = frameAt(times, time), after = Math.min(before + 1, times.length - 1);
+  return Math.abs(times[after] - time) < Math.abs(times[before] - time) ? after : before;
+}
+
 /** Returns the spans [first, last] of indices at which `is(index)` holds. */
 function spansOf(length, is) {
   const spans = [];

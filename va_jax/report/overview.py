@@ -80,7 +80,7 @@ def write(folder: pathlib.Path, overview: Overview) -> None:
     """Write report.html and its plot to `folder`; it links to the page of each data set."""
     with replacing(folder / "plots") as plots_folder:
         plots_folder.mkdir(parents=True)
-        last_first = dict(reversed(overview.tables.items()))
+        last_first = {split: overview.tables[split] for split in list(overview.tables)[::-1]}
         test_first = dataclasses.replace(overview, tables=last_first)
         context: dict[str, Any] = {
             "overview": overview,

@@ -1,6 +1,7 @@
 """The page of a comparison: the tables, and the curves of both systems for every recording."""
 
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,19 @@ from va_jax.io import write_text
 from va_jax.pages.columns import pack_columns
 from va_jax.pages.render import render
 from va_jax.report.page import SCRIPTS
-from va_jax.report.recordings import format_score
+from va_jax.report.recordings import MINUS, format_score
 from va_jax.scoring import compare_text
 from va_jax.scoring.compare import Comparison
 from va_jax.scoring.pairing import Signals
 from va_jax.types import LABEL_RANGE, InputError, natural_key
 
 TEMPLATE = pathlib.Path(__file__).with_name("compare.html")
+
+FILTERS = {
+    "score": format_score,
+    "count": "{:,}".format,
+    "minus": lambda cell: re.sub(r"(?<!\w)-(?=\d)", MINUS, cell),
+}
 
 
 def write(path: pathlib.Path, comparison: Comparison) -> None:
@@ -41,7 +48,7 @@ def write(path: pathlib.Path, comparison: Comparison) -> None:
         "recordings": shown,
         "facts": facts,
     }
-    text = render(TEMPLATE, context, SCRIPTS, {"score": format_score, "count": "{:,}".format})
+    text = render(TEMPLATE, context, SCRIPTS, FILTERS)
     try:
         write_text(path, text)
     except OSError as error:
@@ -52,12 +59,12 @@ def write(path: pathlib.Path, comparison: Comparison) -> None:
 
 def _panel(number: int, dim: str) -> dict[str, Any]:
     """Return the panel of a dimension; the columns are those of `_recording`."""
-    curves = [("label", "label"), ("A", "dim-0"), ("B", "dim-1")]
+    curves = [("label", "label", []), ("A", "dim-0", []), ("B", "dim-1", [6, 4])]
     return {
         "name": dim,
         "curves": [
-            {"name": name, "column": 1 + 3 * number + place, "colour": colour}
-            for place, (name, colour) in enumerate(curves)
+            {"name": name, "column": 1 + 3 * number + place, "colour": colour, "dash": dash}
+            for place, (name, colour, dash) in enumerate(curves)
         ],
     }
 
