@@ -9,7 +9,6 @@ without its video. A headless Chromium opens them; it draws on the CPU.
 """
 
 import argparse
-import dataclasses
 import pathlib
 import shutil
 import tempfile
@@ -86,7 +85,7 @@ def predicted(folder: pathlib.Path, seconds: int) -> pathlib.Path:
     track = TrackResult(0, np.ones(frames, bool), boxes, np.ones(frames, np.float32), values)
     result = VideoResult("clip.mp4", np.arange(frames) / FPS, [track], DIMS, 640, 360)
     file = InputFile(CLIP, folder, pathlib.PurePath("clip"))
-    prediction.write(folder / "seen.html", file, dataclasses.replace(result), "none")
+    prediction.write(folder / "seen.html", file, result, "none")
     return folder / "seen.html"
 
 

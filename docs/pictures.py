@@ -2,8 +2,8 @@
 
     python docs/pictures.py runs/quickstart
 
-The run is that of the README's first command. An installed Chromium and ffmpeg's libraries (PyAV)
-are needed; `pip install -e '.[test]'` brings what drives them.
+The run is that of the README's first command. This requires Chromium, and the packages that
+`pip install -e '.[test]'` installs.
 """
 
 import argparse

@@ -7,8 +7,10 @@ import os
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
+from tests.pages.videos import write_video as pages_video
 from tests.predict.predicting import METADATA, FakeModel, detect, write_video
 from va_jax import faces
 from va_jax.predict import page, predictor, run
@@ -135,3 +137,29 @@ def test_an_existing_page_is_replaced_only_if_asked(command):
         command("clips/P2.mp4", page=path)
     assert command("clips/P2.mp4", page=path, overwrite=True)
     assert page.source_of(path) == "clips/P2.mp4"
+
+
+def test_a_folder_with_another_choice_of_video_is_written_again(command):
+    """A page that must not contain a face does not keep the video of an earlier command."""
+    command("clips", page=PAGES)
+    assert 'id="video-bytes"' in (PAGES / "P2.html").read_text()
+    assert command("clips", page=PAGES, page_video="none")
+    for name in ("P2", "day 1/P10"):
+        assert 'id="video-bytes"' not in (PAGES / f"{name}.html").read_text()
+
+
+def square():
+    """Return 1 where the fake detector finds its red face, and 0 elsewhere."""
+    shape = np.zeros((96, 160, 1), np.uint8)
+    shape[20:68, 40:88] = 1
+    return shape
+
+
+def test_a_video_that_breaks_off_has_a_page_up_to_there(command):
+    whole = pathlib.Path("clips/P2.mp4")
+    cut = whole.with_suffix(".avi")
+    frames = (np.full((96, 160, 3), (255, 0, 0), np.uint8) for _ in range(40))
+    pages_video(cut, (frame * square() for frame in frames), 25)
+    cut.write_bytes(cut.read_bytes()[: int(0.6 * cut.stat().st_size)])
+    assert not command(str(cut), page=pathlib.Path("seen.html"))
+    assert page.read_rows(pathlib.Path("seen.html")).time_s.size == 5

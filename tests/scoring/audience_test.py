@@ -231,7 +231,11 @@ def test_files_that_the_list_leaves_out_are_mentioned(audience, capsys):
         ("file,stimulus", "P9,film", r"viewers.csv: line 2: .*'P9'.*'P1'"),
         ("file,stimulus", "P1,", r"line 2: the stimulus of 'P1' is empty"),
         ("file,stimulus,start_s", "P1,film,x", r"line 2: start_s 'x'"),
-        ("file,stimulus,start_s", "P1,film,99", r"line 2: predicted/P1.csv ends at 9.800 s.*99"),
+        (
+            "file,stimulus,start_s",
+            "P1,film,99",
+            r"line 2: predicted/P1.csv has no frame between start_s 99.*ends at 9.800 s",
+        ),
         ("file,stimulus,start_s,end_s", "P1,film,3,3", r"line 2: end_s 3 is not after start_s 3"),
         ("file,stimulus,track", "P1,film,4", r"line 2: .*no track 4 \(tracks: 0\)"),
         ("file,stimulus,track", "P1,film,-1", r"line 2: track '-1'"),

@@ -1,5 +1,5 @@
 /**
- * Plays a video and says which moment it shows.
+ * Plays a video and reports the time of the frame that it shows.
  *
  * Times are in seconds since the first frame. A browser may show the first frame later than its
  * time 0, if the sound begins earlier, so the time of the first frame that appears is measured.
@@ -9,18 +9,18 @@ class Player {
     Object.assign(this, { video, onTime, start: null, shown: 0 });
     const frame = (now, { mediaTime }) => {
       this.start ??= mediaTime;
-      this.tell(mediaTime - this.start);
+      this.report(mediaTime - this.start);
       video.requestVideoFrameCallback(frame);
     };
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(frame);
     else for (const kind of ["loadeddata", "timeupdate", "seeked"]) {
-      video.addEventListener(kind, () => this.tell(video.currentTime - (this.start ??= 0)));
+      video.addEventListener(kind, () => this.report(video.currentTime - (this.start ??= 0)));
     }
   }
 
-  tell(time) {
+  report(time) {
     this.shown = time;
-    this.onTime(time, !this.video.paused);
+    this.onTime(time);
   }
 
   get playing() {
@@ -28,8 +28,9 @@ class Player {
   }
 
   seek(time) {
-    this.video.currentTime = Math.max(0, time + (this.start ?? 0));
-    this.tell(Math.max(0, time));
+    this.start ??= 0;
+    this.video.currentTime = Math.max(0, time + this.start);
+    this.report(Math.max(0, time));
   }
 
   toggle() {
@@ -45,7 +46,7 @@ class Still {
 
   seek(time) {
     this.shown = Math.max(0, time);
-    this.onTime(this.shown, false);
+    this.onTime(this.shown);
   }
 
   toggle() {}

@@ -1,4 +1,4 @@
-const MINE = ["mousedown", "mouseup", "dblclick"]; // a panel keeps these from the others
+const OWN_EVENTS = ["mousedown", "mouseup", "dblclick"]; // not shared with other panels
 
 /**
  * Curves over time, one panel below the other, with a common time axis and a playhead.
@@ -12,7 +12,7 @@ const MINE = ["mousedown", "mouseup", "dblclick"]; // a panel keeps these from t
  * band. `times` are in seconds. `hidden` are spans of indices to shade.
  */
 class Timeline {
-  constructor(host, { height = 108, range = [-1, 1], sync = "", wrapsBelow = 0, onSeek, onHover, onLook }) {
+  constructor(host, { height = 108, range = [-1, 1], sync, wrapsBelow = 0, onSeek, onHover, onLook }) {
     Object.assign(this, { host, height, range, sync, wrapsBelow, onSeek, onHover, onLook });
     this.plots = [];
     this.time = 0;
@@ -58,7 +58,7 @@ class Timeline {
       width: this.host.clientWidth || 300, height: this.height + header + (last ? 26 : 0),
       padding: [header, 8, last ? 0 : 8, 0], legend: { show: false }, bands, series,
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 5 },
-        sync: { key: this.sync, filters: { pub: kind => !MINE.includes(kind) } } },
+        sync: { key: this.sync, filters: { pub: kind => !OWN_EVENTS.includes(kind) } } },
       scales: { x: { time: false, range: () => this.view }, y: { range: this.range } },
       axes: [
         { ...axis, size: last ? 26 : 0, space: 70, values: last ? (plot, splits) => {
@@ -97,7 +97,9 @@ class Timeline {
     const timeOf = event =>
       this.timeAt(event.clientX - plot.over.getBoundingClientRect().left);
     let from = null;
-    plot.over.addEventListener("pointerdown", event => { from = event.clientX; });
+    plot.over.addEventListener("pointerdown", event => {
+      from = event.button ? null : event.clientX;
+    });
     plot.over.addEventListener("pointermove", event => {
       if (event.pointerType === "touch" && from !== null) this.onSeek(timeOf(event));
     });
@@ -199,8 +201,7 @@ class Timeline {
     const width = this.host.clientWidth;
     if (!width) return;
     this.plots.forEach(plot => plot.width === width || plot.setSize({ width, height: plot.height }));
-    if (this.view) this.moveTo(this.time);
-    this.onLook?.();
+    if (this.view) this.look(...this.view); // thins the curves for the new width
   }
 
   remove() {

@@ -4,6 +4,7 @@ import os
 import pathlib
 import warnings
 
+from va_jax.data.csv_format import reporting_problems
 from va_jax.export.model import Model
 from va_jax.predict import page, predictor
 from va_jax.predict.inputs import InputFile
@@ -74,11 +75,14 @@ def write_page(result: VideoResult, path: str | os.PathLike[str], video: str = "
         video: how the page shows the video, one of `page.VIDEOS` (docs/predict.md).
 
     Raises:
-        InputError: `path` is a file that is not such a page, or the source cannot be shown.
+        InputError: `path` is a file that is not such a page or cannot be written, or the source
+            cannot be shown.
     """
     if video not in page.VIDEOS:
         raise InputError(f"video={video!r}: choose from {', '.join(page.VIDEOS)}")
     out, source = pathlib.Path(path), pathlib.Path(result.source)
     if out.exists() and page.source_of(out) is None:
         raise InputError(f"{out} exists and is not a page of va_jax; choose a different path")
-    page.write(out, InputFile(source, source.parent, pathlib.PurePath(source.stem)), result, video)
+    with reporting_problems(out):
+        file = InputFile(source, source.parent, pathlib.PurePath(source.stem))
+        page.write(out, file, result, video)

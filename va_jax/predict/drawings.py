@@ -22,6 +22,8 @@ class Drawing:
     write: Callable[[pathlib.Path, InputFile, VideoResult], None]
     source_of: Callable[[pathlib.Path], str | None]
     """Function that returns the source of a file; None if this command did not draw it."""
+    is_current: Callable[[pathlib.Path], bool] = lambda path: True
+    """Function that returns whether a file was drawn with the same settings."""
 
     @property
     def is_folder(self) -> bool:
@@ -74,7 +76,8 @@ class Drawing:
     ) -> list[str]:
         """Draw files that were predicted earlier from their csv files; return any problems.
 
-        A drawing is up to date if it belongs to the source and is not older than the csv file.
+        A drawing is up to date if it belongs to the source, has the same settings, and is not older
+        than the csv file.
         """
         problems = []
         for file in files:
@@ -90,7 +93,7 @@ class Drawing:
         source = self.source_of(path)
         if source is None or source != predicted.source_of(file.csv):
             return False
-        return path.stat().st_mtime >= file.csv.stat().st_mtime
+        return self.is_current(path) and path.stat().st_mtime >= file.csv.stat().st_mtime
 
 
 def plots(path: pathlib.Path) -> Drawing:

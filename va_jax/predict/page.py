@@ -18,13 +18,13 @@ from va_jax.data.csv_format import PLAIN, CsvFormat
 from va_jax.io import text_cell, write_text
 from va_jax.pages.render import encoded, packed, render
 from va_jax.predict.drawings import Drawing
-from va_jax.predict.inputs import Image, InputFile
+from va_jax.predict.inputs import Image, InputFile, Video
 from va_jax.predict.results import VideoResult, csv_rows
 from va_jax.scoring import predicted
 from va_jax.scoring.predicted import Predicted, csv_header
 from va_jax.types import DIMS, InputError
 from va_jax.video.browser import browser_type
-from va_jax.video.read import probe, read_frames
+from va_jax.video.read import probe
 from va_jax.video.write import open_writer
 
 VIDEOS = ("auto", "embed", "beside", "encode", "none")
@@ -32,6 +32,9 @@ VIDEOS = ("auto", "embed", "beside", "encode", "none")
 
 MOST_EMBEDDED = 50_000_000
 """Size in bytes above which `auto` leaves a video beside the page."""
+
+LARGEST_EMBEDDED = 350_000_000
+"""Size in bytes above which browsers cannot hold a video in a page (Chromium: 2^29 characters)."""
 
 ENCODED_SIDE = 960
 """Longest side in pixels of a video that is encoded for the page."""
@@ -67,10 +70,14 @@ def drawing(path: pathlib.Path, video: str, csv_format: CsvFormat) -> Drawing:
     """Return how pages are written to a file or into a folder."""
 
     def write_page(page: pathlib.Path, file: InputFile, result: VideoResult) -> None:
-        index = "" if page == path else os.path.relpath(path / INDEX, page.parent)
-        write(page, file, result, video, csv_format, pathlib.Path(index).as_posix())
+        index = None if page == path else os.path.relpath(path / INDEX, page.parent)
+        write(page, file, result, video, csv_format, index)
 
-    return Drawing("--page", path, (".html", ".htm"), write_page, source_of)
+    def is_current(page: pathlib.Path) -> bool:
+        facts = read_facts(page)
+        return facts is not None and facts.get("video") == video
+
+    return Drawing("--page", path, (".html", ".htm"), write_page, source_of, is_current)
 
 
 def write(
@@ -79,7 +86,7 @@ def write(
     result: VideoResult,
     video: str = VIDEOS[0],
     csv_format: CsvFormat = PLAIN,
-    index: str = ".",
+    index: str | None = None,
 ) -> None:
     """Write the page of a result to `path`, atomically.
 
@@ -89,7 +96,7 @@ def write(
         result: predictions for it.
         video: one of `VIDEOS`.
         csv_format: format of the csv file that the page holds and offers for download.
-        index: relative link to the page that leads to all others; "." if there is none.
+        index: relative path to the page that leads to all others, if there is one.
 
     Raises:
         InputError: the source cannot be read, or browsers cannot play it and `video` forbids to
@@ -104,6 +111,7 @@ def write(
     facts = {
         "source": str(result.source),
         "note": result.note,
+        "video": video,
         "columns": csv_header(result.dims)[1:],
         "source_cell": cell.getvalue().removesuffix("\n"),
         **dataclasses.asdict(csv_format),
@@ -118,7 +126,7 @@ def write(
     context: dict[str, Any] = {
         "title": file.path.name,
         "summary": result.summary(),
-        "index": quote(index) if index != "." else "",
+        "index": "" if index is None else quote(pathlib.Path(index).as_posix()),
         "note": result.note,
         "media": "'self' file:" if media.href else "blob:",
         "media_kind": media.kind,
@@ -201,8 +209,11 @@ def _media(path: pathlib.Path, file: InputFile, video: str) -> Media:
         )
     broken = "This browser cannot play the video."
     if video == "encode" or media_type is None:
-        return Media("video", *shape, _encode(file.path), "video/mp4", problem=broken)
+        content = _encode(file)
+        _check_size(file, len(content))
+        return Media("video", *shape, content, "video/mp4", problem=broken)
     if video == "embed" or (video == "auto" and file.path.stat().st_size <= MOST_EMBEDDED):
+        _check_size(file, file.path.stat().st_size)
         return Media("video", *shape, file.path.read_bytes(), media_type, problem=broken)
     relative = pathlib.Path(os.path.relpath(file.path, path.parent)).as_posix()
     missing = (
@@ -212,13 +223,29 @@ def _media(path: pathlib.Path, file: InputFile, video: str) -> Media:
     return Media("video", *shape, href=quote(relative), problem=missing)
 
 
-def _encode(source: pathlib.Path) -> bytes:
-    """Return the video as H.264 in MP4, shrunk to `ENCODED_SIDE`, with its times and sound."""
+def _check_size(file: InputFile, size: int) -> None:
+    if size > LARGEST_EMBEDDED:
+        raise InputError(
+            f"{file.path}: with {size / 1e6:.0f} MB, the video is too large for a page; pass "
+            "--page-video=beside or none"
+        )
+
+
+def _encode(file: InputFile) -> bytes:
+    """Return a video as H.264 in MP4, shrunk to `ENCODED_SIDE`, with its times and sound.
+
+    If the source breaks off, the video ends there.
+    """
+    source = Video(file.path)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "video.mp4")
-        with open_writer(path, source) as writer:
-            for time_s, image in read_frames(source, ENCODED_SIDE):
-                height, width = (max(2, side - side % 2) for side in image.shape[:2])
-                writer.write(time_s, cv2.resize(image, (width, height)))
-            writer.write_remaining_sound()
+        with open_writer(path, file.path) as writer:
+            for time_s, image in source:
+                shares = ENCODED_SIDE / max(*image.shape[:2], ENCODED_SIDE)
+                height, width = (max(2, 2 * round(shares * side / 2)) for side in image.shape[:2])
+                writer.write(
+                    time_s, cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+                )
+            if source.broken is None:
+                writer.write_remaining_sound()
         return path.read_bytes()

@@ -1,4 +1,4 @@
-"""The page that leads to the pages of a folder, with the course and the mean of every face."""
+"""The page that leads to the pages of a folder, with a small curve and the mean for every face."""
 
 import pathlib
 from collections.abc import Iterator
@@ -54,7 +54,10 @@ def write(folder: pathlib.Path) -> tuple[list[str], list[str]]:
         "points": SPARK_POINTS, "notes": list(filter(None, notes)),
     }  # fmt: skip
     if rows:
-        write_text(path, render(TEMPLATE, context, ["sort.js"], {"signed": signed}))
+        try:
+            write_text(path, render(TEMPLATE, context, ["sort.js"], {"signed": signed}))
+        except OSError as error:
+            problems.append(f"{path} cannot be written: {error.strerror}; choose another --page")
     return problems, []
 
 

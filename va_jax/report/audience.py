@@ -24,8 +24,8 @@ CURVES, PEAKS, FACTS, PAGE = "audience.csv", "peaks.csv", "audience.json", "audi
 HALO = withStroke(linewidth=2.5, foreground="white")
 
 MOST_POINTS = 60_000
-"""Number of values from which the curves of single viewers are not drawn: a browser would be slow
-to show them."""
+"""Largest number of values for which the curves of individual viewers are drawn: with more, a
+browser would be slow to show them."""
 
 
 def check_folder(out: pathlib.Path, overwrite: bool) -> None:
@@ -38,6 +38,7 @@ def check_folder(out: pathlib.Path, overwrite: bool) -> None:
     if not out.name or (out.exists() and not out.is_dir()):
         raise InputError(f"--out={out} is not a folder of its own; choose a different name")
     there = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    there = [name for name in there if not name.startswith(".")]  # such as .DS_Store
     if not there:
         return
     facts = read_json(out / FACTS) if (out / FACTS).is_file() else None

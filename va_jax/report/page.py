@@ -23,6 +23,13 @@ SCRIPTS = (
     "recording.js", "sort.js", "report.js",
 )  # fmt: skip
 
+FILTERS = {
+    "score": format_score,
+    "interval": lambda row, metric: tables.format_interval(row, metric).replace("-", MINUS),
+    "interval_note": tables.interval_note,
+    "count": "{:,}".format,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -66,14 +73,6 @@ def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
         for name, split in evaluation.splits.items():
             trace_plots.plot_traces(workdir / f"traces_{name}.png", split.traces, evaluation.dims)
     write_text(workdir / "report.html", text)
-
-
-FILTERS = {
-    "score": format_score,
-    "interval": lambda row, metric: tables.format_interval(row, metric).replace("-", MINUS),
-    "interval_note": tables.interval_note,
-    "count": "{:,}".format,
-}
 
 
 def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:

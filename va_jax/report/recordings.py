@@ -35,7 +35,9 @@ Faces = Callable[[str, int, np.ndarray], Sequence[bytes]]
 frame, or b"" if it has no face."""
 
 
-def panels(dims: Sequence[str], traces: Sequence[Trace], rmse: Sequence[float], processed: bool):
+def panels(
+    dims: Sequence[str], traces: Sequence[Trace], rmse: Sequence[float], processed: bool
+) -> list[dict[str, Any]]:
     """Return the panels of the page's curves, one per dimension.
 
     The columns are those of `columns`: the times, whether a frame is scored, and for each dimension

@@ -84,7 +84,8 @@ def _recording(number: int, signals: Signals, comparison: Comparison) -> dict[st
     columns = [signals.time_s]
     for dim in range(len(dims)):
         columns += [signals.target[:, dim], signals.a[:, dim], signals.b[:, dim]]
-    gaps = np.flatnonzero(np.diff(signals.key) > 1) + 1
+    steps = np.diff(signals.key)
+    gaps = np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else steps
     drawn = [_with_gaps(column, gaps, place > 0) for place, column in enumerate(columns)]
     return {
         "anchor": f"trace-{number}",

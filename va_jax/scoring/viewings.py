@@ -148,8 +148,8 @@ def on_time_line(viewing: Viewing, file: Predicted, dims: Sequence[str], fps: fl
     inside = (file.time_s >= viewing.start_s) & (file.time_s <= viewing.end_s)
     if not inside.any():
         raise InputError(
-            f"{viewing.where}: {file.path} ends at {file.time_s[-1]:.3f} s and has no frame from "
-            f"start_s {viewing.start_s:g} on; correct start_s or end_s"
+            f"{viewing.where}: {file.path} has no frame between start_s {viewing.start_s:g} and "
+            f"end_s {viewing.end_s:g} (it ends at {file.time_s[-1]:.3f} s); correct the row"
         )
     time_s = file.time_s[inside] - viewing.start_s
     values, shown = np.full((len(time_s), len(dims)), np.nan), np.zeros(len(time_s), bool)

@@ -169,7 +169,9 @@ class MLflow:
     def _warn(self, error: Exception) -> None:
         """Warn, the first time, that a line is lost; the run goes on without the server."""
         if not self._failed:
-            line = f"MLflow did not accept a line, so it misses lines: {_first_line(error)}"
+            line = (
+                f"MLflow refused a line, so its copy of the log is incomplete: {_first_line(error)}"
+            )
             print(f"warning: {line}", file=sys.stderr)
         self._failed = True
 
