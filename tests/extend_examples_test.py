@@ -87,6 +87,7 @@ def stack_case(both_ways=False):
     return stack, variables, x, mask
 
 
+@pytest.mark.slow
 def test_the_example_of_a_stack_gives_the_same_values_in_chunks():
     stack, variables, x, mask = stack_case()
     whole, _ = stack.apply(variables, x, mask, train=False)

@@ -70,12 +70,14 @@ def test_a_subject_of_the_training_split_is_reported(
     assert "data.subject" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_scores_before(tiny_data, tiny_run, subject, tmp_path):
     once = fine_tuned(tiny_data, tiny_run, tmp_path, subject, **{"train.steps": 1})
     twice = fine_tuned(tiny_data, tiny_run, tmp_path, subject, **{"train.steps": 2})
     assert once["test"]["before"] == twice["test"]["before"]
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_named(tiny_data, tiny_run, subject, tmp_path):
     fine_tuned(tiny_data, tiny_run, tmp_path, subject)
     (tmp_path / NAME).write_text("[]")

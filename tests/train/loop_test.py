@@ -349,6 +349,7 @@ def test_a_schedule_that_depends_on_the_length_is_named(tmp_path):
     assert "'cosine'" in line
 
 
+@pytest.mark.slow
 def test_the_number_type_is_chosen_for_the_device_at_the_start_and_then_kept(tiny_data, tmp_path):
     config = tiny(tiny_data, **{"train.steps": 1})
     assert config.model.compute_dtype == "auto"
