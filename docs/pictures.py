@@ -71,7 +71,8 @@ def make_results(work: pathlib.Path, run: pathlib.Path) -> None:
     model, clip = str(PUBLISHED / "model"), str(PUBLISHED / "clip.mp4")
     va_jax("predict", model, clip, f"--out={work}", f"--overlay={work}/seen.mp4",
            f"--page={work}/seen.html", f"--plot={work}/plot.png")  # fmt: skip
-    shutil.copy(work / "plot.png", DOCS)
+    with Image.open(work / "plot.png") as picture:
+        picture.save(DOCS / "plot.png")  # without the path of the clip, which a plot contains
     clips = work / "clips"
     clips.mkdir()
     for number in range(1, 4):
