@@ -145,7 +145,7 @@ def test_the_commands_for_your_own_videos_run_as_written(tmp_path, media):
     (code,) = re.findall(r"```python\n(.*?)```", section("In Python"), re.DOTALL)
     (tmp_path / "five_lines.py").write_text(code)
     shell("python five_lines.py", tmp_path)
-    for path in ("seen.mp4", "seen.png", "video.csv", "predicted/a.csv"):
+    for path in ("seen.mp4", "seen.html", "video.csv", "predicted/a.csv"):
         assert (tmp_path / path).is_file(), path
 
 

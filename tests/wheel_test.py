@@ -39,7 +39,11 @@ def test_the_wheel_holds_configs_builders_types_and_the_model(wheel):
         "configs/quickstart.py",
         "tfds_builders/video_folder/README.md",
         "va_jax/py.typed",
-        "va_jax/report/template.html",
+        "va_jax/pages/timeline.js",
+        "va_jax/pages/uplot/LICENSE",
+        "va_jax/predict/page.html",
+        "va_jax/report/report.html",
+        "va_jax/scoring/compare.html",
         "va_jax/export/model_card.md",
         "va_jax/published/model/model.safetensors",
     ):
