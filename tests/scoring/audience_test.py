@@ -310,3 +310,12 @@ def test_a_plot_of_an_earlier_stimulus_does_not_stay(audience):
     ]  # fmt: skip
     text = pathlib.Path("audience/part%2Ftwo.svg").read_text()
     assert text.startswith("<?xml")
+
+
+def test_stimuli_that_differ_only_in_case_are_refused(audience, capsys):
+    rows = [audience[0], *(row.replace("film", "Film") for row in audience[1:])]
+    write_list(*rows, header="file,stimulus,start_s")
+    assert run() == 1
+    message = "viewers.csv: the stimuli 'Film' and 'film' differ only in case"
+    assert message in capsys.readouterr().err
+    assert not pathlib.Path("audience").exists()

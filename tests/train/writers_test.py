@@ -152,6 +152,20 @@ def test_a_run_that_cannot_be_started_is_one_line(tmp_path, calls, monkeypatch, 
     assert not (tmp_path / "tracking.json").exists()
 
 
+def test_what_is_open_is_closed_as_failed_if_another_writer_cannot_start(
+    tmp_path, calls, monkeypatch
+):
+    def refuse(*_):
+        raise RuntimeError("no such key")
+
+    monkeypatch.setattr(sys.modules["mlflow"], "log_params", refuse)
+    with pytest.raises(InputError, match="MLflow cannot start"):
+        log(tmp_path, 0, [], "wandb", "mlflow")
+    assert [name for name, *_ in calls] == ["init", "define", "start_run", "end_run", "finish"]
+    assert calls[-2][1] == ("FAILED",)
+    assert calls[-1][2] == {"exit_code": 1}
+
+
 @pytest.mark.parametrize("writer", ["wandb", "mlflow"])
 def test_a_missing_library_is_named_before_anything_is_written(tmp_path, monkeypatch, writer):
     monkeypatch.setitem(sys.modules, writer, None)

@@ -70,7 +70,8 @@ def drawing(path: pathlib.Path, video: str, csv_format: CsvFormat) -> Drawing:
     """Return how pages are written to a file or into a folder."""
 
     def write_page(page: pathlib.Path, file: InputFile, result: VideoResult) -> None:
-        index = None if page == path else os.path.relpath(path / INDEX, page.parent)
+        is_index = page == path or page == path / INDEX  # a video may be called index, too
+        index = None if is_index else os.path.relpath(path / INDEX, page.parent)
         write(page, file, result, video, csv_format, index)
 
     def is_current(page: pathlib.Path) -> bool:

@@ -11,8 +11,9 @@ from va_jax.io import write_text
 from va_jax.pages.render import render
 from va_jax.predict import page
 from va_jax.predict.summary import duration_s
+from va_jax.predict.tracks import drawn_dims
 from va_jax.scoring.predicted import Predicted, PredictedTrack
-from va_jax.types import LOGIT, InputError, natural_key
+from va_jax.types import InputError, natural_key
 
 TEMPLATE = pathlib.Path(__file__).with_name("page_index.html")
 
@@ -79,7 +80,7 @@ def signed(value: float | None) -> str:
 
 def _rows(content: Predicted, href: str) -> Iterator[dict[str, Any]]:
     """Yield a row for every face in a page, or a row without values if there is none."""
-    dims = [dim for dim in content.dims if not dim.startswith(LOGIT)]
+    dims = drawn_dims(content.dims)
     begin = {
         "name": pathlib.PurePath(content.source).name, "href": quote(href), "dims": dims,
         "seconds": duration_s(content.time_s),

@@ -42,8 +42,8 @@ def check_folder(out: pathlib.Path, overwrite: bool) -> None:
     if not there:
         return
     facts = read_json(out / FACTS) if (out / FACTS).is_file() else None
-    ours = facts.get("files", []) if isinstance(facts, dict) else []
-    if others := [name for name in there if name not in ours]:
+    written = facts.get("files", []) if isinstance(facts, dict) else []
+    if others := [name for name in there if name not in written]:
         raise InputError(
             f"--out={out} contains {others[0]}, which this command did not write; choose a "
             "different folder"
@@ -76,6 +76,7 @@ def aggregate(
     """
     viewings, unused = read_viewings(stimuli, predicted)
     found = curves(viewings, options)
+    _check_names([curve.stimulus for curve in found], stimuli)
     warning = _warning_of(predicted)
     facts = {
         "predicted": str(predicted), "stimuli": str(stimuli), "warning": warning,
@@ -97,6 +98,17 @@ def aggregate(
             f"{unused[0]}"
         )
     return lines, warnings
+
+
+def _check_names(names: Sequence[str], stimuli: pathlib.Path) -> None:
+    """Raise InputError if two stimuli would have the same file where case does not count."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            raise InputError(
+                f"{stimuli}: the stimuli {other!r} and {name!r} differ only in case; rename one of "
+                "them"
+            )
 
 
 def _warning_of(predicted: pathlib.Path) -> str | None:

@@ -72,8 +72,8 @@ def source_of(path: pathlib.Path) -> str | None:
     of `csv_header`.
     """
     header, first = _begin(path)
-    ours = len(first) == len(header) and header == csv_header(_dims(header))
-    return first[0].removeprefix("'") if ours else None  # as `text_cell` writes it
+    is_prediction = len(first) == len(header) and header == csv_header(_dims(header))
+    return first[0].removeprefix("'") if is_prediction else None  # as `text_cell` writes it
 
 
 def is_summary(path: pathlib.Path) -> bool:

@@ -1,5 +1,6 @@
 """Places besides metrics.jsonl where training logs go: TensorBoard, Weights & Biases, MLflow."""
 
+import contextlib
 import importlib.util
 import os
 import pathlib
@@ -72,7 +73,12 @@ def open_writers(
             earlier = before["written"]
             last = {key: max(earlier.get(key, -1), step) for key, step in written.items()}
             last = earlier | last
-        writer = kind(workdir, config, before and before["id"])
+        try:
+            writer = kind(workdir, config, before and before["id"])
+        except InputError as error:
+            for opened in found:
+                opened.close(error)
+            raise
         known[name] = {"id": writer.id, "written": last}
         write_json(workdir / NAME, known)
         found.append(WithoutRepeats(writer, last))
@@ -144,6 +150,8 @@ class MLflow:
                 flat = keys.flatten(to_tree(config))
                 mlflow.log_params({key: repr(value) for key, value in flat.items()})
         except MlflowException as error:
+            with contextlib.suppress(MlflowException):
+                mlflow.end_run("FAILED")
             known = f" {workdir / NAME} names the run {before}." if before else ""
             raise InputError(
                 f"log.writers: MLflow cannot start a run at {mlflow.get_tracking_uri()}: "
