@@ -69,7 +69,7 @@ def test_a_folder_is_predicted_as_if_never_killed(tmp_path, whole_folder):
     assert re.findall(r"skipped: clips/(\d)", printed) == there
     assert re.findall(r"done: clips/(\d)", printed) == [n for n in "012" if n not in there]
     assert content(tmp_path / "clips_predictions").keys() == {
-        "0.csv", "1.csv", "2.csv", "predict.json",
+        "0.csv", "1.csv", "2.csv", "predict.json", "summary.csv",
     }  # fmt: skip
     for number in "012":
         name = f"clips_predictions/{number}.csv"
