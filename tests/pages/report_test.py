@@ -37,7 +37,7 @@ def grey(name, index, frames):
     """Return faces that are grey as their frame number; every seventh is missing."""
     pictures = (np.full((96, 96, 3), frame * 255 // 400, np.uint8) for frame in frames)
     jpegs = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
-    return [b"" if place % 7 == 3 else jpeg for place, jpeg in enumerate(jpegs)]
+    return [b"" if place % 7 == 4 else jpeg for place, jpeg in enumerate(jpegs)]
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,26 @@ def test_recordings_are_drawn_when_they_come_into_view_and_removed_after(report,
     shown.evaluate("scrollTo(0, 0)")
     shown.wait_for_timeout(500)
     assert shown.locator("[data-drawn]").count() == 0
+
+
+def test_every_recording_is_drawn_for_the_printer_and_then_removed_again(report, visit):
+    shown = visit(report, color_scheme="dark")
+    shown.evaluate("""() => { window.print = () => {
+      window.printed = [document.querySelectorAll("#traces [data-drawn]").length,
+        document.querySelector("#traces canvas").clientWidth,
+        getComputedStyle(document.body).backgroundColor];
+      dispatchEvent(new Event("afterprint"));
+    }; }""")
+    shown.click("#print")
+    while not (printed := shown.evaluate("window.printed")):
+        shown.wait_for_timeout(50)
+    count, width, ground = printed
+    assert count == 7
+    assert 600 < width < 700  # A4 and Letter are 794 and 816 wide, with their margins
+    assert ground == "rgb(255, 255, 255)"
+    shown.wait_for_timeout(500)
+    assert shown.locator("[data-drawn]").count() == 0
+    assert shown.problems() == ([], [])
 
 
 def test_a_folded_split_opens_when_its_link_is_followed(report, visit):

@@ -6,8 +6,8 @@ from va_jax.config import parse
 from va_jax.train.logs import Logs, rewind
 
 
-def quiet():
-    return parse({"data": {"name": "none"}, "log": {"progress": False}})
+def quiet(progress=False):
+    return parse({"data": {"name": "none"}, "log": {"progress": progress}})
 
 
 def test_lines_after_the_step_and_a_line_cut_off_are_dropped(tmp_path):
@@ -31,6 +31,14 @@ def test_a_line_holds_the_means_the_speed_and_the_wait(tmp_path):
     assert 0 <= train["input_wait"] <= 1
     assert dev == {"step": 5, "kind": "dev", "ccc_valence": 0.25}
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_the_bar_counts_the_steps_that_are_logged_and_so_have_ended(tmp_path, capsys):
+    with Logs(tmp_path, 3, quiet(progress=True), active=True) as logs:
+        for step in (5, 12):
+            logs.train(step, 64, {"steps": 2.0, "loss": 0.5, "grad_norm": 1.0}, 1e-3)
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert f" 12/{quiet().train.steps} " in shown
 
 
 def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):

@@ -48,11 +48,12 @@ class Trained(NamedTuple):
 class Opened:
     """A run, and a data set on which to evaluate it."""
 
-    config: Config  # config of the run, reduced to this data set
     workdir: pathlib.Path
-    metadata: Mapping[str, Any]  # metadata of the data set
+    config: Config  # config of the run, reduced to this data set
     sources: Mapping[str, Source | FeatureSource]  # opened splits by name
+    metadata: Mapping[str, Any]  # metadata of the data set
     trained: Trained
+    criterion: str  # the score by which its checkpoint was chosen
 
 
 def evaluate(
@@ -117,8 +118,11 @@ def open_runs(config: Config, workdir: pathlib.Path) -> list[Opened]:
     configs = sets.one_by_one(config)
     opened = [{name: open_split(each, name) for name in names} for each in configs]
     trained = restore(config, workdir, tuple(facts["dims"]), facts["input_size"])
+    criterion = "mean dev CCC over all data sets" if len(configs) > 1 else "dev CCC"
     return [
-        Opened(each, workdir, splits.metadata(each.data), sources, trained.of_set(number))
+        Opened(
+            workdir, each, sources, splits.metadata(each.data), trained.of_set(number), criterion
+        )
         for number, (each, sources) in enumerate(zip(configs, opened, strict=True))
     ]
 
@@ -169,8 +173,9 @@ def score(
         return Split(table, traces)
     processed = [post_processing.apply(trace.pred, trace.time_s, dims) for trace in traces]
     resamples = table["bootstrap"]["resamples"]
+    recordings = len(run.sources[dev].tracks)
     table["processed"] = {
-        "fitted_on": "this split" if split == dev else dev,
+        "fitted_on": f"{'this split' if split == dev else dev} ({recordings} recordings)",
         "steps": post_processing.describe(),
         "scores": score_table.scores(traces, processed, dims, resamples=resamples),
     }
@@ -201,7 +206,7 @@ def write(
     facts = {
         "data set": data.name,
         "splits": run.metadata["split_hash"],
-        "checkpoint": f"step {step:,}, the best by dev CCC",
+        "checkpoint": f"step {step:,}, the best by {run.criterion}",
         "CCC": "population moments; pooled over all scored frames unless stated otherwise",
         "evaluated": datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         "with": ", ".join(f"{name} {version}" for name, version in versions.items()),
@@ -224,7 +229,8 @@ def _text(
     run: Opened, splits: Mapping[str, Split], render: Callable[[str, Mapping[str, Any]], str]
 ) -> str:
     """Return the metrics tables of all splits as text; `render` formats a single table."""
-    heading = f"{run.config.data.name}, checkpoint of step {run.trained.step} (best dev CCC)\n"
+    step, criterion = run.trained.step, run.criterion
+    heading = f"{run.config.data.name}, checkpoint of step {step} (best {criterion})\n"
     return "\n".join([heading, *(render(name, s.metrics_table) for name, s in splits.items())])
 
 

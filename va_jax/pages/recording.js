@@ -21,7 +21,7 @@ class Recording {
     curves.className = "curves";
     this.host.replaceChildren(curves);
     this.timeline = new Timeline(curves, {
-      height: 98, range: this.range(), sync: this.host.dataset.block, wrapsBelow: 620,
+      height: 98, range: this.range(), sync: this.host.dataset.block, wrapsBelow: 770,
       onSeek: time => this.moveTo(time),
       onHover: time => this.say(time ?? this.timeline.time),
       onLook: () => this.strip?.draw(this.timeline),
@@ -38,7 +38,11 @@ class Recording {
       plot.title.append(line);
       return line;
     });
-    if (this.own.strip) this.strip = new FilmStrip(this.host, this.own.strip, time => this.moveTo(time));
+    if (this.own.strip) {
+      this.strip = new FilmStrip(this.host, this.own.strip, time => this.moveTo(time));
+      await this.strip.image.decode();
+    }
+    if (!this.timeline) return;
     this.moveTo(this.times[0]);
     this.host.dataset.drawn = "true";
   }
@@ -99,17 +103,34 @@ class Recording {
   }
 }
 
-/** Draws recordings when they come near the visible part of the page, and removes them after. */
+/**
+ * Draws recordings when they come near the visible part of the page, and removes them after.
+ *
+ * Returns a function that draws all of them on white in the width of paper, and prints the page.
+ */
 function drawWhenSeen(facts) {
-  const recordings = new Map();
+  const recordings = new Map(), { classList } = document.documentElement;
   const watcher = new IntersectionObserver(entries => {
     for (const { target, isIntersecting } of entries) {
       const recording = recordings.get(target);
       if (isIntersecting) recording.draw(); else recording.takeDown();
     }
   }, { rootMargin: "400px" });
+  const watch = () => recordings.forEach((_, host) => watcher.observe(host));
   for (const host of document.querySelectorAll(".recording")) {
     recordings.set(host, new Recording(host, facts));
-    watcher.observe(host);
   }
+  watch();
+  return async () => {
+    watcher.disconnect();
+    classList.add("printed");
+    recordings.forEach(recording => recording.takeDown());
+    await Promise.all(Array.from(recordings.values(), recording => recording.draw()));
+    addEventListener("afterprint", () => {
+      classList.remove("printed");
+      recordings.forEach(recording => recording.takeDown());
+      watch();
+    }, { once: true });
+    print();
+  };
 }

@@ -1,5 +1,6 @@
 /** The page of an evaluation or a comparison. */
-drawWhenSeen(JSON.parse(document.getElementById("facts").textContent));
+const printAll = drawWhenSeen(JSON.parse(document.getElementById("facts").textContent));
+document.getElementById("print").addEventListener("click", printAll);
 
 for (const link of document.querySelectorAll("a[href^='#']")) {
   link.addEventListener("click", () => {

@@ -107,7 +107,7 @@ def recordings(
         result.append({
             "anchor": f"trace-{place}", "block": f"data-{place}", "strip": f"strip-{place}",
             "track_id": track_id, "group": trace.track.group,
-            "seconds": float(trace.time_s[-1] - trace.time_s[0]), "frames": len(trace.pred),
+            "seconds": len(trace.pred) / trace.track.fps, "frames": len(trace.pred),
             "fps": trace.track.fps, "scored": int(trace.mask.sum()), "scores": own,
             "titles": [f"{dim}: {summaries.get(dim, 'not scored')}" for dim in dims],
             "columns": packed, **_film_strip(name, index, trace, len(traces), faces),
@@ -156,7 +156,7 @@ def _film_strip(
 
     A frame without a face is grey. If there is no face at all, the strip is empty.
     """
-    seconds = float(trace.time_s[-1] - trace.time_s[0])
+    seconds = len(trace.pred) / trace.track.fps
     share = max(FEWEST_FACES, MOST_FACES // recordings)
     count = int(min(max(FEWEST_FACES, FACES_PER_S * seconds), share, LONGEST_STRIP))
     frames = np.unique(np.linspace(0, len(trace.pred) - 1, count).round().astype(int))

@@ -70,19 +70,19 @@ class Logs:
         finally:
             self._spent_s[kind] += time.monotonic() - before
 
-    def advance(self) -> None:
-        """Move the progress bar by one step."""
-        self._bar.update()
-
     def train(
         self, step: int, frames_per_step: int, means: dict[str, float], learning_rate: float
     ) -> None:
-        """Log the training values and the speed since the last line."""
+        """Log the training values and the speed since the last line, and move the progress bar.
+
+        The bar moves here and not when a step is started, since devices finish steps later.
+        """
         elapsed = max(time.monotonic() - self._since, 1e-9)
         speed = means.pop("steps") * frames_per_step / elapsed
         wait = (self._spent_s["input"] - self._waited_s) / elapsed
         shares = {"frames_per_s": speed, "input_wait": wait}
         self._write(step, "train", means | {"learning_rate": learning_rate} | shares)
+        self._bar.update(step - self._bar.n)
         self._bar.set_postfix_str(
             f"loss {means['loss']:.3f}, {speed:.0f} frames/s, input wait {wait:.0%}"
         )

@@ -91,7 +91,6 @@ def take_steps(
             with jax.transfer_guard("disallow"):
                 state, tally = run.step(state, tally, batch)
             profile.after(number, tally)
-        logs.advance()
         if number == last or number % config.train.log_every_steps == 0:
             log_means(run, number, tally, logs)
             tally = sharding.replicate(run.mesh, Tally.zero())
