@@ -26,6 +26,8 @@ def compiled(config: Config, chips: devices.Devices) -> tuple[dict[str, Compiled
     try:
         return compile_steps(config, chips), "yes"
     except InputError as error:
+        if not str(error).startswith("the training step"):
+            raise
         print(f"  {error}", flush=True)
     return compile_steps(with_values(config, **{"model.remat": True}), chips), "model.remat=True"
 
@@ -39,12 +41,15 @@ def main() -> None:
     args = parser.parse_args()
     rows = []
     for topology in args.topologies:
-        chips = devices.of_topology(topology)
+        try:
+            chips = devices.of_topology(topology)
+        except InputError as error:
+            parser.error(str(error))
         for network in args.networks:
             windows = args.windows * len(chips.devices)
             config = train_step.read_config(network, windows)
             changes = {"model.compute_dtype": "bfloat16", "eval.batch_size": windows}
-            changes |= {"train.accumulate": 1, "data.size": config.data.size or 96}
+            changes |= {"train.accumulate": 1}
             try:
                 steps, fits = compiled(with_values(config, **changes), chips)
             except InputError as error:

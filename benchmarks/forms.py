@@ -2,10 +2,10 @@
 
     python -m benchmarks.forms --network tzirakis2021:resnet50_lstm --windows 8
 
-The row `chosen` is the default step on this device; every other row changes one operation, or uses
-the forms for a different kind of device. The rows alternate, and their medians are compared. Memory
-is the temporary memory of the compiled step. Programs are compiled in parallel on all cores, so
-compile times can only be compared with each other.
+The row `chosen` is the default step on this device. Every other row changes one operation, or uses
+the forms for a different kind of device, such as `as on a cpu`. The rows alternate, and their
+medians are compared. Memory is the temporary memory of the compiled step. Programs are compiled in
+parallel on all cores, so compile times can only be compared with each other.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_type_hints
 
 import jax
@@ -23,11 +24,7 @@ import jax
 from benchmarks import train_step
 from va_jax.config import Config
 from va_jax.models import forms
-from va_jax.models.build import build_model
-from va_jax.train import optim
-from va_jax.train.state import Tally, TrainState, initial_variables
-from va_jax.train.step import make_step
-from va_jax.types import DIMS
+from va_jax.train.compile import mib
 
 
 def main() -> None:
@@ -45,15 +42,18 @@ def main() -> None:
     shape = arguments.windows, arguments.length, arguments.size
     config = train_step.read_config(arguments.network, *shape)
     batch = train_step.random_batch(config)
-    rows = {name: each for name, each in candidates().items() if name in (arguments.rows or [name])}
+    try:
+        rows = chosen_rows(candidates(config, forms.chosen()), arguments.rows)
+    except ValueError as error:
+        parser.error(str(error))
     with concurrent.futures.ThreadPoolExecutor() as pool:
         results = pool.map(functools.partial(compile_step, config, batch), rows.values())
         compiled = dict(zip(rows, results, strict=True))
-    placed, steps = jax.device_put(batch), {}
-    for name, (take, compile_s) in compiled.items():
-        mib = take.memory_analysis().temp_size_in_bytes / 2**20
-        print(f"{name}: compiled in {compile_s:.0f} s, {mib:,.0f} MiB", flush=True)
-        steps[name] = taking(config, take, placed)
+    steps = {}
+    for name, (take, create, compile_s) in compiled.items():
+        temporaries = mib(take.memory_analysis().temp_size_in_bytes)
+        print(f"{name}: compiled in {compile_s:.0f} s, {temporaries} MiB", flush=True)
+        steps[name] = train_step.taking(take, create, batch)
     if arguments.torch and train_step.torch_sees_the_device():
         from benchmarks import peer_step
 
@@ -73,13 +73,19 @@ def main() -> None:
             json.dump(facts | {"jax": jax.__version__, "rounds": arguments.rounds}, file, indent=1)
 
 
-def candidates() -> dict[str, forms.Forms]:
-    """Return this device's forms, also with one change each, and the forms for other devices."""
-    chosen = forms.chosen()
-    found = {"chosen": chosen}
+def candidates(config: Config, chosen: forms.Forms) -> dict[str, forms.Forms]:
+    """Return the chosen forms, also with one change each, and the forms for other devices.
+
+    Changes that have no effect on this config are left out.
+    """
+    found, without = {"chosen": chosen}, set()
+    if config.train.accumulate == 1:
+        without.add("pieces")
+    if config.model.compute_dtype != "auto":
+        without.add("compute_dtype")
     for name, kind in get_type_hints(forms.Forms).items():
         for value in get_args(kind) or (1, 5, 15):
-            if value != getattr(chosen, name):
+            if value != getattr(chosen, name) and name not in without:
                 found[f"{name}={value}"] = dataclasses.replace(chosen, **{name: value})
     for backend, each in forms.BY_BACKEND.items():
         if each not in found.values():
@@ -87,32 +93,20 @@ def candidates() -> dict[str, forms.Forms]:
     return found
 
 
-def compile_step(config: Config, batch: dict[str, Any], form: forms.Forms) -> tuple[Any, float]:
-    """Return the compiled training step and the seconds that compiling took."""
-    model = build_model(config.model, DIMS)
-    tx = optim.make_tx(config.optim, config.train.steps)
-    with forms.using(form):
-        state = jax.eval_shape(functools.partial(first_state, config))
-        lowered = make_step(config, model, tx).lower(state, Tally.zero(), batch)
+def chosen_rows(rows: dict[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
+    """Return the rows with these names, or all of them; ValueError if a name is unknown."""
+    if unknown := set(names or ()) - set(rows):
+        raise ValueError(f"--rows: {min(unknown)!r} is not one of {', '.join(rows)}")
+    return {name: rows[name] for name in rows if name in (names or rows)}
+
+
+def compile_step(
+    config: Config, batch: dict[str, Any], form: forms.Forms
+) -> tuple[Any, Callable[[], Any], float]:
+    """Return the compiled step, the function for its first state, and the seconds it took."""
     start = time.perf_counter()
-    return lowered.compile(), time.perf_counter() - start
-
-
-def first_state(config: Config) -> TrainState:
-    model = build_model(config.model, DIMS)
-    tx = optim.make_tx(config.optim, config.train.steps)
-    return TrainState.create(initial_variables(model, config.data.size, config.seed), tx)
-
-
-def taking(config: Config, take: Any, batch: dict[str, Any]) -> train_step.Step:
-    """Return a function that takes a step and waits until it is done."""
-    state, tally = jax.jit(functools.partial(first_state, config))(), Tally.zero()
-
-    def step() -> None:
-        nonlocal state, tally
-        state, tally = jax.block_until_ready(take(state, tally, batch))
-
-    return step
+    with forms.using(form):
+        return *train_step.compile_step(config, batch), time.perf_counter() - start
 
 
 if __name__ == "__main__":

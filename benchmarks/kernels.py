@@ -2,17 +2,16 @@
 
     python -m benchmarks.kernels tzirakis2021:resnet50_lstm 8 150 112
 
-The arguments are a config FILE:VARIANT in configs/, the number of windows, the number of frames per
-window and the image size in pixels. Digits in the names of kernels are replaced, so that the times
+Digits in the names of kernels are replaced, so that the times
 of equal kernels in different layers are added up.
 """
 
+import argparse
 import collections
 import gzip
 import json
 import pathlib
 import re
-import sys
 import tempfile
 
 import jax
@@ -21,8 +20,13 @@ from benchmarks import train_step
 
 
 def main() -> None:
-    name, shape = sys.argv[1], [int(argument) for argument in sys.argv[2:5]]
-    config = train_step.read_config(name, *shape)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("network", help="FILE:VARIANT of configs/")
+    parser.add_argument("windows", type=int, help="windows in a batch")
+    parser.add_argument("length", type=int, help="frames in a window")
+    parser.add_argument("size", type=int, help="side of the frames, pixels")
+    args = parser.parse_args()
+    config = train_step.read_config(args.network, args.windows, args.length, args.size)
     step, _ = train_step.our_step(config, train_step.random_batch(config))
     step()
     steps = 3

@@ -3,34 +3,34 @@
     python -m benchmarks.tpu_forms --network tzirakis2021:resnet18_lstm --topology v5e:2x2 \
         --windows 2 --length 32 --size 96 --frames-only
 
-Each row compiles the training step in bfloat16 for a TPU slice. The row `chosen` has the forms that
-va_jax takes on a TPU, `of a cpu` those that it takes on a CPU, every other row changes one of the
-chosen ones, and `plain flax` is a ResNet of the same size written with `nn.Conv` and
-`nn.BatchNorm`, in the same training step. Cycles are the sum of the compiler's own estimates for
-the operations of one device; the body of a loop counts once. They compare forms, and they are not
-times. Compile times are CPU seconds of all threads, which other work on the machine changes least.
+Each row compiles the training step in bfloat16 for a TPU slice. The row `chosen` uses the forms for
+a TPU, and `as on a cpu` those for a CPU. The row `plain flax` is a ResNet of the same size written
+with `nn.Conv` and `nn.BatchNorm`, in the same training step. Every other row changes one form.
+Cycles are the sum of the compiler's own estimates for the operations of one device; the body of a
+loop counts once. They compare forms, and they are not times. Compile times are CPU seconds of all
+threads, which other work on the machine changes least.
 """
 
 import argparse
-import dataclasses
 import functools
 import json
 import re
 import time
 from collections.abc import Callable
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from benchmarks import train_step
+from benchmarks.forms import candidates, chosen_rows
 from va_jax.config import Config, with_values
 from va_jax.models import forms
 from va_jax.models.build import build_model
 from va_jax.train import compile as compiling
 from va_jax.train import devices, sharding
-from va_jax.types import DIMS
+from va_jax.types import DIMS, InputError
 
 CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 COPY = re.compile(r" copy(?:-start)?\(")
@@ -109,16 +109,6 @@ PLAIN = {
 }
 
 
-def candidates(chosen: forms.Forms) -> dict[str, forms.Forms]:
-    """Return the chosen forms, and these with one change each."""
-    found = {"chosen": chosen, "of a cpu": forms.BY_BACKEND["cpu"]}
-    for name, kind in get_type_hints(forms.Forms).items():
-        for value in get_args(kind):
-            if value != getattr(chosen, name):
-                found[f"{name}={value}"] = dataclasses.replace(chosen, **{name: value})
-    return found
-
-
 def estimate(config: Config, model: Any, form: forms.Forms, mesh: Any) -> dict[str, float]:
     """Return what the compiler estimates for the training step of a model."""
     with forms.using(form):
@@ -148,9 +138,12 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", help="rows to compile; default: all")
     parser.add_argument("--json", help="also write the table to this file")
     args = parser.parse_args()
-    chips = devices.of_topology(args.topology)
-    rows = args.windows * len(chips.devices)
-    config = train_step.read_config(args.network, rows, args.length, args.size)
+    try:
+        chips = devices.of_topology(args.topology)
+    except InputError as error:
+        parser.error(str(error))
+    windows = args.windows * len(chips.devices)
+    config = train_step.read_config(args.network, windows, args.length, args.size)
     config = with_values(config, **{"model.compute_dtype": "bfloat16"})
     if args.frames_only:
         config = with_values(config, **{"model.temporal": "none"})
@@ -158,21 +151,24 @@ def main() -> None:
     model, chosen = build_model(config.model, DIMS), forms.BY_BACKEND["tpu"]
     jobs: dict[str, Callable[[], dict[str, float]]] = {
         name: functools.partial(estimate, config, model, form, mesh)
-        for name, form in candidates(chosen).items()
+        for name, form in candidates(config, chosen).items()
     }
     if args.frames_only and config.model.backbone in PLAIN:
         plain = PLAIN[config.model.backbone]
         jobs["plain flax"] = functools.partial(estimate, config, plain, chosen, mesh)
+    try:
+        rows = chosen_rows(jobs, args.rows)
+    except ValueError as error:
+        parser.error(str(error))
     table = {}
-    for name, job in jobs.items():
-        if name in (args.rows or [name]):
-            table[name] = found = job()
-            print(
-                f"{name:24}{found['cycles']:14,.0f} cycles {found['bytes'] / 1e9:8.2f} GB "
-                f"{found['temporaries'] / 2**30:7.3f} GiB {found['copies']:4} copies "
-                f"{found['compile_s']:5.0f} CPU s",
-                flush=True,
-            )
+    for name, job in rows.items():
+        table[name] = found = job()
+        print(
+            f"{name:24}{found['cycles']:14,.0f} cycles {found['bytes'] / 1e9:8.2f} GB "
+            f"{found['temporaries'] / 2**30:7.3f} GiB {found['copies']:4} copies "
+            f"{found['compile_s']:5.0f} CPU s",
+            flush=True,
+        )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(

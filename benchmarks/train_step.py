@@ -54,6 +54,9 @@ NETWORKS = (
     "kollias2017:3rnn",
 )
 
+SIZE = 96
+"""Side of the frames in pixels where a config leaves it to the data set."""
+
 Step = Callable[[], None]
 """Takes a training step, or runs a forward pass, and waits until it is done."""
 
@@ -67,7 +70,7 @@ def read_config(name: str, windows: int = 0, length: int = 0, size: int = 0) -> 
     config = importlib.import_module(f"configs.{file}").get_config(variant)
     config.train.batch_size = windows or config.train.batch_size
     config.window.length = length or config.window.length
-    config.data.size = size or config.data.size
+    config.data.size = size or config.data.size or SIZE
     if jax.default_backend() != "cpu":
         config.model.compute_dtype = "bfloat16"
     return parse(config)
@@ -90,6 +93,12 @@ def random_batch(config: Config) -> dict[str, Any]:
 
 def our_step(config: Config, batch: dict[str, Any]) -> tuple[Step, float]:
     """Return the compiled training step of va_jax and the bytes that it moves."""
+    take, create = compile_step(config, batch)
+    return taking(take, create, batch), take.cost_analysis()["bytes accessed"]
+
+
+def compile_step(config: Config, batch: dict[str, Any]) -> tuple[Any, Callable[[], TrainState]]:
+    """Return the compiled training step of va_jax, and a function that makes its first state."""
     model = build_model(config.model, DIMS)
     tx = optim.make_tx(config.optim, config.train.steps)
 
@@ -97,14 +106,19 @@ def our_step(config: Config, batch: dict[str, Any]) -> tuple[Step, float]:
     def create() -> TrainState:
         return TrainState.create(initial_variables(model, config.data.size, config.seed), tx)
 
-    state, tally, batch = create(), Tally.zero(), jax.device_put(batch)
-    take = make_step(config, model, tx).lower(state, tally, batch).compile()
+    lowered = make_step(config, model, tx).lower(jax.eval_shape(create), Tally.zero(), batch)
+    return lowered.compile(), create
+
+
+def taking(take: Any, create: Callable[[], TrainState], batch: dict[str, Any]) -> Step:
+    """Return a function that takes a compiled step and waits until it is done."""
+    state, tally, placed = create(), Tally.zero(), jax.device_put(batch)
 
     def step() -> None:
         nonlocal state, tally
-        state, tally = jax.block_until_ready(take(state, tally, batch))
+        state, tally = jax.block_until_ready(take(state, tally, placed))
 
-    return step, take.cost_analysis()["bytes accessed"]
+    return step
 
 
 def torch_sees_the_device() -> bool:

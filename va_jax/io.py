@@ -5,7 +5,6 @@ import csv
 import dataclasses
 import functools
 import hashlib
-import html
 import json
 import os
 import pathlib
@@ -114,13 +113,18 @@ def write_csv(path: pathlib.Path, header: Sequence[str], rows: Sequence[Sequence
         writer.writerows(rows)
 
 
+ESCAPED = ("=", "+", "-", "@", "\t", "\r", "'")
+"""What text begins with that is written with a leading apostrophe."""
+
+
 def text_cell(text: str) -> str:
     """Return a csv cell that a spreadsheet shows as text, for names and other text from users.
 
     Spreadsheets evaluate cells that begin with =, +, - or @ as formulas. Such cells, and cells that
-    begin with a tab or a carriage return, get a leading apostrophe, which `split_cells` removes.
+    begin with a tab, a carriage return or an apostrophe, get a leading apostrophe, which
+    `split_cells` removes.
     """
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+    return f"'{text}" if text.startswith(ESCAPED) else text
 
 
 def read_text(path: pathlib.Path) -> str:
@@ -199,7 +203,14 @@ def require_number(path: pathlib.Path, line: int, name: str, cell: str) -> float
 def split_cells(line: str, delimiter: str) -> list[str]:
     """Split a line of a csv file into cells, without quotes or surrounding blanks."""
     cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
-    return [cell.strip(" \t'\"") for cell in cells]
+    return [_unquoted(cell.strip(' \t"')) for cell in cells]
+
+
+def _unquoted(cell: str) -> str:
+    """Remove a pair of apostrophes, or the one of `text_cell`; others belong to the text."""
+    if len(cell) > 1 and cell[0] == cell[-1] == "'" != cell[1]:
+        return cell[1:-1].strip()
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(ESCAPED) else cell
 
 
 def sniff_delimiter(line: str, names: Sequence[str] = ()) -> str:
@@ -286,14 +297,3 @@ class Table:
         rule = "---:" if self.right else "---"
         lines = [self.header, ["---", *[rule] * (len(self.header) - 1)], *self.rows]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-    def html(self) -> str:
-        """Return the table in plain HTML, with every cell escaped."""
-        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.header)
-        body = "".join(
-            f'<tr><th scope="row">{html.escape(label)}</th>'
-            + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-            + "</tr>\n"
-            for label, *cells in self.rows
-        )
-        return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>"

@@ -10,6 +10,15 @@ from va_jax.types import InputError
 
 MODES = ("train", "eval", "export", "summary", "compile")
 WITHOUT_RUN = ("summary", "compile")
+MODES_OF = {
+    "out": ("eval", "export"),
+    "head": ("export",),
+    "topology": ("compile",),
+    "coordinator": ("train", "eval"),
+    "process": ("train", "eval"),
+    "processes": ("train", "eval"),
+}
+"""Flags that apply only to some modes."""
 
 
 def make_parser() -> Parser:
@@ -48,10 +57,11 @@ def _run() -> int:
         raise InputError("--config is missing; pass a file, such as configs/quickstart.py")
     if args.workdir is None and args.mode not in WITHOUT_RUN:
         raise InputError("--workdir is missing; pass the folder of the run")
-    if args.topology and args.mode != "compile":
-        raise InputError(f"--topology={args.topology} applies only to --mode=compile; omit it")
-    if args.head and args.mode != "export":
-        raise InputError(f"--head={args.head} applies only to --mode=export; omit it")
+    for flag, modes in MODES_OF.items():
+        value = getattr(args, flag)
+        if value not in (None, "") and args.mode not in modes:
+            allowed = " and ".join(f"--mode={mode}" for mode in modes)
+            raise InputError(f"--{flag}={value} applies only to {allowed}; omit it")
     here, given = job.of_arguments(args), None if args.config is None else config
     actions = {
         "train": lambda stop: job.train(here, config, args.workdir, stop),

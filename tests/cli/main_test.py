@@ -38,6 +38,14 @@ def test_a_summary_needs_neither_workdir_nor_data_set(tmp_path):
         (["--mode=summary"], "--config is missing"),
         (["--config=configs/quickstart.py"], "--workdir is missing"),
         (["--mode=guess"], "--mode"),
+        (
+            ["--mode=summary", "--config=configs/quickstart.py", "--coordinator=auto"],
+            "--coordinator=auto applies only to --mode=train and --mode=eval; omit it",
+        ),
+        (
+            ["--config=configs/quickstart.py", "--workdir=w", "--out=x"],
+            "--out=x applies only to --mode=eval and --mode=export; omit it",
+        ),
         (["--config=configs/kollias2017.py:resnet50_cnn,gru,gru"], "'gru'"),
         (["--config=configs/quickstart.py", "--config.model.unit=3", "--workdir=w"], "unit"),
     ],

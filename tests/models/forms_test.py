@@ -74,7 +74,7 @@ def test_a_1x1_convolution(stride):
 )
 def test_a_convolution_over_time(channels, stride, time):
     conv = Conv(5, 3, stride, time, use_bias=True, dtype=jnp.float64)
-    assert_same_as_on_a_cpu({"temporal": "native"}, conv, frames(channels), MASK)
+    assert_same_as_on_a_cpu({"time_convolution": "native"}, conv, frames(channels), MASK)
 
 
 @pytest.mark.parametrize("stride", [slow(1), 2])

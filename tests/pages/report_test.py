@@ -126,6 +126,34 @@ def test_every_recording_is_drawn_for_the_printer_and_then_removed_again(report,
     assert shown.problems() == ([], [])
 
 
+def test_a_value_between_gaps_is_drawn_as_a_dot(tmp_path, visit):
+    """A label at every fiftieth frame, as of raters who paused the video."""
+    source = recording(1)
+    target = source.target.copy()
+    target[np.arange(len(target)) % 50 > 0] = np.nan
+    target[:, 0] = np.where(np.isnan(target[:, 0]), np.nan, -0.8)  # far from the prediction
+    source = dataclasses.replace(source, target=target, pred=np.full_like(target, 0.5))
+    page.write(tmp_path, evaluation([source], splits={"dev": split([source])}, faces=grey))
+    shown = visit(tmp_path / "report.html")
+    drawn(shown)
+    ink = shown.evaluate("""() => {
+      const plot = document.querySelector("#traces .recording[data-drawn] canvas");
+      const pen = plot.getContext("2d"), scale = plot.width / plot.clientWidth;
+      const over = plot.parentElement.querySelector(".u-over");
+      const seen = place => {
+        const x = (over.offsetLeft + place * over.clientWidth) * scale;
+        const y = (over.offsetTop + 0.9 * over.clientHeight) * scale;
+        const { data } = pen.getImageData(x - 2, y - 2, 5, 5);
+        const dark = Array.from({ length: 25 }, (_, pixel) => data[4 * pixel] < 60
+          && data[4 * pixel + 3] > 200);  // red and alpha
+        return dark.filter(Boolean).length;
+      };
+      return [seen(250 / 399), seen(275 / 399)];
+    }""")
+    assert ink[0] >= 4
+    assert ink[1] == 0
+
+
 def test_a_folded_split_opens_when_its_link_is_followed(report, visit):
     shown = visit(report)
     assert not shown.locator("#split-dev table").first.is_visible()

@@ -294,7 +294,11 @@ def test_options_for_one_source_or_a_camera_are_refused_elsewhere(command):
         command("clips", seconds=3.0)
     with pytest.raises(InputError, match="--processed: the model has no post-processing"):
         command("clips", processed=True)
-    for options in ({"plot": pathlib.Path("a.png")}, {"processed": True}):
+    for options in (
+        {"plot": pathlib.Path("a.png")},
+        {"page": pathlib.Path("a.html")},
+        {"processed": True},
+    ):
         with pytest.raises(InputError, match="camera 0: "):
             command("0", **options)
     assert not pathlib.Path("out").exists()

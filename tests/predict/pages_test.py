@@ -6,6 +6,7 @@ import html
 import os
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -68,6 +69,18 @@ def test_a_folder_has_a_page_for_every_video_and_an_index(command, tmp_path):
     assert text.count('class="spark"') == 4
     assert "+1.00" in text  # the fake model's valence of red
     assert predictor.SYNTHETIC_NOTE in text
+
+
+def test_the_index_tells_equal_names_apart_and_skips_hidden_folders(command):
+    shutil.copy("clips/P2.mp4", "clips/day 1/P2.mp4")
+    assert command("clips", page=PAGES)
+    (PAGES / ".ipynb_checkpoints").mkdir()
+    shutil.copy(PAGES / "P2.html", PAGES / ".ipynb_checkpoints")
+    assert command("clips", page=PAGES)
+    assert links(PAGES / "index.html") == ["P2.html", "day%201/P2.html", "day%201/P10.html"]
+    text = (PAGES / "index.html").read_text()
+    assert ">P2.mp4<" in text
+    assert ">day 1/P2.mp4<" in text
 
 
 @pytest.mark.parametrize("options", [{}, {"fps": 5.0}])

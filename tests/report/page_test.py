@@ -285,15 +285,17 @@ def test_the_test_split_comes_first_and_its_pictures_before_its_metrics(tmp_path
     assert "Curves of test" in text
 
 
-def test_pictures_of_an_earlier_evaluation_are_removed(tmp_path):
-    for folder, name in (("plots/traces", "old.png"), ("plots", "lag.png"), (".", "traces_x.png")):
+def test_pictures_of_an_earlier_evaluation_are_removed_and_no_others(tmp_path):
+    for folder, name in ((".", "traces_test.png"), ("plots", "lag.png"), ("plots", "mine.png"),
+                         (".", "traces_for_paper.png")):  # fmt: skip
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / name).touch()
     traces = recordings()[:1]
     page.write(tmp_path, evaluation(traces, splits={"dev": split(traces)}, lags={}, history=()))
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
     assert found == [
-        "plots/plane_dev.png", "plots/scatter_dev.png", "report.html", "traces_dev.png",
+        "plots/mine.png", "plots/plane_dev.png", "plots/scatter_dev.png", "report.html",
+        "traces_dev.png", "traces_for_paper.png",
     ]  # fmt: skip
 
 

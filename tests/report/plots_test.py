@@ -11,11 +11,11 @@ from tests.evaluation.score_table_test import DIMS, TRACES, trace
 from va_jax.evaluation.lags import LagCurve
 from va_jax.evaluation.metrics import Moments
 from va_jax.report import plots
-from va_jax.report.trace_plots import figure, plot_traces
+from va_jax.report.trace_plots import draw_traces, figure
 
 
 def draw(source, folder) -> np.ndarray:
-    plot_traces(folder / "one.png", [source], DIMS)
+    (folder / "one.png").write_bytes(draw_traces([source], DIMS))
     return opened((folder / "one.png").read_bytes())
 
 
@@ -96,8 +96,8 @@ def test_losses_and_lags_can_be_drawn():
 
 @pytest.mark.slow
 def test_the_overview_shows_six_recordings_of_many(tmp_path):
-    plot_traces(tmp_path / "few.png", TRACES[:1], DIMS)
-    plot_traces(tmp_path / "many.png", [trace(n, 20) for n in range(20)], DIMS)
+    (tmp_path / "few.png").write_bytes(draw_traces(TRACES[:1], DIMS))
+    (tmp_path / "many.png").write_bytes(draw_traces([trace(n, 20) for n in range(20)], DIMS))
     few, many = (cv2.imread(str(tmp_path / name)).shape for name in ("few.png", "many.png"))
     assert few[1] == many[1] > 1000
     assert few[0] < many[0] < 6 * few[0]

@@ -219,6 +219,44 @@ def test_the_warning_of_a_model_trained_on_drawings_is_passed_on(audience, capsy
     assert '"warning": "not meaningful"' in pathlib.Path("audience/audience.json").read_text()
 
 
+def test_warnings_beside_single_files_and_in_folders_are_passed_on(audience, capsys):
+    time_s = np.arange(0, 10, 0.2)
+    write_viewer("day1/Q1", time_s, curve(time_s))
+    pathlib.Path("predicted/P0.json").write_text('{"warning": "drawings"}')
+    pathlib.Path("predicted/P11.json").write_text('{"warning": "not in the list"}')
+    pathlib.Path("predicted/day1/predict.json").write_text('{"warning": "sketches"}')
+    write_list(*audience[:2], "day1/Q1,film,", header="file,stimulus,start_s")
+    assert run() == 0
+    (line,) = (x for x in capsys.readouterr().err.splitlines() if "drawings" in x)
+    assert line == "warning: drawings; sketches"
+
+
+def test_names_in_any_script_are_drawn_without_python_warnings(audience, recwarn):
+    rows = [
+        row.replace("film", "\N{CJK UNIFIED IDEOGRAPH-6620}\N{THAI CHARACTER KO KAI}")
+        for row in audience
+    ]
+    write_list(*rows, header="file,stimulus,start_s")
+    assert run() == 0
+    assert not [each for each in recwarn if "Glyph" in str(each.message)]
+
+
+@pytest.mark.parametrize("name", ["a\x0bb", 100 * "\N{CJK UNIFIED IDEOGRAPH-6620}"])
+def test_a_stimulus_that_cannot_be_a_file_name_is_refused(audience, capsys, name):
+    write_list(audience[0].replace("film", name), header="file,stimulus,start_s")
+    assert run() == 1
+    assert "viewers.csv: the stimulus" in capsys.readouterr().err
+    assert not pathlib.Path("audience").exists()
+
+
+def test_names_keep_their_apostrophes():
+    time_s = np.arange(0, 10, 0.2)
+    write_viewer("Students'", time_s, curve(time_s))
+    write_list("Students',Singin'")
+    (film,) = read()
+    assert (film.stimulus, film.viewers) == ("Singin'", ("Students'",))
+
+
 def test_files_that_the_list_leaves_out_are_mentioned(audience, capsys):
     write_list(*audience[:-1], header="file,stimulus,start_s")
     assert run() == 0
@@ -292,6 +330,15 @@ def test_only_a_folder_of_our_own_files_is_replaced(audience, capsys):
     assert run("--overwrite") == 1
     assert "audience contains notes.txt" in capsys.readouterr().err
     assert pathlib.Path("audience/notes.txt").read_text() == "mine"
+    pathlib.Path("audience/notes.txt").unlink()
+    pathlib.Path("audience/.Rhistory").touch()
+    with pytest.raises(InputError, match=r"audience contains \.Rhistory"):
+        check_folder(pathlib.Path("audience"), overwrite=True)
+    pathlib.Path("audience/.Rhistory").rename("audience/.DS_Store")
+    check_folder(pathlib.Path("audience"), overwrite=True)
+    pathlib.Path("audience/audience.json").write_text('{"files": 3}')
+    with pytest.raises(InputError, match=r"audience contains audience\.csv"):
+        check_folder(pathlib.Path("audience"), overwrite=True)
     pathlib.Path("empty").mkdir()
     check_folder(pathlib.Path("empty"), overwrite=False)
     with pytest.raises(InputError, match=r"viewers.csv is not a folder"):

@@ -1,6 +1,7 @@
 """Two systems compared on the same frames: differences, their intervals and refusals."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -432,6 +433,39 @@ def test_a_difference_that_is_the_same_in_every_recording_has_the_smallest_p():
     assert row.difference == pytest.approx(-0.2)
     assert row.interval == pytest.approx([-0.2, -0.2])
     assert row.p == pytest.approx(1 / 101)
+
+
+def test_a_page_needs_times_and_is_refused_after_the_scores_are_printed(runs, tmp_path, capsys):
+    labels = tmp_path / "labels"
+    sides = []
+    for place, run in enumerate((runs["good"], runs["bad"])):
+        for path in sorted(pathlib.Path(run).rglob("*.csv")):
+            rows = [line.split(",") for line in path.read_text().splitlines()]
+            text = "\n".join(",".join([row[0], *row[2:4]]) for row in rows)
+            write_text(tmp_path / str(place) / path.name, text + "\n")
+            text = "\n".join(",".join([row[0], *row[4:6]]) for row in rows)
+            write_text(labels / path.name, text.replace("_target", "") + "\n")
+        sides.append(str(tmp_path / str(place)))
+    words = ["compare", *sides, str(labels), f"--page={tmp_path}/page.html", "--resamples=100"]
+    assert command(words) == 1
+    printed = capsys.readouterr()
+    assert "CCC" in printed.out
+    assert "the labels of 'a' have no times to draw curves over; set --fps" in printed.err
+    assert command([*words, "--fps=25"]) == 0
+    assert (tmp_path / "page.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--page=none/p.html"], "--page=none/p.html: there is no folder none; create it"),
+        (["--out=none/x.txt"], "--out=none/x.txt: there is no folder none; create it"),
+        (["--page=p.html", "--out=./p.html"], "--page=p.html is also --out"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(flags, message, capsys):
+    assert command(["compare", "a", "b", *flags]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_runs_that_cannot_be_compared_are_refused_in_one_line(runs, tmp_path, capsys):

@@ -73,8 +73,12 @@ def test_pieces_and_the_data_set_limit_the_batch(monkeypatch):
 
 @pytest.mark.parametrize("peak", [901, None])
 def test_a_smallest_batch_that_does_not_fit_is_refused(monkeypatch, peak):
-    with pytest.raises(InputError, match=r"smallest batch, 2, needs .*set model.remat=True"):
+    needs = r"smallest batch, 2, needs (0\.00 GiB, )?more than the 0\.00 GiB per device"
+    with pytest.raises(InputError, match=rf"{needs} .*; set model.remat=True.* or lower data.size"):
         largest(monkeypatch, lambda n: peak)
+    on_cpu = HERE._replace(backend="cpu")
+    with pytest.raises(InputError, match=rf"{needs} .*; lower window.length or lower data.size$"):
+        largest(monkeypatch, lambda n: peak, here=on_cpu)
 
 
 def test_devices_of_unknown_memory_and_features_are_refused(monkeypatch):

@@ -75,26 +75,35 @@ def test_parameters_optimiser_batch_and_gradient_are_those_by_hand(changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("backend", "changes", "message"),
     [
         (
-            {},
-            r"the training step needs .* GiB on each of 4 x cpu; each has 0.00 GiB; "
-            r"set model.remat=True, set model.compute_dtype='bfloat16' or lower window.length",
+            "cpu",
+            {"train__batch_size": 8},
+            r"the training step needs .* GiB on each of 4 x cpu; 0.00 GiB is free for each; "
+            r"lower train.batch_size=8 \(to at least 4\) or lower window.length$",
         ),
         (
-            {"train__batch_size": 16, "model__remat": True, "model__compute_dtype": "bfloat16"},
+            "gpu",
+            {"model__compute_dtype": "float32"},
+            r"each has 0.00 GiB; set model.remat=True, set model.compute_dtype='bfloat16' or "
+            r"lower window.length$",
+        ),
+        (
+            "gpu",
+            {"train__batch_size": 16, "model__remat": True},
             r"lower train.batch_size=16 \(to at least 4\), raise train.accumulate=1 or "
             r"lower window.length$",
         ),
         (
-            {"train__batch_size": 8, "train__accumulate": 2, "model__remat": True},
-            r"each has 0.00 GiB; set model.compute_dtype='bfloat16' or lower window.length$",
+            "gpu",
+            {"train__batch_size": 8, "train__accumulate": 2},
+            r"each has 0.00 GiB; set model.remat=True or lower window.length$",
         ),
     ],
 )
-def test_a_step_that_does_not_fit_names_the_keys_to_change(changes, message):
-    tiny = devices.at_hand()._replace(memory=1000)
+def test_a_step_that_does_not_fit_names_the_keys_to_change(backend, changes, message):
+    tiny = devices.at_hand()._replace(memory=1000, backend=backend)
     with pytest.raises(InputError, match=message):
         compile_steps(settings(**changes), tiny)
 
@@ -168,7 +177,7 @@ def va_jax_compile(*flags):
 
 def test_without_the_tpu_compiler_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'va_jax\[tpu-compile\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '.\[tpu-compile\]'"):
         devices.of_topology("v5e:2x2")
 
 

@@ -123,7 +123,7 @@ def test_lines_name_the_disk_the_memory_and_nothing_else():
     assert failures.message(error).startswith("No space left on device; solve this problem")
     stored = ValueError("RESOURCE_EXHAUSTED: Error writing local file [os_error_code='28']")
     assert failures.message(stored).startswith("No space left on device; solve this problem")
-    assert "train.accumulate" in failures.message(MemoryError("8 GiB"))
+    assert "train.batch_size" in failures.message(MemoryError("8 GiB"))
     assert failures.message(ValueError("a bug")) is None
     dispatched = jax.errors.JaxRuntimeError("INTERNAL: Out of memory allocating 177 bytes.")
     assert failures.message(dispatched).startswith("not enough memory on the device: INTERNAL")
@@ -131,12 +131,14 @@ def test_lines_name_the_disk_the_memory_and_nothing_else():
     assert "not enough memory: INTERNAL: Error dispatching: 8 GiB;" in failures.message(repeated)
 
 
-def test_a_device_whose_memory_does_not_suffice_names_the_keys():
+def test_a_device_whose_memory_does_not_suffice_names_the_keys(monkeypatch):
     with pytest.raises(jax.errors.JaxRuntimeError) as caught:
         jax.block_until_ready(jax.jit(jnp.outer)(jnp.ones(10**7), jnp.ones(10**7)))  # 400 TB
     line = failures.message(caught.value)
     assert line.startswith("not enough memory on the device: RESOURCE_EXHAUSTED")
-    assert "raise train.accumulate, or set model.remat=True" in line
+    assert line.endswith("data.size, or choose a smaller model.backbone")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert "raise train.accumulate, or set model.remat=True" in failures.message(caught.value)
 
 
 def command(workdir, data, *flags):

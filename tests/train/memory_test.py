@@ -61,5 +61,16 @@ def test_where_the_memory_is_unknown_nothing_is_said(monkeypatch):
     assert memory.warning(*network("default.py"), 112) is None
 
 
+def test_files_in_the_cache_of_a_container_count_as_free(monkeypatch, tmp_path):
+    stat = f"anon {2 * GIB}\ninactive_file {5 * GIB}\n"
+    for name, text in (("max", str(8 * GIB)), ("current", str(7 * GIB)), ("stat", stat)):
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    monkeypatch.setattr(memory, "_free_here", lambda: 100 * GIB)
+    assert memory.available() == 6 * GIB
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available() == 100 * GIB
+
+
 def test_the_memory_of_this_machine_is_found():
     assert 2**20 < memory.available() < 2**50

@@ -10,7 +10,7 @@ import pytest
 
 from va_jax import keys
 from va_jax.config import parse, to_tree
-from va_jax.train import workdir
+from va_jax.train import workdir, writers
 from va_jax.train.logs import Logs
 from va_jax.train.loop import train
 from va_jax.train.stopping import Stopped
@@ -166,6 +166,16 @@ def test_what_is_open_is_closed_as_failed_if_another_writer_cannot_start(
     assert calls[-1][2] == {"exit_code": 1}
 
 
+def test_what_is_open_is_closed_if_the_file_of_ids_cannot_be_written(tmp_path, calls, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writers, "write_json", full)
+    with pytest.raises(OSError, match="No space"):
+        log(tmp_path, 0, [], "wandb")
+    assert [name for name, *_ in calls] == ["init", "define", "finish"]
+
+
 @pytest.mark.parametrize("writer", ["wandb", "mlflow"])
 def test_a_missing_library_is_named_before_anything_is_written(tmp_path, monkeypatch, writer):
     monkeypatch.setitem(sys.modules, writer, None)
@@ -200,10 +210,10 @@ def test_the_key_of_an_earlier_version_is_read_from_runs_and_refused_elsewhere(t
     with pytest.raises(InputError, match=r"log\.tensorboard; .*log\.writers"):
         parse({"data": {"name": "none"}, "log": {"tensorboard": True}})
     tree = json.loads(json.dumps(to_tree(config())))
-    for value, writers in ((False, ("jsonl",)), (True, ("jsonl", "tensorboard"))):
+    for value, names in ((False, ("jsonl",)), (True, ("jsonl", "tensorboard"))):
         tree["log"] = {"tensorboard": value, "progress": False}
         (tmp_path / "config.json").write_text(json.dumps(tree))
-        assert workdir.load(tmp_path).log.writers == writers
+        assert workdir.load(tmp_path).log.writers == names
 
 
 def wandb_rows(folder):

@@ -17,6 +17,7 @@ from va_jax.evaluation.bootstrap import RESAMPLES
 from va_jax.evaluation.metrics import FORMULAS, METRICS
 from va_jax.scoring import compare_text
 from va_jax.scoring.compare import CompareOptions, compare, to_json
+from va_jax.types import InputError
 
 FORMATS = {"text": compare_text.text, "markdown": compare_text.markdown, "json": to_json}
 CHOSEN = {"all": METRICS, "ccc": ("ccc",)}
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     output.check(args)
     if args.page is not None:
         output.check_file("--page", args.page, args.overwrite, (".html", ".htm"))
+        if args.out is not None and args.out.resolve() == args.page.resolve():
+            raise InputError(f"--page={args.page} is also --out; choose a different file")
     options = CompareOptions(
         split=args.split,
         dims=args.dims,
@@ -59,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
         strict=args.strict,
     )
     comparison = compare(args.first, args.second, args.labels, options)
+    output.show(args, comparison, FORMATS)
     if args.page is not None:
         from va_jax.scoring import compare_page
 
         compare_page.write(args.page, comparison)
-    output.show(args, comparison, FORMATS)
     return 0

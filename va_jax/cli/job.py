@@ -177,9 +177,14 @@ def summarise(config: ConfigDict, stop: Stopping) -> None:
     stop.joined()
     from va_jax.train.summary import summary
 
+    print(summary(_parse_without_data(config)))
+
+
+def _parse_without_data(config: ConfigDict) -> configuration.Config:
+    """Parse a config in which `data.name` may be empty."""
     tree = config.to_dict()
     tree["data"]["name"] = tree["data"]["name"] or "none"
-    print(summary(configuration.parse(tree)))
+    return configuration.parse(tree)
 
 
 def compile_steps(config: ConfigDict, topology: str, as_json: bool, stop: Stopping) -> None:
@@ -192,14 +197,15 @@ def compile_steps(config: ConfigDict, topology: str, as_json: bool, stop: Stoppi
     from va_jax.train import compile as compiling
     from va_jax.train import devices
 
-    tree = config.to_dict()
-    tree["data"]["name"] = tree["data"]["name"] or "none"
+    parsed = _parse_without_data(config)
     found = devices.of_topology(topology) if topology else devices.at_hand()
-    compiled = compiling.compile_steps(configuration.parse(tree), found)
+    compiled = compiling.compile_steps(parsed, found)
     if as_json:
         print(compiling.to_json(compiled, found))
-    else:
-        print(f"{found.name}\n\n{compiling.table(compiled, found).text()}")
+        return
+    print(f"{found.name}\n\n{compiling.table(compiled, found).text()}")
+    with found.forms():
+        print(compiling.loop_note(parsed))
 
 
 def _join(job: Job, stop: Stopping, workdir: pathlib.Path) -> None:

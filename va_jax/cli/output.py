@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from va_jax import io
+from va_jax.data.csv_format import reporting_problems
 from va_jax.types import InputError
 
 Formats = Mapping[str, Callable[[Any], str]]
@@ -34,6 +35,8 @@ def check_file(
     """Raise InputError if the file of a flag cannot be written, or lacks one of the extensions."""
     if path.is_dir():
         raise InputError(f"{flag}={path} is a folder; pass the path of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{flag}={path}: there is no folder {path.parent}; create it")
     if suffixes and path.suffix.lower() not in suffixes:
         raise InputError(f"{flag}={path}: unsupported extension; use {' or '.join(suffixes)}")
     if path.exists() and not overwrite:
@@ -46,14 +49,10 @@ def show(args: argparse.Namespace, result: Any, formats: Formats) -> None:
     """Print `result` in the chosen format, and write it to --out."""
     kind = "json" if args.json else "markdown" if args.markdown else "text"
     text = formats[kind](result).rstrip() + "\n"
-    if args.out is not None:
-        try:
-            io.write_text(args.out, text)
-        except OSError as error:
-            raise InputError(
-                f"--out={args.out} cannot be written: {error.strerror}; choose a different file"
-            ) from error
     sys.stdout.write(text)
+    if args.out is not None:
+        with reporting_problems(f"--out={args.out}"):
+            io.write_text(args.out, text)
 
 
 def names(text: str) -> list[str]:

@@ -104,7 +104,7 @@ class Detector:
         """Return the faces whose boxes in the previous image are given, in the same order.
 
         Only the third net runs, `refinements` times (at least once), on crops around the boxes. The
-        score of a face that it does not find is 0.
+        score is that of the last time; it is 0 for a face that was not found every time.
         """
         if not len(boxes):
             return Detections(*(np.zeros((0, *s), np.float32) for s in ((4,), (), (5, 2))))

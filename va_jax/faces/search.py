@@ -42,7 +42,8 @@ class Searches:
     one. Without `follow`, all of these are searched fully. With it, known faces are followed, and a
     frame is searched fully if
 
-    - it is the first of a shot, or at least `FULL_EVERY` frames after the last full search,
+    - it is the first of a shot, or the next one would be more than `FULL_EVERY` frames after the
+      last full search,
     - a face is lost, or uncertain, or two followed faces merge, or
     - fewer than `confirm` successive full searches have found the present faces.
 
@@ -100,7 +101,7 @@ class Searches:
 
     def _followed(self, image: np.ndarray, last: Search | None, frame: int) -> Detections | None:
         """Return the faces of the last search in this image, or None if it must be searched."""
-        due = frame - self._last_full >= FULL_EVERY
+        due = frame + self._every - self._last_full > FULL_EVERY
         if self._follow is None or last is None or due or self._unconfirmed:
             return None
         if not len(last.found.boxes):

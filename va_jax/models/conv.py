@@ -45,7 +45,7 @@ class Conv(nn.Module):
         x = x.astype(self.dtype)
         if not taps:
             y = _each_frame(stride_frames(x, mask, self.time.stride), kernel, self.stride)
-        elif forms.chosen().temporal == "native" and self.time.stride == 1:
+        elif forms.chosen().time_convolution == "native" and self.time.stride == 1:
             y = _over_time(_pad_time(x, mask, self.time), kernel, self.stride, self.time.dilation)
         elif x.shape[-1] <= FEW_CHANNELS:
             side_by_side = jnp.concatenate(_temporal_taps(x, mask, self.time), -1)

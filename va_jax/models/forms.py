@@ -23,7 +23,7 @@ class Forms:
     depthwise: Literal["taps", "native"]
     """Depthwise convolutions: a sum over the taps, or XLA's grouped convolution."""
 
-    temporal: Literal["taps", "native"]
+    time_convolution: Literal["taps", "native"]
     """Convolutions over time: a sum of 2-D convolutions, one per tap, or a 3-D convolution."""
 
     max_pool: Literal["indexed", "native"]

@@ -21,7 +21,10 @@ def pack_columns(columns: Sequence[np.ndarray]) -> str:
     runs of zeros to compress.
 
     Args:
-        columns: numbers or bools [frames], of magnitude below 200,000.
+        columns: numbers or bools [frames].
+
+    Raises:
+        OverflowError: a number has a magnitude of 214,748 or more.
     """
     length = np.array([len(columns[0]), len(columns)], "<u4").tobytes()
     return packed(length + b"".join(_planes(np.asarray(column, float)) for column in columns))
@@ -30,6 +33,8 @@ def pack_columns(columns: Sequence[np.ndarray]) -> str:
 def _planes(column: np.ndarray) -> bytes:
     """Return the differences in a column as four runs of bytes."""
     known = np.isfinite(column)
+    if np.abs(column[known]).max(initial=0) >= -MISSING * STEP - 1:
+        raise OverflowError(f"{np.abs(column[known]).max()} is too large to be stored")
     multiples = np.where(known, np.rint(np.where(known, column, 0) / STEP), MISSING)
     changes = np.diff(multiples.astype(np.int64), prepend=0).astype(np.uint32).astype(np.int32)
     unsigned = ((changes << 1) ^ (changes >> 31)).astype("<u4")  # small ones of either sign

@@ -1,4 +1,4 @@
-/** The page of an evaluation or a comparison. */
+/** The page of an evaluation, a comparison or an audience. */
 const printAll = drawWhenSeen(JSON.parse(document.getElementById("facts").textContent));
 document.getElementById("print").addEventListener("click", printAll);
 

@@ -43,7 +43,8 @@ class Timeline {
         dash: curve.dash, points: { show: false }, spanGaps: false };
       if (curve.values) {
         values.push(curve.values);
-        series.push(paths);
+        const points = { show: false, size: 4, width: 0, fill: paths.stroke, filter: alone };
+        series.push({ ...paths, points });
         continue;
       }
       values.push(curve.high, curve.low);
@@ -210,6 +211,17 @@ class Timeline {
     this.plots.forEach(plot => plot.destroy());
     this.host.replaceChildren();
   }
+}
+
+/** Returns the places of the values without neighbours, for which no line can be drawn. */
+function alone(plot, series) {
+  const values = plot.data[series], [first, last] = plot.series[0].idxs;
+  const places = [];
+  for (let place = first; place <= last; place++) {
+    const near = values[place - 1] ?? values[place + 1] ?? null;
+    if (values[place] !== null && near === null) places.push(place);
+  }
+  return places;
 }
 
 /** Returns how many decimals a step between two ticks needs, at most three. */

@@ -193,7 +193,7 @@ def _begin(path: pathlib.Path, mark: bytes) -> bytes | None:
 
 
 def _media(path: pathlib.Path, file: InputFile, video: str) -> Media:
-    """Return what the page shows of the source."""
+    """Return the frames, faces and values of the source, for the template."""
     if video == "none":
         return Media("none")
     if file.is_image:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from va_jax.data.csv_format import reporting_problems
 from va_jax.io import write_text
 from va_jax.pages.render import render
 from va_jax.predict import page
@@ -41,7 +42,8 @@ def write(folder: pathlib.Path) -> tuple[list[str], list[str]]:
     rows: list[dict[str, Any]] = []
     problems, notes = [], {}
     for each in sorted(folder.rglob("*.html"), key=lambda each: natural_key(str(each))):
-        facts = page.read_facts(each)
+        hidden = any(part.startswith(".") for part in each.relative_to(folder).parts)
+        facts = None if hidden else page.read_facts(each)
         if facts is None:
             continue
         try:
@@ -56,9 +58,10 @@ def write(folder: pathlib.Path) -> tuple[list[str], list[str]]:
     }  # fmt: skip
     if rows:
         try:
-            write_text(path, render(TEMPLATE, context, ["sort.js"], {"signed": signed}))
-        except OSError as error:
-            problems.append(f"{path} cannot be written: {error.strerror}; choose another --page")
+            with reporting_problems(path):
+                write_text(path, render(TEMPLATE, context, ["sort.js"], {"signed": signed}))
+        except InputError as error:
+            problems.append(str(error))
     return problems, []
 
 
@@ -82,7 +85,8 @@ def _rows(content: Predicted, href: str) -> Iterator[dict[str, Any]]:
     """Yield a row for every face in a page, or a row without values if there is none."""
     dims = drawn_dims(content.dims)
     begin = {
-        "name": pathlib.PurePath(content.source).name, "href": quote(href), "dims": dims,
+        "name": str(pathlib.PurePosixPath(href).parent / pathlib.PurePath(content.source).name),
+        "href": quote(href), "dims": dims,
         "seconds": duration_s(content.time_s),
     }  # fmt: skip
     if not content.tracks:

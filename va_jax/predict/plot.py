@@ -60,7 +60,8 @@ def figure(
     if len(tracks) < len(found):
         title += f"; only the {len(tracks)} faces visible for longest are drawn"
     title, colour = (f"{title}\n{note}", plots.WARNING) if note else (title, "0.15")
-    out.suptitle(title, x=0.01, ha="left", size=10, color=colour, parse_math=False)
+    words = {"family": plots.fonts(), "size": 10, "color": colour, "parse_math": False}
+    out.suptitle(title, x=0.01, ha="left", **words)
     if not tracks:
         return out
     grid = out.add_gridspec(rows * len(tracks), 2, width_ratios=(3.4, 1))

@@ -208,10 +208,11 @@ def processing_note(fitted: PostProcessing | None, processed: bool) -> str | Non
 
 
 def _predict_camera(folder: str, index: int, outputs: Outputs, choices: Choices) -> None:
-    if outputs.overlay or outputs.plot or choices.processed or outputs.fps:
+    drawn = outputs.overlay or outputs.plot or outputs.page
+    if drawn or choices.processed or outputs.fps:
         raise InputError(
-            f"camera {index}: --overlay, --plot, --processed and --fps require a complete video; "
-            "record one, and pass its path instead of the camera"
+            f"camera {index}: --overlay, --page, --plot, --processed and --fps require a complete "
+            "video; record one, and pass its path instead of the camera"
         )
     csv_files = outputs.named_csvs([])
     outputs.check_replaceable(csv_files)

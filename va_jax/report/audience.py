@@ -1,8 +1,9 @@
 """Write audience curves into a folder: csv files, a page, and a plot of each stimulus."""
 
 import io
+import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -21,6 +22,9 @@ from va_jax.types import LABEL_RANGE, InputError, file_name
 
 CURVES, PEAKS, FACTS, PAGE = "audience.csv", "peaks.csv", "audience.json", "audience.html"
 
+LONGEST_NAME_BYTES = 250
+"""Largest number of bytes in a stimulus as a file name, without the extension."""
+
 HALO = withStroke(linewidth=2.5, foreground="white")
 
 MOST_POINTS = 60_000
@@ -38,11 +42,12 @@ def check_folder(out: pathlib.Path, overwrite: bool) -> None:
     if not out.name or (out.exists() and not out.is_dir()):
         raise InputError(f"--out={out} is not a folder of its own; choose a different name")
     there = sorted(path.name for path in out.iterdir()) if out.exists() else []
-    there = [name for name in there if not name.startswith(".")]  # such as .DS_Store
+    there = [name for name in there if name != ".DS_Store" and not name.startswith("._")]
     if not there:
         return
     facts = read_json(out / FACTS) if (out / FACTS).is_file() else None
-    written = facts.get("files", []) if isinstance(facts, dict) else []
+    written = facts.get("files") if isinstance(facts, dict) else None
+    written = written if isinstance(written, list) else []
     if others := [name for name in there if name not in written]:
         raise InputError(
             f"--out={out} contains {others[0]}, which this command did not write; choose a "
@@ -77,7 +82,7 @@ def aggregate(
     viewings, unused = read_viewings(stimuli, predicted)
     found = curves(viewings, options)
     _check_names([curve.stimulus for curve in found], stimuli)
-    warning = _warning_of(predicted)
+    warning = _warning_of({viewing.path for viewing in viewings}, predicted)
     facts = {
         "predicted": str(predicted), "stimuli": str(stimuli), "warning": warning,
         "fps": options.fps, "centre": options.centre, "prominence": options.prominence,
@@ -101,9 +106,14 @@ def aggregate(
 
 
 def _check_names(names: Sequence[str], stimuli: pathlib.Path) -> None:
-    """Raise InputError if two stimuli would have the same file where case does not count."""
+    """Raise InputError if a stimulus cannot have a file of its own, or cannot be drawn."""
     seen: dict[str, str] = {}
     for name in names:
+        if not name.isprintable() or len(os.fsencode(file_name(name))) > LONGEST_NAME_BYTES:
+            raise InputError(
+                f"{stimuli}: the stimulus {name!r} contains a control character or is longer than "
+                f"a file name can be ({LONGEST_NAME_BYTES} bytes in UTF-8); choose another name"
+            )
         if (other := seen.setdefault(name.casefold(), name)) != name:
             raise InputError(
                 f"{stimuli}: the stimuli {other!r} and {name!r} differ only in case; rename one of "
@@ -111,11 +121,15 @@ def _check_names(names: Sequence[str], stimuli: pathlib.Path) -> None:
             )
 
 
-def _warning_of(predicted: pathlib.Path) -> str | None:
-    """Return the warning in the side file of a folder of predictions; None if there is none."""
-    path = predicted / FOLDER_FILE
-    facts = read_json(path) if path.is_file() else None
-    return facts.get("warning") if isinstance(facts, dict) else None
+def _warning_of(files: Iterable[pathlib.Path], predicted: pathlib.Path) -> str | None:
+    """Return the warnings in the side files of predictions; None if there are none."""
+    sides = {path.with_suffix(".json") for path in files}
+    for path in files:
+        above = len(path.relative_to(predicted).parents)
+        sides |= {folder / FOLDER_FILE for folder in list(path.parents)[:above]}
+    facts = [read_json(path) for path in sorted(sides) if path.is_file()]
+    found = [each.get("warning") for each in facts if isinstance(each, dict)]
+    return "; ".join(dict.fromkeys(str(each) for each in found if each is not None)) or None
 
 
 def write(
@@ -211,7 +225,8 @@ def draw(curve: Curve, peaks: Sequence[Peak], note: str = "") -> bytes:
     if note:
         title += f"\n{note}"
     colour = plots.WARNING if note else "0.15"
-    figure.suptitle(title, x=0.01, ha="left", size=11, color=colour, parse_math=False)
+    words = {"family": plots.fonts(), "size": 11, "color": colour, "parse_math": False}
+    figure.suptitle(title, x=0.01, ha="left", **words)
     for place, dim in enumerate(curve.dims):
         _draw_panel(panels[place], curve, place, [peak for peak in peaks if peak.dim == dim])
     axes = panels[-1]
@@ -252,6 +267,6 @@ def _draw_panel(axes: Axes, curve: Curve, place: int, peaks: Sequence[Peak]) -> 
 def _render_svg(figure: Figure) -> bytes:
     """Return a figure as an SVG that contains neither the date nor random names."""
     out = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "va_jax"}):
+    with mpl.rc_context({"svg.hashsalt": "va_jax"}), plots.without_glyph_warnings():
         figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()

@@ -6,10 +6,10 @@ from typing import Any
 
 from va_jax.pages.columns import pack_columns
 from va_jax.pages.render import render
+from va_jax.report import recordings
 from va_jax.report.page import SCRIPTS
 from va_jax.report.recordings import format_score
 from va_jax.scoring.audience import Curve, Peak
-from va_jax.types import LABEL_RANGE
 
 TEMPLATE = pathlib.Path(__file__).with_name("audience.html")
 
@@ -25,12 +25,7 @@ def html(found: Sequence[Curve], peaks: Sequence[Sequence[Peak]], note: str = ""
     dims = found[0].dims
     pairs = enumerate(zip(found, peaks, strict=True), 1)
     shown = [_stimulus(number, curve, some) for number, (curve, some) in pairs]
-    facts = {
-        "panels": [_panel(number, dim) for number, dim in enumerate(dims)],
-        "range": LABEL_RANGE,
-        "hidden": None,
-        "recordings": {each["block"]: {} for each in shown},
-    }
+    facts = recordings.facts(shown, [_panel(number, dim) for number, dim in enumerate(dims)])
     context = {"stimuli": shown, "facts": facts, "note": note, "centred": found[0].centred}
     return render(TEMPLATE, context, SCRIPTS, {"score": format_score})
 
@@ -48,7 +43,7 @@ def _panel(number: int, dim: str) -> dict[str, Any]:
 
 
 def _stimulus(number: int, curve: Curve, peaks: Sequence[Peak]) -> dict[str, Any]:
-    """Return what the page shows of a stimulus."""
+    """Return the name, curves and peaks of a stimulus, for the template."""
     (low, high), mean = curve.band(), curve.mean()
     columns = [curve.time_s]
     for dim in range(len(curve.dims)):

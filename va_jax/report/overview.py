@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from va_jax.io import Table, replacing, write_text
+from va_jax.io import Table, write_text
 from va_jax.pages.render import render
 from va_jax.report import page, plots, tables
 
@@ -78,26 +78,23 @@ def _scores(row: Mapping[str, Any], processed: Mapping[str, Any] | None) -> list
 
 def write(folder: pathlib.Path, overview: Overview) -> None:
     """Write report.html and its plot to `folder`; it links to the page of each data set."""
-    with replacing(folder / "plots") as plots_folder:
-        plots_folder.mkdir(parents=True)
-        last_first = {split: overview.tables[split] for split in list(overview.tables)[::-1]}
-        test_first = dataclasses.replace(overview, tables=last_first)
-        context: dict[str, Any] = {
-            "overview": overview,
-            "mean": MEAN,
-            "tables": dict(split_tables(test_first)),
-            "without_interval": _without_interval(overview),
-            "interval_note": tables.NO_INTERVAL,
-            "pages": {
-                name: f"sets/{quote(name)}/report.html"
-                for name in next(iter(overview.tables.values()))
-            },
-        }
-        if {line["kind"] for line in overview.history} >= {"train", "dev"}:
-            content = plots.draw_losses(overview.history, _lines(overview), overview.step)
-            alt = "Training loss and dev CCC by step, on each data set and on average"
-            context["training"] = page.picture(plots_folder / "loss.png", content, alt)
-        html = render(TEMPLATE, context)
+    last_first = {split: overview.tables[split] for split in list(overview.tables)[::-1]}
+    test_first = dataclasses.replace(overview, tables=last_first)
+    names, pictures = next(iter(overview.tables.values())), page.Pictures()
+    context: dict[str, Any] = {
+        "overview": overview,
+        "mean": MEAN,
+        "tables": dict(split_tables(test_first)),
+        "without_interval": _without_interval(overview),
+        "interval_note": tables.NO_INTERVAL,
+        "pages": {name: f"sets/{quote(name)}/report.html" for name in names},
+    }
+    if {line["kind"] for line in overview.history} >= {"train", "dev"}:
+        content = plots.draw_losses(overview.history, _lines(overview), overview.step)
+        alt = "Training loss and dev CCC by step, on each data set and on average"
+        context["training"] = page.add_picture(pictures, page.LOSS, content, alt)
+    html = render(TEMPLATE, context)
+    page.write_pictures(folder, pictures)
     write_text(folder / "report.html", html)
 
 

@@ -10,13 +10,18 @@ import numpy as np
 
 from va_jax.evaluation.lags import LagCurve
 from va_jax.evaluation.metrics import METRICS
-from va_jax.io import replacing, write_text
+from va_jax.io import write_bytes, write_text
 from va_jax.pages.render import encoded, render
 from va_jax.report import plots, recordings, tables, trace_plots
 from va_jax.report.recordings import MINUS, Faces, format_score
-from va_jax.types import DIMS, Trace
+from va_jax.types import DIMS, SPLITS, Trace
 
 TEMPLATE = pathlib.Path(__file__).with_name("report.html")
+
+LOSS, LAG = "plots/loss.png", "plots/lag.png"
+
+Pictures = dict[str, bytes]
+"""PNG files by their path in the workdir."""
 
 SCRIPTS = (
     "uplot/uPlot.iife.min.js", "unpack.js", "columns.js", "thin.js", "timeline.js", "strip.js",
@@ -61,22 +66,31 @@ class Evaluation:
 def write(workdir: pathlib.Path, evaluation: Evaluation) -> None:
     """Write report.html, its plots in plots/, and traces_SPLIT.png for each split to `workdir`.
 
-    Plots from an earlier evaluation are replaced. If drawing fails, the earlier plots and the
-    earlier page stay unchanged.
+    Plots from an earlier evaluation are replaced; other files stay. If drawing fails, the earlier
+    plots and the earlier page stay unchanged.
     """
-    with replacing(workdir / "plots") as folder:
-        folder.mkdir(parents=True)
-        text = render(TEMPLATE, _context(folder, evaluation), SCRIPTS, FILTERS)
-        for path in workdir.glob("traces_*.png"):
-            if path.stem.removeprefix("traces_") not in evaluation.splits:
-                path.unlink()
-        for name, split in evaluation.splits.items():
-            trace_plots.plot_traces(workdir / f"traces_{name}.png", split.traces, evaluation.dims)
+    pictures: Pictures = {}
+    text = render(TEMPLATE, _context(pictures, evaluation), SCRIPTS, FILTERS)
+    for name, split in evaluation.splits.items():
+        content = trace_plots.draw_traces(split.traces, evaluation.dims)
+        pictures[f"traces_{name}.png"] = content
+    write_pictures(workdir, pictures)
     write_text(workdir / "report.html", text)
 
 
-def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
-    """Return the variables for the template, and write the plots to `folder`."""
+def write_pictures(workdir: pathlib.Path, pictures: Pictures) -> None:
+    """Write the pictures of an evaluation, and remove those of an earlier one that it lacks."""
+    (workdir / "plots").mkdir(parents=True, exist_ok=True)
+    for name, content in pictures.items():
+        write_bytes(workdir / name, content)
+    by_split = ("traces_{}.png", "plots/plane_{}.png", "plots/scatter_{}.png")
+    ours = [pattern.format(split) for pattern in by_split for split in SPLITS]
+    for name in {LOSS, LAG, *ours} - set(pictures):
+        (workdir / name).unlink(missing_ok=True)
+
+
+def _context(pictures: Pictures, evaluation: Evaluation) -> dict[str, Any]:
+    """Return the variables for the template, and add the plots to `pictures`."""
     names = list(evaluation.splits)[::-1]
     order = sorted(names, key=lambda name: not evaluation.splits[name].scored)
     name, dims = order[0], evaluation.dims
@@ -91,34 +105,34 @@ def _context(folder: pathlib.Path, evaluation: Evaluation) -> dict[str, Any]:
     context = {
         "evaluation": evaluation,
         "metrics": METRICS,
-        "splits": [_split(folder, evaluation.splits[name], name) for name in order],
+        "splits": [_split(pictures, evaluation.splits[name], name) for name in order],
         "recordings": shown,
         "worst": recordings.worst(shown) if split.scored else [],
         "worst_s": recordings.WORST_S,
         "spread": any(trace.spread is not None for trace in split.traces),
         "rmse": [format_score(value) for value in rmse],
         "summary": recordings.SUMMARY,
-        "facts": recordings.facts(shown, panels),
+        "facts": recordings.facts(shown, panels, hidden=1),
     }
     if {line["kind"] for line in evaluation.history} >= {"train", "dev"}:
         content = plots.draw_losses(evaluation.history, dims, evaluation.step)
         alt = "Training loss and dev CCC by step"
-        context["training"] = picture(folder / "loss.png", content, alt)
+        context["training"] = add_picture(pictures, LOSS, content, alt)
     if evaluation.lags:
         best = ", ".join(f"{dim} {c.best_lag_s:+.2f} s" for dim, c in evaluation.lags.items())
         alt = f"CCC on dev after a lag is removed from the predictions; highest at {best}"
-        context["lag"] = picture(folder / "lag.png", plots.draw_lags(evaluation.lags), alt)
+        context["lag"] = add_picture(pictures, LAG, plots.draw_lags(evaluation.lags), alt)
     return context
 
 
-def _split(folder: pathlib.Path, split: Split, name: str) -> dict[str, Any]:
+def _split(pictures: Pictures, split: Split, name: str) -> dict[str, Any]:
     table = split.metrics_table
     dims = list(table["scores"]) if split.scored else []
     processed = table["processed"]["scores"] if "processed" in table else {}
     return {
         "name": name,
         "headline": tables.headline(name, table),
-        "pictures": _densities(folder, split, name, dims) if split.scored else {},
+        "pictures": _densities(pictures, split, name, dims) if split.scored else {},
         "pooled_rows": {dim: list(map(_pooled, tables.groups(table, dim))) for dim in dims},
         "rows": {dim: list(tables.groups(table, dim)) for dim in dims},
         "baselines": {dim: list(tables.baseline_groups(table, dim)) for dim in dims},
@@ -149,27 +163,27 @@ def _subsets(table: Mapping[str, Any], dims: Sequence[str]) -> dict[str, dict[st
     return subsets
 
 
-def _densities(
-    folder: pathlib.Path, split: Split, name: str, dims: Sequence[str]
-) -> dict[str, Any]:
-    """Return plots by title: the densities of labels and predictions, and their agreement."""
-    pictures = {}
+def _densities(pictures: Pictures, split: Split, name: str, dims: Sequence[str]) -> dict[str, Any]:
+    """Add the densities of labels and predictions, and their agreement; return them by title."""
+    shown = {}
     target = np.concatenate([trace.target[trace.mask] for trace in split.traces])
     pred = np.concatenate([trace.pred[trace.mask] for trace in split.traces])
     if set(DIMS) <= set(dims):
         content = plots.draw_plane(target, pred, dims)
         alt = f"Densities of labels and predictions in the valence-arousal plane, {name}"
-        pictures["Valence and arousal"] = picture(folder / f"plane_{name}.png", content, alt)
+        path = f"plots/plane_{name}.png"
+        shown["Valence and arousal"] = add_picture(pictures, path, content, alt)
     ccc = {dim: split.metrics_table["scores"][dim]["pooled"]["ccc"] for dim in dims}
     content = plots.draw_scatter(target, pred, ccc)
     scores = ", ".join(f"{dim} CCC {format_score(value)}" for dim, value in ccc.items())
     alt = f"Density of predictions against labels, {name}: {scores}"
-    pictures["Prediction against label"] = picture(folder / f"scatter_{name}.png", content, alt)
-    return pictures
+    path = f"plots/scatter_{name}.png"
+    shown["Prediction against label"] = add_picture(pictures, path, content, alt)
+    return shown
 
 
-def picture(path: pathlib.Path, content: bytes, alt: str) -> dict[str, Any]:
-    """Write a PNG to `path`, and return the template variables for showing it."""
-    path.write_bytes(content)
+def add_picture(pictures: Pictures, path: str, content: bytes, alt: str) -> dict[str, Any]:
+    """Add a PNG to `pictures`, and return the template variables for showing it."""
+    pictures[path] = content
     width, height = struct.unpack(">II", content[16:24])
     return {"alt": alt, "width": width, "height": height, "png": encoded(content)}

@@ -1,11 +1,15 @@
 """Plots of a whole evaluation as PNG bytes: densities, training curves and lag curves."""
 
+import contextlib
+import functools
 import io
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -30,6 +34,30 @@ TRACE_WIDTH = 11.4
 """Width of the plot of a single recording, in inches."""
 
 
+OTHER_SCRIPTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR",
+    "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Yu Gothic", "Microsoft YaHei",
+    "Malgun Gothic", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Noto Sans Devanagari",
+    "Noto Sans Thai", "Noto Sans Hebrew", "Noto Sans Arabic", "Arial Unicode MS",
+)  # fmt: skip
+"""Fonts that come with systems, for letters that DejaVu Sans lacks."""
+
+
+@functools.cache
+def fonts() -> list[str]:
+    """Return the font families for text from users: DejaVu Sans, then other installed ones."""
+    installed = set(font_manager.get_font_names())
+    return ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in installed)]
+
+
+@contextlib.contextmanager
+def without_glyph_warnings() -> Iterator[None]:
+    """Draw letters that no font has as boxes, without a warning for each of them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
 class InlineFigure(Figure):
     """A figure that notebooks show even if pyplot, which tells them how, was never imported."""
 
@@ -40,7 +68,8 @@ class InlineFigure(Figure):
 def render_png(figure: Figure, text: Mapping[str, str] | None = None) -> bytes:
     """Return a figure as a PNG with 128 colours, which halves its size, and with text entries."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with without_glyph_warnings():
+        canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     image = image.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     palette = image.getpalette() or []

@@ -82,7 +82,7 @@ def recordings(
     dims: Sequence[str],
     faces: Faces | None,
 ) -> list[dict[str, Any]]:
-    """Return what the page shows of each recording in a split, ordered by track id.
+    """Return the scores, curves and faces of each recording in a split, ordered by track id.
 
     Args:
         name: name of the split.
@@ -115,22 +115,22 @@ def recordings(
     return result
 
 
-def facts(shown: Sequence[Mapping[str, Any]], panels: Sequence[Any]) -> dict[str, Any]:
-    """Return what the scripts need to know about the recordings."""
-    return {
-        "panels": panels,
-        "range": LABEL_RANGE,
-        "hidden": 1,
-        "recordings": {
-            each["block"]: {
-                "titles": each["titles"],
-                "strip": {"block": each["strip"], "side": STRIP_SIDE, "times": each["face_times"]}
-                if each["faces"]
-                else None,
-            }
-            for each in shown
-        },
-    }
+def facts(
+    shown: Sequence[Mapping[str, Any]], panels: Sequence[Any], hidden: int | None = None
+) -> dict[str, Any]:
+    """Return the panels and the data blocks of the recordings, for recording.js.
+
+    Args:
+        shown: the recordings; those with `titles` or `faces` have their own.
+        panels: a panel for each dimension.
+        hidden: the column that is 0 where a frame is not scored, if there is one.
+    """
+    recordings = {each["block"]: {"titles": each.get("titles")} for each in shown}
+    for each in shown:
+        if each.get("faces"):
+            strip = {"block": each["strip"], "side": STRIP_SIDE, "times": each["face_times"]}
+            recordings[each["block"]]["strip"] = strip
+    return {"panels": panels, "range": LABEL_RANGE, "hidden": hidden, "recordings": recordings}
 
 
 def worst(shown: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

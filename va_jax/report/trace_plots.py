@@ -1,6 +1,5 @@
 """Plots of traces: predictions and labels over time, for several recordings."""
 
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +10,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from va_jax.evaluation.metrics import Moments
-from va_jax.io import write_bytes
-from va_jax.report.plots import LABEL, PREDICTION, TRACE_WIDTH, InlineFigure, render_png, style
+from va_jax.report.plots import (
+    LABEL,
+    PREDICTION,
+    TRACE_WIDTH,
+    InlineFigure,
+    fonts,
+    render_png,
+    style,
+)
 from va_jax.types import DIMS, LABEL_RANGE, Trace
 
 OVERVIEW_RECORDINGS = 6
@@ -40,8 +46,8 @@ def figure(trace: Trace, dims: Sequence[str] = DIMS) -> Figure:
     return drawn
 
 
-def plot_traces(path: pathlib.Path, traces: Sequence[Trace], dims: Sequence[str]) -> None:
-    """Write a PNG of several recordings, with a row for each and a column for each dimension."""
+def draw_traces(traces: Sequence[Trace], dims: Sequence[str]) -> bytes:
+    """Return a PNG of several recordings, with a row for each and a column for each dimension."""
     chosen = sorted(set(np.linspace(0, len(traces) - 1, OVERVIEW_RECORDINGS).round().astype(int)))
     figure, panels = _figure(6.5 * len(dims), len(chosen), len(dims))
     for row, index in zip(panels, chosen, strict=True):
@@ -51,7 +57,7 @@ def plot_traces(path: pathlib.Path, traces: Sequence[Trace], dims: Sequence[str]
             score = f"CCC {ccc[i]:.2f}" if trace.mask.any() else "not scored"
             _draw_panel(axes, trace, i, f"{_shorten(trace.track.track_id)}: {dim}, {score}")
     figure.legend(handles=_handles(), ncols=3, **LEGEND)
-    write_bytes(path, render_png(figure))
+    return render_png(figure)
 
 
 def set_up_trace(axes: Axes, title: str, time_s: Float[np.ndarray, " frames"]) -> None:
@@ -60,7 +66,8 @@ def set_up_trace(axes: Axes, title: str, time_s: Float[np.ndarray, " frames"]) -
     axes.set(xlim=_time_span(time_s), ylim=(LABEL_RANGE[0] - 0.05, LABEL_RANGE[1] + 0.05))
     axes.set_yticks((-1, 0, 1))
     axes.xaxis.set_major_formatter("{x:g} s")
-    axes.set_title(title, loc="left", pad=3, size=9, color="0.25", parse_math=False)
+    words = {"family": fonts(), "size": 9, "color": "0.25", "parse_math": False}
+    axes.set_title(title, loc="left", pad=3, **words)
     style(axes)
 
 

@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from va_jax.data.csv_format import reporting_problems
 from va_jax.evaluation.metrics import Moments
 from va_jax.io import write_text
 from va_jax.pages.columns import pack_columns
 from va_jax.pages.render import render
+from va_jax.report import recordings
 from va_jax.report.page import SCRIPTS
 from va_jax.report.recordings import MINUS, format_score
 from va_jax.scoring import compare_text
 from va_jax.scoring.compare import Comparison
 from va_jax.scoring.pairing import Signals
-from va_jax.types import LABEL_RANGE, InputError, natural_key
+from va_jax.types import InputError, natural_key
 
 TEMPLATE = pathlib.Path(__file__).with_name("compare.html")
 
@@ -27,16 +29,21 @@ FILTERS = {
 
 
 def write(path: pathlib.Path, comparison: Comparison) -> None:
-    """Write the page of a comparison to `path`, atomically; InputError if it cannot be written."""
+    """Write the page of a comparison to `path`, atomically.
+
+    Raises:
+        InputError: a recording has no times, or the page cannot be written.
+    """
     paired = comparison.paired
+    timeless = [each.name for each in paired.signals if not np.isfinite(each.time_s).all()]
+    if timeless:
+        raise InputError(
+            f"--page={path}: the labels of {timeless[0]!r} have no times to draw curves over; set "
+            "--fps"
+        )
     ordered = sorted(paired.signals, key=lambda signals: natural_key(signals.name))
     shown = [_recording(number, each, comparison) for number, each in enumerate(ordered, 1)]
-    facts = {
-        "panels": [_panel(number, dim) for number, dim in enumerate(paired.dims)],
-        "range": LABEL_RANGE,
-        "hidden": None,
-        "recordings": {each["block"]: {"titles": each["titles"]} for each in shown},
-    }
+    panels = [_panel(number, dim) for number, dim in enumerate(paired.dims)]
     context = {
         "a": paired.a.given,
         "b": paired.b.given,
@@ -46,15 +53,10 @@ def write(path: pathlib.Path, comparison: Comparison) -> None:
         "conclusion": compare_text.conclusion(comparison),
         "dims": paired.dims,
         "recordings": shown,
-        "facts": facts,
+        "facts": recordings.facts(shown, panels),
     }
-    text = render(TEMPLATE, context, SCRIPTS, FILTERS)
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise InputError(
-            f"--page={path} cannot be written: {error.strerror}; choose a different file"
-        ) from error
+    with reporting_problems(f"--page={path}"):
+        write_text(path, render(TEMPLATE, context, SCRIPTS, FILTERS))
 
 
 def _panel(number: int, dim: str) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def _panel(number: int, dim: str) -> dict[str, Any]:
 
 
 def _recording(number: int, signals: Signals, comparison: Comparison) -> dict[str, Any]:
-    """Return what the page shows of a recording: the CCC of each system, and the curves."""
+    """Return the name, the CCC of each system and the curves of a recording, for the template."""
     everything = np.ones(len(signals.key), bool)
     ccc = [
         Moments.of(pred, signals.target, everything).ccc(comparison.options.formula)

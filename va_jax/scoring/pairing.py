@@ -27,7 +27,7 @@ class Rows:
 
     path: pathlib.Path
     key: Int[np.ndarray, " rows"]  # increasing: the frame, or the row in the label file
-    time_s: Float[np.ndarray, " rows"]
+    time_s: Float[np.ndarray, " rows"]  # since the first row of labels; NaN if they have no times
     pred: Float[np.ndarray, "rows dims"]
     target: Float[np.ndarray, "rows dims"]
 
@@ -44,7 +44,7 @@ class Signals:
 
     name: str
     key: Int[np.ndarray, " rows"]  # as in `Rows`
-    time_s: Float[np.ndarray, " rows"]
+    time_s: Float[np.ndarray, " rows"]  # as in `Rows`
     target: Float[np.ndarray, "rows dims"]
     a: Float[np.ndarray, "rows dims"]  # mean over the runs of the system
     b: Float[np.ndarray, "rows dims"]
@@ -253,8 +253,10 @@ def _read_rows(
     else:
         predictions = files.read_trace_file(path, columns, timing)
         key = np.arange(len(truth.values))
-    trace = pair(predictions, truth, tally).on_labels(0.0)
-    kept = (column[trace.mask] for column in (key, trace.time_s, trace.pred, trace.target))
+    paired = pair(predictions, truth, tally)
+    trace = paired.on_labels(0.0)
+    time_s = trace.time_s if paired.has_times else np.full(len(trace.time_s), np.nan)
+    kept = (column[trace.mask] for column in (key, time_s, trace.pred, trace.target))
     return Rows(path, *kept)
 
 

@@ -121,6 +121,13 @@ def parse(path: pathlib.Path, text: str) -> Predicted:
     frame, time_s, track, valid = (
         _numbers(path, header[at], columns[at]) for at in (1, 2, 3, len(header) - 1)
     )
+    for name, column in (("frame", frame), ("time_s", time_s)):
+        if not np.isfinite(column).all():
+            row = int(np.argmin(np.isfinite(column))) + 2
+            raise InputError(
+                f"{path}: row {row}: {name} {columns[header.index(name)][row - 2]!r} is not a "
+                "number; remove the file and predict the video again"
+            )
     rest = range(BEFORE_VALUES.index("x"), len(header) - 1)
     numbers = np.stack([_numbers(path, header[at], columns[at]) for at in rest], axis=1)
     # With --fps, a frame of the video may have several rows, and their times differ.
@@ -129,6 +136,11 @@ def parse(path: pathlib.Path, text: str) -> Predicted:
     for number in np.unique(track[np.isfinite(track)]).astype(int).tolist():
         rows_of = track == number
         at = index.reshape(-1)[rows_of]
+        if len(np.unique(at)) < len(at):
+            raise InputError(
+                f"{path}: track {number} has several rows for the same frame; remove the file and "
+                "predict the video again"
+            )
         shown = np.zeros(len(places), bool)
         shown[at] = valid[rows_of] == 1
         seen = np.full((len(places), numbers.shape[1]), np.nan)
@@ -144,7 +156,7 @@ def _begin(path: pathlib.Path) -> tuple[list[str], list[str]]:
         return [], []
     try:
         with path.open("rb") as file:
-            text = file.read(HEAD_BYTES).decode(errors="replace")
+            text = file.read(HEAD_BYTES).decode("utf-8-sig", errors="replace")
         rows = _rows(text)
         return next(rows, []), next(rows, [])
     except (OSError, csv.Error):
@@ -153,7 +165,7 @@ def _begin(path: pathlib.Path) -> tuple[list[str], list[str]]:
 
 def _rows(text: str) -> Iterator[list[str]]:
     """Yield the rows of a file whose first column is called `source`."""
-    begin = text.removeprefix("\ufeff").removeprefix(BEFORE_VALUES[0])[:1]
+    begin = text.removeprefix(BEFORE_VALUES[0])[:1]
     delimiter = begin if begin in DELIMITERS else ","
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
 

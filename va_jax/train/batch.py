@@ -9,7 +9,7 @@ from va_jax.data.sets import OpenSet
 from va_jax.data.windows import training_windows
 from va_jax.models.regressor import Regressor
 from va_jax.train import devices, hlo, sharding
-from va_jax.train.compile import compile_step, training_step
+from va_jax.train.compile import any_of, compile_step, remedies, training_step
 from va_jax.train.devices import Devices
 from va_jax.train.failures import OUT_OF_MEMORY
 from va_jax.train.memory import GIB
@@ -29,7 +29,7 @@ def with_batch_size(
     """Replace `train.batch_size=0` by the largest batch that fits the devices.
 
     It is a multiple of the number of devices times `train.accumulate`, and has no more windows than
-    the data sets. Every process of a job must call this.
+    the data sets, unless these have fewer than that number. Every process of a job must call this.
 
     Args:
         config: config of a new run.
@@ -51,7 +51,7 @@ def with_batch_size(
     count = sum(map(_windows, opened))
     batch = largest(config, model, size, count, devices.at_hand())
     if jax.process_index() == 0:
-        print(f"train.batch_size={batch} is the largest batch that fits", flush=True)
+        print(f"train.batch_size={batch} is the largest batch found that fits", flush=True)
     return with_values(config, **{"train.batch_size": batch})
 
 
@@ -74,11 +74,11 @@ def largest(config: Config, model: Regressor, size: int, windows: int, here: Dev
     step, limit = len(here.devices) * config.train.accumulate, FULL * here.memory
     peak = _peak(config, model, size, step, here)
     if peak is None or peak > limit:
-        needed = "more" if peak is None else f"{peak / GIB:.2f} GiB"
+        needed = "" if peak is None else f"{peak / GIB:.2f} GiB, "
+        others = any_of([*remedies(config, here.backend), "lower window.length", "lower data.size"])
         raise InputError(
-            f"train.batch_size=0: the smallest batch, {step}, needs {needed} of the "
-            f"{limit / GIB:.2f} GiB per device that a step may use; lower window.length or "
-            "data.size, or set model.remat=True or model.compute_dtype='bfloat16'"
+            f"train.batch_size=0: the smallest batch, {step}, needs {needed}more than the "
+            f"{limit / GIB:.2f} GiB per device that a step may use; {others}"
         )
     fits, low, too_large, trial = peak, 1, windows // step + 1, 2
     for _ in range(TRIALS - 1):

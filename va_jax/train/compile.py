@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from va_jax.config import Config
 from va_jax.evaluation.predictors import make_predictor
 from va_jax.io import Table
-from va_jax.models import set_heads
+from va_jax.models import forms, set_heads
 from va_jax.models.build import build_model
 from va_jax.models.regressor import Regressor
 from va_jax.train import hlo, optim, sharding, workdir
@@ -143,7 +143,10 @@ def compile_step(step: Lowerable, options: Mapping[str, Any] | None = None) -> C
 
 def _check(config: Config, devices: int) -> None:
     if not config.data.size:
-        raise InputError("data.size=0 means the side stored in a data set; set data.size")
+        raise InputError(
+            "data.size=0 stands for the frame size of the data set, which is not read here; set "
+            "data.size, such as data.size=112"
+        )
     if config.data.features:
         raise InputError(
             f"data.features={config.data.features!r}: only steps that read frames are compiled; "
@@ -183,29 +186,55 @@ def _bytes(tree: Any) -> int:
 
 def _too_large(name: str, config: Config, devices: Devices, needed: int | None) -> str:
     """Return an error message for a step that does not fit, with the keys to change."""
+    on_cpu = devices.backend == "cpu"
     size = "more memory" if needed is None else f"{needed / GIB:.2f} GiB"
-    limit = "" if devices.memory is None else f"; each has {devices.memory / GIB:.2f} GiB"
+    limit = ""
+    if devices.memory is not None:
+        memory = f"{devices.memory / GIB:.2f} GiB"
+        limit = f"; {memory} is free for each" if on_cpu else f"; each has {memory}"
     section, length = ("train", "window.length") if name == "training" else ("eval", "eval.length")
-    remedies, least = [], len(devices.devices)
+    found, least = [], len(devices.devices)
     batch = getattr(config, section).batch_size
     if name == "training":
         least *= config.train.accumulate
     if batch > least:
-        remedies.append(f"lower {section}.batch_size={batch} (to at least {least})")
-    if name == "training" and batch > least:
-        remedies.append(f"raise train.accumulate={config.train.accumulate}")
-    if name == "training" and not config.model.remat:
-        remedies.append("set model.remat=True")
-    if config.model.compute_dtype == "float32":
-        remedies.append("set model.compute_dtype='bfloat16'")
-    remedies.append(f"lower {length}")
-    *most, last = remedies
-    listed = f"{', '.join(most)} or {last}" if most else last
+        found.append(f"lower {section}.batch_size={batch} (to at least {least})")
+    if name == "training" and batch > least and not on_cpu:
+        found.append(f"raise train.accumulate={config.train.accumulate}")
+    found += remedies(config, devices.backend, training=name == "training")
+    listed = any_of([*found, f"lower {length}"])
     return f"the {name} step needs {size} on each of {devices.name}{limit}; {listed}"
 
 
+def remedies(config: Config, backend: str, training: bool = True) -> list[str]:
+    """Return changes with which a step takes less memory; on a CPU, none of them helps."""
+    if backend == "cpu":
+        return []
+    found = ["set model.remat=True"] if training and not config.model.remat else []
+    if config.model.compute_dtype == "float32":
+        found.append("set model.compute_dtype='bfloat16'")
+    return found
+
+
+def any_of(words: Sequence[str]) -> str:
+    """Return alternatives as text: "a, b or c"."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def loop_note(config: Config) -> str:
+    """Return a note for programs that take the pieces of a batch in a loop; "" for others."""
+    pieces = config.train.accumulate
+    if pieces == 1 or forms.chosen().pieces == "unrolled":
+        return ""
+    return (
+        f"train.accumulate={pieces}: the pieces of a batch are taken in a loop, and the GFLOP and "
+        "the exchanges in it are counted once"
+    )
+
+
 def table(compiled: Mapping[str, Compiled], devices: Devices) -> Table:
-    """Return what the compiler reports about each step, per device."""
+    """Return the compiler's figures for each step, per device, as a table."""
     steps = list(compiled.values())
     kinds = sorted({each.kind for step in steps for each in step.collectives})
     rows = [

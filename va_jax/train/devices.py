@@ -3,6 +3,8 @@
 import contextlib
 import importlib.util
 import os
+import socket
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -46,12 +48,15 @@ def at_hand() -> Devices:
     """Return all devices of this job; all processes get the same answer."""
     devices = jax.devices()
     name = f"{len(devices)} x {devices[0].device_kind}"
-    limit = memory.available()
-    if devices[0].platform == "cpu" and limit is not None:
-        limit //= jax.local_device_count()  # they share the memory of the machine
+    limit, sharing = memory.available(), 1
     if jax.process_count() > 1:
-        known = multihost_utils.process_allgather(np.array(limit or 0, np.int64))
-        limit = int(known.min()) or None
+        host = zlib.crc32(socket.gethostname().encode()) >> 1
+        facts = np.array([(limit or 0) // 1024, host], np.int32)  # JAX would cut 64 bits to 32
+        known = multihost_utils.process_allgather(facts)
+        limit = int(known[:, 0].min()) * 1024 or None
+        sharing = int((known[:, 1] == host).sum())
+    if devices[0].platform == "cpu" and limit is not None:
+        limit //= sharing * jax.local_device_count()  # they share the memory of the machine
     return Devices(name, devices, jax.default_backend(), limit)
 
 
@@ -65,7 +70,7 @@ def of_topology(name: str) -> Devices:
     """
     if not importlib.util.find_spec("libtpu"):
         raise InputError(
-            f"--topology={name} requires the TPU compiler; run pip install 'va_jax[tpu-compile]'"
+            f"--topology={name} requires the TPU compiler; run pip install -e '.[tpu-compile]'"
         )
     jax.config.update("jax_platforms", "cpu")
     for variable, value in LIBTPU.items():

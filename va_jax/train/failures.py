@@ -6,9 +6,10 @@ import re
 
 import jax
 
-SMALLER = (
-    "lower train.batch_size, eval.batch_size or window.length, raise train.accumulate, or set "
-    "model.remat=True or model.compute_dtype='bfloat16'"
+SMALLER = "lower train.batch_size, eval.batch_size, window.length or data.size"
+SMALLER_ON_CPU = f"{SMALLER}, or choose a smaller model.backbone"
+SMALLER_ON_ACCELERATOR = (
+    f"{SMALLER}, raise train.accumulate, or set model.remat=True or model.compute_dtype='bfloat16'"
 )
 
 OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|Out of memory")
@@ -30,9 +31,9 @@ def message(error: BaseException) -> str | None:
                 "continue from the last checkpoint"
             )
         if isinstance(cause, jax.errors.JaxRuntimeError) and OUT_OF_MEMORY.search(str(cause)):
-            return f"not enough memory on the device: {_first_line(cause)}; {SMALLER}"
+            return f"not enough memory on the device: {_first_line(cause)}; {smaller()}"
         if isinstance(cause, MemoryError):
-            return f"not enough memory: {_first_line(cause)}; {SMALLER}, or lower data.threads"
+            return f"not enough memory: {_first_line(cause)}; {smaller()}, or lower data.threads"
     if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
         return (
             f"process {jax.process_index()} of {jax.process_count()}: another process in the job "
@@ -40,6 +41,11 @@ def message(error: BaseException) -> str | None:
             "continue from the last checkpoint"
         )
     return None
+
+
+def smaller() -> str:
+    """Return the keys with which a step takes less memory on the devices in use."""
+    return SMALLER_ON_CPU if jax.default_backend() == "cpu" else SMALLER_ON_ACCELERATOR
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -11,18 +11,17 @@ import jax.numpy as jnp
 from va_jax.config import Config
 from va_jax.models.build import build_model
 from va_jax.models.regressor import Regressor
-from va_jax.train.failures import SMALLER
+from va_jax.train.failures import smaller
 from va_jax.train.state import TrainState
 
 GIB = 2**30
 
+GROUP = pathlib.Path("/sys/fs/cgroup")
+"""Folder with the limits of the container, on Linux."""
+
 MOST = 20
 """Upper bound on the bytes that a backbone keeps per byte of its frames (as float32) and per unit
 of `model.width`. The largest value is 18, for ViT-B/14 at 518 px; ResNet-50 keeps 4. Our choice."""
-
-CPU_SMALLER = (
-    "lower train.batch_size, window.length or data.size, or choose a smaller model.backbone"
-)
 
 
 def warning(config: Config, model: Regressor, state: TrainState, size: int) -> str | None:
@@ -49,7 +48,7 @@ def warning(config: Config, model: Regressor, state: TrainState, size: int) -> s
         return None
     return (
         f"a training step needs about {needed / GIB:.1f} GiB, but only {there / GIB:.1f} GiB is "
-        f"free; if training runs out of memory, {CPU_SMALLER if _on_cpu() else SMALLER}"
+        f"free; if training runs out of memory, {smaller()}"
     )
 
 
@@ -109,11 +108,16 @@ def _free_here() -> int | None:
 
 
 def _free_in_container() -> int | None:
-    """Return the number of bytes left below the limit of a control group (version 2)."""
-    limit, used = (pathlib.Path("/sys/fs/cgroup") / f"memory.{end}" for end in ("max", "current"))
+    """Return the number of bytes left below the limit of a control group (version 2).
+
+    Files in the cache that were not used recently count as free, as in MemAvailable.
+    """
+    limit = GROUP / "memory.max"
     if not limit.exists() or not limit.read_text().strip().isdecimal():
         return None
-    return max(int(limit.read_text()) - int(used.read_text()), 1)
+    stat = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
+    used = int((GROUP / "memory.current").read_text()) - int(stat["inactive_file"])
+    return max(int(limit.read_text()) - used, 1)
 
 
 def _bytes(tree: Any) -> int:

@@ -64,6 +64,8 @@ def start(coordinator: str, process: int | None, processes: int | None, join_s: 
     if coordinator != "auto":
         process = _number("process", process, "JAX_PROCESS_ID")
         processes = _number("processes", processes, "JAX_NUM_PROCESSES")
+        if processes < 1:
+            raise InputError(f"--processes={processes}: expected at least 1")
         if not 0 <= process < processes:
             raise InputError(
                 f"--process={process}: expected a number from 0 to {processes - 1}, since "

@@ -17,7 +17,14 @@ from va_jax.models import inflate, set_heads
 from va_jax.models.build import build_model, parameter_count
 from va_jax.models.regressor import Regressor
 from va_jax.train import sharding
-from va_jax.train.compile import Compiled, check_batch_size, compile_step, mib, training_step
+from va_jax.train.compile import (
+    Compiled,
+    check_batch_size,
+    compile_step,
+    loop_note,
+    mib,
+    training_step,
+)  # fmt: skip
 from va_jax.train.state import initial_variables
 from va_jax.types import DIMS, InputError
 
@@ -78,6 +85,7 @@ def summary(config: Config, depth: int = DEPTH) -> str:
             Table(["layer", "output per frame", "parameters", "MFLOP/frame"], cells).text(),
             "",
             f"training step on one device ({jax.default_backend()}): {cost.flops / 1e9:,.1f} GFLOP",
+            loop_note(config),
             Table(["memory", "MiB"], [[name, mib(size)] for name, size in memory.items()]).text(),
             *([CPU_NOTE] if jax.default_backend() == "cpu" else []),
         ]

@@ -61,27 +61,26 @@ def open_writers(
     Raises:
         InputError: a run cannot be started or continued; the message contains the reason.
     """
-    writers, found = config.log.writers, list[Writer]()
-    if "tensorboard" in writers:
-        found.append(TensorBoard(workdir, start))
-    known = _read(workdir)
-    for name, kind in (("wandb", WandB), ("mlflow", MLflow)):
-        if name not in writers:
-            continue
-        before, last = known.get(name), dict[str, int]()
-        if before is not None:
-            earlier = before["written"]
-            last = {key: max(earlier.get(key, -1), step) for key, step in written.items()}
-            last = earlier | last
-        try:
+    writers, found, known = config.log.writers, list[Writer](), _read(workdir)
+    try:
+        if "tensorboard" in writers:
+            found.append(TensorBoard(workdir, start))
+        for name, kind in (("wandb", WandB), ("mlflow", MLflow)):
+            if name not in writers:
+                continue
+            before, last = known.get(name), dict[str, int]()
+            if before is not None:
+                earlier = before["written"]
+                last = {key: max(earlier.get(key, -1), step) for key, step in written.items()}
+                last = earlier | last
             writer = kind(workdir, config, before and before["id"])
-        except InputError as error:
-            for opened in found:
-                opened.close(error)
-            raise
-        known[name] = {"id": writer.id, "written": last}
-        write_json(workdir / NAME, known)
-        found.append(WithoutRepeats(writer, last))
+            found.append(WithoutRepeats(writer, last))
+            known[name] = {"id": writer.id, "written": last}
+            write_json(workdir / NAME, known)
+    except BaseException as error:
+        for opened in found:
+            opened.close(error)
+        raise
     return found
 
 
