@@ -148,14 +148,25 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             features=parts.features(self.dims, self.points), metadata=tfds.core.MetadataDict()
         )
 
+    def download_and_prepare(self, **options: Any) -> None:
+        """Build the set, unless it exists.
+
+        The parts folder is locked until the set is complete, so that those who wait for the lock
+        find the set.
+        """
+        if self._final.exists():
+            return
+        with _locked(self.parts_dir):
+            super().download_and_prepare(**options)
+            shutil.rmtree(self.parts_dir)
+
     def _download_and_prepare(self, dl_manager, download_config=None):
         if self.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
             raise InputError(f"file_format={self.info.file_format}: must be array_record")
-        with _locked(self.parts_dir):
-            written = [
-                shards.write_split(rows, self._get_filename_template(split))
-                for split, rows in self._extract_splits(dl_manager).items()
-            ]
+        written = [
+            shards.write_split(rows, self._get_filename_template(split))
+            for split, rows in self._extract_splits(dl_manager).items()
+        ]
         self.info.set_splits(SplitDict([each.info for each in written]))
         digests = {name: digest for each in written for name, digest in each.digests.items()}
         croissant.write(pathlib.Path(self.data_dir), self.info, self.publication, digests)
@@ -239,9 +250,6 @@ class TrackBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             problem = str(error).split(". ")[0]
             raise InputError(f"{problem}; it must contain the {self.name} data") from error
 
-    def _post_download_and_prepare_hook(self) -> None:
-        shutil.rmtree(self.parts_dir)
-
 
 def options_of(config: Any) -> dict[str, Any]:
     """Return the options in a config, without the fields that TFDS adds to every config."""
@@ -256,6 +264,12 @@ def _refuse_repeated_tracks(recordings: Sequence[Recording]) -> None:
         raise InputError("no recordings found; check the path to the source material")
     seen: set[str] = set()
     for each in recordings:
+        try:
+            each.track_id.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{each.track_id!a}: the name of the file is not UTF-8; rename the file"
+            ) from error
         if each.track_id in seen:
             raise InputError(f"track {each.track_id!r} appears twice; rename one of the two")
         seen.add(each.track_id)

@@ -80,20 +80,22 @@ def build_set(options: BuildOptions) -> tuple[pathlib.Path, bool]:
     run = workers.processes(options.jobs) if options.beam is None else workers.beam(options.beam)
     settings = {"options": options.config_options, "run": run, "strict": options.strict}
     builder = make_builder(options.name, data_dir, **settings)
-    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and manual_dir is None:
-        instructions = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
-        raise InputError(f"{options.name} needs --manual_dir: {instructions}")
+    needs = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+    if needs and manual_dir is None:
+        raise InputError(f"{options.name} needs --manual_dir: {needs}")
+    final = pathlib.Path(builder.data_dir)
     if options.wait:
         base.wait_for_other_build(builder.parts_dir)
-    final = pathlib.Path(builder.data_dir)
     if not final.exists():
         _prepare(builder, manual_dir)
         return final, True
     if not options.overwrite:
         _refuse_other_set(final, builder, manual_dir)
         return final, False
-    staging = data_dir / f"{builder.name}.overwrite"
+    staging = final.with_name(f"{final.name}.overwrite")  # of this configuration alone
     builder = make_builder(options.name, staging, **settings)
+    if options.wait:
+        base.wait_for_other_build(builder.parts_dir)
     _prepare(builder, manual_dir)
     with io.replacing(final) as temporary:
         pathlib.Path(builder.data_dir).rename(temporary)
@@ -102,10 +104,9 @@ def build_set(options: BuildOptions) -> tuple[pathlib.Path, bool]:
 
 
 def _prepare(builder: base.TrackBuilder, manual_dir: pathlib.Path | None) -> None:
+    given = tfds.download.DownloadConfig(manual_dir=manual_dir)
     with contextlib.redirect_stdout(streams.StringIO()):  # hide messages from TFDS about downloads
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-        )
+        builder.download_and_prepare(download_config=given)
 
 
 def _refuse_other_set(
@@ -237,18 +238,15 @@ def _metadata(directory: pathlib.Path) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command; pass the parsed arguments to `run`."""
-    parser.add_argument("name", metavar="NAME[/CONFIG]", help="name of the data set")
-    parser.add_argument(
-        "--data_dir", type=pathlib.Path, required=True, help="folder for built data sets"
-    )
-    parser.add_argument("--manual_dir", type=pathlib.Path, help="folder with the source material")
-    parser.add_argument("--jobs", type=int, default=1, help="number of worker processes")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing data set")
-    parser.add_argument("--strict", action="store_true", help="stop at the first bad recording")
-    parser.add_argument(
-        "--wait", action="store_true", help="wait if the data set is already being built"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("name", metavar="NAME[/CONFIG]", help="name of the data set")
+    add("--data_dir", type=pathlib.Path, required=True, help="folder for built data sets")
+    add("--manual_dir", type=pathlib.Path, help="folder with the source material")
+    add("--jobs", type=int, default=1, help="number of worker processes")
+    add("--overwrite", action="store_true", help="replace an existing data set")
+    add("--strict", action="store_true", help="stop at the first bad recording")
+    add("--wait", action="store_true", help="wait if the data set is already being built")
+    add(
         "--beam",
         metavar="FLAGS",
         type=shlex.split,
@@ -256,7 +254,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="extract with Apache Beam; pass its flags as one string, such as "
         "'--runner=DirectRunner'",
     )
-    parser.add_argument(
+    add(
         "--config_options",
         nargs="*",
         action="extend",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfds_builders.inspect_recording import LEFT_OUT, Finding, Footage, Inspected
-from tfds_builders.labels import Extent, Labels, NumberedLabels, Reading, misfit
+from tfds_builders.labels import ROUNDING_S, Extent, Labels, NumberedLabels, Reading, misfit
 from tfds_builders.recorded_config import RecordedConfig
 from tfds_builders.segments import SegmentedLabels
 from va_jax.io import Table
@@ -129,7 +129,7 @@ def _check_gaps(labels: Labels, name: str) -> Iterator[Finding]:
     if isinstance(labels, NumberedLabels):
         places, most, unit = labels.number, 1, "frames"
     else:
-        places, most, unit = labels.time_s, labels.max_gap_s, "seconds"
+        places, most, unit = labels.time_s, labels.max_gap_s + ROUNDING_S, "seconds"
     steps = np.diff(places)
     gaps = np.flatnonzero(steps > most)
     if isinstance(labels, SegmentedLabels):  # gaps between segments are as they should be

@@ -5,6 +5,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -56,16 +57,21 @@ class Inspection:
         for dim, (low, high) in facts["label_range"].items():
             lines.append(f"  {dim} from {low:.3f} to {high:.3f}")
         lines += [f"  warning: {each}" for each in facts["warnings"]]
-        lines += [f"  note: {each}".replace(f"{self.tree}/", "") for each in self.notes]
+        lines += [f"  note: {_relative(each, self.tree)}" for each in self.notes]
         needed, free = facts["disk_bytes"] / 1e9, facts["disk_free_bytes"] / 1e9
         lines.append(
             f"  about {needed:.2f} GB of records, and twice as much during a build; {free:.1f} GB "
             "is free"
         )
         details = [each.text() for each in self.read_as] + [str(each) for each in self.findings]
-        lines += [each.replace(f"{self.tree}/", "") for each in details]
+        lines += [_relative(each, self.tree) for each in details]
         lines.append(f"problems: {len(self.findings)}" if self.findings else "no problems found")
         return "\n".join(lines)
+
+
+def _relative(line: str, tree: object) -> str:
+    """Return a line in which the paths of files are relative to the inspected folder."""
+    return re.sub(rf"(?<![^\s'\"(]){re.escape(f'{tree}/')}", "", line)
 
 
 def inspect_tree(

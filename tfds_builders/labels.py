@@ -11,6 +11,9 @@ from jaxtyping import Bool, Float, Int
 from tfds_builders import raters as rating
 from va_jax.types import LABEL_RANGE, InputError
 
+ROUNDING_S = 1e-6
+"""Errors of rounding in differences of times; they do not count against `max_gap_s`."""
+
 NEAR = 0.1
 """Relative difference up to which a ratio of lengths points to a unit (our choice)."""
 
@@ -269,7 +272,7 @@ def resample(
     gap = label_s[right] - label_s[left]
     weight = (frame_s - label_s[left]) / gap
     between = (1 - weight)[:, None] * values[left] + weight[:, None] * values[right]
-    inside = (gap <= max_gap_s) & (weight >= 0) & (weight <= 1)
+    inside = (gap <= max_gap_s + ROUNDING_S) & (weight >= 0) & (weight <= 1)
     nearest = np.where(weight <= 0.5, left, right)
     near = np.abs(frame_s - label_s[nearest]) <= np.median(np.diff(label_s)) / 2 + 1e-9
     held = np.where(near[:, None], values[nearest], np.nan)

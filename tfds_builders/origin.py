@@ -56,7 +56,7 @@ def _digest(recording: Recording, root: pathlib.Path) -> str:
             (os.path.relpath(path, root), stat.st_size, _content(path, stat) if path in own else "")
             for path, stat in source_files(recording)
         ]
-    except InputError:  # the recording is left out, and refused again if it is restored
+    except (InputError, OSError):  # the recording is left out, and refused again if restored
         files = []
     text = json.dumps([facts, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,6 +16,9 @@ from va_jax.video.read import read_frames
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
+MOST_MISSING = 100
+"""Largest number of frames per image in a folder, for numbers to be frame numbers; our choice."""
+
 REPEAT = 0.2
 """Mean difference below which an image repeats the previous one (our choice). Both images are
 shrunk to an eighth; the unit is grey levels, 0 to 255. In two 640x360 videos of talking faces in
@@ -49,6 +52,12 @@ def numbered_images(folder: pathlib.Path) -> dict[int, pathlib.Path]:
         raise InputError(
             f"{folder}: contains no .jpg or .png files; expected a folder with the images of one "
             "track"
+        )
+    first, last = min(images), max(images)
+    if last - first > MOST_MISSING * len(images) + 1000:
+        raise InputError(
+            f"{images[last]}: its number {last} is far above that of most of the {len(images)} "
+            "images, so it is not a frame number; rename the images to their frame numbers"
         )
     return images
 

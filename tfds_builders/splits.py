@@ -103,4 +103,4 @@ def linked_subjects(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _draw(seed: int, subject: str) -> str:
-    return hashlib.sha256(f"{seed}:{subject}".encode()).hexdigest()
+    return hashlib.sha256(f"{seed}:{subject}".encode(errors="surrogateescape")).hexdigest()

@@ -113,16 +113,14 @@ def write_csv(path: pathlib.Path, header: Sequence[str], rows: Sequence[Sequence
         writer.writerows(rows)
 
 
-ESCAPED = ("=", "+", "-", "@", "\t", "\r", "'")
-"""What text begins with that is written with a leading apostrophe."""
+ESCAPED = ("=", "+", "-", "@", "\t", "\r", "'")  # beginnings of text, see `text_cell`
 
 
 def text_cell(text: str) -> str:
     """Return a csv cell that a spreadsheet shows as text, for names and other text from users.
 
-    Spreadsheets evaluate cells that begin with =, +, - or @ as formulas. Such cells, and cells that
-    begin with a tab, a carriage return or an apostrophe, get a leading apostrophe, which
-    `split_cells` removes.
+    Spreadsheets evaluate cells that begin with =, +, - or @ as formulas. Text that begins with one
+    of `ESCAPED` gets a leading apostrophe, which `split_cells` removes.
     """
     return f"'{text}" if text.startswith(ESCAPED) else text
 
@@ -202,7 +200,10 @@ def require_number(path: pathlib.Path, line: int, name: str, cell: str) -> float
 
 def split_cells(line: str, delimiter: str) -> list[str]:
     """Split a line of a csv file into cells, without quotes or surrounding blanks."""
-    cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
+    except csv.Error:  # a cell that is too long, so this is no table
+        cells = [line[:200]]
     return [_unquoted(cell.strip(' \t"')) for cell in cells]
 
 

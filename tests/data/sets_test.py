@@ -1,10 +1,12 @@
 """Several data sets in a config: one config for each, and what they must share."""
 
+import shutil
+
 import pytest
 
 from tests.two_sets import FIRST, SECOND, config_of
 from va_jax.config import parse, with_values
-from va_jax.data import preview, sets
+from va_jax.data import preview, sets, sources
 from va_jax.data.sets import OpenSet
 from va_jax.data.sources import Source
 from va_jax.types import InputError, Track
@@ -100,3 +102,13 @@ def test_a_warning_names_spacings_that_differ_by_more_than_a_fifth(strides, warn
 def test_a_preview_is_of_one_set(two_sets, tmp_path):
     with pytest.raises(InputError, match=rf"{FIRST},{SECOND}.*--data\.name={FIRST}"):
         preview.write_preview(config_of(two_sets), 1, tmp_path / "sheet.png")
+
+
+def test_a_copy_beside_a_set_and_an_absolute_name_are_no_versions(tiny_data, tmp_path):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    (found,) = data.glob("synthetic_faces/tiny/*/dataset_info.json")
+    shutil.copytree(found.parent, found.parent.with_name("1.0.0_backup"))
+    assert sources.directory(str(data), "synthetic_faces/tiny") == found.parent
+    for name in (str(found.parents[1]), "", "../tiny"):
+        with pytest.raises(InputError, match=r"not found in data\.dir"):
+            sources.directory(str(data), name)

@@ -100,6 +100,9 @@ def test_an_interrupted_command_goes_on_and_ends_with_the_same_files(
     assert not (tmp_path / "again").exists()
     with pytest.raises(InputError, match=r"type='float32', but this command uses 'float16'"):
         cache(config, tmp_path / "again", "float16", True)
+    larger = with_values(config, **{"eval.batch_size": 2 * config.eval.batch_size})
+    with pytest.raises(InputError, match=r"batch=\d+, but this command uses \d+; use the same"):
+        cache(larger, tmp_path / "again", "float32", True)
     seen = []
     cache(config, tmp_path / "again", "float32", True, lambda: seen.append(1))
     assert not (tmp_path / "again.parts").exists()

@@ -58,8 +58,11 @@ def test_the_spread_between_raters_has_its_own_columns_if_it_is_known(tmp_path):
     assert {row["valence_spread"] for row in unrated} == {""}
 
 
-def test_the_old_content_of_the_folder_is_removed(tmp_path):
+def test_old_traces_are_removed_and_other_files_stay(tmp_path):
     write_traces(tmp_path / "out", TRACES, DIMS)
+    for name in ("notes.xlsx", "mine.csv"):
+        (tmp_path / "out" / name).write_text("a,b\n")
     write_traces(tmp_path / "out", TRACES[:1], DIMS)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["t0.csv"]
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == ["mine.csv", "notes.xlsx", "t0.csv"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

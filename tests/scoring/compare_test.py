@@ -455,6 +455,19 @@ def test_a_page_needs_times_and_is_refused_after_the_scores_are_printed(runs, tm
     assert (tmp_path / "page.html").is_file()
 
 
+def test_a_folder_of_labels_is_taken_literally(runs, tmp_path):
+    """Its name may look like a pattern that matches another folder."""
+    for name, shift in (("gt[1]", 0.0), ("gt1", 0.1)):
+        for path in sorted(pathlib.Path(runs["good"]).rglob("*.csv")):
+            header, *rows = (line.split(",") for line in path.read_text().splitlines())
+            lines = [[*header[:2], *DIMS]]
+            lines += [[*row[:2], *(f"{float(x) - shift:g}" for x in row[4:6])] for row in rows]
+            write_text(tmp_path / name / path.name, "\n".join(map(",".join, lines)) + "\n")
+    options = CompareOptions(resamples=100)
+    given = runs["good"], runs["bad"], tmp_path / "gt[1]"
+    assert comparison.compare(*given, options).labels == tmp_path / "gt[1]"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -263,6 +263,12 @@ def test_a_lag_moves_late_predictions_onto_the_labels(tmp_path, capsys):
     assert "predictions moved 0.50 s later" in text
 
 
+@pytest.mark.parametrize("flags", [["--lag_s=1e300"], ["--lag_sweep", "--max_lag_s=1e9"]])
+def test_a_lag_longer_than_every_recording_is_refused(tmp_path, flags):
+    sides, _ = late(tmp_path)
+    assert "the longest recording has" in refusal(*sides, "--fps=25", *flags)
+
+
 def test_a_sweep_finds_the_lag_and_warns_that_it_is_optimistic(tmp_path, capsys):
     sides, _ = late(tmp_path)
     flags = [*sides, "--fps=25", "--lag_sweep", "--max_lag_s=2"]

@@ -214,6 +214,37 @@ def test_waiting_ends_with_the_other_build(tmp_path):
     assert not waiter.is_alive()
 
 
+def test_whoever_waits_finds_the_complete_set(tmp_path, monkeypatch):
+    """A second build is asked to wait while the first one writes its last files."""
+    final, found = tmp_path / "data" / "toy" / "noise" / "1.0.0", []
+
+    def wait():
+        base.wait_for_other_build(final.with_name("1.0.0.parts"))
+        found.append((final / "dataset_info.json").exists())
+
+    waiter, write = threading.Thread(target=wait), base.croissant.write
+
+    def write_late(*given):
+        waiter.start()
+        time.sleep(0.3)
+        write(*given)
+
+    monkeypatch.setattr(base.croissant, "write", write_late)
+    build_toy(tmp_path)
+    waiter.join(10)
+    assert found == [True]
+    assert not final.with_name("1.0.0.parts").exists()
+
+
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path, monkeypatch):
+    latin = "Jos\udce9"  # as Python reads a name in Latin-1
+    listed = {"train": [Recording(latin, latin, latin)]}
+    monkeypatch.setattr(Toy, "recordings", lambda self, manual_dir: listed)
+    toy = Toy(data_dir=tmp_path, config=ToyConfig(name="noise", orders=str(tmp_path)))
+    with pytest.raises(InputError, match=r"'Jos.udce9': the name of the file is not UTF-8"):
+        toy.download_and_prepare()
+
+
 def test_a_missing_source_and_a_repeated_track_are_refused(tmp_path, monkeypatch):
     toy = Toy(data_dir=tmp_path, config=ToyConfig(name="noise", orders=str(tmp_path)))
     with pytest.raises(InputError, match=r"train0: does not exist; .* 'train0'"):

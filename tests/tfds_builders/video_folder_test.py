@@ -187,6 +187,15 @@ def test_a_video_that_does_not_decode_is_named(tmp_path):
         ("video,labels,split\na,,dev\nb,,eval\n", "line 3: split 'eval' is not one of train, dev"),
         ("video,labels,split\na,,\n", "line 2: split '' is not one of"),
         ("video,labels\na,\n\n./a,\n", "line 4: video .*a is already on line 2"),
+        ("video,labels,labels\na,,\n", "line 1: two columns have the same name"),
+        (
+            "video,labels,subject,split\na,,P1,train\nb,,p1,dev\n",
+            "line 3: subject 'p1' is spelled 'P1' on line 2; use one spelling",
+        ),
+        (
+            "video,labels,subject\na,,Jos\N{LATIN SMALL LETTER E WITH ACUTE}\nb,,Jose\u0301\n",
+            "line 3: subject .* is spelled .* on line 2",
+        ),
         (
             "video,labels,subject,split\na,,x,train\nb,,x,dev\n",
             "line 3: subject 'x' is in dev, but in train on line 2",

@@ -35,6 +35,14 @@ def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path):
     assert sorted(path.name for path in run.iterdir()) == ["config.json", lock.NAME]
 
 
+@pytest.mark.parametrize("name", ["lock", "data.json", "report.html"])
+def test_files_of_the_user_that_are_called_like_ours_are_kept(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"{name}: not a file of a run"), lock.hold(tmp_path):
+        pass
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_a_run_that_is_refused_leaves_no_workdir(tmp_path):
     with pytest.raises(InputError, match="the config"), lock.hold(tmp_path / "run"):
         raise InputError("the config")

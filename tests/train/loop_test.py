@@ -109,6 +109,9 @@ def test_a_run_without_progress_on_dev_ends_early_and_goes_on_with_more_patience
     )
     train(config, tmp_path)
     assert max(line["step"] for line in logs.history(tmp_path)) == ended
+    shutil.rmtree(tmp_path / "checkpoints" / str(ended) / "metrics")  # stopped before it was scored
+    train(config, tmp_path)
+    assert max(line["step"] for line in logs.history(tmp_path)) == ended
     train(with_values(config, **{"train.patience": 9}), tmp_path)
     assert max(line["step"] for line in logs.history(tmp_path)) == 9
 

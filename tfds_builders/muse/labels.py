@@ -162,7 +162,7 @@ def _read(file: CsvFile, dim: str, names: Sequence[str], form: Format) -> Trace:
 def _segment_name(cell: str) -> str:
     """Return the name of a segment; programs that know no whole numbers save 1 as `1.0`."""
     value = number(cell)
-    return cell if value is None else f"{value:g}"
+    return str(int(value)) if value is not None and value.is_integer() else cell
 
 
 def _align(traces: Sequence[Trace]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import unicodedata
 from collections.abc import Mapping
 
 from va_jax.io import read_csv
@@ -60,6 +61,11 @@ def read_listing(path: pathlib.Path) -> list[Row]:
             f"{path}: line {file.header_line}: the columns are {','.join(header)}; expected "
             f"{','.join(REQUIRED)} and optionally {','.join(OPTIONAL)}"
         )
+    if len(set(header)) < len(header):
+        raise InputError(
+            f"{path}: line {file.header_line}: two columns have the same name "
+            f"({','.join(header)}); rename or remove one"
+        )
     rows = [
         _row(path, line, dict(zip(header, cells, strict=True)))
         for line, cells in file.rows
@@ -100,7 +106,7 @@ def _check_together(path: pathlib.Path, rows: list[Row]) -> None:
     """Raise InputError if a video or track is listed twice, or a subject is in two splits."""
     videos: dict[pathlib.Path, int] = {}
     tracks: dict[str, int] = {}
-    subjects: dict[str, Row] = {}
+    subjects: dict[str, Row] = {}  # by name, without regard to case and to how accents are stored
     for row in rows:
         where = f"{path}: line {row.line}"
         earlier = videos.setdefault(row.video.resolve(), row.line)
@@ -114,7 +120,13 @@ def _check_together(path: pathlib.Path, rows: list[Row]) -> None:
                 f"{where}: {row.video.name} and the video on line {earlier} differ only in their "
                 "suffix; rename one of the two"
             )
-        first = subjects.setdefault(row.subject, row)
+        same = unicodedata.normalize("NFC", row.subject).casefold()
+        first = subjects.setdefault(same, row)
+        if first.subject != row.subject:
+            raise InputError(
+                f"{where}: subject {row.subject!r} is spelled {first.subject!r} on line "
+                f"{first.line}; use one spelling, or clearly different names"
+            )
         if first.split != row.split:
             raise InputError(
                 f"{where}: subject {row.subject!r} is in {row.split}, but in {first.split} on line "

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tfds_builders.label_csv import Format, read_labels
-from tfds_builders.labels import Extent, NumberedLabels, TimedLabels, misfit
+from tfds_builders.labels import ROUNDING_S, Extent, NumberedLabels, TimedLabels, misfit
 from tfds_builders.material import Material, Recording
 from tfds_builders.pictures import numbered_images
 from tfds_builders.raters import check_fusion
@@ -98,7 +98,7 @@ def _renumbered(
 
 def _check_step(path: pathlib.Path, labels: TimedLabels, pictures: pathlib.Path, fps: float):
     """Raise InputError if labels are too far apart to be interpolated."""
-    if labels.step_s <= labels.max_gap_s:
+    if labels.step_s <= labels.max_gap_s + ROUNDING_S:
         return
     if pictures.is_dir():
         images = numbered_images(pictures)

@@ -83,6 +83,10 @@ def _report_errors(action: Callable[[], int]) -> int:
         return action()
     except InputError as error:
         problem = str(error)
+    except OSError as error:
+        if error.errno is None or error.filename is None:
+            raise
+        problem = f"{error.filename}: {error.strerror}; check the path"
     except (AssertionError, RuntimeError) as error:
         platform = os.environ.get("JAX_PLATFORMS")
         if not platform or STARTS_DEVICES not in "".join(traceback.format_exception(error)):

@@ -4,6 +4,7 @@ import copy
 import functools
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -192,8 +193,10 @@ def directory(data_dir: str, name: str) -> pathlib.Path:
 
 
 def _versions(data_dir: str, name: str) -> list[pathlib.Path]:
+    if not re.fullmatch(r"[\w.+-]+(/[\w.+-]+)?", name):
+        return []
     found = pathlib.Path(data_dir).expanduser().glob(f"{name}/*/dataset_info.json")
-    return [path.parent for path in found]
+    return [path.parent for path in found if re.fullmatch(r"\d+\.\d+\.\d+", path.parent.name)]
 
 
 @functools.lru_cache

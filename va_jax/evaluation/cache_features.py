@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
@@ -74,6 +75,7 @@ def cache(
     facts = {
         "data": data.name, "size": size, "type": kind, "mirrored": flip, "source": source,
         "backbone": frozen.digest(variables), "width": _width(model, variables, size),
+        "compute_dtype": jnp.dtype(model.backbone.dtype).name, "batch": config.eval.batch_size,
         "metadata": metadata,
     }  # fmt: skip
     parts = out.with_name(f"{out.name}.parts")
@@ -121,13 +123,15 @@ def _claim(parts: pathlib.Path, facts: dict[str, Any]) -> None:
         write_json(parts / PROGRESS, {})
         write_json(path, facts)
     there = read_json(path, f"delete {parts}")
-    for key in ("data", "size", "type", "mirrored", "backbone"):
-        if there[key] != facts[key]:
+    if not isinstance(there, dict) or not isinstance(there.get("metadata"), dict):
+        raise InputError(f"{path}: not the description of features; delete {parts}")
+    for key in ("data", "size", "type", "mirrored", "backbone", "compute_dtype", "batch"):
+        if there.get(key) != facts[key]:
             raise InputError(
-                f"{path}: the stored features have {key}={there[key]!r}, but this command uses "
-                f"{facts[key]!r}; delete {parts}, or choose a different --out"
+                f"{path}: the stored features have {key}={there.get(key)!r}, but this command uses "
+                f"{facts[key]!r}; use the same value, delete {parts}, or choose a different --out"
             )
-    if there["metadata"]["split_hash"] != facts["metadata"]["split_hash"]:
+    if there["metadata"].get("split_hash") != facts["metadata"]["split_hash"]:
         raise InputError(
             f"{path}: the data set has been built again since these features were stored; delete "
             f"{parts}"

@@ -89,7 +89,10 @@ def evaluate(
     for run, traces in zip(runs, predicted, strict=True):
         name, dims = run.config.data.name, run.metadata["dims"]
         post_processing = fitting.fit(traces[config.data.dev], dims, config.post)
-        splits = {split: score(run, traces[split], split, post_processing) for split in traces}
+        fitted_on = sum(bool(trace.mask.any()) for trace in traces[config.data.dev])
+        splits = {
+            split: score(run, traces[split], split, post_processing, fitted_on) for split in traces
+        }
         if out is None:
             fitted, file = post_processing.to_json(), postprocess.file_of(config.data, name)
             checkpoints.write_beside(workdir, run.trained.step, file, fitted)
@@ -152,7 +155,11 @@ def predict(run: Opened, on_batch: Callable[[], None]) -> dict[str, list[Trace]]
 
 
 def score(
-    run: Opened, traces: Sequence[Trace], split: str, post_processing: PostProcessing
+    run: Opened,
+    traces: Sequence[Trace],
+    split: str,
+    post_processing: PostProcessing,
+    fitted_on: int,
 ) -> Split:
     """Score a split before and after post-processing; add other scores if known.
 
@@ -163,6 +170,7 @@ def score(
         traces: raw predictions for the split.
         split: name of the split.
         post_processing: steps fitted on dev; if none was kept, there are no processed scores.
+        fitted_on: number of scored recordings in dev.
     """
     metadata, dims, dev = run.metadata, run.metadata["dims"], run.config.data.dev
     table = score_table.metrics_table(traces, dims, metadata["train_mean"])
@@ -173,9 +181,8 @@ def score(
         return Split(table, traces)
     processed = [post_processing.apply(trace.pred, trace.time_s, dims) for trace in traces]
     resamples = table["bootstrap"]["resamples"]
-    recordings = len(run.sources[dev].tracks)
     table["processed"] = {
-        "fitted_on": f"{'this split' if split == dev else dev} ({recordings} recordings)",
+        "fitted_on": f"{'this split' if split == dev else dev} ({fitted_on} recordings)",
         "steps": post_processing.describe(),
         "scores": score_table.scores(traces, processed, dims, resamples=resamples),
     }

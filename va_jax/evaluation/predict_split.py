@@ -16,7 +16,7 @@ from va_jax.data.windows import PADDING, Window
 from va_jax.evaluation.filters import stitch
 from va_jax.evaluation.predictors import SplitPredictor
 from va_jax.train import sharding
-from va_jax.types import Trace
+from va_jax.types import InputError, Trace
 
 
 def predict_split(
@@ -37,6 +37,9 @@ def predict_split(
         variables: parameters and statistics of its network, on every device.
         source: split on whose tracks the network is run.
         on_batch: function to call for every batch, equally often on every process.
+
+    Raises:
+        InputError: a prediction is not finite.
     """
     stride, process, processes = config.window.stride, jax.process_index(), jax.process_count()
     plan = predictor.plan(source.tracks, config.eval.batch_size, stride)
@@ -67,6 +70,11 @@ def predict_split(
     traces = []
     for index, track in enumerate(source.tracks):
         labels, pred = source.labels(index), pieces.join(index, track.frames, config.eval.fusion)
+        if len(bad := np.flatnonzero(~np.isfinite(pred).all(1))):
+            raise InputError(
+                f"track {track.track_id!r}, frame {bad[0]}: the prediction is not finite; train "
+                "the network with a lower optim.learning_rate, or with optim.clip_norm"
+            )
         spread = labels.spread
         traces.append(Trace(track, pred, labels.target, labels.face, labels.time_s, spread))
     return traces

@@ -47,6 +47,10 @@ def export(workdir: pathlib.Path, out: pathlib.Path, head: str = "") -> None:
     run, facts = run_config.load(workdir), metadata.of_run(workdir, head)
     name = chosen.set_of(run, workdir, head)
     stored, step = checkpoints.read_best(workdir)
+    if step != facts["checkpoint_step"]:
+        raise InputError(
+            f"{workdir}: a better checkpoint was saved just now, at step {step}; export again"
+        )
     number, own = run.data.names.index(name), set_heads.sets_with_heads(run)
     variables = set_heads.of_set(stored, own, facts["dims"], number)
     with replacing(out) as temporary:

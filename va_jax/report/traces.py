@@ -1,12 +1,16 @@
 """Write traces to csv files: one file for each track, with a row for each frame."""
 
 import pathlib
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
 
 from va_jax.io import replacing, write_csv
 from va_jax.types import Trace, file_name
+
+BEGIN = b"frame,time_s,"
+"""Beginning of every file of a trace."""
 
 
 def write_traces(
@@ -15,7 +19,7 @@ def write_traces(
     dims: Sequence[str],
     processed: Sequence[np.ndarray] | None = None,
 ) -> None:
-    """Write `file_name(TRACK)`.csv for every trace to `folder`, replacing any existing contents.
+    """Write `file_name(TRACK)`.csv for every trace to `folder`, replacing traces that are there.
 
     Every frame has a row, even if it is not scored. The columns are frame, time_s, the prediction
     for each dimension, its label as DIM_target (empty if there is none), the spread between the
@@ -31,6 +35,10 @@ def write_traces(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with replacing(folder) as temporary:
         temporary.mkdir()
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if not _is_trace(path):
+                copy = shutil.copytree if path.is_dir() else shutil.copy2
+                copy(path, temporary / path.name)
         for number, trace in enumerate(traces):
             columns = [
                 range(len(trace.pred)),
@@ -44,6 +52,14 @@ def write_traces(
             ]
             path = temporary / f"{file_name(trace.track.track_id)}.csv"
             write_csv(path, header, list(zip(*columns, strict=True)))
+
+
+def _is_trace(path: pathlib.Path) -> bool:
+    """Return whether `write_traces` wrote a file, judged by the beginning of its header."""
+    if path.suffix != ".csv" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(BEGIN)) == BEGIN
 
 
 def _spread(trace: Trace) -> np.ndarray:

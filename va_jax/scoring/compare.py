@@ -10,7 +10,8 @@ from va_jax.evaluation.metrics import METRICS
 from va_jax.scoring.align import FAULTS
 from va_jax.scoring.difference import Difference, differences
 from va_jax.scoring.files import UNTIMED, Timing
-from va_jax.scoring.pairing import Paired, Side, find_runs, pair_runs
+from va_jax.scoring.folders import find_traces
+from va_jax.scoring.pairing import Paired, Side, pair_runs
 from va_jax.types import InputError
 
 FEWEST_RESAMPLES = 100
@@ -82,7 +83,7 @@ def compare(
     """
     options = options or CompareOptions()
     a, b = Side(first, options.split), Side(second, options.split)
-    truth = None if labels is None else find_runs(str(labels), options.split)[0]
+    truth = None if labels is None else find_traces(labels.expanduser(), options.split)
     paired = pair_runs(a, b, truth, options.dims, options.processed, options.timing)
     if options.strict:
         _refuse_losses({"A": a, "B": b})

@@ -90,7 +90,8 @@ def find_runs(given: str, split: str) -> list[pathlib.Path]:
     """
     places: list[pathlib.Path] = []
     for part in map(str.strip, given.split(",")):
-        found = sorted(glob.glob(part)) if glob.has_magic(part) else [part]
+        pattern = glob.has_magic(part) and not pathlib.Path(part).exists()
+        found = sorted(glob.glob(part)) if pattern else [part]
         if not any(found):
             raise InputError(
                 f"{part or repr(given)}: no folder matches this; pass workdirs or folders"

@@ -92,6 +92,7 @@ def score(
             f"{timeless.predictions.path} and {timeless.labels.path} have frames but no times, "
             "and a lag requires times; set --fps"
         )
+    _check_lags(pairs, options)
     traces = [each.on_labels(options.lag_s) for each in pairs]
     marked = sum(int(each.labels.excluded.sum()) for each in pairs)
     if not any(trace.mask.any() for trace in traces):
@@ -122,6 +123,18 @@ def score(
         sweep,
         table,
     )
+
+
+def _check_lags(pairs: Sequence[Pair], options: ScoreOptions) -> None:
+    """Raise InputError if a lag is longer than all recordings, which would leave nothing."""
+    times = [each.labels.time_s for each in pairs if each.labels.time_s is not None]
+    longest_s = max((float(x[-1] - x[0]) for x in times if len(x)), default=0.0)
+    for name, lag_s in (("lag_s", options.lag_s), ("max_lag_s", options.max_lag_s or 0.0)):
+        if lag_s and abs(lag_s) >= longest_s:
+            raise InputError(
+                f"--{name}={lag_s:g}: the longest recording has {longest_s:.1f} s; set a smaller "
+                "value"
+            )
 
 
 def _read_pairs(

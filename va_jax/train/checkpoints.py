@@ -20,6 +20,8 @@ from va_jax.train.checkpoint_files import BEST
 from va_jax.train.state import TrainState
 from va_jax.types import InputError
 
+NONE = "no evaluated checkpoint; train a network there first"
+
 
 class _Manager(ocp.CheckpointManager):
     """A checkpoint manager that ignores preemption.
@@ -190,7 +192,7 @@ def read_beside(workdir: pathlib.Path, step: int, name: str) -> dict[str, Any] |
 
 def best_step(workdir: pathlib.Path) -> int:
     """Return the step of the best checkpoint in `workdir`; InputError if there is none."""
-    with Checkpoints(workdir) as saved:
+    with _opened(workdir) as saved:
         return _best(saved, workdir)[0]
 
 
@@ -207,7 +209,7 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
         InputError: no checkpoint is scored, or the checkpoint contains a different network; the
             message names the first five arrays that differ.
     """
-    with Checkpoints(workdir) as saved:
+    with _opened(workdir) as saved:
         step, stored = _best(saved, workdir)
         there = _shapes({key: stored[key] for key in target})
         here = _shapes(target)
@@ -228,7 +230,7 @@ def restore_best(workdir: pathlib.Path, target: Any) -> tuple[Any, int]:
 
 def read_best(workdir: pathlib.Path) -> tuple[dict[str, Any], int]:
     """Do the same as `restore_best`, but for any network, and return numpy arrays."""
-    with Checkpoints(workdir) as saved:
+    with _opened(workdir) as saved:
         step, stored = _best(saved, workdir)
         target = {key: stored[key] for key in ("params", "batch_stats")}
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
@@ -245,11 +247,18 @@ def _restore_scored(
     return restored["average"]
 
 
+def _opened(workdir: pathlib.Path) -> Checkpoints:
+    """Open checkpoints to read them; if there are none, raise InputError and make no folder."""
+    if not Checkpoints.any_in(workdir):
+        raise InputError(f"{workdir}: {NONE}")
+    return Checkpoints(workdir)
+
+
 def _best(saved: Checkpoints, workdir: pathlib.Path) -> tuple[int, Any]:
     """Return the step of the best checkpoint and the metadata of its arrays."""
     step = saved.best_step()
     if step is None:
-        raise InputError(f"{workdir}: no evaluated checkpoint; train a network there first")
+        raise InputError(f"{workdir}: {NONE}")
     return step, saved.arrays(step)
 
 

@@ -17,6 +17,9 @@ from jax.experimental import multihost_utils
 from va_jax.types import InputError
 
 NAME = "lock"
+CONFIG = "config.json"
+WITH_CONFIG = ("data.json", "metrics.jsonl", "metrics.json", "report.html")
+"""Files of a run, which never exist without `CONFIG`."""
 
 NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """Error codes from file systems without locks."""
@@ -30,8 +33,10 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
     that the block leaves empty is removed.
 
     Raises:
-        InputError: another run holds the lock; all processes of the job raise it.
+        InputError: another run holds the lock, or the folder contains files of the same names that
+            no run has written; all processes of the job raise it.
     """
+    _refuse_foreign(workdir)
     file = _take(workdir) if jax.process_index() == 0 else None
     try:
         if jax.process_count() > 1:
@@ -47,6 +52,22 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
     finally:
         if file:
             _release(file, workdir)
+
+
+def _refuse_foreign(workdir: pathlib.Path) -> None:
+    """Raise InputError if files in a folder have the names of ours, but are not."""
+    there = [workdir / name for name in WITH_CONFIG if (workdir / name).exists()]
+    if (workdir / CONFIG).exists():
+        there = []
+    with contextlib.suppress(OSError):
+        content = (workdir / NAME).read_bytes()
+        if content and not content.startswith(b"process "):
+            there.append(workdir / NAME)
+    if there:
+        raise InputError(
+            f"{there[0]}: not a file of a run, so it will not be replaced; choose a different "
+            "--workdir"
+        )
 
 
 def _take(workdir: pathlib.Path) -> IO[str] | None:

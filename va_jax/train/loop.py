@@ -17,6 +17,7 @@ from va_jax.train.logs import Logs, goodput
 from va_jax.train.setup import Run, set_up
 from va_jax.train.state import Tally, TrainState, abstract
 from va_jax.train.stopping import Stopped, Stopping
+from va_jax.train.workdir import store
 from va_jax.types import InputError
 
 
@@ -44,6 +45,7 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
                 f"train.steps={config.train.steps}: the run in {workdir} is already at step "
                 f"{done}; set a larger value, or choose a different --workdir"
             )
+        store(workdir, config)
         unscored = is_scored_step(config, done) and not saved.is_scored(done)
         ended = not unscored and ends_early(config, saved, done)
         if ended or (done == config.train.steps and not unscored):
@@ -55,8 +57,11 @@ def train(config: Config, workdir: pathlib.Path, stop: Stopping | None = None) -
             if unscored:
                 scores = run.score_dev(state, stop.check)
                 logs.dev(done, scores)
+                stop.unsaved = True  # the checkpoint is replaced
                 saved.score(state, config, scores)
-            for number, current, tally in take_steps(run, state, done, logs):
+                ended = ends_early(config, saved, done)
+            steps = () if ended else take_steps(run, state, done, logs)
+            for number, current, tally in steps:
                 stop.unsaved = True
                 if is_checkpoint_step(config, number) | stop.asked():
                     check_finite(tally, run.data)

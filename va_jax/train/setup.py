@@ -102,7 +102,10 @@ def set_up(
         if len(opened) > 1:
             print("\n".join(sets.describe(config, opened)), flush=True)
         provenance.warn(filter(None, warnings))
-    workdir.store(folder, config)
+    if resumed:
+        workdir.check(folder, config)  # it is stored once nothing can be refused any more
+    else:
+        workdir.store(folder, config)
     record_data(config, folder, resumed)
     provenance.warn(leak_check.check(config, folder))
     if start and jax.process_index() == 0:

@@ -24,7 +24,7 @@ def store(workdir: pathlib.Path, config: Config) -> None:
             keys that a run may not change.
     """
     if (workdir / NAME).exists():
-        _compare(workdir, config)
+        check(workdir, config)
         if _flat(load(workdir)) == _flat(config):
             return
     workdir.mkdir(parents=True, exist_ok=True)
@@ -114,12 +114,15 @@ def for_evaluation(workdir: pathlib.Path, given: Config | None) -> Config:
     if given is None:
         return stored
     given = with_decided(given, workdir)
-    _compare(workdir, given, ("eval.",))
+    check(workdir, given, ("eval.",))
     return given
 
 
-def _compare(workdir: pathlib.Path, config: Config, may_differ: tuple[str, ...] = ()) -> None:
-    """Raise InputError if a key differs that is neither changeable nor in `may_differ`."""
+def check(workdir: pathlib.Path, config: Config, may_differ: tuple[str, ...] = ()) -> None:
+    """Raise InputError if the run in `workdir` has a different config.
+
+    Keys that are changeable or begin with one of `may_differ` may have different values.
+    """
     there, here = _flat(load(workdir)), _flat(config)
     differing = [
         f"{key} ({there[key]!r} in the run, {here[key]!r} given)"

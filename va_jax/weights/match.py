@@ -74,6 +74,9 @@ def _match(arrays: dict[str, np.ndarray], prefix: str, table: Table) -> Match:
             found.unknown.append(name)
         else:
             found.origin[path] = name
+            if not array.ndim or not array.size:
+                found.misshapen[name] = "an array with values"
+                continue
             try:
                 found.values[path] = layout(array)
             except ValueError as error:
