@@ -330,6 +330,29 @@ def test_frame_numbers_that_may_start_at_0_or_1_are_refused(tmp_path):
         build_tracks(tmp_path, "first_frame=1")
 
 
+@pytest.mark.parametrize(
+    ("images", "rows"),
+    [(range(10), range(1, 10)), (range(1, 11), range(11))],
+    ids=["the last row may be missing", "a row too many"],
+)
+def test_labels_that_reach_the_last_image_by_two_ways_of_counting_are_refused(
+    tmp_path, images, rows
+):
+    crop_folder(tmp_path / "in" / "a", images, size=32)
+    text = "".join(f"{row},0.1,0.2\n" for row in rows)
+    (tmp_path / "in" / "a.csv").write_text(f"frame,valence,arousal\n{text}")
+    listing(tmp_path / "in", "video,labels\na,a.csv\n")
+    with pytest.raises(InputError, match=r"a\.csv: frames .* may be counted from 0 or from 1"):
+        build_tracks(tmp_path)
+
+
+def test_image_names_with_time_stamps_are_not_frame_numbers(tmp_path):
+    crop_folder(tmp_path / "in" / "a", [1, 1706695200123, 1706695200163], size=32)
+    listing(tmp_path / "in", "video,labels\na,\n")
+    with pytest.raises(InputError, match=r"1706695200163\.jpg: its number .* rename the images"):
+        build_tracks(tmp_path)
+
+
 def test_most_rows_may_be_dropped_on_request(tmp_path):
     fifty_crops(tmp_path, "time_s,valence,arousal", 1.2 + np.arange(50) / 25)
     _, track = build_tracks(tmp_path, "unused_rows=drop")["a"]

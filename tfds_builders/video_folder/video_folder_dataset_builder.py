@@ -78,11 +78,11 @@ def _renumbered(
     """Return labels numbered like the frames, whose first and (if known) last number is `ends`.
 
     Raises:
-        InputError: `first_frame` is not set, and neither the first label belongs to the first frame
-            nor the last label to the last frame, so the numbers may count from 0 or from 1.
+        InputError: `first_frame` is not set, and the first label does not belong to the first frame
+            or the last label is after the last frame, so the numbers may count from 0 or from 1.
     """
     low, high = int(labels.number[0]), int(labels.number[-1])
-    if first_frame < 0 and low != ends[0] and high != ends[1]:
+    if first_frame < 0 and (low != ends[0] or high > (high if ends[1] is None else ends[1])):
         raise InputError(
             f"{path}: frames {low} to {high} may be counted from 0 or from 1; set first_frame=0 or "
             "first_frame=1"
