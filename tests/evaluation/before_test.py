@@ -59,6 +59,7 @@ def test_without_a_change_of_parameters_before_is_after(tiny_data, tiny_run, sub
             )
 
 
+@pytest.mark.slow
 def test_a_subject_of_the_training_split_is_reported(
     tiny_data, tiny_run, subject, tmp_path, capsys
 ):

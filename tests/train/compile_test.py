@@ -51,11 +51,14 @@ def settings(**changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"eval__state": "window", "eval__hop": 2},
-        {"eval__state": "window", "model__inflation__taps": 3, "model__temporal": "none"},
+        pytest.param({}, id="carried", marks=pytest.mark.slow),
+        pytest.param({"eval__state": "window", "eval__hop": 2}, id="cached"),
+        pytest.param(
+            {"eval__state": "window", "model__inflation__taps": 3, "model__temporal": "none"},
+            id="separate",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["carried", "cached", "separate"],
 )
 def test_parameters_optimiser_batch_and_gradient_are_those_by_hand(changes):
     config, here = settings(**changes), devices.at_hand()
@@ -95,10 +98,11 @@ def test_parameters_optimiser_batch_and_gradient_are_those_by_hand(changes):
             r"lower train.batch_size=16 \(to at least 4\), raise train.accumulate=1 or "
             r"lower window.length$",
         ),
-        (
+        pytest.param(
             "gpu",
             {"train__batch_size": 8, "train__accumulate": 2},
             r"each has 0.00 GiB; set model.remat=True or lower window.length$",
+            marks=pytest.mark.slow,
         ),
     ],
 )
