@@ -56,17 +56,16 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
 
 def _refuse_foreign(workdir: pathlib.Path) -> None:
     """Raise InputError if files in a folder have the names of ours, but are not."""
-    there = [workdir / name for name in WITH_CONFIG if (workdir / name).exists()]
-    if (workdir / CONFIG).exists():
-        there = []
-    with contextlib.suppress(OSError):
+    is_run = (workdir / CONFIG).exists()
+    foreign = [name for name in WITH_CONFIG if not is_run and (workdir / name).exists()]
+    with contextlib.suppress(FileNotFoundError):
         content = (workdir / NAME).read_bytes()
         if content and not content.startswith(b"process "):
-            there.append(workdir / NAME)
-    if there:
+            foreign.append(NAME)
+    if foreign:
         raise InputError(
-            f"{there[0]}: not a file of a run, so it will not be replaced; choose a different "
-            "--workdir"
+            f"{workdir / foreign[0]}: not a file of a run, so it will not be replaced; choose a "
+            "different --workdir"
         )
 
 
