@@ -246,3 +246,17 @@ def test_warnings_stop_neither_a_run_nor_its_scores_nor_a_start_from_it(
     assert (run / "metrics.json").read_text() == scores
     train(tiny(tiny_data, **{"init.from_export": str(out)}), tmp_path / "second")
     assert f"{OTHER}{out} was trained with 'none': " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dims": [1]}, r"data\.json: dims=\[1\]: expected a list of names"),
+        ({"sets": {"b": 3}}, r"data\.json: sets: b: expected a JSON object"),
+        ({"sets": {"b": {"fps": 3}}}, r"data\.json: sets: b: name=None: expected text"),
+    ],
+)
+def test_facts_of_the_wrong_kind_are_one_line(tmp_path, change, message):
+    (tmp_path / provenance.NAME).write_text(json.dumps(facts() | change))
+    with pytest.raises(InputError, match=message):
+        provenance.read(tmp_path)

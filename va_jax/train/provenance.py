@@ -47,7 +47,7 @@ REQUIRED = ("name", "input_size", "dims")
 KINDS = {
     "name": (str, "text"),
     "input_size": (int, "a whole number"),
-    "dims": (list, "a list"),
+    "dims": (list, "a list of names"),
     "crop": (dict, "a JSON object"),
     "labels": (dict, "a JSON object"),
     "frames": (dict, "a JSON object"),
@@ -117,12 +117,21 @@ def read(folder: pathlib.Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     found = read_json(path, remedy)
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: expected a JSON object; {remedy}")
-    for key, (kind, word) in KINDS.items():
-        if not isinstance(found.get(key, None if key in REQUIRED else kind()), kind):
-            raise InputError(f"{path}: {key}={found.get(key)!r}: expected {word}; {remedy}")
+    _check_facts(found, f"{path}", remedy)
+    for name, each in found.get("sets", {}).items():
+        _check_facts(each, f"{path}: sets: {name}", remedy)
     return found
+
+
+def _check_facts(found: Any, where: str, remedy: str) -> None:
+    """Raise InputError if the facts about data sets are not of the right kinds."""
+    if not isinstance(found, dict):
+        raise InputError(f"{where}: expected a JSON object; {remedy}")
+    for key, (kind, word) in KINDS.items():
+        value: Any = found.get(key, None if key in REQUIRED else kind())
+        good = isinstance(value, kind)
+        if not good or (key == "dims" and not all(isinstance(dim, str) for dim in value)):
+            raise InputError(f"{where}: {key}={found.get(key)!r}: expected {word}; {remedy}")
 
 
 def check(here: Mapping[str, Any], workdir: pathlib.Path) -> list[str]:
