@@ -84,7 +84,7 @@ def test_parameters_optimiser_batch_and_gradient_are_those_by_hand(changes):
             "cpu",
             {"train__batch_size": 8},
             r"the training step needs .* GiB on each of 4 x cpu; 0.00 GiB is free for each; "
-            r"lower train.batch_size=8 \(to at least 4\) or lower window.length$",
+            r"lower train.batch_size=8 \(the minimum is 4\) or lower window.length$",
         ),
         (
             "gpu",
@@ -95,7 +95,7 @@ def test_parameters_optimiser_batch_and_gradient_are_those_by_hand(changes):
         (
             "gpu",
             {"train__batch_size": 16, "model__remat": True},
-            r"lower train.batch_size=16 \(to at least 4\), raise train.accumulate=1 or "
+            r"lower train.batch_size=16 \(the minimum is 4\), raise train.accumulate=1 or "
             r"lower window.length$",
         ),
         pytest.param(
@@ -118,7 +118,7 @@ def test_an_evaluation_step_that_does_not_fit_names_its_own_keys():
     steps = compile_steps(config, here)
     between = here._replace(memory=(steps["training"].peak + steps["evaluation"].peak) // 2)
     assert steps["training"].peak < steps["evaluation"].peak
-    message = r"the evaluation step .*lower eval.batch_size=64 \(to at least 4\).* eval.length$"
+    message = r"the evaluation step .*lower eval.batch_size=64 \(the minimum is 4\).* eval.length$"
     with pytest.raises(InputError, match=message):
         compile_steps(config, between)
 
@@ -210,7 +210,7 @@ def test_a_batch_that_is_too_large_for_a_tpu_exits_with_1_and_names_the_key():
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "the training step needs" in line
-    assert "lower train.batch_size=16 (to at least 4)" in line
+    assert "lower train.batch_size=16 (the minimum is 4)" in line
 
 
 @pytest.mark.slow

@@ -198,7 +198,7 @@ def _too_large(name: str, config: Config, devices: Devices, needed: int | None) 
     if name == "training":
         least *= config.train.accumulate
     if batch > least:
-        found.append(f"lower {section}.batch_size={batch} (to at least {least})")
+        found.append(f"lower {section}.batch_size={batch} (the minimum is {least})")
     if name == "training" and batch > least and not on_cpu:
         found.append(f"raise train.accumulate={config.train.accumulate}")
     found += remedies(config, devices.backend, training=name == "training")
