@@ -24,6 +24,7 @@ LONG_NAME_BYTES = 200
 """Length from which a hash replaces the original name in the name of a temporary file, since file
 systems limit names to 255 bytes."""
 
+ESCAPED = ("=", "+", "-", "@", "\t", "\r", "'")  # beginnings of text, see `text_cell`
 DELIMITERS = (";", "\t", ",")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
@@ -113,14 +114,10 @@ def write_csv(path: pathlib.Path, header: Sequence[str], rows: Sequence[Sequence
         writer.writerows(rows)
 
 
-ESCAPED = ("=", "+", "-", "@", "\t", "\r", "'")  # beginnings of text, see `text_cell`
-
-
 def text_cell(text: str) -> str:
-    """Return a csv cell that a spreadsheet shows as text, for names and other text from users.
+    """Return a csv cell that a spreadsheet shows as text, not as a formula, for text from users.
 
-    Spreadsheets evaluate cells that begin with =, +, - or @ as formulas. Text that begins with one
-    of `ESCAPED` gets a leading apostrophe, which `split_cells` removes.
+    Text that begins with one of `ESCAPED` gets a leading apostrophe, which `split_cells` removes.
     """
     return f"'{text}" if text.startswith(ESCAPED) else text
 
@@ -208,7 +205,10 @@ def split_cells(line: str, delimiter: str) -> list[str]:
 
 
 def _unquoted(cell: str) -> str:
-    """Remove a pair of apostrophes, or the one of `text_cell`; others belong to the text."""
+    """Remove apostrophes around a number, a pair of them, or that of `text_cell`, but no others."""
+    bare = cell.strip(" \t'\"")
+    if bare == cell or number(bare) is not None:
+        return bare
     if len(cell) > 1 and cell[0] == cell[-1] == "'" != cell[1]:
         return cell[1:-1].strip()
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(ESCAPED) else cell

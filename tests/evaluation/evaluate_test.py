@@ -121,7 +121,7 @@ def test_a_config_of_another_network_does_not_evaluate_a_run(tiny_run, tiny_data
 def test_traces_of_an_earlier_evaluation_are_removed(tiny_run, tiny_data, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "copy")
     stale = tmp_path / "copy" / "traces" / "test" / "gone.csv"
-    stale.write_text("frame\n")
+    stale.write_text("frame,time_s,valence\n")
     evaluate(run_config.load(tmp_path / "copy"), tmp_path / "copy")
     assert not stale.exists()
     assert list(stale.parent.glob("*.csv"))

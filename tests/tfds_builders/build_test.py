@@ -166,7 +166,7 @@ def test_an_overwrite_killed_while_it_extracts_leaves_the_old_set_and_then_repla
     before = files_of(folder / "1.0.0")
     again = [*command, "--overwrite"]
     process = subprocess.Popen(again, stderr=subprocess.DEVNULL, cwd=ROOT, start_new_session=True)
-    while not list((tmp_path / "data").glob("video_folder.overwrite/**/*.tmp")):
+    while not list(folder.glob("1.0.0.overwrite/**/*.tmp")):
         assert process.poll() is None, "the build ended before it was killed"
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)

@@ -18,11 +18,12 @@ from va_jax.evaluation.evaluate import evaluate
 from va_jax.evaluation.metrics import METRICS
 from va_jax.models import forms
 from va_jax.models.build import build_model
-from va_jax.train import logs, optim, sharding, step, workdir
+from va_jax.train import logs, loop, optim, sharding, step, workdir
 from va_jax.train.checkpoints import Checkpoints
 from va_jax.train.loop import train
 from va_jax.train.setup import initial_state
 from va_jax.train.state import Tally, abstract
+from va_jax.train.stopping import Stopped, Stopping
 from va_jax.types import InputError
 
 pytestmark = pytest.mark.usefixtures("without_page")
@@ -109,11 +110,32 @@ def test_a_run_without_progress_on_dev_ends_early_and_goes_on_with_more_patience
     )
     train(config, tmp_path)
     assert max(line["step"] for line in logs.history(tmp_path)) == ended
-    shutil.rmtree(tmp_path / "checkpoints" / str(ended) / "metrics")  # stopped before it was scored
-    train(config, tmp_path)
-    assert max(line["step"] for line in logs.history(tmp_path)) == ended
     train(with_values(config, **{"train.patience": 9}), tmp_path)
     assert max(line["step"] for line in logs.history(tmp_path)) == 9
+
+
+@pytest.mark.slow
+def test_a_run_stopped_before_its_dev_score_ends_early_when_it_goes_on(
+    tmp_path, tiny_data, monkeypatch
+):
+    never = {"optim.learning_rate": 1e-12, "train.steps": 9, "eval.every_steps": 1}
+    config, stop = tiny(tiny_data, **never, **{"train.patience": 1}), Stopping()
+    train(config, tmp_path / "whole")
+    ended = max(line["step"] for line in logs.history(tmp_path / "whole"))
+    assert ended < 9
+    log = loop.log_means
+
+    def log_and_stop(run, number, *rest):
+        log(run, number, *rest)
+        if number == ended:
+            stop._heard.set()
+
+    monkeypatch.setattr(loop, "log_means", log_and_stop)
+    with pytest.raises(Stopped):
+        train(config, tmp_path / "stopped", stop)
+    monkeypatch.undo()
+    train(config, tmp_path / "stopped")
+    assert max(line["step"] for line in logs.history(tmp_path / "stopped")) == ended
 
 
 @pytest.mark.slow
