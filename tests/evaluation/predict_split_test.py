@@ -20,11 +20,14 @@ from va_jax import config as configuration
 from va_jax.config import Eval
 from va_jax.data import pipeline
 from va_jax.data.windows import PADDING, Window, frame_numbers
+from va_jax.evaluation import predict_split as predicting
 from va_jax.evaluation.filters import FUSIONS, stitch
+from va_jax.evaluation.predict_split import _Pieces as Pieces
 from va_jax.evaluation.predict_split import predict_split
 from va_jax.evaluation.predictors import make_predictor
 from va_jax.models import inflate
 from va_jax.train import processes, sharding
+from va_jax.types import InputError
 
 LENGTHS = (37, 21, 5, 1)
 HOLES = {*((0, n) for n in (0, 1, 9, 10, 11, 23)), *((1, n) for n in range(12, 18)), (2, 4)}
@@ -136,6 +139,22 @@ def test_a_state_carried_along_a_track_gives_the_result_of_one_pass(changes, str
     config = config_of(stride, state="carry", length=length)
     found = evaluated(model, config, source())
     assert_same_traces(found, long_passes(model, source(), stride))
+
+
+def test_a_prediction_that_is_not_finite_is_named(monkeypatch):
+    class Broken(Pieces):
+        def join(self, track, frames, fusion):
+            pred = super().join(track, frames, fusion)
+            pred[3 * track] = np.nan  # all of track 0 are from frame 0 on
+            return pred
+
+    monkeypatch.setattr(predicting, "_Pieces", Broken)
+    model = tiny(temporal="gru")
+    first = source().tracks[0].track_id
+    with pytest.raises(
+        InputError, match=rf"track '{first}', frame 0: the prediction is not finite"
+    ):
+        evaluated(model, config_of(2, state="carry", length=7), source())
 
 
 def overlapping(source, length, hop, stride):

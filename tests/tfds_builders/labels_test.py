@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.tfds_builders.layouts import labels_or_one_line
 from tfds_builders.label_csv import read_labels
 from tfds_builders.labels import NumberedLabels, TimedLabels, resample, to_label_range
+from tfds_builders.muse.labels import _segment_name
 from tfds_builders.raters import fuse_raters
 from va_jax.types import DIMS, InputError
 
@@ -253,3 +254,18 @@ def test_what_is_written_is_read(tmp_path_factory, values, delimiter):
     labels = read_labels(path, DIMS)
     np.testing.assert_array_equal(labels.values, values)
     np.testing.assert_array_equal(labels.time_s, np.arange(len(values)) / 10)
+
+
+@pytest.mark.parametrize("first", np.arange(0.01, 1, 0.07))
+def test_gaps_of_a_second_are_interpolated_whatever_the_rounding(first):
+    label_s, values = first + np.arange(100), np.stack([np.arange(100.0)] * 2, 1)
+    frame_s = first + np.arange(0, 99, 0.25)
+    np.testing.assert_allclose(
+        resample(label_s, values, frame_s, 1.0)[:, 0], frame_s - first, rtol=0, atol=1e-5
+    )
+
+
+def test_numbers_of_segments_are_kept_whole():
+    assert [_segment_name(cell) for cell in ("1.0", "1234567", "1234568.0", "a")] == [
+        "1", "1234567", "1234568", "a",
+    ]  # fmt: skip

@@ -249,6 +249,7 @@ def test_a_backbone_and_an_lstm_under_prefixes_are_both_translated():
         (published.torchvision_vgg(), "vggface", r"the format vggface .*\(features.0.weight"),
         (SMALL | {"neck.weight": rand(2)}, "torchvision", r"1 of the array .*\(neck.weight\)"),
         (SMALL | {"conv1.weight": rand(WIDTH, 3, 1, 7, 7)}, "torchvision", r"\[out, in, side"),
+        (SMALL | {"conv1.weight": np.zeros((), np.float32)}, "torchvision", "an array with values"),
         (SMALL, "kinetics", r"'conv1.weight' has shape \(4, 3, 7, 7\), expected \[out, in, fr"),
         (published.vggface() | {"fc6.weight": rand(6, 100)}, "vggface",
          r"'fc6.weight' has shape \(6, 100\), expected \[out, 7 x 7 x channels\]"),
