@@ -92,7 +92,7 @@ def build_set(options: BuildOptions) -> tuple[pathlib.Path, bool]:
     if not options.overwrite:
         _refuse_other_set(final, builder, manual_dir)
         return final, False
-    staging = final.with_name(f"{final.name}.overwrite")  # of this configuration alone
+    staging = final.with_name(f"{final.name}.overwrite")  # each configuration has its own
     builder = make_builder(options.name, staging, **settings)
     if options.wait:
         base.wait_for_other_build(builder.parts_dir)

@@ -19,8 +19,10 @@ from va_jax.evaluation import score_table
 from va_jax.evaluation.lags import LagCurve
 from va_jax.evaluation.metrics import METRICS
 from va_jax.evaluation.score_table import scores
+from va_jax.pages.columns import pack_columns
 from va_jax.report import page
 from va_jax.report.page import Evaluation, Split
+from va_jax.types import InputError
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 JPEG = base64.b64decode(
@@ -283,6 +285,11 @@ def test_the_test_split_comes_first_and_its_pictures_before_its_metrics(tmp_path
     places = [text.index(part) for part in order]
     assert places == sorted(places)
     assert "Curves of test" in text
+
+
+def test_a_value_that_a_page_cannot_hold_is_one_line():
+    with pytest.raises(InputError, match=r"a curve reaches 1e\+06, too far for a page"):
+        pack_columns([np.array([0.0, -1e6])])
 
 
 def test_pictures_of_an_earlier_evaluation_are_removed_and_no_others(tmp_path):

@@ -82,7 +82,8 @@ def _renumbered(
             or the last label is after the last frame, so the numbers may count from 0 or from 1.
     """
     low, high = int(labels.number[0]), int(labels.number[-1])
-    if first_frame < 0 and (low != ends[0] or high > (high if ends[1] is None else ends[1])):
+    is_after_last = ends[1] is not None and high > ends[1]
+    if first_frame < 0 and (low != ends[0] or is_after_last):
         raise InputError(
             f"{path}: frames {low} to {high} may be counted from 0 or from 1; set first_frame=0 or "
             "first_frame=1"

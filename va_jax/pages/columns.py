@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from va_jax.pages.render import packed
+from va_jax.types import InputError
 
 STEP = 1e-4
 """Numbers are rounded to multiples of this."""
@@ -24,7 +25,7 @@ def pack_columns(columns: Sequence[np.ndarray]) -> str:
         columns: numbers or bools [frames].
 
     Raises:
-        OverflowError: a number has a magnitude of 214,748 or more.
+        InputError: a number is too large to be stored, with a magnitude of 214,747 or more.
     """
     length = np.array([len(columns[0]), len(columns)], "<u4").tobytes()
     return packed(length + b"".join(_planes(np.asarray(column, float)) for column in columns))
@@ -33,8 +34,9 @@ def pack_columns(columns: Sequence[np.ndarray]) -> str:
 def _planes(column: np.ndarray) -> bytes:
     """Return the differences in a column as four runs of bytes."""
     known = np.isfinite(column)
-    if np.abs(column[known]).max(initial=0) >= -MISSING * STEP - 1:
-        raise OverflowError(f"{np.abs(column[known]).max()} is too large to be stored")
+    largest = np.abs(column[known]).max(initial=0)
+    if largest >= -MISSING * STEP - 1:
+        raise InputError(f"a curve reaches {largest:g}, too far for a page; correct the values")
     multiples = np.where(known, np.rint(np.where(known, column, 0) / STEP), MISSING)
     changes = np.diff(multiples.astype(np.int64), prepend=0).astype(np.uint32).astype(np.int32)
     unsigned = ((changes << 1) ^ (changes >> 31)).astype("<u4")  # small ones of either sign

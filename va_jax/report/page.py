@@ -84,8 +84,8 @@ def write_pictures(workdir: pathlib.Path, pictures: Pictures) -> None:
     for name, content in pictures.items():
         write_bytes(workdir / name, content)
     by_split = ("traces_{}.png", "plots/plane_{}.png", "plots/scatter_{}.png")
-    ours = [pattern.format(split) for pattern in by_split for split in SPLITS]
-    for name in {LOSS, LAG, *ours} - set(pictures):
+    every = [pattern.format(split) for pattern in by_split for split in SPLITS]
+    for name in {LOSS, LAG, *every} - set(pictures):
         (workdir / name).unlink(missing_ok=True)
 
 

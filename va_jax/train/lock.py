@@ -55,7 +55,7 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
 
 
 def _refuse_foreign(workdir: pathlib.Path) -> None:
-    """Raise InputError if files in a folder have the names of ours, but are not."""
+    """Raise InputError if a folder contains files with the names of a run's, but no run."""
     is_run = (workdir / CONFIG).exists()
     foreign = [name for name in WITH_CONFIG if not is_run and (workdir / name).exists()]
     with contextlib.suppress(FileNotFoundError):
